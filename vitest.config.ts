@@ -1,0 +1,19 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    // A process for each file: threads, signals and process-wide listeners of one file cannot reach another.
+    pool: 'forks',
+    setupFiles: ['test/house/leak-guard.ts'],
+    testTimeout: 10_000,
+    hookTimeout: 10_000,
+    // What imports `aftertask` gets the build, as a user does, and Node loads it, not Vite.
+    server: { deps: { external: [/\/dist\//] } },
+    // Mocks and spies never outlive their test.
+    restoreMocks: true,
+    unstubEnvs: true,
+    // The same report for a person and for scripts/test.js, which counts it.
+    reporters: ['default', ['json', { outputFile: '.test-results/unit.json' }]],
+  },
+})
