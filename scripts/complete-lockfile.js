@@ -11,8 +11,30 @@ import { readFileSync, writeFileSync } from 'node:fs'
 const file = new URL('../package-lock.json', import.meta.url)
 const lock = JSON.parse(readFileSync(file, 'utf8'))
 
-const systems = ['aix', 'android', 'darwin', 'freebsd', 'linux', 'netbsd', 'openbsd', 'openharmony', 'sunos', 'win32']
-const processors = ['arm', 'arm64', 'ia32', 'loong64', 'mips64el', 'ppc64', 'riscv64', 's390x', 'wasm32', 'x64']
+const systems = [
+  'aix',
+  'android',
+  'darwin',
+  'freebsd',
+  'linux',
+  'netbsd',
+  'openbsd',
+  'openharmony',
+  'sunos',
+  'win32',
+]
+const processors = [
+  'arm',
+  'arm64',
+  'ia32',
+  'loong64',
+  'mips64el',
+  'ppc64',
+  'riscv64',
+  's390x',
+  'wasm32',
+  'x64',
+]
 
 /** @param {string} name */
 function platform(name) {
@@ -51,4 +73,6 @@ for (const [, entry] of Object.entries(lock.packages)) {
 const byName = new Intl.Collator('en').compare
 lock.packages = Object.fromEntries(Object.entries(lock.packages).sort(([a], [b]) => byName(a, b)))
 writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`)
-console.log(added.length === 0 ? 'The lockfile names every platform.' : `Added ${added.length}:\n${added.join('\n')}`)
+console.log(
+  added.length === 0 ? 'The lockfile names every platform.' : `Added ${added.length}:\n${added.join('\n')}`,
+)
