@@ -1,0 +1,271 @@
+/** The memory broker: jobs wait in this process and end with it. At most once per attempt. */
+import type { JobRecord } from '../rules/job-record.ts'
+import { type JobState, isTerminal } from '../words/job.ts'
+import type { Broker, BrokerHost, Ended, JobFilter } from './broker.ts'
+import { FinishedJobs } from './finished-jobs.ts'
+import { KeyLines } from './key-lines.ts'
+import { ReadyQueue } from './ready-queue.ts'
+import { Ring } from './ring.ts'
+import { Timeline } from './timeline.ts'
+
+/** Keeps jobs in memory: the default broker, with nothing to install and nothing that survives the process. */
+export function memoryBroker(): Broker {
+  return new MemoryBroker()
+}
+
+const BATCH_FAILED = 'an earlier job of its batch failed'
+
+class MemoryBroker implements Broker {
+  readonly durable = false
+  readonly #jobs = new Map<number, JobRecord>()
+  readonly #queues = new Map<string, ReadyQueue>()
+  readonly #lines = new KeyLines()
+  readonly #unique = new Map<string, JobRecord>()
+  /** Jobs of a task that is at its concurrency limit, taken off the queue so that others pass. */
+  readonly #parked = new Map<number, Ring<JobRecord>>()
+  readonly #running: number[] = []
+  readonly #counts: Record<JobState, number> = {
+    held: 0,
+    waiting: 0,
+    scheduled: 0,
+    available: 0,
+    running: 0,
+    retryable: 0,
+    completed: 0,
+    cancelled: 0,
+    skipped: 0,
+    dead: 0,
+  }
+  #host!: BrokerHost
+  #timeline!: Timeline
+  #finished!: FinishedJobs
+
+  open(host: BrokerHost): void {
+    this.#host = host
+    this.#timeline = new Timeline(
+      host.clock,
+      (job) => this.#enterKeyLine(job),
+      (job) => job.state === 'scheduled' || job.state === 'retryable',
+    )
+    this.#finished = new FinishedJobs(host.clock, host.retention, (job) => this.#forget(job))
+  }
+
+  add(job: JobRecord, after: JobRecord | null): void {
+    this.#jobs.set(job.seq, job)
+    const uniqueKey = job.extras?.uniqueKey
+    if (uniqueKey !== undefined) this.#unique.set(uniqueKey, job)
+    if (after !== null && !isTerminal(after.state)) {
+      after.next = job
+      job.blocked = true
+    }
+    if (job.batch !== null && job.batch.facts === null) this.#enter(job, 'held')
+    else this.#advance(job, true)
+  }
+
+  release(job: JobRecord): void {
+    if (job.state === 'held') this.#advance(job)
+  }
+
+  peek(pool: string): JobRecord | undefined {
+    const queue = this.#queues.get(pool)
+    if (queue === undefined) return undefined
+    for (let job = queue.peek(); job !== undefined; job = queue.peek()) {
+      const { index, task } = job.entry
+      if ((this.#running[index] ?? 0) < task.policy.concurrency) return job
+      queue.take()
+      this.#park(job)
+    }
+    return undefined
+  }
+
+  claim(pool: string): JobRecord | undefined {
+    const job = this.peek(pool)
+    if (job === undefined) return undefined
+    this.#queues.get(pool)?.take()
+    const { index } = job.entry
+    this.#running[index] = (this.#running[index] ?? 0) + 1
+    this.#move(job, 'running')
+    return job
+  }
+
+  giveBack(job: JobRecord): void {
+    this.#leaveRunning(job)
+    this.#move(job, 'available')
+    this.#queue(job).putBack(job)
+    this.#host.wake(job.entry.task.policy.pool)
+  }
+
+  retry(job: JobRecord, dueAt: number): void {
+    this.#leaveRunning(job)
+    this.#move(job, 'retryable')
+    this.#timeline.add(job, dueAt)
+  }
+
+  finish(job: JobRecord, ended: Ended): void {
+    // A loop, not a recursion: a batch may be long, and each skipped job may skip the one behind it.
+    let over: JobRecord | null = job
+    let how = ended
+    while (over !== null && !isTerminal(over.state)) {
+      const next = this.#close(over, how)
+      over = next !== null && this.#unblock(over, next) ? next : null
+      how = { state: 'skipped', reason: BATCH_FAILED }
+    }
+  }
+
+  duplicateOf(uniqueKey: string): JobRecord | undefined {
+    const job = this.#unique.get(uniqueKey)
+    if (job === undefined) return undefined
+    const until = job.extras?.uniqueUntil
+    const holds = until === undefined ? !isTerminal(job.state) : this.#host.clock.now() < until
+    if (holds) return job
+    this.#unique.delete(uniqueKey)
+    return undefined
+  }
+
+  get(seq: number): JobRecord | undefined {
+    return this.#jobs.get(seq)
+  }
+
+  list(filter: JobFilter): readonly JobRecord[] {
+    const states = filter.state === undefined ? undefined : new Set([filter.state].flat())
+    const found: JobRecord[] = []
+    for (const job of this.#jobs.values()) {
+      if (states !== undefined && !states.has(job.state)) continue
+      if (filter.task === undefined || job.entry.task.name === filter.task) found.push(job)
+    }
+    return found.reverse().slice(0, filter.limit ?? 100)
+  }
+
+  revive(job: JobRecord): void {
+    if (job.state !== 'dead') return
+    this.#finished.revived(job)
+    job.failures = 0
+    job.crashes = 0
+    this.#advance(job)
+  }
+
+  nextDue(): number {
+    return this.#timeline.next()
+  }
+
+  counts(): Record<JobState, number> {
+    return { ...this.#counts }
+  }
+
+  close(): void {
+    this.#timeline.close()
+  }
+
+  /** Takes a job as far as it can go: behind its batch, to its time, into its key's line, or to the threads. */
+  #advance(job: JobRecord, isNew = false): void {
+    const dueAt = job.extras?.dueAt
+    const state = job.blocked ? 'waiting' : dueAt !== undefined && dueAt > this.#host.clock.now() ? 'scheduled' : null
+    if (state === null) return this.#enterKeyLine(job, isNew)
+    if (isNew) this.#enter(job, state)
+    else this.#move(job, state)
+    if (state === 'scheduled') this.#timeline.add(job, dueAt as number)
+  }
+
+  #enterKeyLine(job: JobRecord, isNew = false): void {
+    const first = job.extras?.key === undefined || this.#lines.join(job.extras.key, job)
+    if (isNew) this.#enter(job, first ? 'available' : 'waiting')
+    else this.#move(job, first ? 'available' : 'waiting')
+    if (first) this.#offer(job)
+  }
+
+  #offer(job: JobRecord): void {
+    job.readyAt = Math.round(this.#host.clock.now())
+    this.#queue(job).push(job)
+    this.#host.wake(job.entry.task.policy.pool)
+  }
+
+  /** Ends a job and returns the one of its batch that waited for it. */
+  #close(job: JobRecord, ended: Ended): JobRecord | null {
+    if (job.state === 'running') this.#leaveRunning(job)
+    this.#move(job, ended.state)
+    job.readyAt = Math.round(this.#host.clock.now())
+    job.result = ended.result
+    // A dead job can be revived; no other has a use for its payload.
+    if (ended.state !== 'dead') job.payload = undefined
+    if (ended.error !== undefined) {
+      const { more } = job
+      more.errors ??= []
+      more.errors.push(ended.error)
+    }
+    if (ended.reason !== undefined) job.more.reason = ended.reason
+    if (job.extras !== null) this.#freeNames(job)
+    const { next } = job
+    job.next = null
+    this.#finished.add(job)
+    this.#host.settled(job)
+    return next
+  }
+
+  /** The one before it in its batch is over. True when this one is to be skipped for it. */
+  #unblock(before: JobRecord, next: JobRecord): boolean {
+    next.blocked = false
+    const stops = before.state === 'dead' && next.batch?.onFailure === 'stop'
+    if (stops || before.extras?.reason === BATCH_FAILED) return true
+    if (next.state === 'waiting') this.#advance(next)
+    return false
+  }
+
+  #freeNames(job: JobRecord): void {
+    const { uniqueKey, uniqueUntil, key } = job.extras ?? {}
+    if (uniqueKey !== undefined && uniqueUntil === undefined && this.#unique.get(uniqueKey) === job) {
+      this.#unique.delete(uniqueKey)
+    }
+    if (key === undefined) return
+    const next = this.#lines.leave(key, job)
+    if (next === undefined) return
+    this.#move(next, 'available')
+    this.#offer(next)
+  }
+
+  #leaveRunning(job: JobRecord): void {
+    const { index, task } = job.entry
+    this.#running[index] = (this.#running[index] ?? 0) - 1
+    const parked = this.#parked.get(index)
+    if (parked === undefined) return
+    for (let next = parked.shift(); next !== undefined; next = parked.shift()) {
+      if (next.state !== 'available') continue
+      this.#queue(next).putBack(next)
+      this.#host.wake(task.policy.pool)
+      return
+    }
+  }
+
+  #park(job: JobRecord): void {
+    let parked = this.#parked.get(job.entry.index)
+    if (parked === undefined) {
+      parked = new Ring()
+      this.#parked.set(job.entry.index, parked)
+    }
+    parked.push(job)
+  }
+
+  #queue(job: JobRecord): ReadyQueue {
+    const { pool } = job.entry.task.policy
+    let queue = this.#queues.get(pool)
+    if (queue === undefined) {
+      queue = new ReadyQueue(this.#host.ageing)
+      this.#queues.set(pool, queue)
+    }
+    return queue
+  }
+
+  #enter(job: JobRecord, state: JobState): void {
+    job.state = state
+    this.#counts[state]++
+  }
+
+  #move(job: JobRecord, state: JobState): void {
+    this.#counts[job.state]--
+    this.#enter(job, state)
+  }
+
+  #forget(job: JobRecord): void {
+    this.#counts[job.state]--
+    this.#jobs.delete(job.seq)
+  }
+}

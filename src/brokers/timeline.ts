@@ -1,0 +1,72 @@
+/** Jobs by the time they are due, with one timer for all of them. */
+import type { JobRecord } from '../rules/job-record.ts'
+import type { Clock } from '../words/clock.ts'
+import { Heap } from './heap.ts'
+
+interface Due {
+  readonly at: number
+  readonly job: JobRecord
+  readonly seq: number
+}
+
+/** Calls back for each job when its time has come, in the order of their times. */
+export class Timeline {
+  readonly #heap = new Heap<Due>((a, b) => a.at - b.at || a.seq - b.seq)
+  readonly #clock: Clock
+  readonly #due: (job: JobRecord) => void
+  readonly #stillWanted: (job: JobRecord) => boolean
+  #count = 0
+  #timerAt = Number.POSITIVE_INFINITY
+  #clearTimer: (() => void) | undefined
+  #compactAt = 1024
+
+  /** `stillWanted` tells whether a job still waits here: cancelled ones are left in place and dropped when they surface. */
+  constructor(clock: Clock, due: (job: JobRecord) => void, stillWanted: (job: JobRecord) => boolean) {
+    this.#clock = clock
+    this.#due = due
+    this.#stillWanted = stillWanted
+  }
+
+  /** Adds a job; `at` is on the monotonic clock. */
+  add(job: JobRecord, at: number): void {
+    this.#heap.push({ at, job, seq: this.#count++ })
+    if (this.#heap.length > this.#compactAt) {
+      this.#heap.retain((due) => this.#stillWanted(due.job))
+      this.#compactAt = Math.max(1024, this.#heap.length * 2)
+    }
+    this.#arm()
+  }
+
+  /** When the next job is due; Infinity when none waits. */
+  next(): number {
+    for (let due = this.#heap.peek(); due !== undefined; due = this.#heap.peek()) {
+      if (this.#stillWanted(due.job)) return due.at
+      this.#heap.pop()
+    }
+    return Number.POSITIVE_INFINITY
+  }
+
+  /** Stops the timer; nothing becomes due any more. */
+  close(): void {
+    this.#clearTimer?.()
+    this.#timerAt = Number.NEGATIVE_INFINITY
+  }
+
+  #arm(): void {
+    const next = this.#heap.peek()
+    if (next === undefined || next.at >= this.#timerAt) return
+    this.#clearTimer?.()
+    this.#timerAt = next.at
+    this.#clearTimer = this.#clock.timer(next.at - this.#clock.now(), () => this.#fire())
+  }
+
+  #fire(): void {
+    this.#timerAt = Number.POSITIVE_INFINITY
+    const now = this.#clock.now()
+    for (let next = this.#heap.peek(); next !== undefined && next.at <= now; next = this.#heap.peek()) {
+      this.#heap.pop()
+      if (this.#stillWanted(next.job)) this.#due(next.job)
+    }
+    this.#arm()
+  }
+}

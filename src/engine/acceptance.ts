@@ -1,0 +1,94 @@
+/** From a call to an accepted job: everything that can be refused is refused here, before anything is kept. */
+import { encode } from '../rules/codec.ts'
+import { type JobExtras, JobRecord, Moved } from '../rules/job-record.ts'
+import { jobOptionsSchema } from '../rules/option-schemas.ts'
+import { readOptions } from '../rules/options.ts'
+import type { Registry, TaskEntry } from '../rules/registry.ts'
+import type { AnyTask } from '../rules/task.ts'
+import type { Clock } from '../words/clock.ts'
+import { NotSerializableError, OptionsInvalidError } from '../words/errors.ts'
+import type { JobOptions } from '../words/job.ts'
+
+/** A call that has passed every check, ready to become a job. */
+export interface Checked {
+  readonly entry: TaskEntry
+  readonly payload: unknown
+  readonly options: JobOptions | undefined
+}
+
+/** Checks a call: the name, the options, the payload. */
+export function check(registry: Registry, task: string | AnyTask, payload: unknown, options: JobOptions | undefined): Checked {
+  const entry = registry.find(task)
+  if (options !== undefined) checkOptions(options)
+  return { entry, payload: registry.parse(entry, payload), options }
+}
+
+function checkOptions(options: JobOptions): void {
+  readOptions(jobOptionsSchema, options, 'options')
+  if (options.delay !== undefined && options.runAt !== undefined) {
+    throw new OptionsInvalidError('options: "delay" and "runAt" exclude each other.', 'runAt')
+  }
+  if (options.transfer !== undefined && (options.maxAttempts ?? 1) > 1) {
+    throw new OptionsInvalidError('options: a payload that is moved travels once, so "maxAttempts" must be 1.', 'maxAttempts')
+  }
+}
+
+/** Makes the record of a checked call: encodes the payload, which is the snapshot, or moves its buffers. */
+export function toRecord(checked: Checked, seq: number, clock: Clock): JobRecord {
+  const { entry, options } = checked
+  const { policy } = entry.task
+  const payload = options?.transfer === undefined ? encode(checked.payload, 'payload') : move(checked.payload, options.transfer)
+  const record = new JobRecord(seq, entry, payload, options?.priority ?? policy.priority, Math.round(clock.now()))
+  const key = options?.key ?? keyOf(entry, checked.payload)
+  if (key !== undefined) record.more.key = key
+  if (policy.unique !== undefined || options?.unique !== undefined) makeUnique(record, checked, clock)
+  if (options !== undefined) takeOptions(record, options, clock)
+  return record
+}
+
+function takeOptions(record: JobRecord, options: JobOptions, clock: Clock): void {
+  const { when, delay, runAt, timeout, queueTimeout, maxAttempts } = options
+  const more: Partial<JobExtras> = {}
+  if (when !== undefined) more.when = when
+  if (delay !== undefined) more.delay = delay
+  if (runAt !== undefined) more.dueAt = clock.now() + Math.max(0, Number(runAt) - clock.wall())
+  if (timeout !== undefined) more.timeout = timeout
+  if (queueTimeout !== undefined) more.queueTimeout = queueTimeout
+  if (maxAttempts !== undefined) more.maxAttempts = maxAttempts
+  if (Object.keys(more).length > 0) Object.assign(record.more, more)
+}
+
+// The clone takes the buffers from the caller at once and finds their new selves, to be moved on to the thread.
+function move(payload: unknown, buffers: readonly ArrayBuffer[]): Moved {
+  try {
+    const clone = structuredClone({ payload, buffers }, { transfer: [...buffers] })
+    return new Moved(clone.payload, clone.buffers)
+  } catch (cause) {
+    const what = cause instanceof Error ? `refused (${cause.message})` : 'refused'
+    throw new NotSerializableError('payload', what, { cause })
+  }
+}
+
+function keyOf(entry: TaskEntry, payload: unknown): string | undefined {
+  const { key } = entry.task.policy
+  return typeof key === 'function' ? (key as (payload: unknown) => string | undefined)(payload) : key
+}
+
+/** What makes a job equal to another, and for how long. The task's name is part of it. */
+function makeUnique(record: JobRecord, { entry, payload, options }: Checked, clock: Clock): void {
+  const rule = options?.unique ?? entry.task.policy.unique
+  if (rule === undefined || rule === false) return
+  const detail = typeof rule === 'object' ? rule : undefined
+  const given = detail === undefined ? rule : detail.key
+  const own = typeof given === 'function' ? (given as (payload: unknown) => string)(payload) : given
+  const equal = typeof own === 'string' ? `:${own}` : `=${encodedText(record)}`
+  record.more.uniqueKey = `${entry.task.name}${equal}`
+  if (detail?.for !== undefined) record.more.uniqueUntil = clock.now() + detail.for
+}
+
+function encodedText({ payload }: JobRecord): string {
+  if (payload instanceof Moved) {
+    throw new OptionsInvalidError('options: a payload that is moved cannot be compared; give "unique" a string.', 'unique')
+  }
+  return payload instanceof Uint8Array ? Buffer.from(payload).toString('base64') : String(payload)
+}

@@ -1,0 +1,105 @@
+/** A batch: the jobs that one HTTP request added, and what becomes of them when its response is over. */
+import type { BatchLink, JobContext, JobRecord } from '../rules/job-record.ts'
+import type { AnyTask } from '../rules/task.ts'
+import { type JobOptions, type ResponseFacts, type When, isTerminal } from '../words/job.ts'
+import type { Job } from './job.ts'
+
+/** What a batch needs of the runtime. */
+export interface BatchOwner {
+  accept(task: string | AnyTask, payload: unknown, options: JobOptions | undefined, batch: Batch): Job
+  tryAccept(task: string | AnyTask, payload: unknown, options: JobOptions | undefined, batch: Batch): Job | null
+  release(job: JobRecord): void
+  skip(job: JobRecord, reason: string): void
+}
+
+/** How the jobs of a batch relate to each other. */
+export interface BatchOptions {
+  readonly order: 'sequential' | 'parallel'
+  readonly onFailure: 'continue' | 'stop'
+  /** Reads the context that travels with the jobs; called once, with the batch's first job. */
+  readonly context: () => JobContext | undefined
+}
+
+/** The jobs of one request. Made with the first of them; `settle` is called once, by whoever watches the response. */
+export class Batch implements BatchLink {
+  facts: ResponseFacts | null = null
+  readonly #owner: BatchOwner
+  readonly #options: BatchOptions
+  #held: JobRecord[] = []
+  #last: JobRecord | null = null
+  #context: JobContext | undefined | null = null
+
+  constructor(owner: BatchOwner, options: BatchOptions) {
+    this.#owner = owner
+    this.#options = options
+  }
+
+  get onFailure(): 'continue' | 'stop' {
+    return this.#options.onFailure
+  }
+
+  get context(): JobContext | undefined {
+    if (this.#context === null) this.#context = this.#options.context()
+    return this.#context
+  }
+
+  /** Adds a job, which starts once the response is over. Throws the same typed errors as `enqueue`. */
+  add(task: string | AnyTask, payload: unknown, options?: JobOptions): Job {
+    return this.#owner.accept(task, payload, options, this)
+  }
+
+  /** As `add`, but null when the queue is full. */
+  tryAdd(task: string | AnyTask, payload: unknown, options?: JobOptions): Job | null {
+    return this.#owner.tryAccept(task, payload, options, this)
+  }
+
+  /** The job that the next one of this batch waits for, when there is one. */
+  link(job: JobRecord, order: 'sequential' | 'parallel' | undefined): JobRecord | null {
+    if (this.facts === null) this.#held.push(job)
+    if ((order ?? this.#options.order) === 'parallel') return null
+    const before = this.#last
+    this.#last = job
+    return before !== null && !isTerminal(before.state) ? before : null
+  }
+
+  /** The response is over: every job that its end calls for is released, the others are skipped. */
+  settle(facts: ResponseFacts): void {
+    if (this.facts !== null) return
+    this.facts = facts
+    const held = this.#held
+    this.#held = []
+    for (const job of held) if (this.decide(job)) this.#owner.release(job)
+  }
+
+  /** Whether a job runs after the response as it ended; skips it if not. */
+  decide(job: JobRecord): boolean {
+    if (this.facts === null) return false
+    const refusal = whyNot(job.extras?.when ?? job.entry.task.policy.when, this.facts)
+    if (refusal !== null) this.#owner.skip(job, refusal)
+    return refusal === null
+  }
+}
+
+/** Why a job does not run after such a response; null when it does. A predicate that throws refuses. */
+export function whyNot(when: When, facts: ResponseFacts): string | null {
+  const hasFailed = facts.statusCode >= 500 || facts.error !== undefined
+  switch (when) {
+    case 'always':
+      return null
+    case 'ok':
+      if (facts.error !== undefined) return `the request failed: ${nameOf(facts.error)}`
+      return hasFailed ? `the response failed with status ${facts.statusCode}` : null
+    case 'error':
+      return hasFailed ? null : `the response did not fail (status ${facts.statusCode})`
+    default:
+      try {
+        return when(facts) ? null : `its predicate refused the response (status ${facts.statusCode}, ${facts.outcome})`
+      } catch (error) {
+        return `its predicate threw ${nameOf(error)}`
+      }
+  }
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+}

@@ -1,0 +1,129 @@
+/** The handle of a job: what `req.after` and `enqueue` return. */
+import { type JobRecord, Moved } from '../rules/job-record.ts'
+import { decode } from '../rules/codec.ts'
+import { type WireError, fromWireError } from '../rules/wire-error.ts'
+import { JobLostError, TaskCancelledError, TaskSkippedError } from '../words/errors.ts'
+import { type JobInfo, type JobState, type Settlement, isTerminal } from '../words/job.ts'
+
+/** What a handle needs of the runtime. */
+export interface JobOwner {
+  idOf(record: JobRecord): string
+  stateOf(record: JobRecord): JobState
+  cancel(record: JobRecord, reason: unknown): boolean
+  wallTime(monotonic: number): number
+}
+
+/** One accepted job, as its owner sees it. Promises are made when first asked for. */
+export class Job<Result = unknown> {
+  readonly #record: JobRecord
+  readonly #owner: JobOwner
+
+  /** @internal */
+  constructor(record: JobRecord, owner: JobOwner) {
+    this.#record = record
+    this.#owner = owner
+  }
+
+  /** The job's id, unique over processes. */
+  get id(): string {
+    return this.#owner.idOf(this.#record)
+  }
+
+  /** The task's name. */
+  get name(): string {
+    return this.#record.entry.task.name
+  }
+
+  /** Where the job stands at this moment. */
+  get state(): JobState {
+    return this.#owner.stateOf(this.#record)
+  }
+
+  /** What the handler last gave to `ctx.progress`. */
+  get progress(): unknown {
+    return this.#record.extras?.progress
+  }
+
+  /**
+   * Resolves when the broker holds the job as safely as it can: at once in memory, after the commit in a journal.
+   * Rejects when the broker could not take it.
+   */
+  get stored(): Promise<void> {
+    return this.#record.extras?.stored ?? Promise.resolve()
+  }
+
+  /** Resolves when the job is over, however it ended; never rejects. */
+  get settled(): Promise<Settlement<Result>> {
+    const record = this.#record
+    if (isTerminal(record.state)) return Promise.resolve(settlementOf(record)) as Promise<Settlement<Result>>
+    record.more.settle ??= Promise.withResolvers<Settlement>()
+    return record.more.settle.promise as Promise<Settlement<Result>>
+  }
+
+  /** Resolves to what the handler returned; rejects with the task's own error, or with why the job did not run. */
+  async result(): Promise<Result> {
+    const settlement = await this.settled
+    if (settlement.state !== 'completed') throw settlement.error
+    return settlement.result as Result
+  }
+
+  /**
+   * Cancels the job: one that has not started never will; a running attempt is aborted through its `ctx.signal`, and its
+   * thread ended after `killGrace`. Returns false when the job was already over.
+   */
+  cancel(reason?: unknown): boolean {
+    return this.#owner.cancel(this.#record, reason)
+  }
+
+  /** The facts of the job at this moment, as plain data. */
+  toJSON(): JobInfo {
+    return infoOf(this.#record, this.#owner)
+  }
+}
+
+/** The facts of a job as plain data. */
+export function infoOf(record: JobRecord, owner: JobOwner): JobInfo {
+  const { extras } = record
+  const error = record.state === 'completed' ? undefined : errorOf(record)
+  const code = error && Reflect.get(error, 'code')
+  const result = resultOf(record)
+  return {
+    id: owner.idOf(record),
+    name: record.entry.task.name,
+    state: owner.stateOf(record),
+    attempts: record.attempts,
+    ...(extras?.progress === undefined ? {} : { progress: extras.progress }),
+    ...(result === undefined ? {} : { result }),
+    ...(error ? { error: { name: error.name, message: error.message, ...(typeof code === 'string' ? { code } : {}) } } : {}),
+    ...(extras?.reason === undefined ? {} : { reason: extras.reason }),
+    enqueuedAt: owner.wallTime(record.acceptedAt),
+    ...(isTerminal(record.state) ? { settledAt: owner.wallTime(record.readyAt) } : {}),
+    priority: record.priority,
+    ...(extras?.key === undefined ? {} : { key: extras.key }),
+  }
+}
+
+/** How a job that is over ended. */
+export function settlementOf(record: JobRecord): Settlement {
+  const state = record.state as Settlement['state']
+  const { attempts } = record
+  if (state === 'completed') return { state, result: resultOf(record), attempts }
+  return { state, error: errorOf(record) ?? whyNot(record), attempts }
+}
+
+/** What a completed job resulted in. */
+export function resultOf(record: JobRecord): unknown {
+  return record.result instanceof Moved ? record.result.value : decode(record.result)
+}
+
+/** The last error of a job. */
+export function errorOf(record: JobRecord): Error | undefined {
+  const last = record.extras?.errors?.at(-1)
+  return last === undefined || last instanceof Error ? last : fromWireError(last as WireError)
+}
+
+function whyNot(record: JobRecord): Error {
+  const { name } = record.entry.task
+  if (record.state === 'skipped') return new TaskSkippedError(name, record.extras?.reason ?? 'its response did not call for it')
+  return record.extras?.reason === 'lost' ? new JobLostError(name) : new TaskCancelledError(name)
+}

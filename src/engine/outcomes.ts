@@ -1,0 +1,144 @@
+/** What the end of an attempt means for its job: done, tried again, dead, cancelled, or given back unharmed. */
+import type { Broker } from '../brokers/broker.ts'
+import type { LaneExit } from '../pools/pool.ts'
+import { type Encoded, decode } from '../rules/codec.ts'
+import { type JobRecord, Moved } from '../rules/job-record.ts'
+import { NO_RETRY, type RetryPolicy, backoffDelay } from '../rules/retry.ts'
+import { checkAgainst } from '../rules/task.ts'
+import { type WireError, fromWireError } from '../rules/wire-error.ts'
+import type { Clock } from '../words/clock.ts'
+import {
+  OutOfMemoryError,
+  ResultInvalidError,
+  TaskCancelledError,
+  TaskTimeoutError,
+  ThreadExitedError,
+  isUnrecoverable,
+} from '../words/errors.ts'
+import type { RunTimes } from './run-times.ts'
+
+/** What is told of outcomes that are not terminal. */
+export interface OutcomeHost {
+  retrying(job: JobRecord, error: Error, delay: number): void
+  interrupted(job: JobRecord, reason: string): void
+  timeoutOf(job: JobRecord): number
+}
+
+// The errors of a job's latest attempts are kept; a job that is retried for ever must not grow for ever.
+const ERRORS_KEPT = 20
+
+/** Decides on outcomes and tells the broker. */
+export class Outcomes {
+  readonly #broker: Broker
+  readonly #clock: Clock
+  readonly #random: () => number
+  readonly #retry: RetryPolicy
+  readonly #runTimes: RunTimes
+  readonly #host: OutcomeHost
+
+  constructor(
+    parts: { broker: Broker; clock: Clock; random: () => number; retry: RetryPolicy | undefined; runTimes: RunTimes },
+    host: OutcomeHost,
+  ) {
+    this.#broker = parts.broker
+    this.#clock = parts.clock
+    this.#random = parts.random
+    this.#retry = parts.retry ?? NO_RETRY
+    this.#runTimes = parts.runTimes
+    this.#host = host
+  }
+
+  /** The handler returned. That counts also when the attempt had been asked to end: the work is done. */
+  completed(job: JobRecord, result: Encoded | Moved, started: number, ended: number): void {
+    this.#runTimes.learn(job.entry.index, ended - started)
+    if (job.extras !== null) delete job.extras.ending
+    const { task } = job.entry
+    if (task.result !== undefined) {
+      const value = result instanceof Moved ? result.value : decode(result)
+      const checked = checkAgainst(task.result, value, 'result')
+      if ('issues' in checked) return this.#attemptFailed(job, new ResultInvalidError(task.name, checked.issues))
+    }
+    this.#broker.finish(job, { state: 'completed', result })
+  }
+
+  /** The handler threw, or an error escaped it. */
+  failed(job: JobRecord, wire: WireError, started: number, ended: number): void {
+    this.#runTimes.learn(job.entry.index, ended - started)
+    if (job.extras?.ending !== undefined) this.#ended(job, fromWireError(wire))
+    else this.#attemptFailed(job, wire)
+  }
+
+  /** Sent to a thread, but not started there. */
+  notStarted(job: JobRecord): void {
+    if (job.payload instanceof Moved) return this.#crashed(job, new ThreadExitedError(job.entry.task.name, 1))
+    job.attempts--
+    this.#broker.giveBack(job)
+  }
+
+  /** The thread is gone. */
+  threadExited({ unstarted, running, culprit, error, exitCode }: LaneExit): void {
+    for (const job of unstarted) this.notStarted(job)
+    for (const job of running) {
+      const { name } = job.entry.task
+      if (job.extras?.ending !== undefined) this.#ended(job, undefined)
+      else if (culprit !== undefined && culprit !== job) this.#interrupted(job, 'another job ended its thread')
+      else if (Reflect.get(error ?? {}, 'code') === 'ERR_WORKER_OUT_OF_MEMORY') {
+        this.#crashed(job, new OutOfMemoryError(name, { cause: error }))
+      } else if (running.some((other) => other.extras?.ending !== undefined)) {
+        this.#interrupted(job, 'its thread had to be ended because of another job')
+      } else {
+        this.#crashed(job, new ThreadExitedError(name, exitCode, error === undefined ? {} : { cause: error }))
+      }
+    }
+  }
+
+  /** An attempt that had been asked to end has ended, by itself (`error`) or with its thread. */
+  #ended(job: JobRecord, error: Error | undefined): void {
+    const { why, reason } = job.extras?.ending ?? { why: 'stop', reason: undefined }
+    delete job.extras?.ending
+    const { name } = job.entry.task
+    if (why === 'cancel') {
+      this.#broker.finish(job, { state: 'cancelled', error: new TaskCancelledError(name, reason) })
+    } else if (why === 'timeout') {
+      const timeout = new TaskTimeoutError(name, this.#host.timeoutOf(job))
+      if (error !== undefined) timeout.cause = error
+      this.#attemptFailed(job, timeout)
+    } else {
+      this.#interrupted(job, 'the runtime is stopping')
+    }
+  }
+
+  #interrupted(job: JobRecord, reason: string): void {
+    if (job.payload instanceof Moved) return this.#crashed(job, new ThreadExitedError(job.entry.task.name, 1))
+    job.attempts--
+    this.#host.interrupted(job, reason)
+    this.#broker.giveBack(job)
+  }
+
+  #attemptFailed(job: JobRecord, error: WireError | Error): void {
+    job.failures++
+    const policy = job.entry.task.policy.retry ?? this.#retry
+    const most = job.payload instanceof Moved ? 1 : (job.extras?.maxAttempts ?? policy.maxAttempts)
+    const real = error instanceof Error ? error : fromWireError(error)
+    if (job.failures >= most || isUnrecoverable(real)) this.#broker.finish(job, { state: 'dead', error })
+    else this.#again(job, error, real, backoffDelay(policy.backoff, job.failures, this.#random))
+  }
+
+  #crashed(job: JobRecord, error: Error): void {
+    job.crashes++
+    const { onCrash, maxCrashes } = job.entry.task.policy
+    // A moved payload went down with the thread.
+    const isFinal = onCrash === 'fail' || job.crashes >= maxCrashes || job.payload instanceof Moved
+    if (isFinal) this.#broker.finish(job, { state: 'dead', error })
+    else this.#again(job, error, error, 0)
+  }
+
+  #again(job: JobRecord, error: WireError | Error, real: Error, delay: number): void {
+    const { more } = job
+    more.errors ??= []
+    more.errors.push(error)
+    if (more.errors.length > ERRORS_KEPT) more.errors.shift()
+    this.#host.retrying(job, real, delay)
+    this.#broker.retry(job, this.#clock.now() + delay)
+  }
+}

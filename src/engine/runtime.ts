@@ -1,0 +1,260 @@
+/** The public face of the engine: `createRuntime` and what it returns. */
+import type { Broker, JobFilter } from '../brokers/broker.ts'
+import { memoryBroker } from '../brokers/memory.ts'
+import { type PoolOptions, type ReadRuntimeOptions, runtimeOptionsSchema } from '../rules/option-schemas.ts'
+import { readOptions } from '../rules/options.ts'
+import type { RetryPolicy } from '../rules/retry.ts'
+import type { AnyTask, PayloadOf, ResultOf } from '../rules/task.ts'
+import { HandlerNotFoundError } from '../words/errors.ts'
+import type { EventName, Listener } from '../words/events.ts'
+import type { JobInfo, JobOptions, JobState } from '../words/job.ts'
+import { check } from './acceptance.ts'
+import { Batch, type BatchOptions } from './batch.ts'
+import { Engine } from './engine.ts'
+import { Job, infoOf } from './job.ts'
+import type { StopReport } from './lifecycle.ts'
+import { type Ports, realPorts } from './ports.ts'
+
+/** What `createRuntime` takes. */
+export interface RuntimeOptions<Tasks extends TaskList = TaskList> {
+  /** The tasks: an array, or a module of them (`import * as tasks from './tasks.ts'`). */
+  tasks: Tasks
+  /** Where jobs wait. Default: memory. */
+  broker?: Broker
+  /** The default pool of threads. */
+  pool?: PoolOptions
+  /** Further pools by name, as bulkheads; a task chooses one with `pool`. */
+  pools?: Record<string, PoolOptions>
+  /** Accepted, unfinished jobs at most; beyond it adding throws QueueFullError. Default 100,000. */
+  maxPending?: number
+  /** Milliseconds an attempt may run, for tasks that name no `timeout`. Default: no limit. */
+  timeout?: number
+  /** Retries for tasks that name none. Default: none. */
+  retry?: { maxAttempts?: number; backoff?: Partial<RetryPolicy['backoff']> }
+  /** Milliseconds between the soft abort of an attempt and the end of its thread. Default 1,000. */
+  killGrace?: number
+  /** Milliseconds that jobs wait for their handler to end after the client has left. Default 5,000. */
+  handlerGrace?: number
+  /** Milliseconds of waiting that raise a job by one step of priority. 0: no ageing. Default 1,000. */
+  priorityAgeing?: number
+  /** How many finished jobs can still be looked up (default 1,000), and for how many milliseconds (default one hour). */
+  retention?: { count?: number; age?: number }
+  /** How many short jobs travel to a thread together: at most `max` (1,024), within `milliseconds` (2) of expected work. */
+  bundles?: { max?: number; milliseconds?: number; force?: boolean }
+  /** One line on stderr for a failed job when nobody listens for it. Default true. */
+  log?: boolean
+}
+
+/** Tasks as an array or as the exports of a module. */
+export type TaskList = readonly AnyTask[] | Readonly<Record<string, unknown>>
+
+/** The tasks in a list, as a union. */
+export type TasksIn<List> = List extends readonly (infer T extends AnyTask)[]
+  ? T
+  : List extends Readonly<Record<string, unknown>>
+    ? Extract<List[keyof List], AnyTask>
+    : never
+
+/** The task of a list that has a name. */
+export type TaskNamed<Tasks extends AnyTask, Name extends string> = Extract<Tasks, { readonly name: Name }>
+
+/** The arguments after the task: the payload may be left out when the task takes none. */
+export type PayloadAndOptions<T extends AnyTask> = undefined extends PayloadOf<T>
+  ? [payload?: PayloadOf<T>, options?: JobOptions]
+  : [payload: PayloadOf<T>, options?: JobOptions]
+
+/** One entry of `enqueueMany`. */
+export type ManyEntry<Tasks extends AnyTask> = Tasks extends AnyTask
+  ? { task: Tasks | Tasks['name']; payload?: PayloadOf<Tasks>; options?: JobOptions }
+  : never
+
+/** This process at one moment: what `stats` returns. */
+export interface RuntimeStats {
+  /** Accepted, unfinished jobs. */
+  readonly pending: number
+  readonly maxPending: number
+  /** Jobs that ended in each way since the start. */
+  readonly completed: number
+  readonly dead: number
+  readonly cancelled: number
+  readonly skipped: number
+  readonly lost: number
+  /** Jobs that end in a second, over the last seconds. */
+  readonly rate: number
+  readonly phase: 'running' | 'stopping' | 'stopped'
+  readonly pools: Readonly<Record<string, { readonly threads: number; readonly max: number; readonly busy: number }>>
+}
+
+/** How a Runtime's engine is reached from the edges of this package; not for users. @internal */
+export const engineOf: unique symbol = Symbol('aftertask.engine')
+
+/** Runs tasks: takes jobs in, brings them to threads, tells what becomes of them. Made by `createRuntime`. */
+export class Runtime<Tasks extends AnyTask = AnyTask> {
+  /** The tasks, as they were given. */
+  readonly tasks: readonly Tasks[]
+  /** @internal */
+  readonly [engineOf]: Engine
+
+  /** @internal */
+  constructor(options: RuntimeOptions, ports: Ports = realPorts) {
+    const read: ReadRuntimeOptions = readOptions(runtimeOptionsSchema, options, 'createRuntime')
+    const list = Array.isArray(read.tasks) ? read.tasks : Object.values(read.tasks).filter(isTask)
+    const writeLine = (line: string): void => void (read.log && process.stderr.write(`aftertask: ${line}\n`))
+    this[engineOf] = new Engine({ ...read, tasks: list }, options.broker ?? memoryBroker(), ports, writeLine)
+    this.tasks = list as readonly object[] as readonly Tasks[]
+  }
+
+  /**
+   * Resolves when every pool has imported its handlers.
+   *
+   * @throws HandlerNotFoundError (as a rejection) naming each task whose module or export is missing or cannot be loaded.
+   */
+  async ready(): Promise<void> {
+    const pools = [...this[engineOf].pools.values()]
+    const problems = (await Promise.all(pools.map((pool) => pool.ready()))).flat()
+    if (problems.length > 0) throw new HandlerNotFoundError(problems)
+  }
+
+  /**
+   * Adds a job at once, with no response to wait for.
+   *
+   * @throws UnknownTaskError, PayloadInvalidError, NotSerializableError, QueueFullError, RuntimeStoppedError, OptionsInvalidError.
+   */
+  enqueue<T extends Tasks>(task: T, ...rest: PayloadAndOptions<NoInfer<T>>): Job<ResultOf<T>>
+  enqueue<Name extends Tasks['name']>(
+    task: Name,
+    ...rest: PayloadAndOptions<TaskNamed<Tasks, Name>>
+  ): Job<ResultOf<TaskNamed<Tasks, Name>>>
+  enqueue(task: string | AnyTask, payload?: unknown, options?: JobOptions): Job {
+    const engine = this[engineOf]
+    return new Job(engine.take('call', task, payload, options, null), engine)
+  }
+
+  /** As `enqueue`, but returns null instead of throwing when the queue is full. */
+  tryEnqueue<T extends Tasks>(task: T, ...rest: PayloadAndOptions<NoInfer<T>>): Job<ResultOf<T>> | null
+  tryEnqueue<Name extends Tasks['name']>(
+    task: Name,
+    ...rest: PayloadAndOptions<TaskNamed<Tasks, Name>>
+  ): Job<ResultOf<TaskNamed<Tasks, Name>>> | null
+  tryEnqueue(task: string | AnyTask, payload?: unknown, options?: JobOptions): Job | null {
+    const engine = this[engineOf]
+    return engine.orNull(() => new Job(engine.take('call', task, payload, options, null), engine))
+  }
+
+  /** Adds many jobs: all of them, or, when one is refused, none. Throws what `enqueue` throws. */
+  enqueueMany(entries: readonly ManyEntry<Tasks>[]): Job[] {
+    const engine = this[engineOf]
+    const checked = entries.map(({ task, payload, options }) => check(engine.registry, task, payload, options))
+    return engine.takeAll(checked).map((record) => new Job(record, engine))
+  }
+
+  /** The facts of a job; undefined when it is unknown here or was too long finished. */
+  async job(id: string): Promise<JobInfo | undefined> {
+    const engine = this[engineOf]
+    const record = engine.find(id)
+    return record && infoOf(record, engine)
+  }
+
+  /** The facts of the jobs that fit a filter, newest first, at most `limit` (100). */
+  async jobs(filter: JobFilter = {}): Promise<JobInfo[]> {
+    const engine = this[engineOf]
+    return engine.list(filter).map((record) => infoOf(record, engine))
+  }
+
+  /** Cancels a job by its id; false when it is unknown or already over. */
+  async cancel(id: string, reason?: unknown): Promise<boolean> {
+    const engine = this[engineOf]
+    const record = engine.find(id)
+    return record !== undefined && engine.cancel(record, reason)
+  }
+
+  /** Lets a dead job start over with a new count of attempts; false when it is unknown or not dead. */
+  async revive(id: string): Promise<boolean> {
+    const engine = this[engineOf]
+    const record = engine.find(id)
+    if (record?.state !== 'dead') return false
+    engine.revive(record)
+    return true
+  }
+
+  /** Starts no more jobs, of one pool or of all. Running jobs go on, and jobs are still accepted. */
+  pause(pool?: string): void {
+    this[engineOf].scheduler.pause(pool)
+  }
+
+  /** Starts jobs again after `pause`. */
+  resume(pool?: string): void {
+    this[engineOf].scheduler.resume(pool)
+  }
+
+  /** This process at this moment; synchronous and cheap. */
+  stats(): RuntimeStats {
+    const { pending, options, ended, rate, clock, lifecycle, pools } = this[engineOf]
+    const perPool = [...pools].map(([name, pool]) => {
+      const busy = [...pool.lanes].filter((lane) => lane.inFlight.size > 0).length
+      return [name, { ...pool.size(), busy }] as const
+    })
+    return {
+      pending,
+      maxPending: options.maxPending,
+      ...ended,
+      rate: rate.perSecond(clock.now()),
+      phase: lifecycle.phase,
+      pools: Object.fromEntries(perPool),
+    }
+  }
+
+  /** How many jobs are in each state, across the broker. */
+  async counts(): Promise<Record<JobState, number>> {
+    return this[engineOf].broker.counts()
+  }
+
+  /** Listens to an event. What a listener throws is contained: it goes to stderr as one line. */
+  on<Name extends EventName>(name: Name, listener: Listener<Name>): this {
+    const engine = this[engineOf]
+    engine.announcer.events.on(name, listener)
+    if (name === 'job:started') engine.tellStarts(true)
+    return this
+  }
+
+  /** Stops listening. */
+  off<Name extends EventName>(name: Name, listener: Listener<Name>): this {
+    const engine = this[engineOf]
+    engine.announcer.events.off(name, listener)
+    if (name === 'job:started') engine.tellStarts(engine.announcer.events.has(name))
+    return this
+  }
+
+  /**
+   * Stops: accepts no more, lets open responses and accepted jobs finish, then ends the threads. Past `timeout`
+   * milliseconds (default 10,000; Infinity waits for ever) running attempts are aborted and, after `killGrace`, ended;
+   * the report names what did not finish. Calling it again returns the same report, and may bring the deadline nearer.
+   */
+  stop({ timeout = 10_000 }: { timeout?: number } = {}): Promise<StopReport> {
+    return this[engineOf].stop(timeout)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  /** Opens a batch: for the edges of this package. @internal */
+  openBatch(options: BatchOptions): Batch {
+    return new Batch(this[engineOf], options)
+  }
+}
+
+function isTask(value: unknown): value is AnyTask {
+  return typeof value === 'object' && value !== null && 'policy' in value && 'handler' in value
+}
+
+/**
+ * Creates a runtime and starts its threads at once; `ready()` tells when they are up. An idle runtime does not keep the
+ * process alive, unfinished jobs do.
+ *
+ * @throws OptionsInvalidError when an option is unknown (with the nearest known one) or has a bad value.
+ */
+export function createRuntime<const Tasks extends TaskList>(options: RuntimeOptions<Tasks>): Runtime<TasksIn<Tasks>> {
+  return new Runtime<TasksIn<Tasks>>(options)
+}
+

@@ -1,0 +1,127 @@
+/**
+ * The scheduler: brings available jobs and free threads together. It fills bundles, keeps an eye on what is running,
+ * and hands outcomes on. What an outcome means for the job is decided in `attempt`.
+ */
+import type { Broker } from '../brokers/broker.ts'
+import type { Lane, Pool } from '../pools/pool.ts'
+import { type JobRecord, Moved } from '../rules/job-record.ts'
+import type { Clock } from '../words/clock.ts'
+import type { RunTimes } from './run-times.ts'
+import type { Watch } from './watch.ts'
+
+/** How full a bundle may be. */
+export interface BundleLimits {
+  readonly max: number
+  readonly milliseconds: number
+  readonly force: boolean
+}
+
+/** Sends jobs to threads. */
+export class Scheduler {
+  readonly #broker: Broker
+  readonly #pools: ReadonlyMap<string, Pool>
+  readonly #clock: Clock
+  readonly #limits: BundleLimits
+  readonly #runTimes: RunTimes
+  readonly #watch: Watch
+  readonly #awake = new Set<string>()
+  readonly #paused = new Set<string>()
+  #isPaused = false
+  #isSet = false
+
+  constructor(
+    broker: Broker,
+    pools: ReadonlyMap<string, Pool>,
+    clock: Clock,
+    limits: BundleLimits,
+    runTimes: RunTimes,
+    watch: Watch,
+  ) {
+    this.#broker = broker
+    this.#pools = pools
+    this.#clock = clock
+    this.#limits = limits
+    this.#runTimes = runTimes
+    this.#watch = watch
+  }
+
+  /**
+   * Jobs of this pool have become available. They are sent at the end of this turn of the event loop: what else arrives
+   * in the turn travels along, and a lone job waits for nothing but the turn.
+   */
+  wake(pool: string): void {
+    this.#awake.add(pool)
+    if (this.#isSet) return
+    this.#isSet = true
+    this.#clock.soon(this.#turn)
+  }
+
+  /** A thread has room: it is served at once, for it stands idle. */
+  laneFree(pool: Pool, lane: Lane): void {
+    if (!this.#isPaused && !this.#paused.has(pool.name)) this.#fill(pool, lane)
+  }
+
+  /** Starts no more jobs: of one pool, or of all. Running ones go on. */
+  pause(pool?: string): void {
+    if (pool === undefined) this.#isPaused = true
+    else this.#paused.add(pool)
+  }
+
+  /** Starts jobs again. */
+  resume(pool?: string): void {
+    if (pool === undefined) {
+      this.#isPaused = false
+      this.#paused.clear()
+    } else this.#paused.delete(pool)
+    for (const name of this.#pools.keys()) this.wake(name)
+  }
+
+  readonly #turn = (): void => {
+    this.#isSet = false
+    if (this.#isPaused) return this.#awake.clear()
+    const names = [...this.#awake]
+    this.#awake.clear()
+    for (const name of names) {
+      const pool = this.#pools.get(name)
+      if (pool === undefined || this.#paused.has(name)) continue
+      for (const lane of pool.lanes) if (!this.#fill(pool, lane)) break
+      if (this.#broker.peek(name) !== undefined) pool.grow()
+    }
+  }
+
+  /** Sends one bundle to a lane, if it has room. False when no job is left. */
+  #fill(pool: Pool, lane: Lane): boolean {
+    const room = lane.room()
+    if (room === 0) return true
+    const first = this.#claim(pool.name)
+    if (first === undefined) return false
+    const bundle = [first]
+    const most = Math.min(room, lane.concurrency > 1 ? room : this.#limits.max)
+    let expected = this.#expected(first, lane)
+    while (bundle.length < most) {
+      const next = this.#broker.peek(pool.name)
+      if (next === undefined) break
+      expected += this.#expected(next, lane)
+      if (expected > this.#limits.milliseconds) break
+      bundle.push(this.#claim(pool.name) as JobRecord)
+    }
+    lane.send(bundle)
+    this.#watch.sent(lane, bundle)
+    return true
+  }
+
+  #claim(pool: string): JobRecord | undefined {
+    const job = this.#broker.claim(pool)
+    if (job !== undefined) job.attempts++
+    return job
+  }
+
+  /**
+   * A moved payload is gone once it is sent, so such a job travels alone: it is never taken back from a bundle.
+   * A thread that runs many jobs at once holds none of them behind another, so their run time does not matter.
+   */
+  #expected(job: JobRecord, lane: Lane): number {
+    if (job.payload instanceof Moved) return Number.POSITIVE_INFINITY
+    return this.#limits.force || lane.concurrency > 1 ? 0 : this.#runTimes.expected(job.entry.index)
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * The watch over running jobs: one timer for all of them. It ends attempts that run too long, loses patience with
+ * handlers that do not end when asked, reads the outcomes of bundles that take longer than expected, and takes back the
+ * jobs that stand behind a slow one.
+ */
+import type { Lane } from '../pools/pool.ts'
+import type { Ending, JobRecord } from '../rules/job-record.ts'
+import type { Clock } from '../words/clock.ts'
+
+/** What the watch asks of the engine. */
+export interface WatchHost {
+  /** The limit of an attempt in milliseconds; Infinity for none. */
+  timeoutOf(job: JobRecord): number
+  killGraceOf(job: JobRecord): number
+  /** A job was taken back from a bundle before it started. */
+  takenBack(job: JobRecord): void
+}
+
+// A bundle holds a few milliseconds of work: one that takes longer has met a slow job, or a busy machine.
+const LOOK_EVERY = 5
+const SLOW_AFTER = 20
+
+/** Watches over lanes that have something to watch. */
+export class Watch {
+  readonly #clock: Clock
+  readonly #host: WatchHost
+  readonly #lanes = new Map<Lane, { sentAt: number }>()
+  #timerAt = Number.POSITIVE_INFINITY
+  #clearTimer: (() => void) | undefined
+
+  constructor(clock: Clock, host: WatchHost) {
+    this.#clock = clock
+    this.#host = host
+  }
+
+  /** Jobs were sent to a lane. A single job without a limit needs no watch. */
+  sent(lane: Lane, jobs: readonly JobRecord[]): void {
+    const limit = jobs.length === 1 ? this.#host.timeoutOf(jobs[0] as JobRecord) : 0
+    if (limit === Number.POSITIVE_INFINITY) return
+    const now = this.#clock.now()
+    this.#lanes.set(lane, { sentAt: now })
+    this.#arm(now + Math.max(limit, LOOK_EVERY))
+  }
+
+  /** Asks a running attempt to end. Only the first reason counts. */
+  end(lane: Lane, job: JobRecord, why: Ending['why'], reason: unknown, message: string): void {
+    if (job.extras?.ending !== undefined) return
+    const now = this.#clock.now()
+    const killAt = now + this.#host.killGraceOf(job)
+    job.more.ending = { why, reason, killAt, isGivenUp: false }
+    lane.abort(job, message)
+    if (!this.#lanes.has(lane)) this.#lanes.set(lane, { sentAt: now })
+    this.#arm(killAt)
+  }
+
+  forget(lane: Lane): void {
+    this.#lanes.delete(lane)
+  }
+
+  close(): void {
+    this.#lanes.clear()
+    this.#clearTimer?.()
+  }
+
+  #arm(at: number): void {
+    if (at >= this.#timerAt) return
+    this.#clearTimer?.()
+    this.#timerAt = at
+    this.#clearTimer = this.#clock.timer(at - this.#clock.now(), () => this.#look())
+  }
+
+  #look(): void {
+    this.#timerAt = Number.POSITIVE_INFINITY
+    const now = this.#clock.now()
+    let next = Number.POSITIVE_INFINITY
+    for (const [lane, { sentAt }] of this.#lanes) {
+      lane.collect()
+      if (lane.inFlight.size === 0) this.#lanes.delete(lane)
+      else next = Math.min(next, this.#lookAt(lane, sentAt, now))
+    }
+    if (next !== Number.POSITIVE_INFINITY) this.#arm(Math.max(next, now + LOOK_EVERY))
+  }
+
+  /** Looks at the jobs of one lane; returns when to look again. */
+  #lookAt(lane: Lane, sentAt: number, now: number): number {
+    let next = Number.POSITIVE_INFINITY
+    for (const job of [...lane.inFlight]) {
+      const started = lane.startedAt(job)
+      if (started === undefined) {
+        if (now - sentAt < SLOW_AFTER) next = now + LOOK_EVERY
+        else if (lane.revoke(job)) this.#host.takenBack(job)
+        else next = now + LOOK_EVERY
+      } else {
+        next = Math.min(next, this.#lookAtRunning(lane, job, started, now))
+      }
+    }
+    return next
+  }
+
+  #lookAtRunning(lane: Lane, job: JobRecord, started: number, now: number): number {
+    const ending = job.extras?.ending
+    if (ending === undefined) {
+      const timeout = this.#host.timeoutOf(job)
+      if (now < started + timeout) return started + timeout
+      this.end(lane, job, 'timeout', undefined, `The timeout of ${timeout} ms has passed.`)
+      return now + this.#host.killGraceOf(job)
+    }
+    if (now < ending.killAt) return ending.killAt
+    if (lane.concurrency > 1 && !ending.isGivenUp) {
+      // Others run on this thread: if its loop still turns, it can give up this one alone.
+      ending.isGivenUp = true
+      ending.killAt = now + this.#host.killGraceOf(job)
+      lane.giveUp(job)
+      return ending.killAt
+    }
+    lane.kill()
+    return Number.POSITIVE_INFINITY
+  }
+}

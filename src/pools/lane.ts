@@ -1,0 +1,277 @@
+/** The event loop's side of one thread: slots, the shared table, and the port. `rules/protocol` says how they work. */
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
+import type { Encoded } from '../rules/codec.ts'
+import { type JobRecord, Moved } from '../rules/job-record.ts'
+import {
+  FINISHED,
+  FREE,
+  FROM_THREAD,
+  HEAP_MB,
+  type LaneTable,
+  LOG_COUNT,
+  NO_RESULT,
+  RESULT_BYTES,
+  REVOKED,
+  RUNNING,
+  SENT,
+  SLOTS,
+  TELL_STARTS,
+  TO_THREAD,
+} from '../rules/protocol.ts'
+import type { WireError } from '../rules/wire-error.ts'
+import type { Lane, LogLevel } from './pool.ts'
+
+/** What a lane tells the pool that owns it. */
+export interface LaneHost {
+  completed(lane: ThreadLane, job: JobRecord, result: Encoded | Moved, started: number, ended: number): void
+  failed(lane: ThreadLane, job: JobRecord, error: WireError, started: number, ended: number): void
+  started(job: JobRecord): void
+  progress(job: JobRecord, value: Encoded): void
+  log(job: JobRecord, level: LogLevel, message: string, data: Encoded): void
+  enqueue(lane: ThreadLane, job: JobRecord, message: readonly unknown[]): void
+  stray(lane: ThreadLane, id: string, error: WireError): void
+  /** Outcomes were read: the lane may have room. */
+  settledSome(lane: ThreadLane): void
+  /** The thread asks to be replaced. */
+  retire(lane: ThreadLane): void
+}
+
+/** The end of a thread, in the hands of whoever started it. */
+export interface ThreadHandle {
+  readonly threadId: number
+  terminate(): void
+}
+
+/** A lane over a MessagePort and a table in shared memory. */
+export class ThreadLane implements Lane {
+  readonly id: number
+  readonly concurrency: number
+  readonly inFlight = new Set<JobRecord>()
+  /** Attempts that ended here, for recycling. */
+  done = 0
+  retiring = false
+  idleSince: number
+  thread: ThreadHandle | undefined
+  readonly #port: MessagePort
+  readonly #table: LaneTable
+  readonly #host: LaneHost
+  readonly #bySlot: (JobRecord | null)[] = new Array(SLOTS).fill(null)
+  readonly #free: number[] = Array.from({ length: SLOTS }, (_, index) => SLOTS - 1 - index)
+  #read = 0
+  #culprit: JobRecord | undefined
+  #closed: (() => void) | undefined
+
+  readonly #lifetime: number
+
+  /** `lifetime`: attempts after which the thread is to be replaced. */
+  constructor(
+    id: number,
+    options: { readonly concurrency: number; readonly lifetime: number; readonly now: number },
+    port: MessagePort,
+    table: LaneTable,
+    host: LaneHost,
+  ) {
+    this.id = id
+    this.concurrency = options.concurrency
+    this.#lifetime = options.lifetime
+    this.idleSince = options.now
+    this.#port = port
+    this.#table = table
+    this.#host = host
+    port.on('message', (message: readonly unknown[]) => this.#receive(message))
+    port.unref()
+  }
+
+  get heapMb(): number {
+    return this.#table.header[HEAP_MB] ?? 0
+  }
+
+  /** Asks the thread to tell each start at once, for those who listen to `job:started`. */
+  tellStarts(tell: boolean): void {
+    Atomics.store(this.#table.header, TELL_STARTS, tell ? 1 : 0)
+  }
+
+  room(): number {
+    if (this.retiring) return 0
+    const left = this.#lifetime - this.done - this.inFlight.size
+    // One job at a time: the next bundle goes out when the last is done. Many at once: each free place is filled.
+    const places = this.concurrency > 1 ? this.concurrency - this.inFlight.size : this.inFlight.size === 0 ? SLOTS >> 1 : 0
+    return Math.max(0, Math.min(places, left))
+  }
+
+  send(jobs: readonly JobRecord[]): void {
+    if (this.inFlight.size === 0) this.#port.ref()
+    const message: unknown[] = [TO_THREAD.run]
+    let transfer: ArrayBuffer[] | undefined
+    for (const job of jobs) {
+      const slot = this.#free.pop()
+      if (slot === undefined) throw new RangeError('A lane was sent more jobs than it has slots.')
+      job.slot = slot
+      this.#bySlot[slot] = job
+      this.inFlight.add(job)
+      this.#table.aborted[slot] = 0
+      Atomics.store(this.#table.state, slot, SENT)
+      let payload: unknown = job.payload
+      if (payload instanceof Moved) {
+        transfer = [...(transfer ?? []), ...payload.transfer]
+        payload = [payload.value]
+      }
+      message.push(slot, job.entry.index, job.attempts, job.extras?.id ?? job.seq, payload, job.extras?.context)
+    }
+    if (transfer === undefined) this.#port.postMessage(message)
+    else this.#port.postMessage(message, transfer)
+  }
+
+  revoke(job: JobRecord): boolean {
+    if (Atomics.compareExchange(this.#table.state, job.slot, SENT, REVOKED) !== SENT) return false
+    // The thread still holds the slot's number in its queue: the slot is free again once it has passed over it.
+    this.#forget(job)
+    return true
+  }
+
+  startedAt(job: JobRecord): number | undefined {
+    const state = Atomics.load(this.#table.state, job.slot)
+    return state === RUNNING || state === FINISHED ? this.#table.started[job.slot] : undefined
+  }
+
+  abort(job: JobRecord, reason: string): void {
+    Atomics.store(this.#table.aborted, job.slot, 1)
+    this.#port.postMessage([TO_THREAD.abort, job.slot, reason])
+  }
+
+  giveUp(job: JobRecord): void {
+    this.#port.postMessage([TO_THREAD.giveUp, job.slot])
+  }
+
+  collect(): void {
+    const count = Atomics.load(this.#table.header, LOG_COUNT)
+    if (count === this.#read) return
+    while (this.#read !== count) {
+      const slot = this.#table.log[this.#read & (SLOTS - 1)] as number
+      this.#read = (this.#read + 1) | 0
+      const job = this.#bySlot[slot]
+      if (job === null || job === undefined) this.#freeRevoked(slot)
+      else this.#settle(job, slot)
+    }
+    this.#host.settledSome(this)
+  }
+
+  kill(): void {
+    this.retiring = true
+    this.thread?.terminate()
+  }
+
+  retire(): void {
+    if (this.retiring) return
+    this.retiring = true
+    this.#host.retire(this)
+  }
+
+  /** Reads whatever the thread had still posted when it died, and tells which jobs it left behind. */
+  bury(): { unstarted: JobRecord[]; running: JobRecord[]; culprit: JobRecord | undefined } {
+    for (let entry = receiveMessageOnPort(this.#port); entry; entry = receiveMessageOnPort(this.#port)) {
+      this.#receive(entry.message)
+    }
+    this.collect()
+    this.retiring = true
+    this.#port.close()
+    this.#closed?.()
+    const unstarted: JobRecord[] = []
+    const running: JobRecord[] = []
+    for (const job of this.inFlight) {
+      const wasSent = Atomics.load(this.#table.state, job.slot) === SENT
+      ;(wasSent ? unstarted : running).push(job)
+      job.slot = -1
+    }
+    this.inFlight.clear()
+    return { unstarted, running, culprit: this.#culprit }
+  }
+
+  /** Lets the thread write out its last lines. Resolves when it has, or when it is gone. */
+  async close(): Promise<void> {
+    this.retiring = true
+    const closed = new Promise<void>((resolve) => {
+      this.#closed = resolve
+    })
+    this.#port.postMessage([TO_THREAD.close])
+    await closed
+  }
+
+  /** Answers a handler's `ctx.enqueue`. */
+  reply(message: readonly unknown[]): void {
+    this.#port.postMessage(message)
+  }
+
+  #receive(message: readonly unknown[]): void {
+    const kind = message[0]
+    if (kind === FROM_THREAD.bell) return this.collect()
+    if (kind === FROM_THREAD.closed) return this.#closed?.()
+    if (kind === FROM_THREAD.stray) return this.#host.stray(this, String(message[1]), message[2] as WireError)
+    if (kind === FROM_THREAD.retire) return this.retire()
+    // Outcomes in the log came before this message.
+    this.collect()
+    const slot = message[1] as number
+    const job = this.#bySlot[slot]
+    if (job === null || job === undefined) return
+    switch (kind) {
+      case FROM_THREAD.result:
+        return this.#settlePosted(job, slot, message[2] as Encoded)
+      case FROM_THREAD.moved:
+        return this.#settlePosted(job, slot, new Moved(message[2], []))
+      case FROM_THREAD.failed:
+        return this.#settleFailed(job, slot, message[2] as WireError)
+      case FROM_THREAD.started:
+        return this.#host.started(job)
+      case FROM_THREAD.progress:
+        return this.#host.progress(job, message[2] as Encoded)
+      case FROM_THREAD.log:
+        return this.#host.log(job, message[2] as LogLevel, message[3] as string, message[4] as Encoded)
+      case FROM_THREAD.enqueue:
+        return this.#host.enqueue(this, job, message)
+      case FROM_THREAD.exiting:
+        this.#culprit = job
+    }
+  }
+
+  #settle(job: JobRecord, slot: number): void {
+    const length = this.#table.resultLength[slot] as number
+    const at = slot * RESULT_BYTES
+    const result = length === NO_RESULT ? undefined : this.#table.results.toString('utf8', at, at + length)
+    const { started, ended } = this.#table
+    this.#release(job, slot)
+    this.#host.completed(this, job, result, started[slot] as number, ended[slot] as number)
+  }
+
+  #settlePosted(job: JobRecord, slot: number, result: Encoded | Moved): void {
+    const { started, ended } = this.#table
+    this.#release(job, slot)
+    this.#host.completed(this, job, result, started[slot] as number, ended[slot] as number)
+    this.#host.settledSome(this)
+  }
+
+  #settleFailed(job: JobRecord, slot: number, error: WireError): void {
+    const { started, ended } = this.#table
+    this.#release(job, slot)
+    this.#host.failed(this, job, error, started[slot] as number, ended[slot] as number)
+    this.#host.settledSome(this)
+  }
+
+  #release(job: JobRecord, slot: number): void {
+    this.done++
+    this.#forget(job)
+    this.#table.state[slot] = FREE
+    this.#free.push(slot)
+  }
+
+  #freeRevoked(slot: number): void {
+    this.#table.state[slot] = FREE
+    this.#free.push(slot)
+  }
+
+  #forget(job: JobRecord): void {
+    this.#bySlot[job.slot] = null
+    job.slot = -1
+    this.inFlight.delete(job)
+    if (this.inFlight.size === 0) this.#port.unref()
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * The pool port: threads as the scheduler sees them. A pool owns threads and hands out lanes; a lane is the way to one
+ * thread. Behind it stands Piscina in production and a model in the simulation.
+ */
+import type { Encoded } from '../rules/codec.ts'
+import type { JobRecord, Moved } from '../rules/job-record.ts'
+import type { WireError } from '../rules/wire-error.ts'
+import type { HandlerProblem } from '../words/errors.ts'
+
+/** The way to one thread. A job is `sent` to it, and then either started there or taken back, never both. */
+export interface Lane {
+  /** Counts the threads of a pool from 1; a replacement has a new number. */
+  readonly id: number
+  /** How many jobs the thread runs at once. */
+  readonly concurrency: number
+  /** How many more jobs it can be sent now; 0 once it is to be replaced. */
+  room(): number
+  /** Jobs that are with it: sent or running. */
+  readonly inFlight: ReadonlySet<JobRecord>
+  /** Sends jobs in one message. They start in this order, `concurrency` at a time. */
+  send(jobs: readonly JobRecord[]): void
+  /** Takes a job back if it has not started. From then on the lane does not know it. */
+  revoke(job: JobRecord): boolean
+  /** When the job's attempt started, on the monotonic clock; undefined when it has not. */
+  startedAt(job: JobRecord): number | undefined
+  /** Asks a running attempt to end, through its `ctx.signal`. */
+  abort(job: JobRecord, reason: string): void
+  /**
+   * Asks the thread to count a running attempt as failed although its handler goes on, and to be replaced afterwards:
+   * spares the other jobs of a thread whose loop still turns.
+   */
+  giveUp(job: JobRecord): void
+  /** Looks for outcomes that no message has announced yet. */
+  collect(): void
+  /** Ends the thread at once. `exited` follows, naming the jobs that were with it. */
+  kill(): void
+  /** Sends nothing more to the thread and ends it once its jobs are done. */
+  retire(): void
+}
+
+/** What a thread's end means for the jobs that were with it. */
+export interface LaneExit {
+  readonly lane: Lane
+  /** Jobs that had not started: they go back unharmed. */
+  readonly unstarted: readonly JobRecord[]
+  /** Jobs that were running. */
+  readonly running: readonly JobRecord[]
+  /** The one of them that is known to have brought the thread down. */
+  readonly culprit: JobRecord | undefined
+  /** The exit code; 1 when unknown. */
+  readonly exitCode: number
+  /** What brought the thread down, when something told. */
+  readonly error: Error | undefined
+  /** True when we ended it. */
+  readonly expected: boolean
+  /** Milliseconds until the replacement starts: more than 0 when threads keep dying. */
+  readonly restartIn: number
+}
+
+/** What a pool tells the scheduler. */
+export interface PoolHost {
+  /** The lane has room (again): it is new, or jobs have ended. */
+  laneFree(pool: Pool, lane: Lane): void
+  completed(job: JobRecord, result: Encoded | Moved, started: number, ended: number): void
+  failed(job: JobRecord, error: WireError, started: number, ended: number): void
+  started(job: JobRecord): void
+  /** The pool took a job back that had not started, since its thread is to be replaced. */
+  revoked(job: JobRecord): void
+  progress(job: JobRecord, value: Encoded): void
+  log(job: JobRecord, level: LogLevel, message: string, data: Encoded): void
+  /** A handler adds a job. `answer` tells the handler its id, or why it was refused. */
+  enqueue(job: JobRecord, request: NestedJob, answer: (id: string | null, error: WireError | null) => void): void
+  /** An error escaped a handler that had already ended. */
+  stray(pool: Pool, lane: Lane, id: string, error: WireError): void
+  threadStarted(pool: Pool, lane: Lane): void
+  exited(pool: Pool, exit: LaneExit): void
+}
+
+/** A job that a handler adds. */
+export interface NestedJob {
+  readonly task: string
+  readonly payload: Encoded
+  readonly options: Encoded
+}
+
+/** Levels of `ctx.log`. */
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
+/** A named group of threads. */
+export interface Pool {
+  readonly name: string
+  /** The lanes that are up, in no order of meaning. */
+  readonly lanes: ReadonlySet<Lane>
+  /** Starts the threads that are always up. */
+  start(host: PoolHost): void
+  /** Resolves when those threads have imported their handlers, with what was wrong with them. */
+  ready(): Promise<readonly HandlerProblem[]>
+  /** Jobs wait and no lane has room: a pool that grows may start another thread. */
+  grow(): void
+  /** Asks the threads to tell each start at once, for those who listen to it. */
+  tellStarts(tell: boolean): void
+  /** Threads that are up or starting, and the most there can be. */
+  size(): { readonly threads: number; readonly max: number }
+  /** Ends every thread. Resolves when all are gone. */
+  stop(): Promise<void>
+}

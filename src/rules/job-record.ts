@@ -1,0 +1,118 @@
+/**
+ * The engine's own record of a job. One is made for every job, a million may wait, so the fields that every job needs
+ * are few and plain, and whatever only some jobs have is in `extras`.
+ */
+import type { JobState, ResponseFacts, Settlement, When } from '../words/job.ts'
+import type { Encoded } from './codec.ts'
+import type { TaskEntry } from './registry.ts'
+import type { WireError } from './wire-error.ts'
+
+/** A payload or result whose buffers are moved between threads instead of encoded. */
+export class Moved {
+  readonly value: unknown
+  readonly transfer: readonly ArrayBuffer[]
+
+  constructor(value: unknown, transfer: readonly ArrayBuffer[]) {
+    this.value = value
+    this.transfer = transfer
+  }
+}
+
+/** What only some jobs have. */
+export interface JobExtras {
+  /** The id of a job that another process accepted; ours are made from `seq`. */
+  id?: string
+  key?: string
+  uniqueKey?: string
+  uniqueUntil?: number
+  when?: When
+  /** Milliseconds to wait once its response is over. */
+  delay?: number
+  /** When it may start, on the monotonic clock. */
+  dueAt?: number
+  timeout?: number
+  queueTimeout?: number
+  maxAttempts?: number
+  context?: JobContext
+  progress?: unknown
+  /** Errors of its attempts, oldest first; the last one is the job's error. */
+  errors?: (WireError | Error)[]
+  reason?: string
+  /** What takes the listener off the caller's AbortSignal. */
+  forgetSignal?: () => void
+  /** The order among the jobs of a key, once it has joined the key's line. */
+  nextOfKey?: JobRecord | undefined
+  /** Entries among the finished jobs that a revival has outdated. */
+  staleEntries?: number
+  /** Why a running attempt is being ended, once it is. */
+  ending?: Ending
+  settle?: { promise: Promise<Settlement>; resolve: (settlement: Settlement) => void }
+  stored?: Promise<void>
+}
+
+/** The context of a request that travels with its jobs. */
+export interface JobContext {
+  readonly requestId?: string
+  readonly traceparent?: string
+  readonly baggage?: Readonly<Record<string, string>>
+}
+
+/** Why an attempt is being ended from outside, and when the thread is to be killed if it does not end by itself. */
+export interface Ending {
+  readonly why: 'timeout' | 'cancel' | 'stop'
+  /** What the caller gave as the reason. */
+  readonly reason: unknown
+  /** When patience with the handler ends, on the monotonic clock. */
+  killAt: number
+  /** True once the thread was asked to give the attempt up, which it can if its loop still turns. */
+  isGivenUp: boolean
+}
+
+/** The jobs that one HTTP request added, as the broker sees them. */
+export interface BatchLink {
+  readonly onFailure: 'continue' | 'stop'
+  /** The facts of the response once it has settled; null for as long as its jobs are held. */
+  facts: ResponseFacts | null
+}
+
+/** One accepted job. */
+export class JobRecord {
+  /** Counts the jobs of this runtime from 1; the id is made from it. */
+  readonly seq: number
+  readonly entry: TaskEntry
+  payload: Encoded | Moved
+  state: JobState = 'available'
+  /** Attempts made or under way; those that did not count are taken off again. */
+  attempts = 0
+  /** How many of them failed, and how many took their thread with them: counted apart. */
+  failures = 0
+  crashes = 0
+  /** Milliseconds on the monotonic clock, whole so that they fit a small integer. */
+  readonly acceptedAt: number
+  /** When it became available; once it is over, when it was. */
+  readyAt: number
+  priority: number
+  /** Where it is in its thread's table, or -1. */
+  slot = -1
+  batch: BatchLink | null = null
+  /** The job of its batch that waits for this one, and whether this one waits for another. */
+  next: JobRecord | null = null
+  blocked = false
+  extras: JobExtras | null = null
+  result: Encoded | Moved = undefined
+
+  constructor(seq: number, entry: TaskEntry, payload: Encoded | Moved, priority: number, now: number) {
+    this.seq = seq
+    this.entry = entry
+    this.payload = payload
+    this.priority = priority
+    this.acceptedAt = now
+    this.readyAt = now
+  }
+
+  /** The rare fields, made at the first use. */
+  get more(): JobExtras {
+    this.extras ??= {}
+    return this.extras
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * What the event loop's side and a thread say to each other: few messages on a port, and a table in shared memory.
+ *
+ * Waking a thread costs far more than a job, so several jobs go in one message (a bundle), and what happens to each
+ * is told through the table, where both sides see it without a message:
+ *
+ * - `state`, a word a slot: SENT by us; RUNNING when the thread starts the job; FINISHED when its outcome is in the log;
+ *   REVOKED when we took it back before it started. SENT is left by compare-and-exchange on both sides, so a job is
+ *   either started or taken back, never both, even while the thread is stuck in a loop.
+ * - `log`, a ring of slot numbers in the order finished. It is read on the thread's bell and by the watchdog, so a
+ *   finished result is never held behind a slow neighbour of its bundle.
+ * - `aborted`, a word a slot, which a handler's `ctx.signal.aborted` reads, so that even a loop that never
+ *   yields can see that it should end.
+ * - `started` and `ended`, milliseconds on the monotonic scale that all threads share.
+ * - `results`, a few bytes a slot for small results; longer ones are posted.
+ */
+
+/** Slots of a lane: jobs that can be with one thread at a time. */
+export const SLOTS = 2048
+/** Bytes a slot has for a result in shared memory. */
+export const RESULT_BYTES = 64
+
+export const FREE = 0
+export const SENT = 1
+export const RUNNING = 2
+export const FINISHED = 3
+export const REVOKED = 4
+
+/** Words of the header: how many log entries were written; whether starts are to be told; bytes of the thread's heap. */
+export const LOG_COUNT = 0
+export const TELL_STARTS = 1
+export const HEAP_MB = 2
+const HEADER_WORDS = 16
+
+/** Entry of `resultLength`: the outcome of a finished slot that is not a small result's length. */
+export const NO_RESULT = -1
+
+/** The table as typed views over one SharedArrayBuffer. */
+export interface LaneTable {
+  readonly buffer: SharedArrayBuffer
+  readonly header: Int32Array
+  readonly state: Int32Array
+  readonly log: Int32Array
+  readonly aborted: Int32Array
+  readonly resultLength: Int32Array
+  readonly started: Float64Array
+  readonly ended: Float64Array
+  readonly results: Buffer
+}
+
+/** Lays the views over a buffer; without one, makes it. */
+export function laneTable(buffer?: SharedArrayBuffer): LaneTable {
+  const words = HEADER_WORDS + SLOTS * 4
+  const size = words * 4 + SLOTS * 16 + SLOTS * RESULT_BYTES
+  const memory = buffer ?? new SharedArrayBuffer(size)
+  const ints = (at: number, length: number) => new Int32Array(memory, at * 4, length)
+  const doubles = words * 4
+  return {
+    buffer: memory,
+    header: ints(0, HEADER_WORDS),
+    state: ints(HEADER_WORDS, SLOTS),
+    log: ints(HEADER_WORDS + SLOTS, SLOTS),
+    aborted: ints(HEADER_WORDS + SLOTS * 2, SLOTS),
+    resultLength: ints(HEADER_WORDS + SLOTS * 3, SLOTS),
+    started: new Float64Array(memory, doubles, SLOTS),
+    ended: new Float64Array(memory, doubles + SLOTS * 8, SLOTS),
+    results: Buffer.from(memory, doubles + SLOTS * 16, SLOTS * RESULT_BYTES),
+  }
+}
+
+/** What a thread is given when it starts. */
+export interface LaneSetup {
+  readonly port: import('node:worker_threads').MessagePort
+  readonly table: SharedArrayBuffer
+  readonly concurrency: number
+  readonly warmUp: boolean
+  /** The zero of the event loop's clock on the scale of `process.hrtime`, in milliseconds: times in the table are relative to it. */
+  readonly zero: number
+  /** What job numbers become ids with. */
+  readonly idPrefix: string
+  /** The handlers of every task of the runtime, by task number; those of other pools are left out. */
+  readonly handlers: readonly (HandlerLocation | null)[]
+}
+
+/** Where a task's handler is. */
+export interface HandlerLocation {
+  readonly task: string
+  readonly module: string
+  readonly export: string
+}
+
+/** What a thread answers once it is set up. */
+export interface LaneReady {
+  readonly threadId: number
+  readonly problems: readonly import('../words/errors.ts').HandlerProblem[]
+}
+
+/** What a job takes along besides its payload: who it is, and the context of its request. */
+export interface JobMeta {
+  readonly attempt: number
+  readonly id: string
+  readonly requestId?: string
+  readonly traceparent?: string
+  readonly baggage?: Readonly<Record<string, string>>
+}
+
+/** Kinds of messages to a thread. A message is an array that starts with its kind. */
+export const TO_THREAD = {
+  /** `[RUN, slot, task, attempt, id, payload, context, slot, task, ...]`: six entries a job. */
+  run: 0,
+  /** `[ABORT, slot, reason]`: the soft abort of a running attempt. */
+  abort: 1,
+  /** `[CLOSE]`: drain stdout and answer `closed`; nothing more will come. */
+  close: 2,
+  /** `[ENQUEUED, number, id, wireError]`: the answer to `enqueue`; one of the last two is null. */
+  enqueued: 3,
+  /** `[GIVE_UP, slot]`: count a running attempt as failed although its handler goes on, and retire. */
+  giveUp: 4,
+} as const
+
+/** Entries a job takes in a `run` message. */
+export const RUN_STRIDE = 6
+
+/** Kinds of messages from a thread. */
+export const FROM_THREAD = {
+  /** `[BELL]`: look at the log. */
+  bell: 0,
+  /** `[RESULT, slot, encoded]`: a result too large for the table. */
+  result: 1,
+  /** `[FAILED, slot, wireError]`: the attempt failed. */
+  failed: 2,
+  /** `[MOVED, slot, value]`: a result whose buffers are moved, not encoded. */
+  moved: 3,
+  /** `[STARTED, slot]`, when starts are to be told. */
+  started: 4,
+  /** `[PROGRESS, slot, encoded]` */
+  progress: 5,
+  /** `[LOG, slot, level, message, encoded]` */
+  log: 6,
+  /** `[ENQUEUE, slot, number, task, encoded, options]`: `ctx.enqueue`; answered by `enqueued`. */
+  enqueue: 7,
+  /** `[STRAY, id, wireError]`: an error that escaped a handler which had already ended. */
+  stray: 8,
+  /** `[RETIRE]`: an error escaped; the thread's state cannot be trusted any more, replace it. */
+  retire: 9,
+  /** `[CLOSED]` */
+  closed: 10,
+  /** `[EXITING, slot]`: this attempt has called process.exit. */
+  exiting: 11,
+} as const

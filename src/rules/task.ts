@@ -1,0 +1,169 @@
+/** Tasks: what `defineTask` takes, and how a payload is checked against its schema. */
+import { OptionsInvalidError, type PayloadIssue, describeValue } from '../words/errors.ts'
+import type { When } from '../words/job.ts'
+import { readOptions } from './options.ts'
+import { taskOptionsSchema } from './option-schemas.ts'
+import type { Backoff, RetryPolicy } from './retry.ts'
+import { retryPolicy } from './retry.ts'
+import type { StandardIssue, StandardSchema } from './standard-schema.ts'
+
+/** Where a handler is: the module's URL, or that and the name of its export. Both `.js` and `.ts` are looked for. */
+export type HandlerRef = URL | string | { readonly module: URL | string; readonly export?: string }
+
+/** What `defineTask` takes. */
+export interface TaskOptions<Name extends string, PayloadIn, PayloadOut, ResultIn, ResultOut> {
+  /** The task's name, unique in a runtime: what `req.after` and the broker know it by. Dots group names: `email.welcome`. */
+  name: Name
+  /** Any synchronous Standard Schema; zod is the documented one. Left out, the task takes no payload. */
+  payload?: StandardSchema<PayloadIn, PayloadOut>
+  /** Types and checks what the handler returns. Left out, the result is `unknown` and unchecked. */
+  result?: StandardSchema<ResultIn, ResultOut>
+  /** The module that holds the handler; it is imported in worker threads only. */
+  handler: HandlerRef
+  /** The pool whose threads run it. Default `default`. */
+  pool?: string
+  /** Milliseconds an attempt may run, counted from its start. Default: no limit. */
+  timeout?: number
+  /** Milliseconds a job may wait for its first attempt, counted from acceptance. Default: no limit. */
+  queueTimeout?: number
+  /** Milliseconds between the soft abort (`ctx.signal`) and the end of the thread. Default: the runtime's, 1,000. */
+  killGrace?: number
+  /** Retries after a failure. Default: none. */
+  retry?: { maxAttempts?: number; backoff?: Partial<Backoff> }
+  /** What to do when the thread died under the job. Default `retry`. */
+  onCrash?: 'retry' | 'fail'
+  /** The crash that makes the job dead. Default 3: two further tries. */
+  maxCrashes?: number
+  /** A larger number goes first. Default 0. */
+  priority?: number
+  /** Jobs of this task that may run at once, over all threads of this process. Default: no limit. */
+  concurrency?: number
+  /** Jobs with the same key run one at a time, in the order added: a fixed key, or made from the payload. */
+  key?: string | ((payload: PayloadOut) => string | undefined)
+  /** At most one pending job with an equal payload (`true`) or an equal string made from the payload. */
+  unique?: boolean | ((payload: PayloadOut) => string) | { key?: (payload: PayloadOut) => string; for?: number }
+  /** Which responses its jobs run after. Default `ok`. */
+  when?: When
+}
+
+declare const types: unique symbol
+
+/** A task: a name, a payload schema, the place of its handler, and a policy. Made by `defineTask`. */
+export interface Task<Name extends string = string, PayloadIn = unknown, PayloadOut = unknown, Result = unknown> {
+  readonly name: Name
+  readonly payload: StandardSchema<unknown, unknown> | undefined
+  readonly result: StandardSchema<unknown, unknown> | undefined
+  /** The handler's module as a URL, and the export's name. */
+  readonly handler: { readonly module: string; readonly export: string }
+  readonly policy: TaskPolicy
+  /** Carries the types of payload and result; never there at run time. */
+  readonly [types]?: { payloadIn: PayloadIn; payloadOut: PayloadOut; result: Result }
+}
+
+/** A task's settings with every default filled in, but for those that the runtime decides. */
+export interface TaskPolicy {
+  readonly pool: string
+  readonly timeout: number | undefined
+  readonly queueTimeout: number
+  readonly killGrace: number | undefined
+  readonly retry: RetryPolicy | undefined
+  readonly onCrash: 'retry' | 'fail'
+  readonly maxCrashes: number
+  readonly priority: number
+  readonly concurrency: number
+  readonly key: string | ((payload: never) => string | undefined) | undefined
+  readonly unique: boolean | ((payload: never) => string) | { key?: (payload: never) => string; for?: number } | undefined
+  readonly when: When
+}
+
+/** Any task, whatever its types. */
+// The payload types are erased with `any` inside this alias alone: a task is used both ways (its input goes in,
+// its output comes out), so no single known type would accept every task.
+// biome-ignore lint/suspicious/noExplicitAny: see above
+export type AnyTask = Task<string, any, any, any>
+
+/** What a task's payload may be when it is added. */
+export type PayloadOf<T> = T extends { readonly [types]?: { payloadIn: infer In } } ? In : never
+/** What the handler of a task receives. */
+export type ParsedPayloadOf<T> = T extends { readonly [types]?: { payloadOut: infer Out } } ? Out : never
+/** What a task's jobs result in. */
+export type ResultOf<T> = T extends { readonly [types]?: { result: infer Result } } ? Result : never
+
+/**
+ * Defines a task: a typed, named piece of work whose handler runs on a worker thread.
+ * Reads no file and imports no handler, so it is cheap and safe wherever the server is put together.
+ *
+ * @throws OptionsInvalidError when an option is unknown or has a bad value.
+ */
+export function defineTask<
+  const Name extends string,
+  PayloadIn = undefined,
+  PayloadOut = PayloadIn,
+  ResultIn = unknown,
+  ResultOut = ResultIn,
+>(
+  options: TaskOptions<Name, PayloadIn, PayloadOut, ResultIn, ResultOut>,
+): Task<Name, PayloadIn, PayloadOut, ResultOut> {
+  const read = readOptions(taskOptionsSchema, options, 'defineTask')
+  return Object.freeze({
+    name: options.name,
+    payload: options.payload as StandardSchema<unknown, unknown> | undefined,
+    result: options.result as StandardSchema<unknown, unknown> | undefined,
+    handler: handlerLocation(options.name, options.handler),
+    policy: Object.freeze({
+      pool: read.pool ?? 'default',
+      timeout: read.timeout,
+      queueTimeout: read.queueTimeout ?? Number.POSITIVE_INFINITY,
+      killGrace: read.killGrace,
+      retry: read.retry && retryPolicy(read.retry),
+      onCrash: read.onCrash ?? 'retry',
+      maxCrashes: read.maxCrashes ?? 3,
+      priority: read.priority ?? 0,
+      concurrency: read.concurrency ?? Number.POSITIVE_INFINITY,
+      key: options.key as TaskPolicy['key'],
+      unique: options.unique as TaskPolicy['unique'],
+      when: options.when ?? 'ok',
+    }),
+  })
+}
+
+function handlerLocation(task: string, ref: HandlerRef): { module: string; export: string } {
+  const isModule = ref instanceof URL || typeof ref === 'string'
+  const module = String(isModule ? ref : ref.module)
+  if (!module.startsWith('file:')) {
+    throw new OptionsInvalidError(
+      `The handler of "${task}" is ${describeValue(module)}; it must be the URL of a file. Write new URL('./workers/name.js', import.meta.url).`,
+      'handler',
+    )
+  }
+  return { module, export: isModule ? 'default' : (ref.export ?? 'default') }
+}
+
+/**
+ * Checks a payload and returns what the handler will receive, or the issues.
+ * A schema that turns out to be asynchronous is refused: adding a job is synchronous.
+ */
+export function checkAgainst(
+  schema: StandardSchema<unknown, unknown>,
+  value: unknown,
+  what: string,
+): { readonly value: unknown } | { readonly issues: readonly PayloadIssue[] } {
+  const result = schema['~standard'].validate(value)
+  if (result instanceof Promise) {
+    result.catch(() => {})
+    throw new OptionsInvalidError(
+      `The ${what} schema is asynchronous, but adding a job is synchronous. Do the asynchronous check in the handler.`,
+      what,
+    )
+  }
+  return result.issues ? { issues: result.issues.map(plainIssue) } : { value: result.value }
+}
+
+function plainIssue(issue: StandardIssue): PayloadIssue {
+  const path = (issue.path ?? []).map((step) => {
+    const key = typeof step === 'object' ? step.key : step
+    return typeof key === 'number' ? key : String(key)
+  })
+  return { message: issue.message, path }
+}
+

@@ -1,0 +1,40 @@
+/**
+ * Time as a port: the engine reads clocks and sets timers only through this, so tests and the simulation
+ * run it in virtual time, and a wall clock that jumps cannot move a deadline.
+ */
+
+/** What the engine asks of time. */
+export interface Clock {
+  /** Milliseconds on a scale that never goes back; its zero means nothing. */
+  now(): number
+  /** Milliseconds since 1970, for what people and other processes read. May jump. */
+  wall(): number
+  /** Calls back once after `delay` milliseconds; returns the call that takes it back. Does not keep the process alive. */
+  timer(delay: number, callback: () => void): () => void
+  /** Calls back once at the end of this turn of the event loop, after the I/O that is at hand. */
+  soon(callback: () => void): void
+}
+
+// Node clamps a longer delay to 1 ms; a wait that long is simply cut into several.
+const LONGEST_TIMER = 2 ** 31 - 1
+
+/**
+ * The zero of this thread's `performance.now()` on the scale of `process.hrtime`, in milliseconds. Every thread has a
+ * zero of its own, but hrtime is one scale for all: with the zeros, times can be compared across threads.
+ */
+export function clockZero(): number {
+  const [seconds, nanoseconds] = process.hrtime()
+  return seconds * 1e3 + nanoseconds / 1e6 - performance.now()
+}
+
+/** The machine's own clock. */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  wall: () => Date.now(),
+  timer(delay, callback) {
+    const handle = setTimeout(callback, Math.min(Math.max(delay, 0), LONGEST_TIMER))
+    handle.unref()
+    return () => clearTimeout(handle)
+  },
+  soon: (callback) => void setImmediate(callback),
+}

@@ -1,0 +1,264 @@
+/**
+ * Every error that aftertask throws or rejects with: one base class, one subclass and one stable code each.
+ * This module imports nothing, so a handler can take `UnrecoverableError` from `aftertask/errors`
+ * without loading the engine into its thread.
+ */
+
+/** The base of every error of this library: catch it to tell our errors from your own. */
+export class AftertaskError extends Error {
+  /** A stable, upper-case code such as `ERR_QUEUE_FULL`. Match on this, never on the message. */
+  readonly code: string
+  // `declare`: errors without a status should not show an undefined one.
+  /** The HTTP status that fits when this error reaches a client, when there is one. Polka and Express read it. */
+  declare readonly status?: number
+
+  constructor(code: string, message: string, options: { status?: number; cause?: unknown } = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined)
+    this.code = code
+    if (options.status !== undefined) this.status = options.status
+  }
+
+  // On the prototype, as the built-in errors have it: an own property would be printed twice by `inspect`.
+  override get name(): string {
+    return this.constructor.name
+  }
+}
+
+/** Thrown by `createRuntime`, `defineTask` and per-call options when an option is unknown or has a bad value. */
+export class OptionsInvalidError extends AftertaskError {
+  /** Where the fault is, as a dotted path such as `pool.threads`. */
+  readonly path: string
+
+  constructor(message: string, path = '', options: { cause?: unknown } = {}) {
+    super('ERR_OPTIONS_INVALID', message, options)
+    this.path = path
+  }
+}
+
+/** Thrown when a job is added for a name that no task of the runtime has. */
+export class UnknownTaskError extends AftertaskError {
+  /** The name that was asked for. */
+  readonly task: string
+
+  constructor(task: string, known: readonly string[], suggestion?: string) {
+    const hint = suggestion ? ` Did you mean "${suggestion}"?` : ''
+    const list = known.length > 0 ? ` Known tasks: ${known.slice(0, 12).join(', ')}.` : ' The runtime has no tasks.'
+    super('ERR_UNKNOWN_TASK', `No task is named "${task}".${hint}${list} Pass it in createRuntime({ tasks: [...] }).`)
+    this.task = task
+  }
+}
+
+/** One finding of a payload schema, in the shape that Standard Schema gives it. */
+export interface PayloadIssue {
+  /** What is wrong, in the schema library's words. */
+  readonly message: string
+  /** The keys that lead to the value, outermost first. */
+  readonly path: readonly (string | number)[]
+}
+
+/** Thrown at `req.after()` or `enqueue()` when the payload does not fit the task's schema; carries the schema's issues. */
+export class PayloadInvalidError extends AftertaskError {
+  /** The task whose schema refused. */
+  readonly task: string
+  /** What the schema found, one entry a fault. */
+  readonly issues: readonly PayloadIssue[]
+
+  constructor(task: string, issues: readonly PayloadIssue[]) {
+    const list = issues
+      .slice(0, 5)
+      .map((issue) => `${issue.path.length > 0 ? `${issue.path.join('.')}: ` : ''}${issue.message}`)
+    const more = issues.length > 5 ? ` (and ${issues.length - 5} more)` : ''
+    super('ERR_PAYLOAD_INVALID', `The payload of "${task}" is not valid: ${list.join('; ')}${more}`, { status: 400 })
+    this.task = task
+    this.issues = issues
+  }
+}
+
+/** The result of a handler did not fit the task's `result` schema: the attempt fails with this. */
+export class ResultInvalidError extends AftertaskError {
+  /** What the schema found. */
+  readonly issues: readonly PayloadIssue[]
+
+  constructor(task: string, issues: readonly PayloadIssue[]) {
+    const list = issues.slice(0, 5).map((issue) => `${issue.path.join('.')}: ${issue.message}`.replace(/^: /, ''))
+    super('ERR_RESULT_INVALID', `The handler of "${task}" returned what its result schema refuses: ${list.join('; ')}`)
+    this.issues = issues
+  }
+}
+
+/** A payload, result or baggage holds something that cannot travel to or from a thread, such as a function or a socket. */
+export class NotSerializableError extends AftertaskError {
+  /** Where the value is, such as `payload.user.save`. */
+  readonly path: string
+
+  constructor(path: string, what: string, options: { cause?: unknown } = {}) {
+    super(
+      'ERR_NOT_SERIALIZABLE',
+      `${path} is ${what}, which cannot travel between threads. Send plain data: ids, strings, numbers, dates, maps, sets, bytes.`,
+      options,
+    )
+    this.path = path
+  }
+}
+
+/** Thrown at `req.after()` or `enqueue()` when `maxPending` jobs are unfinished: nothing was accepted. */
+export class QueueFullError extends AftertaskError {
+  /** Seconds after which a retry has a chance, estimated from the current rate; fits the `Retry-After` header. */
+  readonly retryAfter: number
+
+  constructor(pending: number, maxPending: number, retryAfter: number) {
+    super(
+      'ERR_QUEUE_FULL',
+      `${pending} jobs are unfinished and maxPending is ${maxPending}. Answer 503 with Retry-After: ${retryAfter}, use tryAfter(), or raise maxPending.`,
+      { status: 503 },
+    )
+    this.retryAfter = retryAfter
+  }
+}
+
+/** Thrown when a job is added to a runtime that is stopping or has stopped. */
+export class RuntimeStoppedError extends AftertaskError {
+  constructor(state: 'stopping' | 'stopped') {
+    super('ERR_RUNTIME_STOPPED', `The runtime is ${state} and accepts no more jobs.`, { status: 503 })
+  }
+}
+
+/** One handler that a thread could not find or load. */
+export interface HandlerProblem {
+  /** The task it belongs to. */
+  readonly task: string
+  /** The module as the task names it. */
+  readonly module: string
+  /** The export that was looked for. */
+  readonly export: string
+  /** What went wrong, as a sentence. */
+  readonly message: string
+  /** The exports that do exist, when the module could be loaded. */
+  readonly exports: readonly string[]
+}
+
+/** `ready()` rejects with this when handlers are missing or cannot be loaded; the jobs of such a task fail with it too. */
+export class HandlerNotFoundError extends AftertaskError {
+  /** One entry for each handler at fault. */
+  readonly problems: readonly HandlerProblem[]
+
+  constructor(problems: readonly HandlerProblem[], options: { cause?: unknown } = {}) {
+    const lines = problems.map((problem) => problem.message)
+    super(
+      'ERR_HANDLER_NOT_FOUND',
+      lines.length === 1 ? (lines[0] ?? '') : `${lines.length} handlers cannot be run:\n- ${lines.join('\n- ')}`,
+      options,
+    )
+    this.problems = problems
+  }
+}
+
+/** An attempt ran longer than its task's `timeout`. */
+export class TaskTimeoutError extends AftertaskError {
+  constructor(task: string, timeout: number) {
+    super('ERR_TASK_TIMEOUT', `"${task}" was still running after its timeout of ${timeout} ms.`)
+  }
+}
+
+/** A job waited longer than its `queueTimeout` before an attempt could start. */
+export class QueueTimeoutError extends AftertaskError {
+  constructor(task: string, queueTimeout: number) {
+    super('ERR_QUEUE_TIMEOUT', `"${task}" waited longer than its queueTimeout of ${queueTimeout} ms and was not started.`)
+  }
+}
+
+/** `result()` rejects with this when the job was cancelled. */
+export class TaskCancelledError extends AftertaskError {
+  constructor(task: string, reason?: unknown) {
+    super('ERR_TASK_CANCELLED', `"${task}" was cancelled.`, reason === undefined ? {} : { cause: reason })
+  }
+}
+
+/** `result()` rejects with this when the job was skipped: its response did not call for it. */
+export class TaskSkippedError extends AftertaskError {
+  /** Why, in words: `the response failed with status 500`, for example. */
+  readonly reason: string
+
+  constructor(task: string, reason: string) {
+    super('ERR_TASK_SKIPPED', `"${task}" was skipped: ${reason}.`)
+    this.reason = reason
+  }
+}
+
+/** `result()` rejects with this when the runtime stopped before a job in memory could finish. */
+export class JobLostError extends AftertaskError {
+  constructor(task: string) {
+    super('ERR_JOB_LOST', `The runtime stopped before "${task}" had finished, and its broker keeps nothing.`)
+  }
+}
+
+/** The thread died while it ran the job: `process.exit` in a handler, for example. */
+export class ThreadExitedError extends AftertaskError {
+  /** The thread's exit code. */
+  readonly exitCode: number
+
+  constructor(task: string, exitCode: number, options: { cause?: unknown } = {}) {
+    super('ERR_THREAD_EXITED', `The thread that ran "${task}" exited with code ${exitCode}.`, options)
+    this.exitCode = exitCode
+  }
+}
+
+/** The thread reached its heap limit while it ran the job. */
+export class OutOfMemoryError extends AftertaskError {
+  constructor(task: string, options: { cause?: unknown } = {}) {
+    super(
+      'ERR_OUT_OF_MEMORY',
+      `The thread that ran "${task}" reached its heap limit. Raise pool.resourceLimits or do less in one job.`,
+      options,
+    )
+  }
+}
+
+/** A handler threw something that is not an `Error`; the value is the `cause`. */
+export class NonErrorThrownError extends AftertaskError {
+  constructor(value: unknown) {
+    super('ERR_NON_ERROR_THROWN', `The handler threw a value that is not an Error: ${describeValue(value)}`, {
+      cause: value,
+    })
+  }
+}
+
+/** An optional package that a subpath needs is not installed. */
+export class PeerMissingError extends AftertaskError {
+  constructor(peer: string, subpath: string, options: { cause?: unknown } = {}) {
+    super('ERR_PEER_MISSING', `${subpath} needs the package "${peer}". Install it: npm install ${peer}`, options)
+  }
+}
+
+/**
+ * Throw this in a handler to give up at once: the job is `dead` without further attempts.
+ * Import it from `aftertask/errors` in handler modules, which loads nothing else. The name is BullMQ's.
+ */
+export class UnrecoverableError extends AftertaskError {
+  constructor(message = 'The handler gave up.', options: { cause?: unknown } = {}) {
+    super('ERR_UNRECOVERABLE', message, options)
+  }
+}
+
+/** Says what a value is in an error message, shortly and without throwing on hostile input. */
+export function describeValue(value: unknown): string {
+  if (value === null) return 'null'
+  const type = typeof value
+  if (type === 'string') return JSON.stringify((value as string).slice(0, 80))
+  if (type === 'number' || type === 'boolean' || type === 'undefined') return String(value)
+  if (type === 'bigint') return `${value}n`
+  if (Array.isArray(value)) return `an array of ${value.length}`
+  if (type === 'function') return 'a function'
+  if (type === 'symbol') return 'a symbol'
+  try {
+    const name = Object.getPrototypeOf(value)?.constructor?.name
+    return typeof name === 'string' && name !== 'Object' && name !== '' ? `a ${name}` : 'an object'
+  } catch {
+    return 'an object'
+  }
+}
+
+/** True when an error, also one that came from a thread or another copy of this module, says that a retry is in vain. */
+export function isUnrecoverable(error: unknown): boolean {
+  return error instanceof Error && (error.name === 'UnrecoverableError' || Reflect.get(error, 'code') === 'ERR_UNRECOVERABLE')
+}

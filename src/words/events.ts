@@ -1,0 +1,108 @@
+/** The events of a runtime: their names, what each carries, and an emitter that no listener can break. */
+import type { JobState } from './job.ts'
+
+/** Who an event is about. */
+export interface EventJob {
+  readonly id: string
+  readonly name: string
+  /** The attempt it is about, counted from 1; 0 before the first. */
+  readonly attempt: number
+}
+
+/** Every event and what it carries. Durations are in milliseconds. */
+export interface RuntimeEvents {
+  /** A job was accepted. */
+  'job:enqueued': { readonly job: EventJob; readonly state: JobState }
+  /** An attempt has started on a thread; `waited` is how long the job was available. */
+  'job:started': { readonly job: EventJob; readonly waited: number }
+  /** The handler called `ctx.progress`. */
+  'job:progress': { readonly job: EventJob; readonly progress: unknown }
+  /** The handler called `ctx.log`. */
+  'job:log': {
+    readonly job: EventJob
+    readonly level: 'debug' | 'info' | 'warn' | 'error'
+    readonly message: string
+    readonly data: unknown
+  }
+  /** Terminal: the handler returned. `ran` is the attempt's run time, `total` the time since acceptance. */
+  'job:completed': { readonly job: EventJob; readonly result: unknown; readonly ran: number; readonly total: number }
+  /** An attempt failed and another will be made after `delay`. */
+  'job:retrying': { readonly job: EventJob; readonly error: Error; readonly delay: number }
+  /** Terminal: no further attempt will be made. */
+  'job:dead': { readonly job: EventJob; readonly error: Error; readonly total: number }
+  /** Terminal: the job was cancelled. */
+  'job:cancelled': { readonly job: EventJob; readonly error: Error; readonly total: number }
+  /** Terminal: the job's response did not call for it. */
+  'job:skipped': { readonly job: EventJob; readonly reason: string; readonly total: number }
+  /** A running attempt was ended through no fault of its own; it does not count and the job is available again. */
+  'job:interrupted': { readonly job: EventJob; readonly reason: string }
+  /** Terminal: the runtime stopped first, and the broker keeps nothing. */
+  'job:lost': { readonly job: EventJob; readonly error: Error; readonly total: number }
+  /** A thread is up. */
+  'thread:started': { readonly pool: string; readonly thread: number }
+  /** A thread is gone. `expected`: we ended it. `restartIn` is more than 0 when threads keep dying. */
+  'thread:exited': {
+    readonly pool: string
+    readonly thread: number
+    readonly exitCode: number
+    readonly error: Error | undefined
+    readonly expected: boolean
+    readonly restartIn: number
+  }
+  /** An error escaped a handler that had already ended; `jobId` is empty when it cannot be told whose it was. */
+  'thread:error': { readonly pool: string; readonly thread: number; readonly jobId: string; readonly error: Error }
+  /** A job was refused because `maxPending` jobs are unfinished. */
+  'runtime:overloaded': { readonly pending: number; readonly maxPending: number; readonly retryAfter: number }
+  /** `stop` was called. */
+  'runtime:stopping': { readonly pending: number }
+  /** The threads are gone. */
+  'runtime:stopped': { readonly completed: number; readonly failed: number; readonly lost: number; readonly left: number }
+}
+
+/** The name of an event. */
+export type EventName = keyof RuntimeEvents
+/** A listener for an event. */
+export type Listener<Name extends EventName> = (event: RuntimeEvents[Name]) => void
+
+/**
+ * An emitter that contains what its listeners throw: the error goes to `onListenerError` and the next listener still
+ * hears. Knows without a search whether anybody listens, so that an event nobody wants is not even put together.
+ */
+export class Emitter {
+  readonly #listeners = new Map<EventName, Set<Listener<never>>>()
+  readonly #onListenerError: (name: EventName, error: unknown) => void
+
+  constructor(onListenerError: (name: EventName, error: unknown) => void) {
+    this.#onListenerError = onListenerError
+  }
+
+  on<Name extends EventName>(name: Name, listener: Listener<Name>): void {
+    const listeners = this.#listeners.get(name)
+    if (listeners === undefined) this.#listeners.set(name, new Set([listener as Listener<never>]))
+    else listeners.add(listener as Listener<never>)
+  }
+
+  off<Name extends EventName>(name: Name, listener: Listener<Name>): void {
+    const listeners = this.#listeners.get(name)
+    listeners?.delete(listener as Listener<never>)
+    if (listeners?.size === 0) this.#listeners.delete(name)
+  }
+
+  has(name: EventName): boolean {
+    return this.#listeners.has(name)
+  }
+
+  emit<Name extends EventName>(name: Name, event: RuntimeEvents[Name]): void {
+    const listeners = this.#listeners.get(name)
+    if (listeners === undefined) return
+    for (const listener of [...listeners]) {
+      try {
+        const outcome: unknown = (listener as Listener<Name>)(event)
+        // An async listener may reject; that must not become an unhandled rejection of the server.
+        if (outcome instanceof Promise) outcome.catch((error: unknown) => this.#onListenerError(name, error))
+      } catch (error) {
+        this.#onListenerError(name, error)
+      }
+    }
+  }
+}

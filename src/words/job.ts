@@ -1,0 +1,110 @@
+/** What a job is: its states, what a caller may say about one, and what can be read of it. */
+
+/** Where a job stands. The last four are terminal: each is reached once and never left (but for `revive`). */
+export type JobState =
+  | 'held'
+  | 'waiting'
+  | 'scheduled'
+  | 'available'
+  | 'running'
+  | 'retryable'
+  | 'completed'
+  | 'cancelled'
+  | 'skipped'
+  | 'dead'
+
+/** The terminal states. */
+export type TerminalState = 'completed' | 'cancelled' | 'skipped' | 'dead'
+
+const TERMINAL: ReadonlySet<JobState> = new Set<JobState>(['completed', 'cancelled', 'skipped', 'dead'])
+
+/** True when a job in this state is over. */
+export function isTerminal(state: JobState): state is TerminalState {
+  return TERMINAL.has(state)
+}
+
+/** How a response ended: what `when` decides on. */
+export interface ResponseFacts {
+  /** The status code of the response, as it stood when it settled. */
+  readonly statusCode: number
+  /** `sent`: handed to the system whole; `aborted`: the connection closed first. Sent does not mean received. */
+  readonly outcome: 'sent' | 'aborted'
+  /** The error that reached the framework's error handler, when one did and the handler said so. */
+  readonly error: unknown
+  /** The request's method. */
+  readonly method: string
+  /** The request's URL as the client sent it. */
+  readonly url: string
+}
+
+/**
+ * Which responses a job runs after: `ok` (the default) when the response did not fail (status below 500 and no
+ * error), sent or aborted; `error` when it did; `always`; or a predicate on the facts.
+ */
+export type When = 'ok' | 'error' | 'always' | ((facts: ResponseFacts) => boolean)
+
+/** What one call may say about its job; each overrides the task's own setting. */
+export interface JobOptions {
+  /** Which responses the job runs after. Default: the task's, or `ok`. Without a response it has no effect. */
+  when?: When
+  /** Milliseconds to wait before the first attempt, counted from the response's end (or from the call, without one). */
+  delay?: number
+  /** The wall-clock time of the first attempt, as a `Date` or milliseconds since 1970. Not together with `delay`. */
+  runAt?: Date | number
+  /** A larger number goes first. Default 0. Waiting raises it: see `priorityAgeing` of `createRuntime`. */
+  priority?: number
+  /** Jobs with the same key run one at a time, in the order added. */
+  key?: string
+  /**
+   * At most one such job: `true` while an equal one (same task and payload) is pending, a string to say what is
+   * equal, or `{ key, for }` to hold it for that many milliseconds from acceptance. A duplicate returns the first job's handle.
+   */
+  unique?: boolean | string | { key?: string; for?: number }
+  /** Milliseconds an attempt may run, counted from its start. `Infinity`: no limit. */
+  timeout?: number
+  /** Milliseconds the job may wait for its first attempt, counted from acceptance. `Infinity`: no limit. */
+  queueTimeout?: number
+  /** Attempts in total, the first included. */
+  maxAttempts?: number
+  /** `parallel`: does not wait for the jobs before it in its batch, nor they for it. Default: the batch's. */
+  order?: 'sequential' | 'parallel'
+  /** Buffers to move instead of copying; they are unusable for the caller at once. Such a job has one attempt. */
+  transfer?: readonly ArrayBuffer[]
+  /** Cancels the job when it aborts. */
+  signal?: AbortSignal
+}
+
+/** How a job ended: what `settled` resolves to. */
+export interface Settlement<Result = unknown> {
+  /** The terminal state. */
+  readonly state: TerminalState
+  /** What the handler returned; absent unless completed. */
+  readonly result?: Result
+  /** Why it did not complete; absent when it did. */
+  readonly error?: Error
+  /** How many attempts were made. */
+  readonly attempts: number
+}
+
+/** The facts of a job at one moment: plain data, fit for `JSON.stringify`. */
+export interface JobInfo {
+  readonly id: string
+  readonly name: string
+  readonly state: JobState
+  /** Attempts made or under way. */
+  readonly attempts: number
+  /** What the handler last gave to `ctx.progress`, when it did. */
+  readonly progress?: unknown
+  /** What the handler returned; present when completed with a value. */
+  readonly result?: unknown
+  /** The last error, when there was one. */
+  readonly error?: { readonly name: string; readonly message: string; readonly code?: string }
+  /** Why it was skipped or cancelled, in words. */
+  readonly reason?: string
+  /** When it was accepted, in milliseconds since 1970. */
+  readonly enqueuedAt: number
+  /** When it reached its terminal state, in milliseconds since 1970. */
+  readonly settledAt?: number
+  readonly priority: number
+  readonly key?: string
+}

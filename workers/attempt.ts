@@ -1,0 +1,166 @@
+/** One attempt inside its thread: what the handler gets as its context. Everything is made at its first use. */
+import type { HandlerContext, HandlerLog, MovedResult, NestedJobOptions } from '../src/rules/handler.ts'
+import { encode } from '../src/rules/codec.ts'
+import { type JobContext, Moved } from '../src/rules/job-record.ts'
+import { FROM_THREAD } from '../src/rules/protocol.ts'
+import { AftertaskError } from '../src/words/errors.ts'
+import type { JobRunner } from './job-runner.ts'
+
+const getter = (name: 'aborted' | 'reason') =>
+  Object.getOwnPropertyDescriptor(AbortSignal.prototype, name)?.get as (this: AbortSignal) => unknown
+const isAborted = getter('aborted')
+const reasonOf = getter('reason')
+const { throwIfAborted } = AbortSignal.prototype
+
+const PROGRESS_EVERY = 20
+const MOST_LOG_LINES = 1_000
+
+/** The running attempt of a job. */
+export class Attempt implements HandlerContext {
+  readonly slot: number
+  readonly attempt: number
+  readonly name: string
+  /** True once its outcome is told: what the handler does from then on has no effect. */
+  isOver = false
+  readonly #runner: JobRunner
+  readonly #id: number | string
+  readonly #context: JobContext | undefined
+  #controller: AbortController | undefined
+  #logLines = 0
+  #progressAt = Number.NEGATIVE_INFINITY
+  #progressTimer: NodeJS.Timeout | undefined
+  #pendingProgress: { value: unknown } | undefined
+
+  constructor(runner: JobRunner, slot: number, name: string, attempt: number, id: number | string, context: JobContext | undefined) {
+    this.#runner = runner
+    this.slot = slot
+    this.name = name
+    this.attempt = attempt
+    this.#id = id
+    this.#context = context
+  }
+
+  get id(): string {
+    return typeof this.#id === 'string' ? this.#id : this.#runner.jobId(this.#id)
+  }
+
+  get requestId(): string | undefined {
+    return this.#context?.requestId
+  }
+
+  get traceparent(): string | undefined {
+    return this.#context?.traceparent
+  }
+
+  get baggage(): Readonly<Record<string, string>> {
+    return this.#context?.baggage ?? {}
+  }
+
+  get signal(): AbortSignal {
+    this.#controller ??= this.#makeController()
+    return this.#controller.signal
+  }
+
+  get progress(): (value: unknown) => void {
+    return (value) => this.#tellProgress(value)
+  }
+
+  get log(): HandlerLog {
+    const line = (level: string) => (message: string, data?: unknown) => this.#tellLog(level, message, data)
+    return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') }
+  }
+
+  get enqueue(): HandlerContext['enqueue'] {
+    return (task: unknown, payload?: unknown, options?: NestedJobOptions) => {
+      const name = typeof task === 'string' ? task : String(Reflect.get(Object(task), 'name'))
+      return this.#runner.enqueue(this, name, payload, options)
+    }
+  }
+
+  get transfer(): <Result>(result: Result, buffers: readonly ArrayBuffer[]) => MovedResult<Result> {
+    return (result, buffers) => new Moved(result, buffers) as never
+  }
+
+  /** The soft abort: reaches listeners of `signal`, if the handler lets the thread's loop turn. */
+  abort(reason: string): void {
+    this.#controller?.abort(abortReason(reason))
+  }
+
+  /** The outcome is about to be told: what was held back goes first. */
+  end(): void {
+    this.#flushProgress()
+    this.isOver = true
+  }
+
+  /**
+   * `aborted` and `throwIfAborted` first look at the word that the event loop's side sets, so that a handler that never
+   * lets its thread's loop turn sees the abort as well. `fetch` and the like read the signal's internals, which the
+   * abort message sets.
+   */
+  #makeController(): AbortController {
+    const controller = new AbortController()
+    const { signal } = controller
+    const look = (): void => {
+      const isAsked = !this.isOver && this.#runner.isAborted(this.slot)
+      if (isAsked && !isAborted.call(signal)) controller.abort(abortReason('The attempt is to end.'))
+    }
+    const looking = <Args extends unknown[], Result>(method: (this: AbortSignal, ...args: Args) => Result) =>
+      (...args: Args): Result => {
+        look()
+        return method.apply(signal, args)
+      }
+    Object.defineProperties(signal, {
+      aborted: { get: looking(isAborted), configurable: true },
+      reason: { get: looking(reasonOf), configurable: true },
+      throwIfAborted: { value: looking(throwIfAborted), configurable: true },
+    })
+    look()
+    return controller
+  }
+
+  #tellProgress(value: unknown): void {
+    if (this.isOver) return
+    const now = performance.now()
+    const wait = this.#progressAt + PROGRESS_EVERY - now
+    if (wait <= 0) {
+      this.#pendingProgress = undefined
+      this.#progressAt = now
+      this.#runner.post([FROM_THREAD.progress, this.slot, encode(value, 'progress')])
+      return
+    }
+    this.#pendingProgress = { value }
+    this.#progressTimer ??= setTimeout(() => this.#flushProgress(), wait).unref()
+  }
+
+  #flushProgress(): void {
+    clearTimeout(this.#progressTimer)
+    this.#progressTimer = undefined
+    const pending = this.#pendingProgress
+    if (pending === undefined || this.isOver) return
+    this.#progressAt = Number.NEGATIVE_INFINITY
+    this.#tellProgress(pending.value)
+  }
+
+  #tellLog(level: string, message: string, data: unknown): void {
+    if (this.isOver || ++this.#logLines > MOST_LOG_LINES + 1) return
+    if (this.#logLines > MOST_LOG_LINES) {
+      return this.#runner.post([FROM_THREAD.log, this.slot, 'warn', `more than ${MOST_LOG_LINES} lines; the rest is dropped`, undefined])
+    }
+    this.#runner.post([FROM_THREAD.log, this.slot, level, String(message), encode(data, 'log data')])
+  }
+}
+
+/** The reason of an abort, in the platform's words, with a code of ours. */
+function abortReason(message: string): Error {
+  return new AttemptAbortedError(message)
+}
+
+class AttemptAbortedError extends AftertaskError {
+  constructor(message: string) {
+    super('ERR_ATTEMPT_ABORTED', message)
+  }
+
+  override get name(): string {
+    return 'AbortError'
+  }
+}

@@ -1,0 +1,324 @@
+/**
+ * Runs jobs inside a thread: takes bundles from the port, starts each job that has not been taken back, and tells the
+ * outcomes through the table. `src/rules/protocol` says what the words of the table mean.
+ *
+ * The path of a short job is: compare-and-exchange its state, call the handler, write two times and a length, add its
+ * slot to the log. A message (the bell) goes out when there is nothing left to start, or when the loop turns first:
+ * so a bundle of a thousand short jobs costs one message, and no outcome waits behind a handler that waits itself.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { Buffer } from 'node:buffer'
+import { getHeapStatistics } from 'node:v8'
+import type { MessagePort } from 'node:worker_threads'
+import { type Encoded, decode, encode } from '../src/rules/codec.ts'
+import type { NestedJobOptions } from '../src/rules/handler.ts'
+import { type JobContext, Moved } from '../src/rules/job-record.ts'
+import {
+  FINISHED,
+  FROM_THREAD,
+  HEAP_MB,
+  type LaneSetup,
+  type LaneTable,
+  LOG_COUNT,
+  NO_RESULT,
+  RESULT_BYTES,
+  RUNNING,
+  RUN_STRIDE,
+  SENT,
+  SLOTS,
+  TELL_STARTS,
+  TO_THREAD,
+  laneTable,
+} from '../src/rules/protocol.ts'
+import { type WireError, fromWireError, toWireError } from '../src/rules/wire-error.ts'
+import { clockZero } from '../src/words/clock.ts'
+import { Attempt } from './attempt.ts'
+import { catchEscapedErrors } from './escaped-errors.ts'
+import type { LoadedHandlers } from './handlers.ts'
+
+const HEAP_LOOK_EVERY = 100
+
+/** The runner of one thread. */
+export class JobRunner {
+  /** Which attempt the running code belongs to, whatever it awaits: tells whose fault an escaped error is. */
+  readonly current = new AsyncLocalStorage<Attempt>()
+  readonly #port: MessagePort
+  readonly #table: LaneTable
+  readonly #handlers: LoadedHandlers
+  readonly #concurrency: number
+  readonly #idPrefix: string
+  readonly #shift: number
+  readonly #attempts = new Map<number, Attempt>()
+  readonly #asked = new Map<number, PromiseWithResolvers<string>>()
+  #queue: unknown[] = []
+  #at = 0
+  #askedCount = 0
+  #logCount = 0
+  #active = 0
+  #isRetiring = false
+  #untold = false
+  #bellIsSet = false
+  #heapLookedAt = 0
+
+  constructor(setup: LaneSetup, handlers: LoadedHandlers) {
+    const { port, table, concurrency, idPrefix, zero } = setup
+    this.#port = port
+    this.#table = laneTable(table)
+    this.#handlers = handlers
+    this.#concurrency = concurrency
+    this.#idPrefix = idPrefix
+    this.#shift = clockZero() - zero
+    port.on('message', (message: readonly unknown[]) => this.#receive(message))
+    catchEscapedErrors(this)
+  }
+
+  post(message: readonly unknown[], transfer?: readonly ArrayBuffer[]): void {
+    if (transfer === undefined) this.#port.postMessage(message)
+    else this.#port.postMessage(message, transfer as ArrayBuffer[])
+  }
+
+  jobId(seq: number): string {
+    return this.#idPrefix + seq.toString(36)
+  }
+
+  isAborted(slot: number): boolean {
+    return Atomics.load(this.#table.aborted, slot) === 1
+  }
+
+  /** The attempt that runs when there is only one: whose fault it must be when the context is lost. */
+  get only(): Attempt | undefined {
+    return this.#attempts.size === 1 ? this.#attempts.values().next().value : undefined
+  }
+
+  enqueue(by: Attempt, task: string, payload: unknown, options: NestedJobOptions | undefined): Promise<string> {
+    if (by.isOver) return Promise.reject(new Error('The attempt is over; it cannot add jobs any more.'))
+    const number = ++this.#askedCount
+    const asked = Promise.withResolvers<string>()
+    this.post([FROM_THREAD.enqueue, by.slot, number, task, encode(payload, 'payload'), encode(options, 'options')])
+    this.#asked.set(number, asked)
+    return asked.promise
+  }
+
+  /** Ends an attempt with an error, whatever its handler still does. */
+  fail(attempt: Attempt, thrown: unknown): void {
+    if (attempt.isOver) return
+    attempt.end()
+    const { slot } = attempt
+    this.#table.ended[slot] = this.#now()
+    this.post([FROM_THREAD.failed, slot, toWireError(thrown)])
+    this.#leave(slot)
+  }
+
+  /** The thread's state cannot be trusted any more: start nothing, and ask to be replaced. */
+  retire(): void {
+    if (this.#isRetiring) return
+    this.#isRetiring = true
+    this.post([FROM_THREAD.retire])
+  }
+
+  /** Now, on the event loop's clock. */
+  #now(): number {
+    return performance.now() + this.#shift
+  }
+
+  #receive(message: readonly unknown[]): void {
+    switch (message[0]) {
+      case TO_THREAD.run:
+        return this.#take(message)
+      case TO_THREAD.abort:
+        return this.#attempts.get(message[1] as number)?.abort(String(message[2]))
+      case TO_THREAD.giveUp:
+        return this.#giveUp(message[1] as number)
+      case TO_THREAD.enqueued:
+        return this.#answered(message[1] as number, message[2] as string | null, message[3] as WireError | null)
+      case TO_THREAD.close:
+        return this.#close()
+    }
+  }
+
+  #giveUp(slot: number): void {
+    const attempt = this.#attempts.get(slot)
+    if (attempt === undefined) return
+    this.retire()
+    this.fail(attempt, new Error('The handler did not end when its signal aborted.'))
+  }
+
+  #take(message: readonly unknown[]): void {
+    if (this.#at >= this.#queue.length) {
+      this.#queue = message as unknown[]
+      this.#at = 1
+    } else {
+      for (let index = 1; index < message.length; index++) this.#queue.push(message[index])
+    }
+    this.#run()
+  }
+
+  /** Starts jobs until the thread is as busy as it may be, or nothing is left. */
+  #run(): void {
+    let time = this.#now()
+    while (this.#active < this.#concurrency && this.#at < this.#queue.length && !this.#isRetiring) {
+      const at = this.#at
+      this.#at += RUN_STRIDE
+      time = this.#start(at, time)
+    }
+    if (this.#at >= this.#queue.length && this.#queue.length > 0) {
+      this.#queue = []
+      this.#at = 0
+    }
+    // Nothing runs and nothing is left: the other side waits for this.
+    if (this.#active === 0) this.#ring()
+  }
+
+  /** Starts the job at `at`; returns the time at which the next can start, when that is known without asking the clock. */
+  #start(at: number, time: number): number {
+    const queue = this.#queue
+    const slot = queue[at] as number
+    const task = queue[at + 1] as number
+    const { state, started, header } = this.#table
+    started[slot] = time
+    if (Atomics.compareExchange(state, slot, SENT, RUNNING) !== SENT) {
+      this.#enterLog(slot)
+      return time
+    }
+    const attempt = new Attempt(
+      this,
+      slot,
+      this.#handlers.names[task] as string,
+      queue[at + 2] as number,
+      queue[at + 3] as number | string,
+      queue[at + 5] as JobContext | undefined,
+    )
+    this.#active++
+    this.#attempts.set(slot, attempt)
+    if (Atomics.load(header, TELL_STARTS) === 1) this.post([FROM_THREAD.started, slot])
+    try {
+      const result = this.current.run(attempt, this.#call, this, task, queue[at + 4], attempt)
+      if (isThenable(result)) {
+        this.#ringSoon()
+        result.then(
+          (value) => this.#completeLater(attempt, value),
+          (error: unknown) => this.#failLater(attempt, error),
+        )
+        return this.#now()
+      }
+      const ended = this.#now()
+      this.#complete(attempt, result, ended)
+      return ended
+    } catch (error) {
+      this.fail(attempt, error)
+      return this.#now()
+    }
+  }
+
+  #call(runner: JobRunner, task: number, payload: unknown, attempt: Attempt): unknown {
+    const handler = runner.#handlers.get(task)
+    // A moved payload comes as itself, in an array that sets it apart from an encoded one.
+    const value = Array.isArray(payload) ? payload[0] : decode(payload as Encoded)
+    if (handler instanceof Promise) return handler.then((loaded) => loaded(value, attempt))
+    return handler(value, attempt)
+  }
+
+  #completeLater(attempt: Attempt, value: unknown): void {
+    this.#complete(attempt, value, this.#now())
+    this.#run()
+  }
+
+  #failLater(attempt: Attempt, error: unknown): void {
+    this.fail(attempt, error)
+    this.#run()
+  }
+
+  #complete(attempt: Attempt, value: unknown, ended: number): void {
+    if (attempt.isOver) return
+    const { slot } = attempt
+    if (value !== undefined && !this.#writeResult(attempt, value, ended)) return
+    if (value === undefined) {
+      attempt.end()
+      this.#table.resultLength[slot] = NO_RESULT
+    }
+    this.#table.ended[slot] = ended
+    Atomics.store(this.#table.state, slot, FINISHED)
+    this.#leave(slot)
+    this.#enterLog(slot)
+  }
+
+  /** True when the result is in the table; otherwise it, or why it cannot travel, was posted. */
+  #writeResult(attempt: Attempt, value: unknown, ended: number): boolean {
+    const { slot } = attempt
+    try {
+      if (value instanceof Moved) {
+        this.#table.ended[slot] = ended
+        attempt.end()
+        this.post([FROM_THREAD.moved, slot, value.value], value.transfer)
+        this.#leave(slot)
+        return false
+      }
+      const encoded = encode(value, 'the result')
+      attempt.end()
+      if (typeof encoded === 'string' && Buffer.byteLength(encoded) <= RESULT_BYTES) {
+        this.#table.resultLength[slot] = this.#table.results.write(encoded, slot * RESULT_BYTES, 'utf8')
+        return true
+      }
+      this.#table.ended[slot] = ended
+      this.post([FROM_THREAD.result, slot, encoded])
+      this.#leave(slot)
+    } catch (error) {
+      attempt.isOver = false
+      this.fail(attempt, error)
+    }
+    return false
+  }
+
+  #leave(slot: number): void {
+    this.#attempts.delete(slot)
+    this.#active--
+  }
+
+  #enterLog(slot: number): void {
+    this.#table.log[this.#logCount & (SLOTS - 1)] = slot
+    this.#logCount = (this.#logCount + 1) | 0
+    Atomics.store(this.#table.header, LOG_COUNT, this.#logCount)
+    this.#untold = true
+    if (this.#active > 0) this.#ringSoon()
+  }
+
+  #ringSoon(): void {
+    if (this.#bellIsSet) return
+    this.#bellIsSet = true
+    setImmediate(() => {
+      this.#bellIsSet = false
+      this.#ring()
+    })
+  }
+
+  #ring(): void {
+    if (!this.#untold) return
+    this.#untold = false
+    this.#lookAtHeap()
+    this.#port.postMessage([FROM_THREAD.bell])
+  }
+
+  #lookAtHeap(): void {
+    const time = performance.now()
+    if (time - this.#heapLookedAt < HEAP_LOOK_EVERY) return
+    this.#heapLookedAt = time
+    this.#table.header[HEAP_MB] = Math.ceil(getHeapStatistics().used_heap_size / 2 ** 20)
+  }
+
+  #answered(number: number, id: string | null, error: WireError | null): void {
+    const asked = this.#asked.get(number)
+    this.#asked.delete(number)
+    if (error !== null) asked?.reject(fromWireError(error))
+    else asked?.resolve(id as string)
+  }
+
+  /** What handlers wrote to stdout travels through the event loop's thread: ending before it is out would lose it. */
+  #close(): void {
+    const told = (): void => this.#port.postMessage([FROM_THREAD.closed])
+    process.stdout.write('', () => process.stderr.write('', told))
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as PromiseLike<unknown>).then === 'function'
+}
