@@ -3,6 +3,13 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    // Type tests: the compiler is the runner. Faults elsewhere are `npm run typecheck`'s to report.
+    typecheck: {
+      enabled: true,
+      include: ['test/**/*.test-d.ts'],
+      tsconfig: 'tsconfig.json',
+      ignoreSourceErrors: true,
+    },
     // A process for each file: threads, signals and process-wide listeners of one file cannot reach another.
     pool: 'forks',
     setupFiles: ['test/house/leak-guard.ts'],

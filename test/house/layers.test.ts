@@ -1,0 +1,119 @@
+import { basename } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { importsOf, projectFiles, read, resolveImport } from './tree.ts'
+
+/** High to low. A floor's rooms are the folders that stand side by side on it. */
+const floors: { name: string; rooms: string[] }[] = [
+  { name: 'face', rooms: ['src/index.ts'] },
+  { name: 'edges', rooms: ['src/http/', 'src/dashboard/', 'src/telemetry/', 'src/testing/', 'src/cli/'] },
+  { name: 'engine', rooms: ['src/engine/'] },
+  { name: 'ports', rooms: ['src/pools/', 'src/brokers/'] },
+  { name: 'rules', rooms: ['src/rules/'] },
+  { name: 'words', rooms: ['src/words/'] },
+]
+
+/** What runs inside a thread knows the rules and the words, never the engine that drives it. */
+const threadMayImport = ['workers/', 'src/rules/', 'src/words/']
+
+const sources = projectFiles(/^(?:src|workers)\/.*\.ts$/)
+
+describe('imports', () => {
+  test('point only downward, and never from one room to another of the same floor', () => {
+    expect(sources.flatMap((file) => faults(file, read(file)))).toEqual([])
+  })
+
+  test('of an optional peer are found in its own subpath only', () => {
+    const { peerDependenciesMeta } = JSON.parse(read('package.json')) as {
+      peerDependenciesMeta: Record<string, { optional?: boolean }>
+    }
+    const optional = Object.keys(peerDependenciesMeta).filter((peer) => peerDependenciesMeta[peer]?.optional)
+    expect(reach('src/index.ts').filter((specifier) => optional.includes(specifier))).toEqual([])
+  })
+})
+
+describe('the check of imports', () => {
+  test.each([
+    ['src/engine/runtime.ts', "import { after } from '../http/batch.ts'", 'upward'],
+    ['src/words/job.ts', "import type { Task } from '../rules/task.ts'", 'upward, for a type'],
+    ['src/pools/pool.ts', "import {\n  Broker,\n} from '../brokers/broker.ts'", 'across a floor'],
+    ['src/http/batch.ts', "export * from '../telemetry/spans.ts'", 'across the edges'],
+    ['src/engine/runtime.ts', "const { Runtime } = await import('../index.ts')", 'of the face'],
+    ['src/engine/runtime.ts', "import 'aftertask/errors'", 'of the package by its own name'],
+    ['src/engine/runtime.ts', "import { x } from '../../workers/task-thread.ts'", 'of thread code'],
+    ['workers/task-thread.ts', "import { Pool } from '../src/pools/pool.ts'", 'of a port by a thread'],
+    ['src/attic/thing.ts', '', 'in a folder that is on no floor'],
+  ])('refuses one in %s: %s', (file, text) => {
+    expect(faults(file, text)).toHaveLength(1)
+  })
+
+  test.each([
+    [
+      'src/http/polka.ts',
+      "import { Batch } from './batch.ts'\nimport type { Runtime } from '../engine/runtime.ts'",
+    ],
+    ['src/index.ts', "export { createRuntime } from './engine/runtime.ts'"],
+    [
+      'workers/task-thread.ts',
+      "import { decode } from '../src/rules/codec.ts'\nimport { a } from './heap.ts'",
+    ],
+    ['src/words/job.ts', "// import { x } from '../engine/runtime.ts'\nimport { z } from 'zod'"],
+  ])('accepts those in %s', (file, text) => {
+    expect(faults(file, text)).toEqual([])
+  })
+})
+
+describe('files', () => {
+  test('have a name that says what is in them', () => {
+    const nameless = /^(?:utils?|types?|helpers?|commons?|misc|shared)\.[tj]s$/
+    expect(sources.filter((file) => nameless.test(basename(file)))).toEqual([])
+  })
+
+  test('of more than 400 lines say why', () => {
+    const long = sources.filter((file) => read(file).split('\n').length > 401)
+    expect(long.filter((file) => !read(file).includes('// long because:'))).toEqual([])
+  })
+})
+
+function faults(file: string, text: string): string[] {
+  if (!file.startsWith('workers/') && placeOf(file) === null) return [`${file} is on no floor`]
+  return importsOf(text)
+    .map((specifier) => [specifier, resolveImport(file, specifier)] as const)
+    .filter(([specifier, target]) =>
+      target === null ? /^aftertask(?:\/|$)/.test(specifier) : !mayImport(file, target),
+    )
+    .map(([specifier]) => `${file} imports ${specifier}`)
+}
+
+function mayImport(file: string, target: string): boolean {
+  if (file.startsWith('workers/')) return threadMayImport.some((folder) => target.startsWith(folder))
+  const from = placeOf(file)
+  const to = placeOf(target)
+  if (from === null || to === null) return false
+  return to.floor > from.floor || (to.room === from.room && to.floor !== 0)
+}
+
+/** The floor, counted from the top, and the room. */
+function placeOf(file: string): { floor: number; room: string } | null {
+  for (const [floor, { rooms }] of floors.entries()) {
+    const room = rooms.find((start) => file.startsWith(start))
+    if (room !== undefined) return { floor, room }
+  }
+  return null
+}
+
+/** Every package that a module loads, itself or through others. Dynamic imports count: they are loaded as well. */
+function reach(entry: string): string[] {
+  const seen = new Set<string>()
+  const packages = new Set<string>()
+  const visit = (file: string): void => {
+    if (seen.has(file) || !sources.includes(file)) return
+    seen.add(file)
+    for (const specifier of importsOf(read(file))) {
+      const target = resolveImport(file, specifier)
+      if (target === null) packages.add(specifier)
+      else visit(target)
+    }
+  }
+  visit(entry)
+  return [...packages]
+}
