@@ -191,7 +191,7 @@ export class Engine implements BrokerHost, PoolHost, WatchHost, OutcomeHost, Job
     this.rate.add(job.readyAt)
     this.ended[job.extras?.reason === 'lost' ? 'lost' : (job.state as 'completed')]++
     job.extras?.forgetSignal?.()
-    if (--this.pending === 0) this.#keepAlive.letGo()
+    if (--this.pending === 0 && this.lifecycle.phase === 'running') this.#keepAlive.letGo()
     this.announcer.settled(job, ran)
     if (this.lifecycle.phase !== 'running') this.lifecycle.look()
   }
@@ -339,6 +339,8 @@ export class Engine implements BrokerHost, PoolHost, WatchHost, OutcomeHost, Job
 
   stop(timeout: number): Promise<StopReport> {
     if (this.lifecycle.phase === 'running') {
+      // A stop under way keeps the process alive: its report is awaited.
+      this.#keepAlive.hold()
       const { completed, dead } = this.ended
       this.#endedAtStop = { completed, dead }
       // What a durable broker holds can wait for the next start; what memory holds cannot.
