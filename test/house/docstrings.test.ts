@@ -121,7 +121,7 @@ function docstring(text: string, name: string): string {
     .join('\n')
 }
 
-/** At least one sentence: a capital or code at its start, three words, and an end. */
+/** At least one sentence: a capital or code at its start, two words or more, and an end. */
 function isSentence(comment: string): boolean {
   const prose = comment
     .split('\n')
@@ -129,5 +129,5 @@ function isSentence(comment: string): boolean {
     .filter((line) => !line.startsWith('@'))
     .join(' ')
     .trim()
-  return /^[A-Z`"'(].*[.:!?`)]/s.test(prose) && prose.split(/\s+/).length >= 3
+  return /^[A-Z`"'(].*[.:!?`)]/s.test(prose) && prose.split(/\s+/).length >= 2
 }

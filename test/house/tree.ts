@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 /** The project's root folder, with a slash at its end. */
 export const root: string = fileURLToPath(new URL('../../', import.meta.url))
 
-/** Every file that is, or is about to be, under version control: relative paths, sorted. */
+/** Every file that is, or is about to be, under version control: relative paths. */
 export function projectFiles(matching = /./): string[] {
   const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
     cwd: root,
@@ -18,7 +18,7 @@ export function projectFiles(matching = /./): string[] {
     '\0',
   )
   const files = listed.split('\0').filter((file) => file !== '' && !gone.includes(file))
-  return [...new Set(files)].filter((file) => matching.test(file)).sort()
+  return [...new Set(files)].filter((file) => matching.test(file))
 }
 
 /** A file's text. */
