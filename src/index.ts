@@ -1,12 +1,9 @@
 /** aftertask: background tasks that run after the response has ended, on worker threads. */
-export { defineTask } from './rules/task.ts'
-export type { AnyTask, HandlerRef, ParsedPayloadOf, PayloadOf, ResultOf, Task, TaskOptions, TaskPolicy } from './rules/task.ts'
-export type { StandardIssue, StandardResult, StandardSchema } from './rules/standard-schema.ts'
-export type { Backoff, RetryPolicy } from './rules/retry.ts'
-export type { Register, RegisteredTask } from './rules/registry.ts'
-export type { Handler, HandlerContext, HandlerLog, MovedResult, NestedJobOptions } from './rules/handler.ts'
-export type { PoolOptions } from './rules/option-schemas.ts'
-export { createRuntime } from './engine/runtime.ts'
+
+export type { Broker, BrokerHost, JobFilter } from './brokers/broker.ts'
+export { memoryBroker } from './brokers/memory.ts'
+export type { Job } from './engine/job.ts'
+export type { StopReport, Unfinished } from './engine/lifecycle.ts'
 export type {
   ManyEntry,
   PayloadAndOptions,
@@ -17,10 +14,52 @@ export type {
   TaskNamed,
   TasksIn,
 } from './engine/runtime.ts'
-export type { Job } from './engine/job.ts'
-export type { StopReport, Unfinished } from './engine/lifecycle.ts'
-export { memoryBroker } from './brokers/memory.ts'
-export type { Broker, BrokerHost, JobFilter } from './brokers/broker.ts'
+export { createRuntime } from './engine/runtime.ts'
+export type { Handler, HandlerContext, HandlerLog, MovedResult, NestedJobOptions } from './rules/handler.ts'
+export type { PoolOptions } from './rules/option-schemas.ts'
+export type { Register, RegisteredTask } from './rules/registry.ts'
+export type { Backoff, RetryPolicy } from './rules/retry.ts'
+export type { StandardIssue, StandardResult, StandardSchema } from './rules/standard-schema.ts'
+export type {
+  AnyTask,
+  HandlerRef,
+  ParsedPayloadOf,
+  PayloadOf,
+  ResultOf,
+  Task,
+  TaskOptions,
+  TaskPolicy,
+} from './rules/task.ts'
+export { defineTask } from './rules/task.ts'
+export type { HandlerProblem, PayloadIssue } from './words/errors.ts'
+export {
+  AftertaskError,
+  HandlerNotFoundError,
+  JobLostError,
+  NonErrorThrownError,
+  NotSerializableError,
+  OptionsInvalidError,
+  OutOfMemoryError,
+  PayloadInvalidError,
+  PeerMissingError,
+  QueueFullError,
+  QueueTimeoutError,
+  ResultInvalidError,
+  RuntimeStoppedError,
+  TaskCancelledError,
+  TaskSkippedError,
+  TaskTimeoutError,
+  ThreadExitedError,
+  UnknownTaskError,
+  UnrecoverableError,
+} from './words/errors.ts'
 export type { EventJob, EventName, Listener, RuntimeEvents } from './words/events.ts'
-export type { JobInfo, JobOptions, JobState, ResponseFacts, Settlement, TerminalState, When } from './words/job.ts'
-export * from './words/errors.ts'
+export type {
+  JobInfo,
+  JobOptions,
+  JobState,
+  ResponseFacts,
+  Settlement,
+  TerminalState,
+  When,
+} from './words/job.ts'

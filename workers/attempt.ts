@@ -1,6 +1,7 @@
 /** One attempt inside its thread: what the handler gets as its context. Everything is made at its first use. */
-import type { HandlerContext, HandlerLog, MovedResult, NestedJobOptions } from '../src/rules/handler.ts'
+
 import { encode } from '../src/rules/codec.ts'
+import type { HandlerContext, HandlerLog, MovedResult, NestedJobOptions } from '../src/rules/handler.ts'
 import { type JobContext, Moved } from '../src/rules/job-record.ts'
 import { FROM_THREAD } from '../src/rules/protocol.ts'
 import { AftertaskError } from '../src/words/errors.ts'
@@ -13,7 +14,7 @@ const reasonOf = getter('reason')
 const { throwIfAborted } = AbortSignal.prototype
 
 const PROGRESS_EVERY = 20
-const MOST_LOG_LINES = 1_000
+const MOST_LOG_LINES = 1000
 
 /** The running attempt of a job. */
 export class Attempt implements HandlerContext {
@@ -31,7 +32,14 @@ export class Attempt implements HandlerContext {
   #progressTimer: NodeJS.Timeout | undefined
   #pendingProgress: { value: unknown } | undefined
 
-  constructor(runner: JobRunner, slot: number, name: string, attempt: number, id: number | string, context: JobContext | undefined) {
+  constructor(
+    runner: JobRunner,
+    slot: number,
+    name: string,
+    attempt: number,
+    id: number | string,
+    context: JobContext | undefined,
+  ) {
     this.#runner = runner
     this.slot = slot
     this.name = name
@@ -72,7 +80,7 @@ export class Attempt implements HandlerContext {
 
   get enqueue(): HandlerContext['enqueue'] {
     return (task: unknown, payload?: unknown, options?: NestedJobOptions) => {
-      const name = typeof task === 'string' ? task : String(Reflect.get(Object(task), 'name'))
+      const name = typeof task === 'string' ? task : String((task as { name?: unknown } | null)?.name)
       return this.#runner.enqueue(this, name, payload, options)
     }
   }
@@ -104,7 +112,8 @@ export class Attempt implements HandlerContext {
       const isAsked = !this.isOver && this.#runner.isAborted(this.slot)
       if (isAsked && !isAborted.call(signal)) controller.abort(abortReason('The attempt is to end.'))
     }
-    const looking = <Args extends unknown[], Result>(method: (this: AbortSignal, ...args: Args) => Result) =>
+    const looking =
+      <Args extends unknown[], Result>(method: (this: AbortSignal, ...args: Args) => Result) =>
       (...args: Args): Result => {
         look()
         return method.apply(signal, args)
@@ -144,7 +153,13 @@ export class Attempt implements HandlerContext {
   #tellLog(level: string, message: string, data: unknown): void {
     if (this.isOver || ++this.#logLines > MOST_LOG_LINES + 1) return
     if (this.#logLines > MOST_LOG_LINES) {
-      return this.#runner.post([FROM_THREAD.log, this.slot, 'warn', `more than ${MOST_LOG_LINES} lines; the rest is dropped`, undefined])
+      return this.#runner.post([
+        FROM_THREAD.log,
+        this.slot,
+        'warn',
+        `more than ${MOST_LOG_LINES} lines; the rest is dropped`,
+        undefined,
+      ])
     }
     this.#runner.post([FROM_THREAD.log, this.slot, level, String(message), encode(data, 'log data')])
   }

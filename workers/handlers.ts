@@ -30,7 +30,11 @@ export async function loadHandlers(
   for (const [task, location] of locations.entries()) {
     if (location === null) continue
     const file = existingFile(location.module)
-    if (file === undefined) loaded[task] = problem(location, `the module ${shown(location.module)} does not exist (looked for .js and .ts)`)
+    if (file === undefined)
+      loaded[task] = problem(
+        location,
+        `the module ${shown(location.module)} does not exist (looked for .js and .ts)`,
+      )
     else if (warmUp) loaded[task] = await load(location, file)
     const result = loaded[task]
     if (result !== undefined && 'error' in result) problems.push(...result.error.problems)
@@ -68,7 +72,7 @@ async function load(location: HandlerLocation, file: string): Promise<Loaded> {
   }
   const handler = pick(module, location.export)
   if (handler !== undefined) return { handler }
-  const exports = Object.keys(module).sort()
+  const exports = Object.keys(module).sort((a, b) => a.localeCompare(b))
   const list = exports.length > 0 ? `it exports: ${exports.join(', ')}` : 'it exports nothing'
   const found = location.export in module ? 'is not a function' : 'does not exist'
   return problem(location, `the export "${location.export}" of ${shown(file)} ${found}; ${list}`, exports)
@@ -77,7 +81,10 @@ async function load(location: HandlerLocation, file: string): Promise<Loaded> {
 async function importWithin(file: string): Promise<Record<string, unknown>> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`it had not finished loading after ${IMPORT_TIMEOUT} ms`)), IMPORT_TIMEOUT)
+    timer = setTimeout(
+      () => reject(new Error(`it had not finished loading after ${IMPORT_TIMEOUT} ms`)),
+      IMPORT_TIMEOUT,
+    )
   })
   // A module that calls process.exit while it loads must not take the thread, and every other handler, with it.
   const { exit } = process
@@ -95,11 +102,20 @@ async function importWithin(file: string): Promise<Record<string, unknown>> {
 /** The export by name; CommonJS modules hold theirs under `default`, sometimes twice. */
 function pick(module: Record<string, unknown>, name: string): AnyHandler | undefined {
   const inner = module['default'] as Record<string, unknown> | undefined
-  const found = [module[name], inner?.[name], name === 'default' ? inner : undefined].find((value) => typeof value === 'function')
+  const found = [module[name], inner?.[name], name === 'default' ? inner : undefined].find(
+    (value) => typeof value === 'function',
+  )
   return found as AnyHandler | undefined
 }
 
-const SIBLINGS: Readonly<Record<string, string>> = { '.js': '.ts', '.ts': '.js', '.mjs': '.mts', '.mts': '.mjs', '.cjs': '.cts', '.cts': '.cjs' }
+const SIBLINGS: Readonly<Record<string, string>> = {
+  '.js': '.ts',
+  '.ts': '.js',
+  '.mjs': '.mts',
+  '.mts': '.mjs',
+  '.cjs': '.cts',
+  '.cts': '.cjs',
+}
 
 /** The module's URL as written, or with its TypeScript or JavaScript sibling's ending: whichever is there. */
 function existingFile(module: string): string | undefined {
@@ -114,7 +130,12 @@ function shown(module: string): string {
   return module.startsWith('file:') ? fileURLToPath(module) : module
 }
 
-function problem(location: HandlerLocation, what: string, exports: readonly string[] = [], cause?: unknown): Loaded {
+function problem(
+  location: HandlerLocation,
+  what: string,
+  exports: readonly string[] = [],
+  cause?: unknown,
+): Loaded {
   const message = `The handler of "${location.task}" cannot be run: ${what}.`
   const { task, module, export: name } = location
   return {

@@ -10,7 +10,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { Buffer } from 'node:buffer'
 import { getHeapStatistics } from 'node:v8'
 import type { MessagePort } from 'node:worker_threads'
-import { type Encoded, decode, encode } from '../src/rules/codec.ts'
+import { decode, type Encoded, encode } from '../src/rules/codec.ts'
 import type { NestedJobOptions } from '../src/rules/handler.ts'
 import { type JobContext, Moved } from '../src/rules/job-record.ts'
 import {
@@ -20,17 +20,17 @@ import {
   type LaneSetup,
   type LaneTable,
   LOG_COUNT,
+  laneTable,
   NO_RESULT,
   RESULT_BYTES,
-  RUNNING,
   RUN_STRIDE,
+  RUNNING,
   SENT,
   SLOTS,
   TELL_STARTS,
   TO_THREAD,
-  laneTable,
 } from '../src/rules/protocol.ts'
-import { type WireError, fromWireError, toWireError } from '../src/rules/wire-error.ts'
+import { fromWireError, toWireError, type WireError } from '../src/rules/wire-error.ts'
 import { clockZero } from '../src/words/clock.ts'
 import { Attempt } from './attempt.ts'
 import { catchEscapedErrors } from './escaped-errors.ts'
@@ -68,7 +68,11 @@ export class JobRunner {
     this.#concurrency = concurrency
     this.#idPrefix = idPrefix
     this.#shift = clockZero() - zero
-    port.on('message', (message: readonly unknown[]) => this.#receive(message))
+  }
+
+  /** Starts to take what comes over the port. */
+  listen(): void {
+    this.#port.on('message', (message: readonly unknown[]) => this.#receive(message))
     catchEscapedErrors(this)
   }
 
@@ -90,11 +94,23 @@ export class JobRunner {
     return this.#attempts.size === 1 ? this.#attempts.values().next().value : undefined
   }
 
-  enqueue(by: Attempt, task: string, payload: unknown, options: NestedJobOptions | undefined): Promise<string> {
+  enqueue(
+    by: Attempt,
+    task: string,
+    payload: unknown,
+    options: NestedJobOptions | undefined,
+  ): Promise<string> {
     if (by.isOver) return Promise.reject(new Error('The attempt is over; it cannot add jobs any more.'))
     const number = ++this.#askedCount
     const asked = Promise.withResolvers<string>()
-    this.post([FROM_THREAD.enqueue, by.slot, number, task, encode(payload, 'payload'), encode(options, 'options')])
+    this.post([
+      FROM_THREAD.enqueue,
+      by.slot,
+      number,
+      task,
+      encode(payload, 'payload'),
+      encode(options, 'options'),
+    ])
     this.#asked.set(number, asked)
     return asked.promise
   }
@@ -130,7 +146,11 @@ export class JobRunner {
       case TO_THREAD.giveUp:
         return this.#giveUp(message[1] as number)
       case TO_THREAD.enqueued:
-        return this.#answered(message[1] as number, message[2] as string | null, message[3] as WireError | null)
+        return this.#answered(
+          message[1] as number,
+          message[2] as string | null,
+          message[3] as WireError | null,
+        )
       case TO_THREAD.close:
         return this.#close()
     }
@@ -308,8 +328,8 @@ export class JobRunner {
   #answered(number: number, id: string | null, error: WireError | null): void {
     const asked = this.#asked.get(number)
     this.#asked.delete(number)
-    if (error !== null) asked?.reject(fromWireError(error))
-    else asked?.resolve(id as string)
+    if (id !== null) asked?.resolve(id)
+    else if (error !== null) asked?.reject(fromWireError(error))
   }
 
   /** What handlers wrote to stdout travels through the event loop's thread: ending before it is out would lose it. */
@@ -320,5 +340,7 @@ export class JobRunner {
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as PromiseLike<unknown>).then === 'function'
+  return (
+    typeof value === 'object' && value !== null && typeof (value as PromiseLike<unknown>).then === 'function'
+  )
 }

@@ -10,7 +10,8 @@ import { JobRunner } from './job-runner.ts'
 export default async function setUp(setup: LaneSetup): Promise<LaneReady> {
   closeSideDoors()
   const handlers = await loadHandlers(setup.handlers, setup.warmUp)
-  new JobRunner(setup, handlers)
+  const runner = new JobRunner(setup, handlers)
+  runner.listen()
   return { threadId, problems: handlers.problems }
 }
 

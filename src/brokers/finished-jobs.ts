@@ -14,7 +14,11 @@ export class FinishedJobs {
   readonly #forget: (job: JobRecord) => void
   #stale = 0
 
-  constructor(clock: Clock, limits: { readonly count: number; readonly age: number }, forget: (job: JobRecord) => void) {
+  constructor(
+    clock: Clock,
+    limits: { readonly count: number; readonly age: number },
+    forget: (job: JobRecord) => void,
+  ) {
     this.#clock = clock
     this.#limits = limits
     this.#forget = forget
@@ -34,7 +38,8 @@ export class FinishedJobs {
 
   #dropOld(): void {
     const oldest = this.#clock.now() - this.#limits.age
-    for (let job = this.#ring.peek(); job !== undefined && job.readyAt < oldest; job = this.#ring.peek()) this.#drop()
+    for (let job = this.#ring.peek(); job !== undefined && job.readyAt < oldest; job = this.#ring.peek())
+      this.#drop()
   }
 
   #drop(): void {

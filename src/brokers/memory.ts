@@ -1,6 +1,6 @@
 /** The memory broker: jobs wait in this process and end with it. At most once per attempt. */
 import type { JobRecord } from '../rules/job-record.ts'
-import { type JobState, isTerminal } from '../words/job.ts'
+import { isTerminal, type JobState } from '../words/job.ts'
 import type { Broker, BrokerHost, Ended, JobFilter } from './broker.ts'
 import { FinishedJobs } from './finished-jobs.ts'
 import { KeyLines } from './key-lines.ts'
@@ -159,7 +159,11 @@ class MemoryBroker implements Broker {
   /** Takes a job as far as it can go: behind its batch, to its time, into its key's line, or to the threads. */
   #advance(job: JobRecord, isNew = false): void {
     const dueAt = job.extras?.dueAt
-    const state = job.blocked ? 'waiting' : dueAt !== undefined && dueAt > this.#host.clock.now() ? 'scheduled' : null
+    const state = job.blocked
+      ? 'waiting'
+      : dueAt !== undefined && dueAt > this.#host.clock.now()
+        ? 'scheduled'
+        : null
     if (state === null) return this.#enterKeyLine(job, isNew)
     if (isNew) this.#enter(job, state)
     else this.#move(job, state)

@@ -25,7 +25,8 @@ export class Ring<T> {
     this.#head = (this.#head + 1) & (this.#items.length - 1)
     this.#length--
     // A burst must not hold its memory for ever.
-    if (this.#items.length > 4096 && this.#length < this.#items.length / 8) this.#resize(this.#items.length / 4)
+    if (this.#items.length > 4096 && this.#length < this.#items.length / 8)
+      this.#resize(this.#items.length / 4)
     return item
   }
 

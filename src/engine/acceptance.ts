@@ -6,7 +6,7 @@ import { readOptions } from '../rules/options.ts'
 import type { Registry, TaskEntry } from '../rules/registry.ts'
 import type { AnyTask } from '../rules/task.ts'
 import type { Clock } from '../words/clock.ts'
-import { NotSerializableError, OptionsInvalidError } from '../words/errors.ts'
+import { NotSerializableError, OptionsInvalidError, QueueFullError } from '../words/errors.ts'
 import type { JobOptions } from '../words/job.ts'
 
 /** A call that has passed every check, ready to become a job. */
@@ -17,7 +17,12 @@ export interface Checked {
 }
 
 /** Checks a call: the name, the options, the payload. */
-export function check(registry: Registry, task: string | AnyTask, payload: unknown, options: JobOptions | undefined): Checked {
+export function check(
+  registry: Registry,
+  task: string | AnyTask,
+  payload: unknown,
+  options: JobOptions | undefined,
+): Checked {
   const entry = registry.find(task)
   if (options !== undefined) checkOptions(options)
   return { entry, payload: registry.parse(entry, payload), options }
@@ -29,7 +34,20 @@ function checkOptions(options: JobOptions): void {
     throw new OptionsInvalidError('options: "delay" and "runAt" exclude each other.', 'runAt')
   }
   if (options.transfer !== undefined && (options.maxAttempts ?? 1) > 1) {
-    throw new OptionsInvalidError('options: a payload that is moved travels once, so "maxAttempts" must be 1.', 'maxAttempts')
+    throw new OptionsInvalidError(
+      'options: a payload that is moved travels once, so "maxAttempts" must be 1.',
+      'maxAttempts',
+    )
+  }
+}
+
+/** Null in place of the error of a full queue; every other error is thrown on. */
+export function unlessFull<T>(take: () => T): T | null {
+  try {
+    return take()
+  } catch (error) {
+    if (error instanceof QueueFullError) return null
+    throw error
   }
 }
 
@@ -37,8 +55,17 @@ function checkOptions(options: JobOptions): void {
 export function toRecord(checked: Checked, seq: number, clock: Clock): JobRecord {
   const { entry, options } = checked
   const { policy } = entry.task
-  const payload = options?.transfer === undefined ? encode(checked.payload, 'payload') : move(checked.payload, options.transfer)
-  const record = new JobRecord(seq, entry, payload, options?.priority ?? policy.priority, Math.round(clock.now()))
+  const payload =
+    options?.transfer === undefined
+      ? encode(checked.payload, 'payload')
+      : move(checked.payload, options.transfer)
+  const record = new JobRecord(
+    seq,
+    entry,
+    payload,
+    options?.priority ?? policy.priority,
+    Math.round(clock.now()),
+  )
   const key = options?.key ?? keyOf(entry, checked.payload)
   if (key !== undefined) record.more.key = key
   if (policy.unique !== undefined || options?.unique !== undefined) makeUnique(record, checked, clock)
@@ -88,7 +115,10 @@ function makeUnique(record: JobRecord, { entry, payload, options }: Checked, clo
 
 function encodedText({ payload }: JobRecord): string {
   if (payload instanceof Moved) {
-    throw new OptionsInvalidError('options: a payload that is moved cannot be compared; give "unique" a string.', 'unique')
+    throw new OptionsInvalidError(
+      'options: a payload that is moved cannot be compared; give "unique" a string.',
+      'unique',
+    )
   }
   return payload instanceof Uint8Array ? Buffer.from(payload).toString('base64') : String(payload)
 }

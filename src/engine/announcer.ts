@@ -1,8 +1,8 @@
 /** Tells what happens to jobs and threads: as events to whoever listens, as a line on stderr where nobody does. */
 import type { LaneExit, Pool } from '../pools/pool.ts'
-import { type Encoded, decode } from '../rules/codec.ts'
+import { decode, type Encoded } from '../rules/codec.ts'
 import type { JobRecord } from '../rules/job-record.ts'
-import { type WireError, fromWireError } from '../rules/wire-error.ts'
+import { fromWireError, type WireError } from '../rules/wire-error.ts'
 import { AftertaskError, JobLostError } from '../words/errors.ts'
 import { Emitter, type EventJob, type RuntimeEvents } from '../words/events.ts'
 import { errorOf, resultOf, settlementOf } from './job.ts'
@@ -21,11 +21,12 @@ export class Announcer {
   constructor(idOf: (job: JobRecord) => string, writeLine: LineWriter) {
     this.#idOf = idOf
     this.#writeLine = writeLine
-    this.events = new Emitter((name, error) => writeLine(`a listener for "${name}" threw: ${describe(error)}`))
+    this.events = new Emitter((name, error) => writeLine(`a listener for "${name}" threw: ${inWords(error)}`))
   }
 
   enqueued(job: JobRecord): void {
-    if (this.events.has('job:enqueued')) this.events.emit('job:enqueued', { job: this.#about(job), state: job.state })
+    if (this.events.has('job:enqueued'))
+      this.events.emit('job:enqueued', { job: this.#about(job), state: job.state })
   }
 
   started(job: JobRecord, startedAt: number): void {
@@ -46,7 +47,8 @@ export class Announcer {
   }
 
   retrying(job: JobRecord, error: Error, delay: number): void {
-    if (this.events.has('job:retrying')) this.events.emit('job:retrying', { job: this.#about(job), error, delay })
+    if (this.events.has('job:retrying'))
+      this.events.emit('job:retrying', { job: this.#about(job), error, delay })
   }
 
   interrupted(job: JobRecord, reason: string): void {
@@ -86,17 +88,30 @@ export class Announcer {
   }
 
   threadExited(pool: Pool, { lane, exitCode, error, expected, restartIn }: LaneExit): void {
-    this.events.emit('thread:exited', { pool: pool.name, thread: lane.id, exitCode, error, expected, restartIn })
+    this.events.emit('thread:exited', {
+      pool: pool.name,
+      thread: lane.id,
+      exitCode,
+      error,
+      expected,
+      restartIn,
+    })
     if (restartIn > 0 && !this.events.has('thread:exited')) {
-      const why = error === undefined ? `exit code ${exitCode}` : describe(error)
-      this.#writeLine(`the threads of pool "${pool.name}" keep dying (${why}); the next starts in ${restartIn} ms`)
+      const why = error === undefined ? `exit code ${exitCode}` : inWords(error)
+      this.#writeLine(
+        `the threads of pool "${pool.name}" keep dying (${why}); the next starts in ${restartIn} ms`,
+      )
     }
   }
 
   stray(pool: Pool, thread: number, jobId: string, wire: WireError): void {
     const error = fromWireError(wire)
-    if (this.events.has('thread:error')) this.events.emit('thread:error', { pool: pool.name, thread, jobId, error })
-    else this.#writeLine(`an error escaped a handler that had already ended (job ${jobId || 'unknown'}): ${describe(error)}`)
+    if (this.events.has('thread:error'))
+      this.events.emit('thread:error', { pool: pool.name, thread, jobId, error })
+    else
+      this.#writeLine(
+        `an error escaped a handler that had already ended (job ${jobId || 'unknown'}): ${inWords(error)}`,
+      )
   }
 
   #failed(name: 'job:dead' | 'job:cancelled' | 'job:lost', job: JobRecord, total: number): void {
@@ -107,7 +122,7 @@ export class Announcer {
       const error = settlementOf(job).error
       const tries = job.attempts === 1 ? '1 attempt' : `${job.attempts} attempts`
       const what = name === 'job:dead' ? `is dead after ${tries}` : 'is lost'
-      this.#writeLine(`job ${this.#idOf(job)} (${job.entry.task.name}) ${what}: ${describe(error)}`)
+      this.#writeLine(`job ${this.#idOf(job)} (${job.entry.task.name}) ${what}: ${inWords(error)}`)
     }
   }
 
@@ -116,7 +131,7 @@ export class Announcer {
   }
 }
 
-function describe(error: unknown): string {
+function inWords(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const code = error instanceof AftertaskError ? ` [${error.code}]` : ''
   return `${error.name}: ${error.message}${code}`.replaceAll('\n', ' ')

@@ -1,13 +1,13 @@
 /** A batch: the jobs that one HTTP request added, and what becomes of them when its response is over. */
 import type { BatchLink, JobContext, JobRecord } from '../rules/job-record.ts'
 import type { AnyTask } from '../rules/task.ts'
-import { type JobOptions, type ResponseFacts, type When, isTerminal } from '../words/job.ts'
+import { isTerminal, type JobOptions, type ResponseFacts, type When } from '../words/job.ts'
+import { unlessFull } from './acceptance.ts'
 import type { Job } from './job.ts'
 
 /** What a batch needs of the runtime. */
 export interface BatchOwner {
   accept(task: string | AnyTask, payload: unknown, options: JobOptions | undefined, batch: Batch): Job
-  tryAccept(task: string | AnyTask, payload: unknown, options: JobOptions | undefined, batch: Batch): Job | null
   release(job: JobRecord): void
   skip(job: JobRecord, reason: string): void
 }
@@ -50,7 +50,7 @@ export class Batch implements BatchLink {
 
   /** As `add`, but null when the queue is full. */
   tryAdd(task: string | AnyTask, payload: unknown, options?: JobOptions): Job | null {
-    return this.#owner.tryAccept(task, payload, options, this)
+    return unlessFull(() => this.#owner.accept(task, payload, options, this))
   }
 
   /** The job that the next one of this batch waits for, when there is one. */
@@ -93,7 +93,9 @@ export function whyNot(when: When, facts: ResponseFacts): string | null {
       return hasFailed ? null : `the response did not fail (status ${facts.statusCode})`
     default:
       try {
-        return when(facts) ? null : `its predicate refused the response (status ${facts.statusCode}, ${facts.outcome})`
+        return when(facts)
+          ? null
+          : `its predicate refused the response (status ${facts.statusCode}, ${facts.outcome})`
       } catch (error) {
         return `its predicate threw ${nameOf(error)}`
       }

@@ -4,19 +4,19 @@
  */
 import type { Broker, BrokerHost, JobFilter } from '../brokers/broker.ts'
 import type { Lane, LaneExit, LogLevel, NestedJob, Pool, PoolHost } from '../pools/pool.ts'
-import { type Encoded, decode } from '../rules/codec.ts'
+import { decode, type Encoded } from '../rules/codec.ts'
 import type { JobRecord, Moved } from '../rules/job-record.ts'
 import type { ReadRuntimeOptions } from '../rules/option-schemas.ts'
 import { Registry } from '../rules/registry.ts'
 import { retryPolicy } from '../rules/retry.ts'
 import type { AnyTask } from '../rules/task.ts'
-import { type WireError, toWireError } from '../rules/wire-error.ts'
-import { OptionsInvalidError, QueueFullError, RuntimeStoppedError, TaskCancelledError } from '../words/errors.ts'
-import { type JobOptions, type JobState, isTerminal } from '../words/job.ts'
-import { type Checked, check, toRecord } from './acceptance.ts'
+import { toWireError, type WireError } from '../rules/wire-error.ts'
+import { OptionsInvalidError, TaskCancelledError } from '../words/errors.ts'
+import { isTerminal, type JobOptions, type JobState } from '../words/job.ts'
 import { Announcer } from './announcer.ts'
 import type { Batch, BatchOwner } from './batch.ts'
 import { JobIds } from './ids.ts'
+import { Intake } from './intake.ts'
 import { Job, type JobOwner } from './job.ts'
 import { KeepAlive } from './keep-alive.ts'
 import { Lifecycle, type LifecycleHost, type StopReport } from './lifecycle.ts'
@@ -28,11 +28,10 @@ import { RunTimes } from './run-times.ts'
 import { Scheduler } from './scheduler.ts'
 import { Watch, type WatchHost } from './watch.ts'
 
-/** Who adds a job: a call from outside, a request, or a handler. It decides what a stopping runtime still takes. */
-export type Door = 'call' | 'request' | 'handler'
-
 /** The engine of one runtime. */
-export class Engine implements BrokerHost, PoolHost, WatchHost, OutcomeHost, JobOwner, BatchOwner, LifecycleHost {
+export class Engine
+  implements BrokerHost, PoolHost, WatchHost, OutcomeHost, JobOwner, BatchOwner, LifecycleHost
+{
   readonly options: ReadRuntimeOptions
   readonly registry: Registry
   readonly broker: Broker
@@ -42,16 +41,16 @@ export class Engine implements BrokerHost, PoolHost, WatchHost, OutcomeHost, Job
   readonly announcer: Announcer
   readonly scheduler: Scheduler
   readonly lifecycle: Lifecycle
+  readonly intake: Intake
+  /** Resolves when the broker can be used. */
+  readonly opened: Promise<void>
   readonly rate: Rate
-  /** Accepted, unfinished jobs of this process. */
-  pending = 0
   /** Jobs that ended in each way since the start. */
   readonly ended = { completed: 0, cancelled: 0, skipped: 0, dead: 0, lost: 0 }
   readonly #watch: Watch
   readonly #outcomes: Outcomes
   readonly #queueTimeouts: QueueTimeouts
   readonly #keepAlive: KeepAlive
-  #seq = 0
   #ran = 0
   #endedAtStop = { completed: 0, dead: 0 }
 
@@ -71,9 +70,25 @@ export class Engine implements BrokerHost, PoolHost, WatchHost, OutcomeHost, Job
     this.scheduler = new Scheduler(broker, this.pools, clock, options.bundles, runTimes, this.#watch)
     const retry = options.retry && retryPolicy(options.retry)
     this.#outcomes = new Outcomes({ broker, clock, random, retry, runTimes }, this)
-    this.#queueTimeouts = new QueueTimeouts(clock, (job, error) => broker.finish(job, { state: 'dead', error }))
+    this.#queueTimeouts = new QueueTimeouts(clock, (job, error) =>
+      broker.finish(job, { state: 'dead', error }),
+    )
+    this.intake = new Intake({
+      registry: this.registry,
+      broker,
+      clock,
+      lifecycle: this.lifecycle,
+      announcer: this.announcer,
+      rate: this.rate,
+      queueTimeouts: this.#queueTimeouts,
+      maxPending: options.maxPending,
+      busy: () => this.#keepAlive.hold(),
+      cancel: (job, reason) => void this.cancel(job, reason),
+    })
     this.#makePools(ports)
-    broker.open(this)
+    this.opened = broker.open(this) ?? Promise.resolve()
+    // Whoever asks `ready()` hears of it; nobody has to ask.
+    this.opened.catch(() => {})
     for (const pool of this.pools.values()) pool.start(this)
   }
 
@@ -85,86 +100,9 @@ export class Engine implements BrokerHost, PoolHost, WatchHost, OutcomeHost, Job
     return this.options.retention
   }
 
-  // ── Jobs come in ───────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** Accepts one job or throws; nothing is kept of one that is refused. */
-  take(door: Door, task: string | AnyTask, payload: unknown, options: JobOptions | undefined, batch: Batch | null): JobRecord {
-    this.#openFor(door)
-    const checked = check(this.registry, task, payload, options)
-    this.#makeRoom(1)
-    return this.#add(toRecord(checked, this.#seq + 1, this.clock), checked, batch)
-  }
-
-  /** Accepts all of these or none. */
-  takeAll(calls: readonly Checked[]): JobRecord[] {
-    this.#openFor('call')
-    this.#makeRoom(calls.length)
-    const records = calls.map((checked, index) => toRecord(checked, this.#seq + 1 + index, this.clock))
-    return records.map((record, index) => this.#add(record, calls[index] as Checked, null))
-  }
-
+  /** A batch adds a job. */
   accept(task: string | AnyTask, payload: unknown, options: JobOptions | undefined, batch: Batch): Job {
-    return new Job(this.take('request', task, payload, options, batch), this)
-  }
-
-  tryAccept(task: string | AnyTask, payload: unknown, options: JobOptions | undefined, batch: Batch): Job | null {
-    return this.orNull(() => this.accept(task, payload, options, batch))
-  }
-
-  /** Null in place of the error of a full queue. */
-  orNull<T>(take: () => T): T | null {
-    try {
-      return take()
-    } catch (error) {
-      if (error instanceof QueueFullError) return null
-      throw error
-    }
-  }
-
-  #openFor(door: Door): void {
-    const { phase } = this.lifecycle
-    // While it stops, a request or handler that was let in may still add to its own work.
-    if (phase === 'stopped' || (phase === 'stopping' && door === 'call')) throw new RuntimeStoppedError(phase)
-  }
-
-  #makeRoom(jobs: number): void {
-    const { maxPending } = this.options
-    if (this.pending + jobs <= maxPending) return
-    const retryAfter = this.rate.retryAfter(maxPending, this.clock.now())
-    const { events } = this.announcer
-    events.emit('runtime:overloaded', { pending: this.pending, maxPending, retryAfter })
-    throw new QueueFullError(this.pending, maxPending, retryAfter)
-  }
-
-  #add(record: JobRecord, { entry, options }: Checked, batch: Batch | null): JobRecord {
-    const uniqueKey = record.extras?.uniqueKey
-    const first = uniqueKey === undefined ? undefined : this.broker.duplicateOf(uniqueKey)
-    if (first !== undefined) return first
-    this.#seq = Math.max(this.#seq, record.seq)
-    if (++this.pending === 1) this.#keepAlive.hold()
-    let after: JobRecord | null = null
-    if (batch !== null) {
-      record.batch = batch
-      if (batch.context !== undefined) record.more.context = batch.context
-      after = batch.link(record, options?.order)
-    }
-    const { extras } = record
-    if (extras?.delay !== undefined && (batch === null || batch.facts !== null)) extras.dueAt = this.clock.now() + extras.delay
-    const stored = this.broker.add(record, after)
-    if (stored !== undefined) record.more.stored = stored
-    const queueTimeout = options?.queueTimeout ?? entry.task.policy.queueTimeout
-    if (queueTimeout !== Number.POSITIVE_INFINITY) this.#queueTimeouts.add(record, queueTimeout)
-    this.announcer.enqueued(record)
-    if (options?.signal !== undefined) this.#followSignal(record, options.signal)
-    if (batch !== null && batch.facts !== null) batch.decide(record)
-    return record
-  }
-
-  #followSignal(record: JobRecord, signal: AbortSignal): void {
-    const onAbort = (): void => void this.cancel(record, signal.reason)
-    if (signal.aborted) return onAbort()
-    signal.addEventListener('abort', onAbort, { once: true })
-    record.more.forgetSignal = () => signal.removeEventListener('abort', onAbort)
+    return new Job(this.intake.take({ door: 'request', task, payload, options, batch }), this)
   }
 
   // ── Batches ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -191,7 +129,7 @@ export class Engine implements BrokerHost, PoolHost, WatchHost, OutcomeHost, Job
     this.rate.add(job.readyAt)
     this.ended[job.extras?.reason === 'lost' ? 'lost' : (job.state as 'completed')]++
     job.extras?.forgetSignal?.()
-    if (--this.pending === 0 && this.lifecycle.phase === 'running') this.#keepAlive.letGo()
+    if (--this.intake.pending === 0 && this.lifecycle.phase === 'running') this.#keepAlive.letGo()
     this.announcer.settled(job, ran)
     if (this.lifecycle.phase !== 'running') this.lifecycle.look()
   }
@@ -237,10 +175,20 @@ export class Engine implements BrokerHost, PoolHost, WatchHost, OutcomeHost, Job
     this.announcer.log(job, level, message, data)
   }
 
-  enqueue(by: JobRecord, request: NestedJob, answer: (id: string | null, error: WireError | null) => void): void {
+  enqueue(
+    by: JobRecord,
+    request: NestedJob,
+    answer: (id: string | null, error: WireError | null) => void,
+  ): void {
     try {
       const options = decode(request.options) as JobOptions | undefined
-      const record = this.take('handler', request.task, decode(request.payload), options, null)
+      const record = this.intake.take({
+        door: 'handler',
+        task: request.task,
+        payload: decode(request.payload),
+        options,
+        batch: null,
+      })
       const context = by.extras?.context
       if (context !== undefined) record.more.context ??= context
       answer(this.idOf(record), null)
@@ -310,7 +258,10 @@ export class Engine implements BrokerHost, PoolHost, WatchHost, OutcomeHost, Job
       return true
     }
     if (lane !== undefined) job.attempts--
-    this.broker.finish(job, { state: 'cancelled', error: new TaskCancelledError(job.entry.task.name, reason) })
+    this.broker.finish(job, {
+      state: 'cancelled',
+      error: new TaskCancelledError(job.entry.task.name, reason),
+    })
     if (lane !== undefined) this.scheduler.wake(job.entry.task.policy.pool)
     return true
   }
@@ -326,7 +277,7 @@ export class Engine implements BrokerHost, PoolHost, WatchHost, OutcomeHost, Job
   }
 
   revive(job: JobRecord): void {
-    if (++this.pending === 1) this.#keepAlive.hold()
+    this.intake.again()
     this.broker.revive(job)
   }
 
@@ -345,14 +296,14 @@ export class Engine implements BrokerHost, PoolHost, WatchHost, OutcomeHost, Job
       this.#endedAtStop = { completed, dead }
       // What a durable broker holds can wait for the next start; what memory holds cannot.
       if (this.broker.durable) this.scheduler.pause()
-      this.announcer.events.emit('runtime:stopping', { pending: this.pending })
+      this.announcer.events.emit('runtime:stopping', { pending: this.intake.pending })
     }
     return this.lifecycle.stop(timeout)
   }
 
   isDrained(deadline: number): boolean {
     if (this.broker.durable) return !this.hasRunning()
-    if (this.pending === 0) return true
+    if (this.intake.pending === 0) return true
     const { held, available, running } = this.broker.counts()
     return held + available + running === 0 && this.broker.nextDue() > deadline
   }

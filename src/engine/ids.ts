@@ -7,7 +7,10 @@ export class JobIds {
 
   /** `random` gives a number in [0, 1). */
   constructor(wall: number, random: () => number) {
-    const part = () => Math.floor(random() * 36 ** 5).toString(36).padStart(5, '0')
+    const part = () =>
+      Math.floor(random() * 36 ** 5)
+        .toString(36)
+        .padStart(5, '0')
     // Time first, so that ids sort roughly by age; then 51 bits of chance.
     this.prefix = `j${wall.toString(36)}${part()}${part()}-`
   }

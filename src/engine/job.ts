@@ -1,9 +1,10 @@
 /** The handle of a job: what `req.after` and `enqueue` return. */
-import { type JobRecord, Moved } from '../rules/job-record.ts'
+
 import { decode } from '../rules/codec.ts'
-import { type WireError, fromWireError } from '../rules/wire-error.ts'
+import { type JobRecord, Moved } from '../rules/job-record.ts'
+import { fromWireError, type WireError } from '../rules/wire-error.ts'
 import { JobLostError, TaskCancelledError, TaskSkippedError } from '../words/errors.ts'
-import { type JobInfo, type JobState, type Settlement, isTerminal } from '../words/job.ts'
+import { isTerminal, type JobInfo, type JobState, type Settlement } from '../words/job.ts'
 
 /** What a handle needs of the runtime. */
 export interface JobOwner {
@@ -94,7 +95,9 @@ export function infoOf(record: JobRecord, owner: JobOwner): JobInfo {
     attempts: record.attempts,
     ...(extras?.progress === undefined ? {} : { progress: extras.progress }),
     ...(result === undefined ? {} : { result }),
-    ...(error ? { error: { name: error.name, message: error.message, ...(typeof code === 'string' ? { code } : {}) } } : {}),
+    ...(error
+      ? { error: { name: error.name, message: error.message, ...(typeof code === 'string' ? { code } : {}) } }
+      : {}),
     ...(extras?.reason === undefined ? {} : { reason: extras.reason }),
     enqueuedAt: owner.wallTime(record.acceptedAt),
     ...(isTerminal(record.state) ? { settledAt: owner.wallTime(record.readyAt) } : {}),
@@ -124,6 +127,7 @@ export function errorOf(record: JobRecord): Error | undefined {
 
 function whyNot(record: JobRecord): Error {
   const { name } = record.entry.task
-  if (record.state === 'skipped') return new TaskSkippedError(name, record.extras?.reason ?? 'its response did not call for it')
+  if (record.state === 'skipped')
+    return new TaskSkippedError(name, record.extras?.reason ?? 'its response did not call for it')
   return record.extras?.reason === 'lost' ? new JobLostError(name) : new TaskCancelledError(name)
 }

@@ -58,7 +58,8 @@ export class Lifecycle {
     if (this.#phase === 'stopping' && deadline < this.#deadline) {
       this.#deadline = deadline
       this.#clearTimer?.()
-      this.#clearTimer = timeout === Number.POSITIVE_INFINITY ? undefined : clock.timer(timeout, () => this.#abort())
+      this.#clearTimer =
+        timeout === Number.POSITIVE_INFINITY ? undefined : clock.timer(timeout, () => this.#abort())
     }
     this.look()
     return this.#done.promise
@@ -75,7 +76,7 @@ export class Lifecycle {
     this.#phase = 'aborting'
     this.#host.abortRunning()
     // The watch ends threads after the grace; this is for a thread that even then does not go.
-    this.#clearTimer = this.#host.clock.timer(this.#host.killGrace() * 2 + 1_000, () => this.#finish())
+    this.#clearTimer = this.#host.clock.timer(this.#host.killGrace() * 2 + 1000, () => this.#finish())
     this.look()
   }
 

@@ -1,19 +1,19 @@
 /** What the end of an attempt means for its job: done, tried again, dead, cancelled, or given back unharmed. */
 import type { Broker } from '../brokers/broker.ts'
 import type { LaneExit } from '../pools/pool.ts'
-import { type Encoded, decode } from '../rules/codec.ts'
+import { decode, type Encoded } from '../rules/codec.ts'
 import { type JobRecord, Moved } from '../rules/job-record.ts'
-import { NO_RETRY, type RetryPolicy, backoffDelay } from '../rules/retry.ts'
+import { backoffDelay, NO_RETRY, type RetryPolicy } from '../rules/retry.ts'
 import { checkAgainst } from '../rules/task.ts'
-import { type WireError, fromWireError } from '../rules/wire-error.ts'
+import { fromWireError, type WireError } from '../rules/wire-error.ts'
 import type { Clock } from '../words/clock.ts'
 import {
+  isUnrecoverable,
   OutOfMemoryError,
   ResultInvalidError,
   TaskCancelledError,
   TaskTimeoutError,
   ThreadExitedError,
-  isUnrecoverable,
 } from '../words/errors.ts'
 import type { RunTimes } from './run-times.ts'
 
@@ -37,7 +37,13 @@ export class Outcomes {
   readonly #host: OutcomeHost
 
   constructor(
-    parts: { broker: Broker; clock: Clock; random: () => number; retry: RetryPolicy | undefined; runTimes: RunTimes },
+    parts: {
+      broker: Broker
+      clock: Clock
+      random: () => number
+      retry: RetryPolicy | undefined
+      runTimes: RunTimes
+    },
     host: OutcomeHost,
   ) {
     this.#broker = parts.broker
@@ -51,12 +57,13 @@ export class Outcomes {
   /** The handler returned. That counts also when the attempt had been asked to end: the work is done. */
   completed(job: JobRecord, result: Encoded | Moved, started: number, ended: number): void {
     this.#runTimes.learn(job.entry.index, ended - started)
-    if (job.extras !== null) delete job.extras.ending
+    if (job.extras !== null) job.extras.ending = undefined
     const { task } = job.entry
     if (task.result !== undefined) {
       const value = result instanceof Moved ? result.value : decode(result)
       const checked = checkAgainst(task.result, value, 'result')
-      if ('issues' in checked) return this.#attemptFailed(job, new ResultInvalidError(task.name, checked.issues))
+      if ('issues' in checked)
+        return this.#attemptFailed(job, new ResultInvalidError(task.name, checked.issues))
     }
     this.#broker.finish(job, { state: 'completed', result })
   }
@@ -64,7 +71,8 @@ export class Outcomes {
   /** The handler threw, or an error escaped it. */
   failed(job: JobRecord, wire: WireError, started: number, ended: number): void {
     this.#runTimes.learn(job.entry.index, ended - started)
-    if (job.extras?.ending !== undefined) this.#ended(job, fromWireError(wire))
+    const isEnding = job.extras?.ending !== undefined
+    if (isEnding) this.#ended(job, fromWireError(wire))
     else this.#attemptFailed(job, wire)
   }
 
@@ -81,7 +89,8 @@ export class Outcomes {
     for (const job of running) {
       const { name } = job.entry.task
       if (job.extras?.ending !== undefined) this.#ended(job, undefined)
-      else if (culprit !== undefined && culprit !== job) this.#interrupted(job, 'another job ended its thread')
+      else if (culprit !== undefined && culprit !== job)
+        this.#interrupted(job, 'another job ended its thread')
       else if (Reflect.get(error ?? {}, 'code') === 'ERR_WORKER_OUT_OF_MEMORY') {
         this.#crashed(job, new OutOfMemoryError(name, { cause: error }))
       } else if (running.some((other) => other.extras?.ending !== undefined)) {
@@ -95,7 +104,7 @@ export class Outcomes {
   /** An attempt that had been asked to end has ended, by itself (`error`) or with its thread. */
   #ended(job: JobRecord, error: Error | undefined): void {
     const { why, reason } = job.extras?.ending ?? { why: 'stop', reason: undefined }
-    delete job.extras?.ending
+    job.more.ending = undefined
     const { name } = job.entry.task
     if (why === 'cancel') {
       this.#broker.finish(job, { state: 'cancelled', error: new TaskCancelledError(name, reason) })

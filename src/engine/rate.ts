@@ -1,6 +1,6 @@
 /** How fast jobs end, and what that means for whoever was refused. */
 
-const WINDOW = 2_000
+const WINDOW = 2000
 const LONGEST_WAIT = 300
 
 /** Counts ends in a sliding pair of windows; asking costs nothing until somebody does. */
@@ -24,7 +24,7 @@ export class Rate {
     const sinceTurn = now - this.#windowAt
     if (sinceTurn >= WINDOW) this.#turn(now)
     const weight = Math.max(0, 1 - (now - this.#windowAt) / WINDOW)
-    return ((this.#count + this.#before * weight) / WINDOW) * 1_000
+    return ((this.#count + this.#before * weight) / WINDOW) * 1000
   }
 
   /** Seconds until about a tenth of a full queue has been worked off: long enough that a retry is not refused again at once. */

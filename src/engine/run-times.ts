@@ -18,6 +18,7 @@ export class RunTimes {
 
   learn(task: number, ran: number): void {
     const before = this.#expected[task] as number
-    this.#expected[task] = before === Number.POSITIVE_INFINITY ? ran : before + (ran - before) * (ran > before ? RISE : FALL)
+    this.#expected[task] =
+      before === Number.POSITIVE_INFINITY ? ran : before + (ran - before) * (ran > before ? RISE : FALL)
   }
 }

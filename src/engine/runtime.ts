@@ -8,10 +8,10 @@ import type { AnyTask, PayloadOf, ResultOf } from '../rules/task.ts'
 import { HandlerNotFoundError } from '../words/errors.ts'
 import type { EventName, Listener } from '../words/events.ts'
 import type { JobInfo, JobOptions, JobState } from '../words/job.ts'
-import { check } from './acceptance.ts'
+import { check, unlessFull } from './acceptance.ts'
 import { Batch, type BatchOptions } from './batch.ts'
 import { Engine } from './engine.ts'
-import { Job, infoOf } from './job.ts'
+import { infoOf, Job } from './job.ts'
 import type { StopReport } from './lifecycle.ts'
 import { type Ports, realPorts } from './ports.ts'
 
@@ -59,9 +59,10 @@ export type TasksIn<List> = List extends readonly (infer T extends AnyTask)[]
 export type TaskNamed<Tasks extends AnyTask, Name extends string> = Extract<Tasks, { readonly name: Name }>
 
 /** The arguments after the task: the payload may be left out when the task takes none. */
-export type PayloadAndOptions<T extends AnyTask> = undefined extends PayloadOf<T>
-  ? [payload?: PayloadOf<T>, options?: JobOptions]
-  : [payload: PayloadOf<T>, options?: JobOptions]
+export type PayloadAndOptions<T extends AnyTask> =
+  undefined extends PayloadOf<T>
+    ? [payload?: PayloadOf<T>, options?: JobOptions]
+    : [payload: PayloadOf<T>, options?: JobOptions]
 
 /** One entry of `enqueueMany`. */
 export type ManyEntry<Tasks extends AnyTask> = Tasks extends AnyTask
@@ -82,7 +83,9 @@ export interface RuntimeStats {
   /** Jobs that end in a second, over the last seconds. */
   readonly rate: number
   readonly phase: 'running' | 'stopping' | 'stopped'
-  readonly pools: Readonly<Record<string, { readonly threads: number; readonly max: number; readonly busy: number }>>
+  readonly pools: Readonly<
+    Record<string, { readonly threads: number; readonly max: number; readonly busy: number }>
+  >
 }
 
 /** How a Runtime's engine is reached from the edges of this package; not for users. @internal */
@@ -110,6 +113,7 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
    * @throws HandlerNotFoundError (as a rejection) naming each task whose module or export is missing or cannot be loaded.
    */
   async ready(): Promise<void> {
+    await this[engineOf].opened
     const pools = [...this[engineOf].pools.values()]
     const problems = (await Promise.all(pools.map((pool) => pool.ready()))).flat()
     if (problems.length > 0) throw new HandlerNotFoundError(problems)
@@ -127,7 +131,7 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
   ): Job<ResultOf<TaskNamed<Tasks, Name>>>
   enqueue(task: string | AnyTask, payload?: unknown, options?: JobOptions): Job {
     const engine = this[engineOf]
-    return new Job(engine.take('call', task, payload, options, null), engine)
+    return new Job(engine.intake.take({ door: 'call', task, payload, options, batch: null }), engine)
   }
 
   /** As `enqueue`, but returns null instead of throwing when the queue is full. */
@@ -138,14 +142,18 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
   ): Job<ResultOf<TaskNamed<Tasks, Name>>> | null
   tryEnqueue(task: string | AnyTask, payload?: unknown, options?: JobOptions): Job | null {
     const engine = this[engineOf]
-    return engine.orNull(() => new Job(engine.take('call', task, payload, options, null), engine))
+    return unlessFull(
+      () => new Job(engine.intake.take({ door: 'call', task, payload, options, batch: null }), engine),
+    )
   }
 
   /** Adds many jobs: all of them, or, when one is refused, none. Throws what `enqueue` throws. */
   enqueueMany(entries: readonly ManyEntry<Tasks>[]): Job[] {
     const engine = this[engineOf]
-    const checked = entries.map(({ task, payload, options }) => check(engine.registry, task, payload, options))
-    return engine.takeAll(checked).map((record) => new Job(record, engine))
+    const checked = entries.map(({ task, payload, options }) =>
+      check(engine.registry, task, payload, options),
+    )
+    return engine.intake.takeAll(checked).map((record) => new Job(record, engine))
   }
 
   /** The facts of a job; undefined when it is unknown here or was too long finished. */
@@ -189,13 +197,13 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
 
   /** This process at this moment; synchronous and cheap. */
   stats(): RuntimeStats {
-    const { pending, options, ended, rate, clock, lifecycle, pools } = this[engineOf]
+    const { intake, options, ended, rate, clock, lifecycle, pools } = this[engineOf]
     const perPool = [...pools].map(([name, pool]) => {
       const busy = [...pool.lanes].filter((lane) => lane.inFlight.size > 0).length
       return [name, { ...pool.size(), busy }] as const
     })
     return {
-      pending,
+      pending: intake.pending,
       maxPending: options.maxPending,
       ...ended,
       rate: rate.perSecond(clock.now()),
@@ -254,7 +262,8 @@ function isTask(value: unknown): value is AnyTask {
  *
  * @throws OptionsInvalidError when an option is unknown (with the nearest known one) or has a bad value.
  */
-export function createRuntime<const Tasks extends TaskList>(options: RuntimeOptions<Tasks>): Runtime<TasksIn<Tasks>> {
+export function createRuntime<const Tasks extends TaskList>(
+  options: RuntimeOptions<Tasks>,
+): Runtime<TasksIn<Tasks>> {
   return new Runtime<TasksIn<Tasks>>(options)
 }
-

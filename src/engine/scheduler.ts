@@ -58,7 +58,7 @@ export class Scheduler {
 
   /** A thread has room: it is served at once, for it stands idle. */
   laneFree(pool: Pool, lane: Lane): void {
-    if (!this.#isPaused && !this.#paused.has(pool.name)) this.#fill(pool, lane)
+    if (!(this.#isPaused || this.#paused.has(pool.name))) this.#fill(pool, lane)
   }
 
   /** Starts no more jobs: of one pool, or of all. Running ones go on. */

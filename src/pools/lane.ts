@@ -95,7 +95,8 @@ export class ThreadLane implements Lane {
     if (this.retiring) return 0
     const left = this.#lifetime - this.done - this.inFlight.size
     // One job at a time: the next bundle goes out when the last is done. Many at once: each free place is filled.
-    const places = this.concurrency > 1 ? this.concurrency - this.inFlight.size : this.inFlight.size === 0 ? SLOTS >> 1 : 0
+    const places =
+      this.concurrency > 1 ? this.concurrency - this.inFlight.size : this.inFlight.size === 0 ? SLOTS >> 1 : 0
     return Math.max(0, Math.min(places, left))
   }
 
@@ -116,7 +117,14 @@ export class ThreadLane implements Lane {
         transfer = [...(transfer ?? []), ...payload.transfer]
         payload = [payload.value]
       }
-      message.push(slot, job.entry.index, job.attempts, job.extras?.id ?? job.seq, payload, job.extras?.context)
+      message.push(
+        slot,
+        job.entry.index,
+        job.attempts,
+        job.extras?.id ?? job.seq,
+        payload,
+        job.extras?.context,
+      )
     }
     if (transfer === undefined) this.#port.postMessage(message)
     else this.#port.postMessage(message, transfer)

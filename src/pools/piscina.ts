@@ -42,7 +42,8 @@ export class PiscinaSource implements ThreadSource {
         if (isOver) return
         up({ threadId: ready.threadId, terminate: () => void worker.terminate() }, ready.problems)
       },
-      (error: unknown) => over({ exitCode: 1, error: error instanceof Error ? error : new Error(String(error)) }),
+      (error: unknown) =>
+        over({ exitCode: 1, error: error instanceof Error ? error : new Error(String(error)) }),
     )
   }
 
@@ -52,7 +53,10 @@ export class PiscinaSource implements ThreadSource {
     await piscina?.destroy()
   }
 
-  async #run(setup: LaneSetup, over: (end: ThreadEnd) => void): Promise<{ worker: Worker; ready: LaneReady }> {
+  async #run(
+    setup: LaneSetup,
+    over: (end: ThreadEnd) => void,
+  ): Promise<{ worker: Worker; ready: LaneReady }> {
     this.#piscina ??= this.#create()
     const piscina = await this.#piscina
     if (this.#stopped) throw new Error('The pool has stopped.')
@@ -84,7 +88,12 @@ export class PiscinaSource implements ThreadSource {
       loadBalancer: (_task, workers): (typeof workers)[number] | null => {
         const fresh = workers.find((candidate) => {
           const worker = piscina.threads.find((thread) => thread.threadId === candidate.id)
-          return worker !== undefined && !candidate.destroyed && !candidate.terminating && !this.#handed.has(worker)
+          return (
+            worker !== undefined &&
+            !candidate.destroyed &&
+            !candidate.terminating &&
+            !this.#handed.has(worker)
+          )
         })
         const worker = fresh && piscina.threads.find((thread) => thread.threadId === fresh.id)
         if (worker) this.#handed.add(worker)

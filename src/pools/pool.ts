@@ -69,7 +69,11 @@ export interface PoolHost {
   progress(job: JobRecord, value: Encoded): void
   log(job: JobRecord, level: LogLevel, message: string, data: Encoded): void
   /** A handler adds a job. `answer` tells the handler its id, or why it was refused. */
-  enqueue(job: JobRecord, request: NestedJob, answer: (id: string | null, error: WireError | null) => void): void
+  enqueue(
+    job: JobRecord,
+    request: NestedJob,
+    answer: (id: string | null, error: WireError | null) => void,
+  ): void
   /** An error escaped a handler that had already ended. */
   stray(pool: Pool, lane: Lane, id: string, error: WireError): void
   threadStarted(pool: Pool, lane: Lane): void

@@ -6,7 +6,7 @@ import { MessageChannel } from 'node:worker_threads'
 import type { Encoded } from '../rules/codec.ts'
 import type { JobRecord, Moved } from '../rules/job-record.ts'
 import type { ReadPoolOptions } from '../rules/option-schemas.ts'
-import { type HandlerLocation, type LaneSetup, TO_THREAD, laneTable } from '../rules/protocol.ts'
+import { type HandlerLocation, type LaneSetup, laneTable, TO_THREAD } from '../rules/protocol.ts'
 import type { WireError } from '../rules/wire-error.ts'
 import { type Clock, clockZero } from '../words/clock.ts'
 import type { HandlerProblem } from '../words/errors.ts'
@@ -137,7 +137,15 @@ export class ThreadPool implements Pool, LaneHost {
     lane.tellStarts(this.#tellStarts)
     let isUp = false
     this.#source.start(
-      { port: port2, table: table.buffer, concurrency: lane.concurrency, warmUp, zero: clockZero(), idPrefix: this.#idPrefix, handlers: this.#handlers },
+      {
+        port: port2,
+        table: table.buffer,
+        concurrency: lane.concurrency,
+        warmUp,
+        zero: clockZero(),
+        idPrefix: this.#idPrefix,
+        handlers: this.#handlers,
+      },
       (thread, problems) => {
         isUp = true
         this.#starting--
@@ -163,9 +171,12 @@ export class ThreadPool implements Pool, LaneHost {
       this.#ready.reject(end.error ?? new Error(`The threads of pool "${this.name}" die while they start.`))
     }
     const restartIn =
-      expected || this.#deaths < PATIENCE ? 0 : Math.min(FIRST_WAIT * 2 ** (this.#deaths - PATIENCE), LONGEST_WAIT)
+      expected || this.#deaths < PATIENCE
+        ? 0
+        : Math.min(FIRST_WAIT * 2 ** (this.#deaths - PATIENCE), LONGEST_WAIT)
     this.#host.exited(this, { lane, ...left, ...end, expected, restartIn })
-    if (this.#stopping || this.lanes.size + this.#starting + this.#waiting >= Math.max(1, this.#counts.min)) return
+    if (this.#stopping || this.lanes.size + this.#starting + this.#waiting >= Math.max(1, this.#counts.min))
+      return
     if (restartIn === 0) return this.#startThread()
     this.#waiting++
     this.#clock.timer(restartIn, () => {
@@ -198,7 +209,13 @@ export class ThreadPool implements Pool, LaneHost {
 
   // ── What lanes tell ────────────────────────────────────────────────────────────────────────────────────────────
 
-  completed(_lane: ThreadLane, job: JobRecord, result: Encoded | Moved, started: number, ended: number): void {
+  completed(
+    _lane: ThreadLane,
+    job: JobRecord,
+    result: Encoded | Moved,
+    started: number,
+    ended: number,
+  ): void {
     this.#deaths = 0
     this.#host.completed(job, result, started, ended)
   }
@@ -222,7 +239,9 @@ export class ThreadPool implements Pool, LaneHost {
 
   enqueue(lane: ThreadLane, job: JobRecord, message: readonly unknown[]): void {
     const [, , number, task, payload, options] = message as [number, number, number, string, Encoded, Encoded]
-    this.#host.enqueue(job, { task, payload, options }, (id, error) => lane.reply([TO_THREAD.enqueued, number, id, error]))
+    this.#host.enqueue(job, { task, payload, options }, (id, error) =>
+      lane.reply([TO_THREAD.enqueued, number, id, error]),
+    )
   }
 
   stray(lane: ThreadLane, id: string, error: WireError): void {
@@ -242,7 +261,10 @@ export class ThreadPool implements Pool, LaneHost {
   #isWornOut(lane: ThreadLane): boolean {
     const { isolation, recycle } = this.#options
     if (isolation === 'job') return lane.done >= 1
-    return lane.done >= (recycle?.jobs ?? Number.POSITIVE_INFINITY) || lane.heapMb >= (recycle?.heapMb ?? Number.POSITIVE_INFINITY)
+    return (
+      lane.done >= (recycle?.jobs ?? Number.POSITIVE_INFINITY) ||
+      lane.heapMb >= (recycle?.heapMb ?? Number.POSITIVE_INFINITY)
+    )
   }
 
   #endIfEmpty(lane: ThreadLane): void {

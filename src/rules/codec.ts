@@ -7,7 +7,7 @@
  * the structured clone algorithm as bytes. `bench/codec` holds the comparison with the alternatives.
  */
 import { deserialize, serialize } from 'node:v8'
-import { NotSerializableError, describeValue } from '../words/errors.ts'
+import { describeValue, NotSerializableError } from '../words/errors.ts'
 
 /** An encoded value: a JSON string, the bytes of `v8.serialize`, or undefined for `undefined`. */
 export type Encoded = string | Uint8Array | undefined
@@ -55,9 +55,7 @@ function isJson(value: unknown, depth: number): boolean {
 
 function isJsonArray(value: readonly unknown[], depth: number): boolean {
   if (Object.getPrototypeOf(value) !== Array.prototype) return false
-  for (let index = 0; index < value.length; index++) {
-    if (!isJson(value[index], depth + 1)) return false
-  }
+  for (const item of value) if (!isJson(item, depth + 1)) return false
   // An array may carry named properties; JSON drops them, structured clone does not.
   return Object.keys(value).length === value.length
 }
@@ -75,16 +73,25 @@ function isJsonObject(value: object, depth: number): boolean {
 }
 
 // Walks to the first value that structured clone refuses, so that the error can say where it is.
-function findFault(value: unknown, path: string, seen: Set<unknown>): { path: string; what: string } | undefined {
+function findFault(
+  value: unknown,
+  path: string,
+  seen: Set<unknown>,
+): { path: string; what: string } | undefined {
   if (typeof value === 'function' || typeof value === 'symbol') return { path, what: describeValue(value) }
   if (typeof value !== 'object' || value === null || seen.has(value)) return undefined
   seen.add(value)
   const children: Iterable<readonly [string, unknown]> =
     value instanceof Map
-      ? [...value].map(([key, item], index) => [`.get(${typeof key === 'string' ? JSON.stringify(key) : index})`, item] as const)
+      ? [...value].map(
+          ([key, item], index) =>
+            [`.get(${typeof key === 'string' ? JSON.stringify(key) : index})`, item] as const,
+        )
       : value instanceof Set
         ? [...value].map((item, index) => [`[${index}]`, item] as const)
-        : Object.keys(value).map((key) => [Array.isArray(value) ? `[${key}]` : `.${key}`, Reflect.get(value, key)] as const)
+        : Object.keys(value).map(
+            (key) => [Array.isArray(value) ? `[${key}]` : `.${key}`, Reflect.get(value, key)] as const,
+          )
   for (const [step, child] of children) {
     const fault = findFault(child, path + step, seen)
     if (fault) return fault

@@ -1,6 +1,7 @@
 /** What a handler is, and what it is given besides its payload. */
-import type { AnyTask, ParsedPayloadOf, PayloadOf, ResultOf } from './task.ts'
+
 import type { JobOptions } from '../words/job.ts'
+import type { AnyTask, ParsedPayloadOf, PayloadOf, ResultOf } from './task.ts'
 
 /**
  * The type of a task's handler: annotate the function with it and payload, context and result are checked.

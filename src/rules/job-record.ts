@@ -45,7 +45,7 @@ export interface JobExtras {
   /** Entries among the finished jobs that a revival has outdated. */
   staleEntries?: number
   /** Why a running attempt is being ended, once it is. */
-  ending?: Ending
+  ending?: Ending | undefined
   settle?: { promise: Promise<Settlement>; resolve: (settlement: Settlement) => void }
   stored?: Promise<void>
 }

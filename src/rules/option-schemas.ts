@@ -7,11 +7,19 @@ import { z } from 'zod'
 
 const count = z.int({ error: 'expected a whole number' }).min(1, 'expected a whole number of at least 1')
 const orInfinity = z.literal(Number.POSITIVE_INFINITY)
-const milliseconds = z.number({ error: 'expected milliseconds as a number' }).min(0, 'expected milliseconds, 0 or more')
+const milliseconds = z
+  .number({ error: 'expected milliseconds as a number' })
+  .min(0, 'expected milliseconds, 0 or more')
 const limit = z.union([milliseconds, orInfinity], { error: 'expected milliseconds, 0 or more, or Infinity' })
 const maxCount = z.union([count, orInfinity], { error: 'expected a whole number of at least 1, or Infinity' })
-const priority = z.number({ error: 'expected a number' }).min(-1e6, 'expected -1000000 to 1000000').max(1e6, 'expected -1000000 to 1000000')
-const name = z.string({ error: 'expected a non-empty string' }).min(1, 'expected a non-empty string').max(200, 'expected at most 200 characters')
+const priority = z
+  .number({ error: 'expected a number' })
+  .min(-1e6, 'expected -1000000 to 1000000')
+  .max(1e6, 'expected -1000000 to 1000000')
+const name = z
+  .string({ error: 'expected a non-empty string' })
+  .min(1, 'expected a non-empty string')
+  .max(200, 'expected at most 200 characters')
 
 const when = z.custom<'ok'>(
   (value) => value === 'ok' || value === 'error' || value === 'always' || typeof value === 'function',
@@ -22,13 +30,16 @@ const backoff = z.strictObject({
   type: z.enum(['exponential', 'fixed'], { error: "expected 'exponential' or 'fixed'" }).optional(),
   delay: milliseconds.optional(),
   max: milliseconds.optional(),
-  jitter: z.union([z.boolean(), z.number().min(0).max(1)], { error: 'expected true, false or a number from 0 to 1' }).optional(),
+  jitter: z
+    .union([z.boolean(), z.number().min(0).max(1)], { error: 'expected true, false or a number from 0 to 1' })
+    .optional(),
 })
 
 const retry = z.strictObject({ maxAttempts: maxCount.optional(), backoff: backoff.optional() })
 
 const schema = z.custom<object>(
-  (value) => (typeof value === 'object' || typeof value === 'function') && value !== null && '~standard' in value,
+  (value) =>
+    (typeof value === 'object' || typeof value === 'function') && value !== null && '~standard' in value,
   'expected a Standard Schema, such as z.object({ ... })',
 )
 
@@ -52,11 +63,22 @@ export const taskOptionsSchema = z.strictObject({
   maxCrashes: count.optional(),
   priority: priority.optional(),
   concurrency: maxCount.optional(),
-  key: z.union([name, z.custom<() => string>((value) => typeof value === 'function')], { error: 'expected a string or a function' }).optional(),
-  unique: z
-    .union([z.boolean(), uniqueFunction, z.strictObject({ key: uniqueFunction.optional(), for: milliseconds.optional() })], {
-      error: 'expected true, a function or { key, for }',
+  key: z
+    .union([name, z.custom<() => string>((value) => typeof value === 'function')], {
+      error: 'expected a string or a function',
     })
+    .optional(),
+  unique: z
+    .union(
+      [
+        z.boolean(),
+        uniqueFunction,
+        z.strictObject({ key: uniqueFunction.optional(), for: milliseconds.optional() }),
+      ],
+      {
+        error: 'expected true, a function or { key, for }',
+      },
+    )
     .optional(),
   when: when.optional(),
 })
@@ -83,11 +105,29 @@ export const jobOptionsSchema = z.strictObject({
 
 /** The options of one pool of threads. */
 export const poolOptionsSchema = z.strictObject({
-  threads: count.optional().describe('Threads, always up. Default: one less than the machine has processors, at least 1. Not together with min or max.'),
-  min: z.int({ error: 'expected a whole number' }).min(0).optional().describe('Threads that are always up, in a pool that grows. Default 1.'),
+  threads: count
+    .optional()
+    .describe(
+      'Threads, always up. Default: one less than the machine has processors, at least 1. Not together with min or max.',
+    ),
+  min: z
+    .int({ error: 'expected a whole number' })
+    .min(0)
+    .optional()
+    .describe('Threads that are always up, in a pool that grows. Default 1.'),
   max: count.optional().describe('Threads at most, in a pool that grows. Default: as `threads`.'),
-  concurrency: count.max(4096).default(1).describe('Jobs that one thread runs at once. More than 1 suits jobs that mostly wait: an `io` pool.'),
-  niceness: z.int({ error: 'expected a whole number' }).min(0).max(19).default(10).describe('How far threads step back for the event loop, as the unix nice value that is added (0 to 19).'),
+  concurrency: count
+    .max(4096)
+    .default(1)
+    .describe('Jobs that one thread runs at once. More than 1 suits jobs that mostly wait: an `io` pool.'),
+  niceness: z
+    .int({ error: 'expected a whole number' })
+    .min(0)
+    .max(19)
+    .default(10)
+    .describe(
+      'How far threads step back for the event loop, as the unix nice value that is added (0 to 19).',
+    ),
   resourceLimits: z
     .strictObject({
       maxOldGenerationSizeMb: z.number().positive().optional(),
@@ -101,10 +141,21 @@ export const poolOptionsSchema = z.strictObject({
     .strictObject({ jobs: count.optional(), heapMb: z.number().positive().optional() })
     .optional()
     .describe('Replace a thread after so many jobs, or once its heap is over so many megabytes.'),
-  isolation: z.enum(['thread', 'job'], { error: "expected 'thread' or 'job'" }).default('thread').describe('`job`: a fresh thread for every job.'),
-  idleTimeout: limit.default(10_000).describe('Milliseconds after which a thread above `min` that has nothing to do ends.'),
-  warmUp: z.boolean().default(true).describe('Import every handler of the pool when a thread starts, not at its first job.'),
-  env: z.record(z.string(), z.string()).optional().describe('The environment of the threads. Default: a copy of the process’s.'),
+  isolation: z
+    .enum(['thread', 'job'], { error: "expected 'thread' or 'job'" })
+    .default('thread')
+    .describe('`job`: a fresh thread for every job.'),
+  idleTimeout: limit
+    .default(10_000)
+    .describe('Milliseconds after which a thread above `min` that has nothing to do ends.'),
+  warmUp: z
+    .boolean()
+    .default(true)
+    .describe('Import every handler of the pool when a thread starts, not at its first job.'),
+  env: z
+    .record(z.string(), z.string())
+    .optional()
+    .describe('The environment of the threads. Default: a copy of the process’s.'),
   execArgv: z.array(z.string()).optional().describe('Node options of the threads, such as --import.'),
 })
 
@@ -114,29 +165,69 @@ export function defaultThreads(): number {
 }
 
 const bundles = z.strictObject({
-  max: count.max(1024).default(1024).describe('Jobs in one message to a thread, at most. 1 turns bundles off.'),
-  milliseconds: z.number().min(0).default(2).describe('Expected run time that one bundle may hold, in milliseconds.'),
-  force: z.boolean().default(false).describe('Fill every bundle to `max` whatever its expected run time: for tests.'),
+  max: count
+    .max(1024)
+    .default(1024)
+    .describe('Jobs in one message to a thread, at most. 1 turns bundles off.'),
+  milliseconds: z
+    .number()
+    .min(0)
+    .default(2)
+    .describe('Expected run time that one bundle may hold, in milliseconds.'),
+  force: z
+    .boolean()
+    .default(false)
+    .describe('Fill every bundle to `max` whatever its expected run time: for tests.'),
 })
 
 /** What `createRuntime` accepts. */
 export const runtimeOptionsSchema = z.strictObject({
   tasks: z
-    .union([z.array(z.custom<object>((value) => typeof value === 'object' && value !== null && 'policy' in value, 'expected tasks made by defineTask')), z.record(z.string(), z.unknown())], {
-      error: 'expected an array of tasks',
-    })
+    .union(
+      [
+        z.array(
+          z.custom<object>(
+            (value) => typeof value === 'object' && value !== null && 'policy' in value,
+            'expected tasks made by defineTask',
+          ),
+        ),
+        z.record(z.string(), z.unknown()),
+      ],
+      {
+        error: 'expected an array of tasks',
+      },
+    )
     .describe('The tasks: an array, or a module of them (`import * as tasks`).'),
-  broker: z.custom<object>((value) => typeof value === 'object' && value !== null && 'claim' in value, 'expected a broker, such as sqliteBroker({ file })').optional().describe('Where jobs wait. Default: memory.'),
+  broker: z
+    .custom<object>(
+      (value) => typeof value === 'object' && value !== null && 'claim' in value,
+      'expected a broker, such as sqliteBroker({ file })',
+    )
+    .optional()
+    .describe('Where jobs wait. Default: memory.'),
   pool: poolOptionsSchema.prefault({}).describe('The default pool of threads.'),
-  pools: z.record(name, poolOptionsSchema).default({}).describe('Further pools by name; a task chooses one with `pool`.'),
-  maxPending: maxCount.default(100_000).describe('Accepted, unfinished jobs at most; beyond it adding throws QueueFullError.'),
-  timeout: limit.default(Number.POSITIVE_INFINITY).describe('The `timeout` of tasks that name none, in milliseconds.'),
+  pools: z
+    .record(name, poolOptionsSchema)
+    .default({})
+    .describe('Further pools by name; a task chooses one with `pool`.'),
+  maxPending: maxCount
+    .default(100_000)
+    .describe('Accepted, unfinished jobs at most; beyond it adding throws QueueFullError.'),
+  timeout: limit
+    .default(Number.POSITIVE_INFINITY)
+    .describe('The `timeout` of tasks that name none, in milliseconds.'),
   retry: retry.optional().describe('The `retry` of tasks that name none. Default: no retries.'),
-  killGrace: milliseconds.default(1_000).describe('Milliseconds between the soft abort of an attempt and the end of its thread.'),
-  handlerGrace: milliseconds.default(5_000).describe('Milliseconds that jobs wait for their handler to end after the client has left.'),
-  priorityAgeing: milliseconds.default(1_000).describe('Milliseconds of waiting that raise a job by one step of priority. 0: no ageing.'),
+  killGrace: milliseconds
+    .default(1000)
+    .describe('Milliseconds between the soft abort of an attempt and the end of its thread.'),
+  handlerGrace: milliseconds
+    .default(5000)
+    .describe('Milliseconds that jobs wait for their handler to end after the client has left.'),
+  priorityAgeing: milliseconds
+    .default(1000)
+    .describe('Milliseconds of waiting that raise a job by one step of priority. 0: no ageing.'),
   retention: z
-    .strictObject({ count: z.int().min(0).default(1_000), age: limit.default(3_600_000) })
+    .strictObject({ count: z.int().min(0).default(1000), age: limit.default(3_600_000) })
     .prefault({})
     .describe('How many finished jobs can still be looked up, and for how many milliseconds.'),
   bundles: bundles.prefault({}).describe('How many short jobs travel to a thread together.'),

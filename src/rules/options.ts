@@ -1,13 +1,17 @@
 /** Reads options through a zod schema and turns what it finds into one message that names value, expectation and remedy. */
 import { z } from 'zod'
-import { OptionsInvalidError, describeValue } from '../words/errors.ts'
+import { describeValue, OptionsInvalidError } from '../words/errors.ts'
 
 /**
  * Checks `given` against a schema and returns it typed, with defaults filled in.
  *
  * @throws OptionsInvalidError naming the first fault; an unknown key comes with the nearest known one.
  */
-export function readOptions<Schema extends z.ZodType>(schema: Schema, given: unknown, what: string): z.output<Schema> {
+export function readOptions<Schema extends z.ZodType>(
+  schema: Schema,
+  given: unknown,
+  what: string,
+): z.output<Schema> {
   const result = schema.safeParse(given)
   if (result.success) return result.data
   const [issue] = result.error.issues
@@ -28,7 +32,10 @@ function explain(issue: z.core.$ZodIssue, schema: z.ZodType, given: unknown, wha
   const path = at.join('.')
   const value = at.reduce<unknown>((node, key) => (isObject(node) ? node[key] : undefined), given)
   const name = path === '' ? 'the options' : `option "${path}"`
-  return [`${what}: ${name} is ${describeValue(value)}; ${issue.message.replace(/^Invalid input: /, '')}.`, path]
+  return [
+    `${what}: ${name} is ${describeValue(value)}; ${issue.message.replace(/^Invalid input: /, '')}.`,
+    path,
+  ]
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

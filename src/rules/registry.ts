@@ -1,5 +1,5 @@
 /** The tasks of a runtime by name, and how names are typed. */
-import { OptionsInvalidError, PayloadInvalidError, UnknownTaskError, describeValue } from '../words/errors.ts'
+import { describeValue, OptionsInvalidError, PayloadInvalidError, UnknownTaskError } from '../words/errors.ts'
 import { closest } from './options.ts'
 import { type AnyTask, checkAgainst } from './task.ts'
 
@@ -13,7 +13,9 @@ import { type AnyTask, checkAgainst } from './task.ts'
 export interface Register {}
 
 /** The tasks of the registered runtime, or any task when none is registered. */
-export type RegisteredTask = Register extends { runtime: { readonly tasks: readonly (infer T extends AnyTask)[] } }
+export type RegisteredTask = Register extends {
+  runtime: { readonly tasks: readonly (infer T extends AnyTask)[] }
+}
   ? T
   : AnyTask
 
@@ -33,7 +35,10 @@ export class Registry {
     for (const entry of this.entries) {
       const { name } = entry.task
       if (this.#byName.has(name)) {
-        throw new OptionsInvalidError(`Two tasks are named "${name}"; a name is given once in a runtime.`, 'tasks')
+        throw new OptionsInvalidError(
+          `Two tasks are named "${name}"; a name is given once in a runtime.`,
+          'tasks',
+        )
       }
       this.#byName.set(name, entry)
     }

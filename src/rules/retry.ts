@@ -22,7 +22,7 @@ export interface RetryPolicy {
   readonly backoff: Readonly<Backoff>
 }
 
-const DEFAULT_BACKOFF: Backoff = { type: 'exponential', delay: 1_000, max: 60_000, jitter: true }
+const DEFAULT_BACKOFF: Backoff = { type: 'exponential', delay: 1000, max: 60_000, jitter: true }
 
 /** Retries are off unless asked for. */
 export const NO_RETRY: RetryPolicy = Object.freeze({ maxAttempts: 1, backoff: DEFAULT_BACKOFF })

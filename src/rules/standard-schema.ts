@@ -28,8 +28,9 @@ export interface StandardIssue {
 export type SchemaInput<S> = S extends StandardSchema<infer Input, unknown> ? Input : never
 
 /** What comes out of a schema. */
-export type SchemaOutput<S> = S extends StandardSchema<never, infer Output>
-  ? Output
-  : S extends { readonly '~standard': { readonly types?: { readonly output: infer Output } | undefined } }
+export type SchemaOutput<S> =
+  S extends StandardSchema<never, infer Output>
     ? Output
-    : never
+    : S extends { readonly '~standard': { readonly types?: { readonly output: infer Output } | undefined } }
+      ? Output
+      : never

@@ -1,8 +1,8 @@
 /** Tasks: what `defineTask` takes, and how a payload is checked against its schema. */
-import { OptionsInvalidError, type PayloadIssue, describeValue } from '../words/errors.ts'
+import { describeValue, OptionsInvalidError, type PayloadIssue } from '../words/errors.ts'
 import type { When } from '../words/job.ts'
-import { readOptions } from './options.ts'
 import { taskOptionsSchema } from './option-schemas.ts'
+import { readOptions } from './options.ts'
 import type { Backoff, RetryPolicy } from './retry.ts'
 import { retryPolicy } from './retry.ts'
 import type { StandardIssue, StandardSchema } from './standard-schema.ts'
@@ -41,7 +41,10 @@ export interface TaskOptions<Name extends string, PayloadIn, PayloadOut, ResultI
   /** Jobs with the same key run one at a time, in the order added: a fixed key, or made from the payload. */
   key?: string | ((payload: PayloadOut) => string | undefined)
   /** At most one pending job with an equal payload (`true`) or an equal string made from the payload. */
-  unique?: boolean | ((payload: PayloadOut) => string) | { key?: (payload: PayloadOut) => string; for?: number }
+  unique?:
+    | boolean
+    | ((payload: PayloadOut) => string)
+    | { key?: (payload: PayloadOut) => string; for?: number }
   /** Which responses its jobs run after. Default `ok`. */
   when?: When
 }
@@ -49,7 +52,12 @@ export interface TaskOptions<Name extends string, PayloadIn, PayloadOut, ResultI
 declare const types: unique symbol
 
 /** A task: a name, a payload schema, the place of its handler, and a policy. Made by `defineTask`. */
-export interface Task<Name extends string = string, PayloadIn = unknown, PayloadOut = unknown, Result = unknown> {
+export interface Task<
+  Name extends string = string,
+  PayloadIn = unknown,
+  PayloadOut = unknown,
+  Result = unknown,
+> {
   readonly name: Name
   readonly payload: StandardSchema<unknown, unknown> | undefined
   readonly result: StandardSchema<unknown, unknown> | undefined
@@ -72,7 +80,11 @@ export interface TaskPolicy {
   readonly priority: number
   readonly concurrency: number
   readonly key: string | ((payload: never) => string | undefined) | undefined
-  readonly unique: boolean | ((payload: never) => string) | { key?: (payload: never) => string; for?: number } | undefined
+  readonly unique:
+    | boolean
+    | ((payload: never) => string)
+    | { key?: (payload: never) => string; for?: number }
+    | undefined
   readonly when: When
 }
 
@@ -166,4 +178,3 @@ function plainIssue(issue: StandardIssue): PayloadIssue {
   })
   return { message: issue.message, path }
 }
-

@@ -3,7 +3,7 @@
  * own properties. Structured clone keeps only the first three and the built-in class, so errors travel as data.
  */
 import { NonErrorThrownError } from '../words/errors.ts'
-import { type Encoded, decode, encode } from './codec.ts'
+import { decode, type Encoded, encode } from './codec.ts'
 
 /** An error as data. `value` stands for a cause that is not an error. */
 export interface WireError {
@@ -46,7 +46,12 @@ function wireCause(cause: unknown, depth: number): WireError | { value: Encoded 
   try {
     return { value: encode(cause, 'cause') }
   } catch {
-    return { value: encode(text(() => String(cause), 'a value that cannot travel'), 'cause') }
+    return {
+      value: encode(
+        text(() => String(cause), 'a value that cannot travel'),
+        'cause',
+      ),
+    }
   }
 }
 
@@ -91,7 +96,12 @@ export function fromWireError(wire: WireError): Error {
   const error = make(wire)
   if (error.name !== wire.name) define(error, 'name', wire.name)
   define(error, 'stack', wire.stack ?? `${wire.name}: ${wire.message}`)
-  if (wire.cause) define(error, 'cause', 'value' in wire.cause ? decode(wire.cause.value) : fromWireError(wire.cause as WireError))
+  if (wire.cause)
+    define(
+      error,
+      'cause',
+      'value' in wire.cause ? decode(wire.cause.value) : fromWireError(wire.cause as WireError),
+    )
   if (wire.props !== undefined) {
     for (const [key, value] of Object.entries(decode(wire.props) as Record<string, unknown>)) {
       Object.defineProperty(error, key, { value, enumerable: true, writable: true, configurable: true })

@@ -42,8 +42,12 @@ export class UnknownTaskError extends AftertaskError {
 
   constructor(task: string, known: readonly string[], suggestion?: string) {
     const hint = suggestion ? ` Did you mean "${suggestion}"?` : ''
-    const list = known.length > 0 ? ` Known tasks: ${known.slice(0, 12).join(', ')}.` : ' The runtime has no tasks.'
-    super('ERR_UNKNOWN_TASK', `No task is named "${task}".${hint}${list} Pass it in createRuntime({ tasks: [...] }).`)
+    const list =
+      known.length > 0 ? ` Known tasks: ${known.slice(0, 12).join(', ')}.` : ' The runtime has no tasks.'
+    super(
+      'ERR_UNKNOWN_TASK',
+      `No task is named "${task}".${hint}${list} Pass it in createRuntime({ tasks: [...] }).`,
+    )
     this.task = task
   }
 }
@@ -68,7 +72,9 @@ export class PayloadInvalidError extends AftertaskError {
       .slice(0, 5)
       .map((issue) => `${issue.path.length > 0 ? `${issue.path.join('.')}: ` : ''}${issue.message}`)
     const more = issues.length > 5 ? ` (and ${issues.length - 5} more)` : ''
-    super('ERR_PAYLOAD_INVALID', `The payload of "${task}" is not valid: ${list.join('; ')}${more}`, { status: 400 })
+    super('ERR_PAYLOAD_INVALID', `The payload of "${task}" is not valid: ${list.join('; ')}${more}`, {
+      status: 400,
+    })
     this.task = task
     this.issues = issues
   }
@@ -80,8 +86,13 @@ export class ResultInvalidError extends AftertaskError {
   readonly issues: readonly PayloadIssue[]
 
   constructor(task: string, issues: readonly PayloadIssue[]) {
-    const list = issues.slice(0, 5).map((issue) => `${issue.path.join('.')}: ${issue.message}`.replace(/^: /, ''))
-    super('ERR_RESULT_INVALID', `The handler of "${task}" returned what its result schema refuses: ${list.join('; ')}`)
+    const list = issues
+      .slice(0, 5)
+      .map((issue) => `${issue.path.join('.')}: ${issue.message}`.replace(/^: /, ''))
+    super(
+      'ERR_RESULT_INVALID',
+      `The handler of "${task}" returned what its result schema refuses: ${list.join('; ')}`,
+    )
     this.issues = issues
   }
 }
@@ -146,7 +157,9 @@ export class HandlerNotFoundError extends AftertaskError {
     const lines = problems.map((problem) => problem.message)
     super(
       'ERR_HANDLER_NOT_FOUND',
-      lines.length === 1 ? (lines[0] ?? '') : `${lines.length} handlers cannot be run:\n- ${lines.join('\n- ')}`,
+      lines.length === 1
+        ? (lines[0] ?? '')
+        : `${lines.length} handlers cannot be run:\n- ${lines.join('\n- ')}`,
       options,
     )
     this.problems = problems
@@ -163,7 +176,10 @@ export class TaskTimeoutError extends AftertaskError {
 /** A job waited longer than its `queueTimeout` before an attempt could start. */
 export class QueueTimeoutError extends AftertaskError {
   constructor(task: string, queueTimeout: number) {
-    super('ERR_QUEUE_TIMEOUT', `"${task}" waited longer than its queueTimeout of ${queueTimeout} ms and was not started.`)
+    super(
+      'ERR_QUEUE_TIMEOUT',
+      `"${task}" waited longer than its queueTimeout of ${queueTimeout} ms and was not started.`,
+    )
   }
 }
 
@@ -226,7 +242,11 @@ export class NonErrorThrownError extends AftertaskError {
 /** An optional package that a subpath needs is not installed. */
 export class PeerMissingError extends AftertaskError {
   constructor(peer: string, subpath: string, options: { cause?: unknown } = {}) {
-    super('ERR_PEER_MISSING', `${subpath} needs the package "${peer}". Install it: npm install ${peer}`, options)
+    super(
+      'ERR_PEER_MISSING',
+      `${subpath} needs the package "${peer}". Install it: npm install ${peer}`,
+      options,
+    )
   }
 }
 
@@ -260,5 +280,8 @@ export function describeValue(value: unknown): string {
 
 /** True when an error, also one that came from a thread or another copy of this module, says that a retry is in vain. */
 export function isUnrecoverable(error: unknown): boolean {
-  return error instanceof Error && (error.name === 'UnrecoverableError' || Reflect.get(error, 'code') === 'ERR_UNRECOVERABLE')
+  return (
+    error instanceof Error &&
+    (error.name === 'UnrecoverableError' || Reflect.get(error, 'code') === 'ERR_UNRECOVERABLE')
+  )
 }

@@ -25,7 +25,12 @@ export interface RuntimeEvents {
     readonly data: unknown
   }
   /** Terminal: the handler returned. `ran` is the attempt's run time, `total` the time since acceptance. */
-  'job:completed': { readonly job: EventJob; readonly result: unknown; readonly ran: number; readonly total: number }
+  'job:completed': {
+    readonly job: EventJob
+    readonly result: unknown
+    readonly ran: number
+    readonly total: number
+  }
   /** An attempt failed and another will be made after `delay`. */
   'job:retrying': { readonly job: EventJob; readonly error: Error; readonly delay: number }
   /** Terminal: no further attempt will be made. */
@@ -50,13 +55,23 @@ export interface RuntimeEvents {
     readonly restartIn: number
   }
   /** An error escaped a handler that had already ended; `jobId` is empty when it cannot be told whose it was. */
-  'thread:error': { readonly pool: string; readonly thread: number; readonly jobId: string; readonly error: Error }
+  'thread:error': {
+    readonly pool: string
+    readonly thread: number
+    readonly jobId: string
+    readonly error: Error
+  }
   /** A job was refused because `maxPending` jobs are unfinished. */
   'runtime:overloaded': { readonly pending: number; readonly maxPending: number; readonly retryAfter: number }
   /** `stop` was called. */
   'runtime:stopping': { readonly pending: number }
   /** The threads are gone. */
-  'runtime:stopped': { readonly completed: number; readonly failed: number; readonly lost: number; readonly left: number }
+  'runtime:stopped': {
+    readonly completed: number
+    readonly failed: number
+    readonly lost: number
+    readonly left: number
+  }
 }
 
 /** The name of an event. */

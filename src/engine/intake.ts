@@ -1,0 +1,123 @@
+/**
+ * The intake: where jobs come in. Everything that can be refused is refused before anything is kept, and what is
+ * accepted is handed to the broker in one go.
+ */
+import type { Broker } from '../brokers/broker.ts'
+import type { JobRecord } from '../rules/job-record.ts'
+import type { Registry } from '../rules/registry.ts'
+import type { AnyTask } from '../rules/task.ts'
+import type { Clock } from '../words/clock.ts'
+import { QueueFullError, RuntimeStoppedError } from '../words/errors.ts'
+import type { JobOptions } from '../words/job.ts'
+import { type Checked, check, toRecord } from './acceptance.ts'
+import type { Announcer } from './announcer.ts'
+import type { Batch } from './batch.ts'
+import type { Lifecycle } from './lifecycle.ts'
+import type { QueueTimeouts } from './queue-timeouts.ts'
+import type { Rate } from './rate.ts'
+
+/** Who adds a job: a call from outside, a request, or a handler. It decides what a stopping runtime still takes. */
+export type Door = 'call' | 'request' | 'handler'
+
+/** What the intake works with. */
+export interface IntakeParts {
+  readonly registry: Registry
+  readonly broker: Broker
+  readonly clock: Clock
+  readonly lifecycle: Lifecycle
+  readonly announcer: Announcer
+  readonly rate: Rate
+  readonly queueTimeouts: QueueTimeouts
+  readonly maxPending: number
+  /** Unfinished jobs went from none to one. */
+  readonly busy: () => void
+  readonly cancel: (job: JobRecord, reason: unknown) => void
+}
+
+/** Takes jobs in, one by one or all or none. */
+export class Intake {
+  /** Accepted, unfinished jobs of this process. */
+  pending = 0
+  readonly #parts: IntakeParts
+  #seq = 0
+
+  constructor(parts: IntakeParts) {
+    this.#parts = parts
+  }
+
+  /** Accepts one job or throws; nothing is kept of one that is refused. */
+  take(call: {
+    readonly door: Door
+    readonly task: string | AnyTask
+    readonly payload: unknown
+    readonly options: JobOptions | undefined
+    readonly batch: Batch | null
+  }): JobRecord {
+    this.#open(call.door)
+    const checked = check(this.#parts.registry, call.task, call.payload, call.options)
+    this.#makeRoom(1)
+    return this.#add(toRecord(checked, this.#seq + 1, this.#parts.clock), checked, call.batch)
+  }
+
+  /** Accepts all of these or none. */
+  takeAll(calls: readonly Checked[]): JobRecord[] {
+    this.#open('call')
+    this.#makeRoom(calls.length)
+    const records = calls.map((checked, index) => toRecord(checked, this.#seq + 1 + index, this.#parts.clock))
+    return records.map((record, index) => this.#add(record, calls[index] as Checked, null))
+  }
+
+  /** Counts a job that is unfinished again. */
+  again(): void {
+    if (++this.pending === 1) this.#parts.busy()
+  }
+
+  #open(door: Door): void {
+    const { phase } = this.#parts.lifecycle
+    // While it stops, a request or handler that was let in may still add to its own work.
+    if (phase === 'stopped' || (phase === 'stopping' && door === 'call')) throw new RuntimeStoppedError(phase)
+  }
+
+  #makeRoom(jobs: number): void {
+    const { maxPending, rate, clock, announcer } = this.#parts
+    if (this.pending + jobs <= maxPending) return
+    const retryAfter = rate.retryAfter(maxPending, clock.now())
+    announcer.events.emit('runtime:overloaded', { pending: this.pending, maxPending, retryAfter })
+    throw new QueueFullError(this.pending, maxPending, retryAfter)
+  }
+
+  #add(record: JobRecord, { entry, options }: Checked, batch: Batch | null): JobRecord {
+    const { broker, clock, announcer, queueTimeouts } = this.#parts
+    const uniqueKey = record.extras?.uniqueKey
+    const first = uniqueKey === undefined ? undefined : broker.duplicateOf(uniqueKey)
+    if (first !== undefined) return first
+    this.#seq = Math.max(this.#seq, record.seq)
+    this.again()
+    const after = batch === null ? null : this.#join(record, batch, options?.order)
+    const { extras } = record
+    const waits = batch !== null && batch.facts === null
+    if (extras?.delay !== undefined && !waits) extras.dueAt = clock.now() + extras.delay
+    const stored = broker.add(record, after)
+    if (stored !== undefined) record.more.stored = stored
+    const queueTimeout = options?.queueTimeout ?? entry.task.policy.queueTimeout
+    if (queueTimeout !== Number.POSITIVE_INFINITY) queueTimeouts.add(record, queueTimeout)
+    announcer.enqueued(record)
+    if (options?.signal !== undefined) this.#follow(record, options.signal)
+    if (batch !== null && !waits) batch.decide(record)
+    return record
+  }
+
+  #join(record: JobRecord, batch: Batch, order: JobOptions['order']): JobRecord | null {
+    record.batch = batch
+    const { context } = batch
+    if (context !== undefined) record.more.context = context
+    return batch.link(record, order)
+  }
+
+  #follow(record: JobRecord, signal: AbortSignal): void {
+    const onAbort = (): void => this.#parts.cancel(record, signal.reason)
+    if (signal.aborted) return onAbort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    record.more.forgetSignal = () => signal.removeEventListener('abort', onAbort)
+  }
+}
