@@ -7,6 +7,7 @@ import { KeyLines } from './key-lines.ts'
 import { ReadyQueue } from './ready-queue.ts'
 import { Ring } from './ring.ts'
 import { Timeline } from './timeline.ts'
+import { UniqueKeys } from './unique-keys.ts'
 
 /** Keeps jobs in memory: the default broker, with nothing to install and nothing that survives the process. */
 export function memoryBroker(): Broker {
@@ -20,7 +21,6 @@ class MemoryBroker implements Broker {
   readonly #jobs = new Map<number, JobRecord>()
   readonly #queues = new Map<string, ReadyQueue>()
   readonly #lines = new KeyLines()
-  readonly #unique = new Map<string, JobRecord>()
   /** Jobs of a task that is at its concurrency limit, taken off the queue so that others pass. */
   readonly #parked = new Map<number, Ring<JobRecord>>()
   readonly #running: number[] = []
@@ -38,10 +38,12 @@ class MemoryBroker implements Broker {
   }
   #host!: BrokerHost
   #timeline!: Timeline
+  #unique!: UniqueKeys
   #finished!: FinishedJobs
 
   open(host: BrokerHost): void {
     this.#host = host
+    this.#unique = new UniqueKeys(host.clock)
     this.#timeline = new Timeline(
       host.clock,
       (job) => this.#enterKeyLine(job),
@@ -53,7 +55,7 @@ class MemoryBroker implements Broker {
   add(job: JobRecord, after: JobRecord | null): void {
     this.#jobs.set(job.seq, job)
     const uniqueKey = job.extras?.uniqueKey
-    if (uniqueKey !== undefined) this.#unique.set(uniqueKey, job)
+    if (uniqueKey !== undefined) this.#unique.hold(uniqueKey, job)
     if (after !== null && !isTerminal(after.state)) {
       after.next = job
       job.blocked = true
@@ -113,13 +115,7 @@ class MemoryBroker implements Broker {
   }
 
   duplicateOf(uniqueKey: string): JobRecord | undefined {
-    const job = this.#unique.get(uniqueKey)
-    if (job === undefined) return undefined
-    const until = job.extras?.uniqueUntil
-    const holds = until === undefined ? !isTerminal(job.state) : this.#host.clock.now() < until
-    if (holds) return job
-    this.#unique.delete(uniqueKey)
-    return undefined
+    return this.#unique.holder(uniqueKey)
   }
 
   get(seq: number): JobRecord | undefined {
@@ -215,10 +211,8 @@ class MemoryBroker implements Broker {
   }
 
   #freeNames(job: JobRecord): void {
-    const { uniqueKey, uniqueUntil, key } = job.extras ?? {}
-    if (uniqueKey !== undefined && uniqueUntil === undefined && this.#unique.get(uniqueKey) === job) {
-      this.#unique.delete(uniqueKey)
-    }
+    this.#unique.over(job)
+    const key = job.extras?.key
     if (key === undefined) return
     const next = this.#lines.leave(key, job)
     if (next === undefined) return

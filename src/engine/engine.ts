@@ -251,6 +251,8 @@ export class Engine
   cancel(job: JobRecord, reason: unknown): boolean {
     if (isTerminal(job.state)) return false
     const lane = job.state === 'running' ? this.#laneOf(job) : undefined
+    // Running but with no thread: its outcome is at hand and about to be told.
+    if (job.state === 'running' && lane === undefined) return false
     if (lane !== undefined && !lane.revoke(job)) {
       lane.collect()
       if (isTerminal(job.state)) return false

@@ -4,7 +4,6 @@ import type { Encoded } from '../rules/codec.ts'
 import { type JobRecord, Moved } from '../rules/job-record.ts'
 import {
   FINISHED,
-  FREE,
   FROM_THREAD,
   HEAP_MB,
   type LaneTable,
@@ -30,7 +29,9 @@ export interface LaneHost {
   log(job: JobRecord, level: LogLevel, message: string, data: Encoded): void
   enqueue(lane: ThreadLane, job: JobRecord, message: readonly unknown[]): void
   stray(lane: ThreadLane, id: string, error: WireError): void
-  /** Outcomes were read: the lane may have room. */
+  /** The lane has room, and outcomes that are not told yet. */
+  hasRoom(lane: ThreadLane): void
+  /** Outcomes were told: the lane may have room. */
   settledSome(lane: ThreadLane): void
   /** The thread asks to be replaced. */
   retire(lane: ThreadLane): void
@@ -154,13 +155,25 @@ export class ThreadLane implements Lane {
   collect(): void {
     const count = Atomics.load(this.#table.header, LOG_COUNT)
     if (count === this.#read) return
+    const done: JobRecord[] = []
     while (this.#read !== count) {
       const slot = this.#table.log[this.#read & (SLOTS - 1)] as number
       this.#read = (this.#read + 1) | 0
       const job = this.#bySlot[slot]
-      if (job === null || job === undefined) this.#freeRevoked(slot)
-      else this.#settle(job, slot)
+      if (job === null || job === undefined) {
+        this.#free.push(slot)
+      } else {
+        this.#bySlot[slot] = null
+        this.inFlight.delete(job)
+        done.push(job)
+      }
     }
+    this.done += done.length
+    // The thread gets its next bundle before the outcomes of the last are worked off, so that both sides work at once.
+    // Half of the slots are enough for a bundle; the others still hold the outcomes.
+    if (done.length > 1) this.#host.hasRoom(this)
+    for (const job of done) this.#settle(job)
+    this.#rest()
     this.#host.settledSome(this)
   }
 
@@ -241,38 +254,42 @@ export class ThreadLane implements Lane {
     }
   }
 
-  #settle(job: JobRecord, slot: number): void {
+  /** Tells an outcome that the table holds; only then is the slot free. */
+  #settle(job: JobRecord): void {
+    const { slot } = job
     const length = this.#table.resultLength[slot] as number
     const at = slot * RESULT_BYTES
     const result = length === NO_RESULT ? undefined : this.#table.results.toString('utf8', at, at + length)
-    const { started, ended } = this.#table
-    this.#release(job, slot)
-    this.#host.completed(this, job, result, started[slot] as number, ended[slot] as number)
+    const started = this.#startedIn(slot)
+    const ended = this.#endedIn(slot)
+    job.slot = -1
+    this.#free.push(slot)
+    this.#host.completed(this, job, result, started, ended)
   }
 
   #settlePosted(job: JobRecord, slot: number, result: Encoded | Moved): void {
-    const { started, ended } = this.#table
     this.#release(job, slot)
-    this.#host.completed(this, job, result, started[slot] as number, ended[slot] as number)
+    this.#host.completed(this, job, result, this.#startedIn(slot), this.#endedIn(slot))
     this.#host.settledSome(this)
   }
 
   #settleFailed(job: JobRecord, slot: number, error: WireError): void {
-    const { started, ended } = this.#table
     this.#release(job, slot)
-    this.#host.failed(this, job, error, started[slot] as number, ended[slot] as number)
+    this.#host.failed(this, job, error, this.#startedIn(slot), this.#endedIn(slot))
     this.#host.settledSome(this)
+  }
+
+  #startedIn(slot: number): number {
+    return this.#table.started[slot] as number
+  }
+
+  #endedIn(slot: number): number {
+    return this.#table.ended[slot] as number
   }
 
   #release(job: JobRecord, slot: number): void {
     this.done++
     this.#forget(job)
-    this.#table.state[slot] = FREE
-    this.#free.push(slot)
-  }
-
-  #freeRevoked(slot: number): void {
-    this.#table.state[slot] = FREE
     this.#free.push(slot)
   }
 
@@ -280,6 +297,11 @@ export class ThreadLane implements Lane {
     this.#bySlot[job.slot] = null
     job.slot = -1
     this.inFlight.delete(job)
+    this.#rest()
+  }
+
+  /** A thread without jobs does not keep the process alive. */
+  #rest(): void {
     if (this.inFlight.size === 0) this.#port.unref()
   }
 }

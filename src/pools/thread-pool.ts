@@ -175,8 +175,9 @@ export class ThreadPool implements Pool, LaneHost {
         ? 0
         : Math.min(FIRST_WAIT * 2 ** (this.#deaths - PATIENCE), LONGEST_WAIT)
     this.#host.exited(this, { lane, ...left, ...end, expected, restartIn })
-    if (this.#stopping || this.lanes.size + this.#starting + this.#waiting >= Math.max(1, this.#counts.min))
-      return
+    // A thread that never came up is tried again also where `min` is 0: jobs may wait for it.
+    const least = wasUp ? this.#counts.min : Math.max(1, this.#counts.min)
+    if (this.#stopping || this.lanes.size + this.#starting + this.#waiting >= least) return
     if (restartIn === 0) return this.#startThread()
     this.#waiting++
     this.#clock.timer(restartIn, () => {
@@ -246,6 +247,10 @@ export class ThreadPool implements Pool, LaneHost {
 
   stray(lane: ThreadLane, id: string, error: WireError): void {
     this.#host.stray(this, lane, id, error)
+  }
+
+  hasRoom(lane: ThreadLane): void {
+    if (!(lane.retiring || this.#isWornOut(lane))) this.#host.laneFree(this, lane)
   }
 
   settledSome(lane: ThreadLane): void {

@@ -20,7 +20,6 @@ export const SLOTS = 2048
 /** Bytes a slot has for a result in shared memory. */
 export const RESULT_BYTES = 64
 
-export const FREE = 0
 export const SENT = 1
 export const RUNNING = 2
 export const FINISHED = 3
