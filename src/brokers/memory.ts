@@ -3,6 +3,7 @@ import type { JobRecord } from '../rules/job-record.ts'
 import { isTerminal, type JobState } from '../words/job.ts'
 import type { Broker, BrokerHost, Ended, JobFilter } from './broker.ts'
 import { FinishedJobs } from './finished-jobs.ts'
+import { JobIndex } from './job-index.ts'
 import { KeyLines } from './key-lines.ts'
 import { ReadyQueue } from './ready-queue.ts'
 import { Ring } from './ring.ts'
@@ -18,7 +19,7 @@ const BATCH_FAILED = 'an earlier job of its batch failed'
 
 class MemoryBroker implements Broker {
   readonly durable = false
-  readonly #jobs = new Map<number, JobRecord>()
+  readonly #jobs = new JobIndex()
   readonly #queues = new Map<string, ReadyQueue>()
   readonly #lines = new KeyLines()
   /** Jobs of a task that is at its concurrency limit, taken off the queue so that others pass. */
@@ -53,12 +54,12 @@ class MemoryBroker implements Broker {
   }
 
   add(job: JobRecord, after: JobRecord | null): void {
-    this.#jobs.set(job.seq, job)
+    this.#jobs.set(job)
     const uniqueKey = job.extras?.uniqueKey
     if (uniqueKey !== undefined) this.#unique.hold(uniqueKey, job)
     if (after !== null && !isTerminal(after.state)) {
       after.next = job
-      job.blocked = true
+      job.more.isBlocked = true
     }
     if (job.batch !== null && job.batch.facts === null) this.#enter(job, 'held')
     else this.#advance(job, true)
@@ -155,7 +156,7 @@ class MemoryBroker implements Broker {
   /** Takes a job as far as it can go: behind its batch, to its time, into its key's line, or to the threads. */
   #advance(job: JobRecord, isNew = false): void {
     const dueAt = job.extras?.dueAt
-    const state = job.blocked
+    const state = job.extras?.isBlocked
       ? 'waiting'
       : dueAt !== undefined && dueAt > this.#host.clock.now()
         ? 'scheduled'
@@ -184,9 +185,9 @@ class MemoryBroker implements Broker {
     if (job.state === 'running') this.#leaveRunning(job)
     this.#move(job, ended.state)
     job.readyAt = Math.round(this.#host.clock.now())
-    job.result = ended.result
-    // A dead job can be revived; no other has a use for its payload.
-    if (ended.state !== 'dead') job.payload = undefined
+    // A dead job can be revived; no other that is over has a use for its payload.
+    if (ended.state === 'completed') job.result = ended.result
+    else if (ended.state !== 'dead') job.payload = undefined
     if (ended.error !== undefined) {
       const { more } = job
       more.errors ??= []
@@ -203,7 +204,7 @@ class MemoryBroker implements Broker {
 
   /** The one before it in its batch is over. True when this one is to be skipped for it. */
   #unblock(before: JobRecord, next: JobRecord): boolean {
-    next.blocked = false
+    next.more.isBlocked = false
     const stops = before.state === 'dead' && next.batch?.onFailure === 'stop'
     if (stops || before.extras?.reason === BATCH_FAILED) return true
     if (next.state === 'waiting') this.#advance(next)
@@ -264,6 +265,6 @@ class MemoryBroker implements Broker {
 
   #forget(job: JobRecord): void {
     this.#counts[job.state]--
-    this.#jobs.delete(job.seq)
+    this.#jobs.delete(job)
   }
 }

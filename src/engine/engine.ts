@@ -150,6 +150,8 @@ export class Engine
     this.announcer.started(job, started)
     this.#ran = ended - started
     this.#outcomes.failed(job, error, started, ended)
+    // An attempt that a stop has ended is no job that is over, but it may be the last thing that ran.
+    if (this.lifecycle.phase !== 'running') this.lifecycle.look()
   }
 
   started(job: JobRecord): void {
@@ -321,7 +323,7 @@ export class Engine
   abortRunning(): void {
     this.scheduler.pause()
     for (const lane of this.#lanes()) {
-      for (const job of [...lane.inFlight]) {
+      for (const job of [...lane.inFlight.keys()]) {
         if (lane.revoke(job)) this.#outcomes.notStarted(job)
         else this.#watch.end(lane, job, 'stop', undefined, 'The runtime is stopping.')
       }

@@ -84,7 +84,7 @@ export class Watch {
   /** Looks at the jobs of one lane; returns when to look again. */
   #lookAt(lane: Lane, sentAt: number, now: number): number {
     let next = Number.POSITIVE_INFINITY
-    for (const job of [...lane.inFlight]) {
+    for (const job of [...lane.inFlight.keys()]) {
       const started = lane.startedAt(job)
       if (started === undefined) {
         if (now - sentAt < SLOW_AFTER) next = now + LOOK_EVERY

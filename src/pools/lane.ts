@@ -47,7 +47,8 @@ export interface ThreadHandle {
 export class ThreadLane implements Lane {
   readonly id: number
   readonly concurrency: number
-  readonly inFlight = new Set<JobRecord>()
+  /** The jobs that are with the thread, and the slot of each. */
+  readonly inFlight = new Map<JobRecord, number>()
   /** Attempts that ended here, for recycling. */
   done = 0
   retiring = false
@@ -108,9 +109,8 @@ export class ThreadLane implements Lane {
     for (const job of jobs) {
       const slot = this.#free.pop()
       if (slot === undefined) throw new RangeError('A lane was sent more jobs than it has slots.')
-      job.slot = slot
       this.#bySlot[slot] = job
-      this.inFlight.add(job)
+      this.inFlight.set(job, slot)
       this.#table.aborted[slot] = 0
       Atomics.store(this.#table.state, slot, SENT)
       let payload: unknown = job.payload
@@ -132,30 +132,34 @@ export class ThreadLane implements Lane {
   }
 
   revoke(job: JobRecord): boolean {
-    if (Atomics.compareExchange(this.#table.state, job.slot, SENT, REVOKED) !== SENT) return false
+    const slot = this.#slotOf(job)
+    if (Atomics.compareExchange(this.#table.state, slot, SENT, REVOKED) !== SENT) return false
     // The thread still holds the slot's number in its queue: the slot is free again once it has passed over it.
-    this.#forget(job)
+    this.#forget(job, slot)
     return true
   }
 
   startedAt(job: JobRecord): number | undefined {
-    const state = Atomics.load(this.#table.state, job.slot)
-    return state === RUNNING || state === FINISHED ? this.#table.started[job.slot] : undefined
+    const slot = this.#slotOf(job)
+    const state = Atomics.load(this.#table.state, slot)
+    return state === RUNNING || state === FINISHED ? this.#startedIn(slot) : undefined
   }
 
   abort(job: JobRecord, reason: string): void {
-    Atomics.store(this.#table.aborted, job.slot, 1)
-    this.#port.postMessage([TO_THREAD.abort, job.slot, reason])
+    const slot = this.#slotOf(job)
+    Atomics.store(this.#table.aborted, slot, 1)
+    this.#port.postMessage([TO_THREAD.abort, slot, reason])
   }
 
   giveUp(job: JobRecord): void {
-    this.#port.postMessage([TO_THREAD.giveUp, job.slot])
+    this.#port.postMessage([TO_THREAD.giveUp, this.#slotOf(job)])
   }
 
   collect(): void {
     const count = Atomics.load(this.#table.header, LOG_COUNT)
     if (count === this.#read) return
     const done: JobRecord[] = []
+    const slots: number[] = []
     while (this.#read !== count) {
       const slot = this.#table.log[this.#read & (SLOTS - 1)] as number
       this.#read = (this.#read + 1) | 0
@@ -166,13 +170,14 @@ export class ThreadLane implements Lane {
         this.#bySlot[slot] = null
         this.inFlight.delete(job)
         done.push(job)
+        slots.push(slot)
       }
     }
     this.done += done.length
     // The thread gets its next bundle before the outcomes of the last are worked off, so that both sides work at once.
     // Half of the slots are enough for a bundle; the others still hold the outcomes.
     if (done.length > 1) this.#host.hasRoom(this)
-    for (const job of done) this.#settle(job)
+    for (const [index, job] of done.entries()) this.#settle(job, slots[index] as number)
     this.#rest()
     this.#host.settledSome(this)
   }
@@ -199,10 +204,9 @@ export class ThreadLane implements Lane {
     this.#closed?.()
     const unstarted: JobRecord[] = []
     const running: JobRecord[] = []
-    for (const job of this.inFlight) {
-      const wasSent = Atomics.load(this.#table.state, job.slot) === SENT
+    for (const [job, slot] of this.inFlight) {
+      const wasSent = Atomics.load(this.#table.state, slot) === SENT
       ;(wasSent ? unstarted : running).push(job)
-      job.slot = -1
     }
     this.inFlight.clear()
     return { unstarted, running, culprit: this.#culprit }
@@ -255,14 +259,12 @@ export class ThreadLane implements Lane {
   }
 
   /** Tells an outcome that the table holds; only then is the slot free. */
-  #settle(job: JobRecord): void {
-    const { slot } = job
+  #settle(job: JobRecord, slot: number): void {
     const length = this.#table.resultLength[slot] as number
     const at = slot * RESULT_BYTES
     const result = length === NO_RESULT ? undefined : this.#table.results.toString('utf8', at, at + length)
     const started = this.#startedIn(slot)
     const ended = this.#endedIn(slot)
-    job.slot = -1
     this.#free.push(slot)
     this.#host.completed(this, job, result, started, ended)
   }
@@ -289,13 +291,17 @@ export class ThreadLane implements Lane {
 
   #release(job: JobRecord, slot: number): void {
     this.done++
-    this.#forget(job)
+    this.#forget(job, slot)
     this.#free.push(slot)
   }
 
-  #forget(job: JobRecord): void {
-    this.#bySlot[job.slot] = null
-    job.slot = -1
+  /** The slot of a job that is with the thread. */
+  #slotOf(job: JobRecord): number {
+    return this.inFlight.get(job) as number
+  }
+
+  #forget(job: JobRecord, slot: number): void {
+    this.#bySlot[slot] = null
     this.inFlight.delete(job)
     this.#rest()
   }

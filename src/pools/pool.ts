@@ -16,7 +16,7 @@ export interface Lane {
   /** How many more jobs it can be sent now; 0 once it is to be replaced. */
   room(): number
   /** Jobs that are with it: sent or running. */
-  readonly inFlight: ReadonlySet<JobRecord>
+  readonly inFlight: Pick<ReadonlySet<JobRecord>, 'size' | 'has' | 'keys'>
   /** Sends jobs in one message. They start in this order, `concurrency` at a time. */
   send(jobs: readonly JobRecord[]): void
   /** Takes a job back if it has not started. From then on the lane does not know it. */

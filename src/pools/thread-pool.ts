@@ -274,7 +274,7 @@ export class ThreadPool implements Pool, LaneHost {
 
   #endIfEmpty(lane: ThreadLane): void {
     // Jobs that were sent but have not started need not wait for the old thread.
-    for (const job of [...lane.inFlight]) if (lane.revoke(job)) this.#host.revoked(job)
+    for (const job of [...lane.inFlight.keys()]) if (lane.revoke(job)) this.#host.revoked(job)
     if (lane.inFlight.size > 0) return
     void this.#lastWords(lane).then(() => lane.kill())
   }

@@ -35,6 +35,10 @@ export interface JobExtras {
   maxAttempts?: number
   context?: JobContext
   progress?: unknown
+  /** True while it waits for the job before it in its batch. */
+  isBlocked?: boolean
+  failures?: number
+  crashes?: number
   /** Errors of its attempts, oldest first; the last one is the job's error. */
   errors?: (WireError | Error)[]
   reason?: string
@@ -80,31 +84,24 @@ export class JobRecord {
   /** Counts the jobs of this runtime from 1; the id is made from it. */
   readonly seq: number
   readonly entry: TaskEntry
-  payload: Encoded | Moved
   state: JobState = 'available'
   /** Attempts made or under way; those that did not count are taken off again. */
   attempts = 0
-  /** How many of them failed, and how many took their thread with them: counted apart. */
-  failures = 0
-  crashes = 0
   /** Milliseconds on the monotonic clock, whole so that they fit a small integer. */
   readonly acceptedAt: number
   /** When it became available; once it is over, when it was. */
   readyAt: number
   priority: number
-  /** Where it is in its thread's table, or -1. */
-  slot = -1
   batch: BatchLink | null = null
-  /** The job of its batch that waits for this one, and whether this one waits for another. */
+  /** The job of its batch that waits for this one. */
   next: JobRecord | null = null
-  blocked = false
   extras: JobExtras | null = null
-  result: Encoded | Moved = undefined
+  #data: Encoded | Moved
 
   constructor(seq: number, entry: TaskEntry, payload: Encoded | Moved, priority: number, now: number) {
     this.seq = seq
     this.entry = entry
-    this.payload = payload
+    this.#data = payload
     this.priority = priority
     this.acceptedAt = now
     this.readyAt = now
@@ -114,5 +111,41 @@ export class JobRecord {
   get more(): JobExtras {
     this.extras ??= {}
     return this.extras
+  }
+
+  /** What goes in; gone once the job has completed, when the result takes its place. */
+  get payload(): Encoded | Moved {
+    return this.state === 'completed' ? undefined : this.#data
+  }
+
+  set payload(payload: Encoded | Moved) {
+    this.#data = payload
+  }
+
+  /** What came out; set after the state `completed`. */
+  get result(): Encoded | Moved {
+    return this.state === 'completed' ? this.#data : undefined
+  }
+
+  set result(result: Encoded | Moved) {
+    this.#data = result
+  }
+
+  /** Attempts that failed. */
+  get failures(): number {
+    return this.extras?.failures ?? 0
+  }
+
+  set failures(failures: number) {
+    this.more.failures = failures
+  }
+
+  /** Attempts that took their thread with them: counted apart. */
+  get crashes(): number {
+    return this.extras?.crashes ?? 0
+  }
+
+  set crashes(crashes: number) {
+    this.more.crashes = crashes
   }
 }
