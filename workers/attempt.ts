@@ -23,6 +23,8 @@ export class Attempt implements HandlerContext {
   readonly name: string
   /** True once its outcome is told: what the handler does from then on has no effect. */
   isOver = false
+  /** True once it has posted something of its own: its outcome then takes the same way, so as not to overtake it. */
+  hasPosted = false
   readonly #runner: JobRunner
   readonly #id: number | string
   readonly #context: JobContext | undefined
@@ -79,7 +81,7 @@ export class Attempt implements HandlerContext {
   }
 
   get enqueue(): HandlerContext['enqueue'] {
-    return (task: unknown, payload?: unknown, options?: NestedJobOptions) => {
+    return async (task: unknown, payload?: unknown, options?: NestedJobOptions) => {
       const name = typeof task === 'string' ? task : String((task as { name?: unknown } | null)?.name)
       return this.#runner.enqueue(this, name, payload, options)
     }
@@ -127,6 +129,11 @@ export class Attempt implements HandlerContext {
     return controller
   }
 
+  #post(message: readonly unknown[]): void {
+    this.hasPosted = true
+    this.#runner.post(message)
+  }
+
   #tellProgress(value: unknown): void {
     if (this.isOver) return
     const now = performance.now()
@@ -134,7 +141,7 @@ export class Attempt implements HandlerContext {
     if (wait <= 0) {
       this.#pendingProgress = undefined
       this.#progressAt = now
-      this.#runner.post([FROM_THREAD.progress, this.slot, encode(value, 'progress')])
+      this.#post([FROM_THREAD.progress, this.slot, encode(value, 'progress')])
       return
     }
     this.#pendingProgress = { value }
@@ -153,7 +160,7 @@ export class Attempt implements HandlerContext {
   #tellLog(level: string, message: string, data: unknown): void {
     if (this.isOver || ++this.#logLines > MOST_LOG_LINES + 1) return
     if (this.#logLines > MOST_LOG_LINES) {
-      return this.#runner.post([
+      return this.#post([
         FROM_THREAD.log,
         this.slot,
         'warn',
@@ -161,7 +168,7 @@ export class Attempt implements HandlerContext {
         undefined,
       ])
     }
-    this.#runner.post([FROM_THREAD.log, this.slot, level, String(message), encode(data, 'log data')])
+    this.#post([FROM_THREAD.log, this.slot, level, String(message), encode(data, 'log data')])
   }
 }
 

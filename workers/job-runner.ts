@@ -101,6 +101,7 @@ export class JobRunner {
     options: NestedJobOptions | undefined,
   ): Promise<string> {
     if (by.isOver) return Promise.reject(new Error('The attempt is over; it cannot add jobs any more.'))
+    by.hasPosted = true
     const number = ++this.#askedCount
     const asked = Promise.withResolvers<string>()
     this.post([
@@ -251,8 +252,9 @@ export class JobRunner {
   #complete(attempt: Attempt, value: unknown, ended: number): void {
     if (attempt.isOver) return
     const { slot } = attempt
-    if (value !== undefined && !this.#writeResult(attempt, value, ended)) return
-    if (value === undefined) {
+    const isPlain = value === undefined && !attempt.hasPosted
+    if (!(isPlain || this.#writeResult(attempt, value, ended))) return
+    if (isPlain) {
       attempt.end()
       this.#table.resultLength[slot] = NO_RESULT
     }
@@ -275,7 +277,8 @@ export class JobRunner {
       }
       const encoded = encode(value, 'the result')
       attempt.end()
-      if (typeof encoded === 'string' && Buffer.byteLength(encoded) <= RESULT_BYTES) {
+      // The table is read before the messages: a job that has posted progress or a log line would be over before them.
+      if (!attempt.hasPosted && typeof encoded === 'string' && Buffer.byteLength(encoded) <= RESULT_BYTES) {
         this.#table.resultLength[slot] = this.#table.results.write(encoded, slot * RESULT_BYTES, 'utf8')
         return true
       }
