@@ -61,7 +61,7 @@ export class ThreadLane implements Lane {
   readonly #free: number[] = Array.from({ length: SLOTS }, (_, index) => SLOTS - 1 - index)
   #read = 0
   #culprit: JobRecord | undefined
-  #closed: (() => void) | undefined
+  #closed: PromiseWithResolvers<void> | undefined
 
   readonly #lifetime: number
 
@@ -201,7 +201,7 @@ export class ThreadLane implements Lane {
     this.collect()
     this.retiring = true
     this.#port.close()
-    this.#closed?.()
+    this.#closed?.resolve()
     const unstarted: JobRecord[] = []
     const running: JobRecord[] = []
     for (const [job, slot] of this.inFlight) {
@@ -215,11 +215,11 @@ export class ThreadLane implements Lane {
   /** Lets the thread write out its last lines. Resolves when it has, or when it is gone. */
   async close(): Promise<void> {
     this.retiring = true
-    const closed = new Promise<void>((resolve) => {
-      this.#closed = resolve
-    })
-    this.#port.postMessage([TO_THREAD.close])
-    await closed
+    if (this.#closed === undefined) {
+      this.#closed = Promise.withResolvers<void>()
+      this.#port.postMessage([TO_THREAD.close])
+    }
+    await this.#closed.promise
   }
 
   /** Answers a handler's `ctx.enqueue`. */
@@ -230,7 +230,7 @@ export class ThreadLane implements Lane {
   #receive(message: readonly unknown[]): void {
     const kind = message[0]
     if (kind === FROM_THREAD.bell) return this.collect()
-    if (kind === FROM_THREAD.closed) return this.#closed?.()
+    if (kind === FROM_THREAD.closed) return this.#closed?.resolve()
     if (kind === FROM_THREAD.stray) return this.#host.stray(this, String(message[1]), message[2] as WireError)
     if (kind === FROM_THREAD.retire) return this.retire()
     // Outcomes in the log came before this message.
