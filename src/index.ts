@@ -55,6 +55,8 @@ export {
 } from './words/errors.ts'
 export type { EventJob, EventName, Listener, RuntimeEvents } from './words/events.ts'
 export type {
+  AttemptInfo,
+  AttemptOutcome,
   JobInfo,
   JobOptions,
   JobState,

@@ -10,9 +10,10 @@
  */
 import type { Encoded } from '../rules/codec.ts'
 import type { JobRecord, Moved } from '../rules/job-record.ts'
+import type { TaskEntry } from '../rules/registry.ts'
 import type { WireError } from '../rules/wire-error.ts'
 import type { Clock } from '../words/clock.ts'
-import type { JobState, TerminalState } from '../words/job.ts'
+import type { AttemptInfo, AttemptOutcome, JobState, TerminalState } from '../words/job.ts'
 
 /** What a broker asks of the engine. */
 export interface BrokerHost {
@@ -21,6 +22,12 @@ export interface BrokerHost {
   readonly ageing: number
   /** How many finished jobs to keep, and for how many milliseconds. */
   readonly retention: { readonly count: number; readonly age: number }
+  /** The tasks of the runtime, by their number. */
+  readonly entries: readonly TaskEntry[]
+  /** What the id of every job of this runtime starts with. */
+  readonly idPrefix: string
+  /** Unfinished jobs that this runtime did not accept itself are now its own to run, or (less than 0) no longer. */
+  adopted(jobs: number): void
   /** Jobs of this pool have become available. */
   wake(pool: string): void
   /** A job has reached its terminal state. */
@@ -45,6 +52,31 @@ export interface JobFilter {
   limit?: number
 }
 
+/** How an attempt went, as the engine tells it to a broker that keeps the history of attempts. */
+export interface Attempted {
+  readonly outcome: AttemptOutcome
+  /** On the monotonic clock; undefined when the attempt's thread took the knowledge with it. */
+  readonly started: number | undefined
+  readonly ended: number
+  readonly error?: WireError | Error
+}
+
+/** A schedule as a broker keeps it: plain data, and when it is next due. */
+export interface StoredSchedule {
+  readonly id: string
+  /** What to run and when, as JSON. */
+  readonly definition: string
+  /** The wall-clock time of the next run, in milliseconds since 1970. */
+  readonly nextAt: number
+}
+
+/** Where schedules are kept by a broker that survives the process. A change travels with the jobs of the same turn, or not at all. */
+export interface ScheduleStore {
+  load(): Promise<readonly StoredSchedule[]>
+  put(schedule: StoredSchedule): void
+  remove(id: string): void
+}
+
 /** Where jobs wait. */
 export interface Broker {
   /** True when a job whose `stored` has resolved survives the process. */
@@ -52,7 +84,7 @@ export interface Broker {
   /** Called once, before anything else. */
   open(host: BrokerHost): void | Promise<void>
   /** Takes jobs in. `after` is the unfinished job of the same batch that the first of them waits for. */
-  add(job: JobRecord, after: JobRecord | null): void | Promise<void>
+  add(job: JobRecord, after: JobRecord | null): void
   /** The response of a held job is over, and it is to run. */
   release(job: JobRecord): void
   /** The next available job of a pool, left in place. */
@@ -67,16 +99,37 @@ export interface Broker {
   finish(job: JobRecord, ended: Ended): void
   /** The job that holds a unique key, as far as this process knows. */
   duplicateOf(uniqueKey: string): JobRecord | undefined
-  /** A job by its number in this runtime, finished ones included for as long as retention keeps them. */
+  /** A job by its number in this runtime, if it is at hand; finished ones included for as long as they are. */
   get(seq: number): JobRecord | undefined
   /** Jobs that fit a filter, newest first. */
-  list(filter: JobFilter): readonly JobRecord[]
+  list(filter: JobFilter): readonly JobRecord[] | Promise<readonly JobRecord[]>
   /** A dead job is to start over, with a new count of attempts. */
   revive(job: JobRecord): void
   /** When the next scheduled or retryable job is due, on the monotonic clock; Infinity when there is none. */
   nextDue(): number
   /** How many jobs are in each state. */
-  counts(): Record<JobState, number>
+  counts(): Record<JobState, number> | Promise<Record<JobState, number>>
   /** Stops timers and lets go of what is held open. */
   close(): void | Promise<void>
+
+  // What only a broker outside this process has to do.
+
+  /** Why no job can be taken in at present, such as a full disk; undefined when one can. */
+  refusal?(): Error | undefined
+  /** Resolves when the job is as safe as the broker can make it; rejects when it could not take the job. */
+  stored?(job: JobRecord): Promise<void>
+  /** Somebody waits for the job's end: its record must be the one that is told of it. */
+  keep?(job: JobRecord): void
+  /** Claimed jobs were sent to a thread in one message: a lone one can be said to run from now on. */
+  sent?(jobs: readonly JobRecord[], thread: number): void
+  /** How an attempt went; told before what follows from it. */
+  attempted?(job: JobRecord, attempt: Attempted): void
+  /** A job by its id, wherever it is. */
+  find?(id: string): Promise<JobRecord | undefined>
+  /** The attempts of a job, oldest first. */
+  history?(job: JobRecord): Promise<readonly AttemptInfo[]>
+  /** Forgets a job that is over. Resolves to false when it is not. */
+  remove?(job: JobRecord): Promise<boolean>
+  /** Where schedules are kept. */
+  readonly schedules?: ScheduleStore
 }

@@ -7,7 +7,7 @@ import type { Lane, LaneExit, LogLevel, NestedJob, Pool, PoolHost } from '../poo
 import { decode, type Encoded } from '../rules/codec.ts'
 import type { JobRecord, Moved } from '../rules/job-record.ts'
 import type { ReadRuntimeOptions } from '../rules/option-schemas.ts'
-import { Registry } from '../rules/registry.ts'
+import { Registry, type TaskEntry } from '../rules/registry.ts'
 import { retryPolicy } from '../rules/retry.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { toWireError, type WireError } from '../rules/wire-error.ts'
@@ -100,6 +100,14 @@ export class Engine
     return this.options.retention
   }
 
+  get entries(): readonly TaskEntry[] {
+    return this.registry.entries
+  }
+
+  get idPrefix(): string {
+    return this.ids.prefix
+  }
+
   /** A batch adds a job. */
   accept(task: string | AnyTask, payload: unknown, options: JobOptions | undefined, batch: Batch): Job {
     return new Job(this.intake.take({ door: 'request', task, payload, options, batch }), this)
@@ -121,6 +129,14 @@ export class Engine
 
   wake(pool: string): void {
     this.scheduler.wake(pool)
+  }
+
+  adopted(jobs: number): void {
+    const { intake } = this
+    const before = intake.pending
+    intake.pending += jobs
+    if (before === 0 && intake.pending > 0) this.#keepAlive.hold()
+    else if (intake.pending === 0 && this.lifecycle.phase === 'running') this.#keepAlive.letGo()
   }
 
   settled(job: JobRecord): void {
@@ -193,7 +209,13 @@ export class Engine
       })
       const context = by.extras?.context
       if (context !== undefined) record.more.context ??= context
-      answer(this.idOf(record), null)
+      const id = this.idOf(record)
+      const stored = this.broker.stored?.(record)
+      if (stored === undefined) return answer(id, null)
+      stored.then(
+        () => answer(id, null),
+        (error: unknown) => answer(null, toWireError(error)),
+      )
     } catch (error) {
       answer(null, toWireError(error))
     }
@@ -271,13 +293,22 @@ export class Engine
   }
 
   /** The record of a job by its id. */
-  find(id: string): JobRecord | undefined {
+  async find(id: string): Promise<JobRecord | undefined> {
     const seq = this.ids.seqOf(id)
-    return seq === undefined ? undefined : this.broker.get(seq)
+    const atHand = seq === undefined ? undefined : this.broker.get(seq)
+    return atHand ?? this.broker.find?.(id)
   }
 
-  list(filter: JobFilter): readonly JobRecord[] {
+  async list(filter: JobFilter): Promise<readonly JobRecord[]> {
     return this.broker.list(filter)
+  }
+
+  stored(job: JobRecord): Promise<void> {
+    return this.broker.stored?.(job) ?? Promise.resolve()
+  }
+
+  keep(job: JobRecord): void {
+    this.broker.keep?.(job)
   }
 
   revive(job: JobRecord): void {
@@ -308,7 +339,9 @@ export class Engine
   isDrained(deadline: number): boolean {
     if (this.broker.durable) return !this.hasRunning()
     if (this.intake.pending === 0) return true
-    const { held, available, running } = this.broker.counts()
+    const counts = this.broker.counts()
+    if (counts instanceof Promise) return false
+    const { held, available, running } = counts
     return held + available + running === 0 && this.broker.nextDue() > deadline
   }
 
@@ -335,7 +368,8 @@ export class Engine
     await Promise.all([...this.pools.values()].map((pool) => pool.stop()))
     this.#watch.close()
     this.#queueTimeouts.close()
-    const unfinished = this.broker.list({ state: UNFINISHED, limit: Number.POSITIVE_INFINITY })
+    const limit = this.broker.durable ? MOST_NAMED : Number.POSITIVE_INFINITY
+    const unfinished = await this.#unfinished(limit)
     const named = unfinished.map((job) => ({ id: this.idOf(job), name: job.entry.task.name })).reverse()
     if (!this.broker.durable) {
       for (const job of unfinished) this.broker.finish(job, { state: 'cancelled', reason: 'lost' })
@@ -352,6 +386,16 @@ export class Engine
     const { lost, left } = report
     this.announcer.events.emit('runtime:stopped', { ...report, lost: lost.length, left: left.length })
     return report
+  }
+
+  /** Also where the broker cannot be asked any more, the threads have to end. */
+  async #unfinished(limit: number): Promise<readonly JobRecord[]> {
+    try {
+      return await this.broker.list({ state: UNFINISHED, limit })
+    } catch (error) {
+      if (this.broker.durable) return []
+      throw error
+    }
   }
 
   *#lanes(): Iterable<Lane> {
@@ -384,4 +428,6 @@ export class Engine
   }
 }
 
+// A durable broker may have millions left; a report is read by a person.
+const MOST_NAMED = 1000
 const UNFINISHED: readonly JobState[] = ['held', 'waiting', 'scheduled', 'available', 'running', 'retryable']

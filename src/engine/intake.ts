@@ -76,6 +76,8 @@ export class Intake {
     const { phase } = this.#parts.lifecycle
     // While it stops, a request or handler that was let in may still add to its own work.
     if (phase === 'stopped' || (phase === 'stopping' && door === 'call')) throw new RuntimeStoppedError(phase)
+    const refusal = this.#parts.broker.refusal?.()
+    if (refusal !== undefined) throw refusal
   }
 
   #makeRoom(jobs: number): void {
@@ -97,10 +99,12 @@ export class Intake {
     const { extras } = record
     const waits = batch !== null && batch.facts === null
     if (extras?.delay !== undefined && !waits) extras.dueAt = clock.now() + extras.delay
-    const stored = broker.add(record, after)
-    if (stored !== undefined) record.more.stored = stored
     const queueTimeout = options?.queueTimeout ?? entry.task.policy.queueTimeout
-    if (queueTimeout !== Number.POSITIVE_INFINITY) queueTimeouts.add(record, queueTimeout)
+    const mayExpire = queueTimeout !== Number.POSITIVE_INFINITY
+    // A durable broker keeps this time itself: its jobs may outlive the process.
+    if (mayExpire && broker.durable) record.more.queueTimeout = queueTimeout
+    broker.add(record, after)
+    if (mayExpire && !broker.durable) queueTimeouts.add(record, queueTimeout)
     announcer.enqueued(record)
     if (options?.signal !== undefined) this.#follow(record, options.signal)
     if (batch !== null && !waits) batch.decide(record)

@@ -12,6 +12,10 @@ export interface JobOwner {
   stateOf(record: JobRecord): JobState
   cancel(record: JobRecord, reason: unknown): boolean
   wallTime(monotonic: number): number
+  /** Resolves when the broker holds the job as safely as it can. */
+  stored(record: JobRecord): Promise<void>
+  /** The record's end is awaited. */
+  keep(record: JobRecord): void
 }
 
 /** One accepted job, as its owner sees it. Promises are made when first asked for. */
@@ -50,14 +54,17 @@ export class Job<Result = unknown> {
    * Rejects when the broker could not take it.
    */
   get stored(): Promise<void> {
-    return this.#record.extras?.stored ?? Promise.resolve()
+    return this.#owner.stored(this.#record)
   }
 
   /** Resolves when the job is over, however it ended; never rejects. */
   get settled(): Promise<Settlement<Result>> {
     const record = this.#record
-    if (isTerminal(record.state)) return Promise.resolve(settlementOf(record)) as Promise<Settlement<Result>>
+    // A durable broker tells of an end once it is written.
+    const isOver = isTerminal(record.state) && record.extras?.isUntold !== true
+    if (isOver) return Promise.resolve(settlementOf(record)) as Promise<Settlement<Result>>
     record.more.settle ??= Promise.withResolvers<Settlement>()
+    this.#owner.keep(record)
     return record.more.settle.promise as Promise<Settlement<Result>>
   }
 

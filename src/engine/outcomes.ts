@@ -15,6 +15,7 @@ import {
   TaskTimeoutError,
   ThreadExitedError,
 } from '../words/errors.ts'
+import type { AttemptOutcome } from '../words/job.ts'
 import type { RunTimes } from './run-times.ts'
 
 /** What is told of outcomes that are not terminal. */
@@ -35,6 +36,9 @@ export class Outcomes {
   readonly #retry: RetryPolicy
   readonly #runTimes: RunTimes
   readonly #host: OutcomeHost
+  /** When the attempt that is being looked at started and ended. */
+  #started: number | undefined
+  #endedAt = 0
 
   constructor(
     parts: {
@@ -58,6 +62,8 @@ export class Outcomes {
   completed(job: JobRecord, result: Encoded | Moved, started: number, ended: number): void {
     this.#runTimes.learn(job.entry.index, ended - started)
     if (job.extras !== null) job.extras.ending = undefined
+    this.#started = started
+    this.#endedAt = ended
     const { task } = job.entry
     if (task.result !== undefined) {
       const value = result instanceof Moved ? result.value : decode(result)
@@ -65,12 +71,15 @@ export class Outcomes {
       if ('issues' in checked)
         return this.#attemptFailed(job, new ResultInvalidError(task.name, checked.issues))
     }
+    this.#tell(job, 'completed')
     this.#broker.finish(job, { state: 'completed', result })
   }
 
   /** The handler threw, or an error escaped it. */
   failed(job: JobRecord, wire: WireError, started: number, ended: number): void {
     this.#runTimes.learn(job.entry.index, ended - started)
+    this.#started = started
+    this.#endedAt = ended
     const isEnding = job.extras?.ending !== undefined
     if (isEnding) this.#ended(job, fromWireError(wire))
     else this.#attemptFailed(job, wire)
@@ -85,6 +94,8 @@ export class Outcomes {
 
   /** The thread is gone. */
   threadExited({ unstarted, running, culprit, error, exitCode }: LaneExit): void {
+    this.#started = undefined
+    this.#endedAt = this.#clock.now()
     for (const job of unstarted) this.notStarted(job)
     for (const job of running) {
       const { name } = job.entry.task
@@ -107,7 +118,9 @@ export class Outcomes {
     job.more.ending = undefined
     const { name } = job.entry.task
     if (why === 'cancel') {
-      this.#broker.finish(job, { state: 'cancelled', error: new TaskCancelledError(name, reason) })
+      const cancelled = new TaskCancelledError(name, reason)
+      this.#tell(job, 'cancelled', cancelled)
+      this.#broker.finish(job, { state: 'cancelled', error: cancelled })
     } else if (why === 'timeout') {
       const timeout = new TaskTimeoutError(name, this.#host.timeoutOf(job))
       if (error !== undefined) timeout.cause = error
@@ -119,6 +132,7 @@ export class Outcomes {
 
   #interrupted(job: JobRecord, reason: string): void {
     if (job.payload instanceof Moved) return this.#crashed(job, new ThreadExitedError(job.entry.task.name, 1))
+    this.#tell(job, 'interrupted')
     job.attempts--
     this.#host.interrupted(job, reason)
     this.#broker.giveBack(job)
@@ -126,6 +140,7 @@ export class Outcomes {
 
   #attemptFailed(job: JobRecord, error: WireError | Error): void {
     job.failures++
+    this.#tell(job, 'failed', error)
     const policy = job.entry.task.policy.retry ?? this.#retry
     const most = job.payload instanceof Moved ? 1 : (job.extras?.maxAttempts ?? policy.maxAttempts)
     const real = error instanceof Error ? error : fromWireError(error)
@@ -135,11 +150,18 @@ export class Outcomes {
 
   #crashed(job: JobRecord, error: Error): void {
     job.crashes++
+    this.#tell(job, 'crashed', error)
     const { onCrash, maxCrashes } = job.entry.task.policy
     // A moved payload went down with the thread.
     const isFinal = onCrash === 'fail' || job.crashes >= maxCrashes || job.payload instanceof Moved
     if (isFinal) this.#broker.finish(job, { state: 'dead', error })
     else this.#again(job, error, error, 0)
+  }
+
+  #tell(job: JobRecord, outcome: AttemptOutcome, error?: WireError | Error): void {
+    if (this.#broker.attempted === undefined) return
+    const attempt = { outcome, started: this.#started, ended: this.#endedAt }
+    this.#broker.attempted(job, error === undefined ? attempt : { ...attempt, error })
   }
 
   #again(job: JobRecord, error: WireError | Error, real: Error, delay: number): void {

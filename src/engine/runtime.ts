@@ -159,27 +159,29 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
   /** The facts of a job; undefined when it is unknown here or was too long finished. */
   async job(id: string): Promise<JobInfo | undefined> {
     const engine = this[engineOf]
-    const record = engine.find(id)
-    return record && infoOf(record, engine)
+    const record = await engine.find(id)
+    if (record === undefined) return undefined
+    const history = await engine.broker.history?.(record)
+    return { ...infoOf(record, engine), ...(history && { history }) }
   }
 
   /** The facts of the jobs that fit a filter, newest first, at most `limit` (100). */
   async jobs(filter: JobFilter = {}): Promise<JobInfo[]> {
     const engine = this[engineOf]
-    return engine.list(filter).map((record) => infoOf(record, engine))
+    return (await engine.list(filter)).map((record) => infoOf(record, engine))
   }
 
   /** Cancels a job by its id; false when it is unknown or already over. */
   async cancel(id: string, reason?: unknown): Promise<boolean> {
     const engine = this[engineOf]
-    const record = engine.find(id)
+    const record = await engine.find(id)
     return record !== undefined && engine.cancel(record, reason)
   }
 
   /** Lets a dead job start over with a new count of attempts; false when it is unknown or not dead. */
   async revive(id: string): Promise<boolean> {
     const engine = this[engineOf]
-    const record = engine.find(id)
+    const record = await engine.find(id)
     if (record?.state !== 'dead') return false
     engine.revive(record)
     return true

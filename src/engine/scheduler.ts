@@ -106,6 +106,7 @@ export class Scheduler {
       bundle.push(this.#claim(pool.name) as JobRecord)
     }
     lane.send(bundle)
+    this.#broker.sent?.(bundle, lane.id)
     this.#watch.sent(lane, bundle)
     return true
   }
@@ -122,6 +123,9 @@ export class Scheduler {
    */
   #expected(job: JobRecord, lane: Lane): number {
     if (job.payload instanceof Moved) return Number.POSITIVE_INFINITY
+    // What has brought a thread or a process down must not take neighbours along.
+    const { extras } = job
+    if (extras !== null && (extras.isSuspect === true || job.crashes > 0)) return Number.POSITIVE_INFINITY
     return this.#limits.force || lane.concurrency > 1 ? 0 : this.#runTimes.expected(job.entry.index)
   }
 }

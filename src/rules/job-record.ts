@@ -51,7 +51,17 @@ export interface JobExtras {
   /** Why a running attempt is being ended, once it is. */
   ending?: Ending | undefined
   settle?: { promise: Promise<Settlement>; resolve: (settlement: Settlement) => void }
-  stored?: Promise<void>
+  /** Whoever waits for the broker to hold it safely. */
+  storing?: PromiseWithResolvers<void>
+  /** Its end is known here, but not yet written where the broker keeps it. */
+  isUntold?: boolean
+  /** It may have brought a process down: it travels alone. */
+  isSuspect?: boolean
+  /** The thread it was last sent to, and when. */
+  thread?: number
+  sentAt?: number
+  /** How its last attempt went, until that is written. */
+  attempted?: unknown
 }
 
 /** The context of a request that travels with its jobs. */

@@ -86,6 +86,30 @@ export interface Settlement<Result = unknown> {
   readonly attempts: number
 }
 
+/** How an attempt went. `interrupted`: ended through no fault of its own, and not counted. */
+export type AttemptOutcome = 'completed' | 'failed' | 'crashed' | 'cancelled' | 'interrupted'
+
+/** One attempt of a job: plain data, fit for `JSON.stringify`. */
+export interface AttemptInfo {
+  /** Counted from 1; an interrupted attempt shares its number with the one that follows it. */
+  readonly attempt: number
+  readonly outcome: AttemptOutcome
+  /** In milliseconds since 1970; absent when its process ended without a word. */
+  readonly startedAt?: number
+  /** In milliseconds since 1970. */
+  readonly endedAt?: number
+  /** The number of its thread in its pool. */
+  readonly thread?: number
+  /** CPU time of the thread during the attempt in milliseconds, where Node tells it. */
+  readonly cpu?: number
+  readonly error?: {
+    readonly name: string
+    readonly message: string
+    readonly code?: string
+    readonly stack?: string
+  }
+}
+
 /** The facts of a job at one moment: plain data, fit for `JSON.stringify`. */
 export interface JobInfo {
   readonly id: string
@@ -107,4 +131,6 @@ export interface JobInfo {
   readonly settledAt?: number
   readonly priority: number
   readonly key?: string
+  /** Its attempts, oldest first: from `runtime.job(id)`, where the broker keeps them (`aftertask/sqlite` does). */
+  readonly history?: readonly AttemptInfo[]
 }
