@@ -1,0 +1,195 @@
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import {
+  jobOptionsSchema,
+  poolOptionsSchema,
+  runtimeOptionsSchema,
+  taskOptionsSchema,
+} from '../../src/rules/option-schemas.ts'
+import { retryPolicy } from '../../src/rules/retry.ts'
+import { defineTask } from '../../src/rules/task.ts'
+import * as errors from '../../src/words/errors.ts'
+import { isTerminal, type JobState } from '../../src/words/job.ts'
+import { read } from './tree.ts'
+
+describe('the reference of options', () => {
+  test.each([
+    ['runtime-options.md', 'createRuntime', runtimeOptionsSchema],
+    ['runtime-options.md', 'Pool options', poolOptionsSchema],
+    ['task-options.md', 'Task options', taskOptionsSchema],
+    ['job-options.md', 'Job options', jobOptionsSchema],
+  ])('in %s, %s, has a row for each option, with its default and its sentence', (file, heading, schema) => {
+    const rows = tableUnder(`docs/reference/${file}`, heading)
+    const options = optionsOf(schema)
+    expect(rows.map(([name]) => name)).toEqual(options.map(({ name }) => `\`${name}\``))
+    const shown = options.map(({ fallback, sentence }, index) => {
+      const [name, , shownDefault, shownSentence] = rows[index] ?? []
+      return [name, fallback === undefined ? '' : shownDefault, sentence === undefined ? '' : shownSentence]
+    })
+    expect(shown).toEqual(
+      options.map(({ name, fallback, sentence }) => [
+        `\`${name}\``,
+        fallback === undefined ? '' : literal(fallback),
+        sentence ?? '',
+      ]),
+    )
+  })
+
+  test('names the defaults that defineTask fills in', () => {
+    const { policy } = defineTask({ name: 'x', handler: new URL('./x.ts', import.meta.url) })
+    const rows = new Map(
+      tableUnder('docs/reference/task-options.md', 'Task options').map((row) => [row[0], row[2]]),
+    )
+    const filled = Object.entries(policy).filter(([, value]) => value !== undefined)
+    expect(filled.map(([name]) => [name, rows.get(`\`${name}\``)])).toEqual(
+      filled.map(([name, value]) => [name, literal(value)]),
+    )
+  })
+
+  test.each(['runtime-options.md', 'task-options.md'])('in %s names the defaults of retries', (file) => {
+    const { maxAttempts, backoff } = retryPolicy({})
+    const text = read(`docs/reference/${file}`)
+    const shown = [...text.matchAll(/^\| `retry\.([\w.]+)` \| [^|]+ \| ([^|]+) \|/gm)]
+    const actual = {
+      maxAttempts,
+      ...Object.fromEntries(Object.entries(backoff).map(([key, value]) => [`backoff.${key}`, value])),
+    }
+    const documented = shown
+      .filter(([, key]) => key !== 'backoff')
+      .map(([, key, value]) => [key, value?.trim()])
+    expect(documented).toEqual(Object.entries(actual).map(([key, value]) => [key, literal(value)]))
+  })
+})
+
+describe('the reference of events', () => {
+  const source = read('src/words/events.ts')
+  const body = /export interface RuntimeEvents \{\n([\s\S]*?)\n\}/.exec(source)?.[1] ?? ''
+  const events = [...body.matchAll(/^ {2}'([\w:]+)': \{([\s\S]*?)\}$/gm)].map(
+    ([, name = '', fields = '']) => ({
+      name,
+      fields: [...fields.matchAll(/readonly (\w+):/g)]
+        .map(([, field]) => field)
+        .filter((field) => field !== 'job'),
+    }),
+  )
+
+  test('has a row for each event, with the fields that it carries', () => {
+    expect(events.length).toBeGreaterThan(10)
+    const rows = tableUnder('docs/reference/events.md', 'Events')
+    const shown = rows.map(([name, , fields = '']) => ({
+      name: name?.replaceAll('`', ''),
+      fields: [...fields.matchAll(/`(\w+)`/g)].map(([, field]) => field),
+    }))
+    expect(shown).toEqual(events)
+  })
+})
+
+describe('the reference of errors', () => {
+  const source = read('src/words/errors.ts')
+  const classes = Object.entries(errors)
+    .filter(([, value]) => typeof value === 'function' && value.prototype instanceof errors.AftertaskError)
+    .map(([name]) => ({
+      name,
+      body: new RegExp(`^export class ${name} [\\s\\S]*?^\\}`, 'm').exec(source)?.[0] ?? '',
+    }))
+    .map(({ name, body }) => ({
+      code: /'(ERR_\w+)'/.exec(body)?.[1],
+      name,
+      status: /status: (\d+)/.exec(body)?.[1] ?? '–',
+    }))
+
+  test('has one row for each class, with its code and status', () => {
+    expect(classes.length).toBeGreaterThan(10)
+    const rows = tableUnder('docs/reference/errors.md', 'Errors').map(([code, name, status]) => ({
+      code: code?.replaceAll('`', ''),
+      name: name?.replaceAll('`', ''),
+      status,
+    }))
+    const byName = (a: { name?: string | undefined }, b: { name?: string | undefined }): number =>
+      String(a.name).localeCompare(String(b.name))
+    expect(rows.sort(byName)).toEqual(classes.sort(byName))
+  })
+
+  test('names every code that the source knows', () => {
+    const text = read('docs/reference/errors.md')
+    const codes = [...`${source}${read('workers/attempt.ts')}`.matchAll(/'(ERR_[A-Z_]+)'/g)].map(
+      ([, code]) => code,
+    )
+    expect(codes.filter((code) => !text.includes(`\`${code}\``))).toEqual([])
+  })
+})
+
+describe('the reference of states', () => {
+  const source = /export type JobState =([\s\S]*?)\n\n/.exec(read('src/words/job.ts'))?.[1] ?? ''
+  const states = [...source.matchAll(/'(\w+)'/g)].map(([, state]) => state as JobState)
+
+  test('has a row for each state, and says which are terminal', () => {
+    const rows = tableUnder('docs/reference/states.md', 'States of a job')
+    expect(rows.map(([state]) => state)).toEqual(states.map((state) => `\`${state}\``))
+    for (const [index, state] of states.entries()) {
+      expect([state, rows[index]?.[1]?.startsWith('Terminal.')]).toEqual([state, isTerminal(state)])
+    }
+  })
+
+  test('draws each state and no other', () => {
+    const drawing = /```mermaid\n([\s\S]*?)```/.exec(read('docs/reference/states.md'))?.[1] ?? ''
+    const drawn = [...drawing.matchAll(/(\w+|\[\*\]) --> (\w+|\[\*\])/g)].flatMap(([, from, to]) => [
+      from,
+      to,
+    ])
+    expect(new Set(drawn)).toEqual(new Set(['[*]', ...states]))
+  })
+})
+
+interface Option {
+  /** A dotted path. */
+  name: string
+  fallback: unknown
+  sentence: string | undefined
+}
+
+/** Every option of a schema, those of nested objects behind their parent; but for pools, which have a table of their own. */
+function optionsOf(schema: z.ZodObject, prefix = ''): Option[] {
+  return Object.entries(schema.shape).flatMap(([key, field]) => {
+    const { inner, fallback } = unwrapped(field as z.ZodType)
+    const option = { name: prefix + key, fallback, sentence: (field as z.ZodType).description }
+    const isGroup = inner instanceof z.ZodObject && inner !== poolOptionsSchema
+    return [option, ...(isGroup ? optionsOf(inner, `${prefix}${key}.`) : [])]
+  })
+}
+
+function unwrapped(field: z.ZodType): { inner: z.ZodType; fallback: unknown } {
+  let inner: unknown = field
+  let fallback: unknown
+  while (inner instanceof z.ZodOptional || inner instanceof z.ZodDefault || inner instanceof z.ZodPrefault) {
+    if (inner instanceof z.ZodDefault) fallback = inner.def.defaultValue
+    inner = inner.unwrap()
+  }
+  return { inner: inner as z.ZodType, fallback }
+}
+
+/** A value as the tables show it: as code, thousands apart. */
+function literal(value: unknown): string {
+  if (typeof value === 'string') return `\`'${value}'\``
+  if (typeof value === 'number')
+    return `\`${value.toLocaleString('en').replaceAll(',', '_').replace('∞', 'Infinity')}\``
+  return `\`${typeof value === 'object' ? JSON.stringify(value) : String(value)}\``
+}
+
+/** The cells of the first table below a heading, without its head. */
+function tableUnder(file: string, heading: string): string[][] {
+  const text = read(file)
+  const start =
+    new RegExp(`^#+ ${heading}$`, 'm').exec(text)?.index ?? expect.unreachable(`no heading ${heading}`)
+  const table = /(?:^\|.*\n)+/m.exec(text.slice(start))?.[0] ?? ''
+  const rows = table
+    .trim()
+    .split('\n')
+    .map((row) =>
+      row
+        .slice(1, -1)
+        .split(/(?<!\\)\|/)
+        .map((cell) => cell.trim()),
+    )
+  return rows.slice(2)
+}
