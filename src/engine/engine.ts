@@ -156,6 +156,10 @@ export class Engine
     this.scheduler.laneFree(pool, lane)
   }
 
+  spent(milliseconds: number): void {
+    this.scheduler.spent(milliseconds)
+  }
+
   completed(job: JobRecord, result: Encoded | Moved, started: number, ended: number): void {
     this.announcer.started(job, started)
     this.#ran = ended - started

@@ -6,6 +6,7 @@ import type { Broker } from '../brokers/broker.ts'
 import type { Lane, Pool } from '../pools/pool.ts'
 import { type JobRecord, Moved } from '../rules/job-record.ts'
 import type { Clock } from '../words/clock.ts'
+import { Pace } from './pace.ts'
 import type { RunTimes } from './run-times.ts'
 import type { Watch } from './watch.ts'
 
@@ -24,10 +25,12 @@ export class Scheduler {
   readonly #limits: BundleLimits
   readonly #runTimes: RunTimes
   readonly #watch: Watch
+  readonly #pace: Pace
   readonly #awake = new Set<string>()
   readonly #paused = new Set<string>()
   #isPaused = false
   #isSet = false
+  #isWaiting = false
 
   constructor(
     broker: Broker,
@@ -43,6 +46,12 @@ export class Scheduler {
     this.#limits = limits
     this.#runTimes = runTimes
     this.#watch = watch
+    this.#pace = new Pace(clock)
+  }
+
+  /** Taking in outcomes has cost this many milliseconds of the event loop. */
+  spent(milliseconds: number): void {
+    this.#pace.spent(milliseconds)
   }
 
   /**
@@ -58,7 +67,10 @@ export class Scheduler {
 
   /** A thread has room: it is served at once, for it stands idle. */
   laneFree(pool: Pool, lane: Lane): void {
-    if (!(this.#isPaused || this.#paused.has(pool.name))) this.#fill(pool, lane)
+    if (this.#isPaused || this.#paused.has(pool.name)) return
+    const wait = this.#pace.wait()
+    if (wait > 0) this.#later(pool.name, wait)
+    else this.#fill(pool, lane)
   }
 
   /** Starts no more jobs: of one pool, or of all. Running ones go on. */
@@ -79,14 +91,29 @@ export class Scheduler {
   readonly #turn = (): void => {
     this.#isSet = false
     if (this.#isPaused) return this.#awake.clear()
+    const wait = this.#pace.wait()
+    if (wait > 0) return this.#later(undefined, wait)
     const names = [...this.#awake]
     this.#awake.clear()
+    const begun = this.#clock.now()
     for (const name of names) {
       const pool = this.#pools.get(name)
       if (pool === undefined || this.#paused.has(name)) continue
       for (const lane of pool.lanes) if (!this.#fill(pool, lane)) break
       if (this.#broker.peek(name) !== undefined) pool.grow()
     }
+    this.#pace.spent(this.#clock.now() - begun)
+  }
+
+  /** The event loop is needed elsewhere: what waits goes out a little later, all pools in one turn. */
+  #later(pool: string | undefined, wait: number): void {
+    if (pool !== undefined) this.#awake.add(pool)
+    if (this.#isWaiting) return
+    this.#isWaiting = true
+    this.#clock.timer(wait, () => {
+      this.#isWaiting = false
+      this.#turn()
+    })
   }
 
   /** Sends one bundle to a lane, if it has room. False when no job is left. */

@@ -84,17 +84,20 @@ export class Watch {
   /** Looks at the jobs of one lane; returns when to look again. */
   #lookAt(lane: Lane, sentAt: number, now: number): number {
     let next = Number.POSITIVE_INFINITY
+    let isSlow = false
+    const unstarted: JobRecord[] = []
     for (const job of [...lane.inFlight.keys()]) {
       const started = lane.startedAt(job)
-      if (started === undefined) {
-        if (now - sentAt < SLOW_AFTER) next = now + LOOK_EVERY
-        else if (lane.revoke(job)) this.#host.takenBack(job)
-        else next = now + LOOK_EVERY
-      } else {
+      if (started === undefined) unstarted.push(job)
+      else {
+        isSlow ||= now - Math.max(started, sentAt) >= SLOW_AFTER
         next = Math.min(next, this.#lookAtRunning(lane, job, started, now))
       }
     }
-    return next
+    if (unstarted.length === 0) return next
+    // Behind a slow job, not behind a machine that has not got round to the thread yet.
+    if (isSlow) for (const job of unstarted) if (lane.revoke(job)) this.#host.takenBack(job)
+    return now + LOOK_EVERY
   }
 
   #lookAtRunning(lane: Lane, job: JobRecord, started: number, now: number): number {

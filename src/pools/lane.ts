@@ -29,6 +29,7 @@ export interface LaneHost {
   log(job: JobRecord, level: LogLevel, message: string, data: Encoded): void
   enqueue(lane: ThreadLane, job: JobRecord, message: readonly unknown[]): void
   stray(lane: ThreadLane, id: string, error: WireError): void
+  spent(milliseconds: number): void
   /** The lane has room, and outcomes that are not told yet. */
   hasRoom(lane: ThreadLane): void
   /** Outcomes were told: the lane may have room. */
@@ -99,7 +100,8 @@ export class ThreadLane implements Lane {
     // One job at a time: the next bundle goes out when the last is done. Many at once: each free place is filled.
     const places =
       this.concurrency > 1 ? this.concurrency - this.inFlight.size : this.inFlight.size === 0 ? SLOTS >> 1 : 0
-    return Math.max(0, Math.min(places, left))
+    // Slots of jobs that were taken back are free again only when the thread has passed over them.
+    return Math.max(0, Math.min(places, left, this.#free.length))
   }
 
   send(jobs: readonly JobRecord[]): void {
@@ -158,6 +160,7 @@ export class ThreadLane implements Lane {
   collect(): void {
     const count = Atomics.load(this.#table.header, LOG_COUNT)
     if (count === this.#read) return
+    const begun = performance.now()
     const done: JobRecord[] = []
     const slots: number[] = []
     while (this.#read !== count) {
@@ -180,6 +183,7 @@ export class ThreadLane implements Lane {
     for (const [index, job] of done.entries()) this.#settle(job, slots[index] as number)
     this.#rest()
     this.#host.settledSome(this)
+    this.#host.spent(performance.now() - begun)
   }
 
   kill(): void {

@@ -61,6 +61,8 @@ export interface LaneExit {
 export interface PoolHost {
   /** The lane has room (again): it is new, or jobs have ended. */
   laneFree(pool: Pool, lane: Lane): void
+  /** Milliseconds of the event loop that taking in outcomes has cost, with all that followed from them. */
+  spent(milliseconds: number): void
   completed(job: JobRecord, result: Encoded | Moved, started: number, ended: number): void
   failed(job: JobRecord, error: WireError, started: number, ended: number): void
   started(job: JobRecord): void

@@ -249,6 +249,10 @@ export class ThreadPool implements Pool, LaneHost {
     this.#host.stray(this, lane, id, error)
   }
 
+  spent(milliseconds: number): void {
+    this.#host.spent(milliseconds)
+  }
+
   hasRoom(lane: ThreadLane): void {
     if (!(lane.retiring || this.#isWornOut(lane))) this.#host.laneFree(this, lane)
   }

@@ -13,6 +13,8 @@ export interface Clock {
   timer(delay: number, callback: () => void): () => void
   /** Calls back once at the end of this turn of the event loop, after the I/O that is at hand. */
   soon(callback: () => void): void
+  /** Milliseconds that the event loop has been busy since the process started; absent where time is not real. */
+  loopActive?(): number
 }
 
 // Node clamps a longer delay to 1 ms; a wait that long is simply cut into several.
@@ -37,4 +39,5 @@ export const systemClock: Clock = {
     return () => clearTimeout(handle)
   },
   soon: (callback) => void setImmediate(callback),
+  loopActive: () => performance.eventLoopUtilization().active,
 }

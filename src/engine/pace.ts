@@ -1,0 +1,66 @@
+/**
+ * The pace: request work comes first, also when a flood of short jobs could keep the event loop busy with nothing but
+ * handing them out and taking their outcomes in. The engine's own time on the loop is an account that fills with a share
+ * of the time that passes; while it is overdrawn and the loop has other work, the next bundle waits. On a loop that has
+ * nothing else to do there is no limit.
+ */
+import type { Clock } from '../words/clock.ts'
+
+/** The engine's share of a busy loop. */
+const SHARE = 0.2
+/** What may be saved up, in milliseconds: a burst of this much is never delayed. */
+const SAVINGS = 4
+/** One piece of work counts at most this much: what is longer was a pause of the garbage collector or of the machine. */
+const LONGEST = 5
+/** Other work below this share of the time does not count as busy. */
+const BUSY = 0.1
+
+/** Decides whether a bundle goes out now. */
+export class Pace {
+  readonly #clock: Clock
+  #balance = SAVINGS
+  #balanceAt: number
+  #ownTime = 0
+  #sampledAt: number
+  #sampledActive = 0
+  #sampledOwn = 0
+  #isBusy = false
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+    this.#balanceAt = clock.now()
+    this.#sampledAt = this.#balanceAt
+  }
+
+  /** The engine has spent this many milliseconds on the event loop. */
+  spent(milliseconds: number): void {
+    this.#balance -= Math.min(milliseconds, LONGEST)
+    this.#ownTime += milliseconds
+  }
+
+  /** Milliseconds until the next bundle may go out; 0 when it may now. */
+  wait(): number {
+    if (this.#balance > 0 || this.#clock.loopActive === undefined) return 0
+    const now = this.#clock.now()
+    this.#balance = Math.min(SAVINGS, this.#balance + (now - this.#balanceAt) * SHARE)
+    this.#balanceAt = now
+    if (this.#balance > 0) return 0
+    if (!this.#isLoopBusy(now, this.#clock.loopActive())) {
+      this.#balance = 0
+      return 0
+    }
+    return -this.#balance / SHARE
+  }
+
+  // Looked at over spans of some milliseconds: shorter ones would tell more about one request than about the load.
+  #isLoopBusy(now: number, active: number): boolean {
+    const span = now - this.#sampledAt
+    if (span < 5) return this.#isBusy
+    const others = active - this.#sampledActive - (this.#ownTime - this.#sampledOwn)
+    this.#isBusy = others / span > BUSY
+    this.#sampledAt = now
+    this.#sampledActive = active
+    this.#sampledOwn = this.#ownTime
+    return this.#isBusy
+  }
+}
