@@ -7,13 +7,26 @@ import { existsSync, readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build, buildIsStale } from './build.js'
+import { explain, isNewEnough } from './new-enough.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const wanted = { major: 22, minor: 18 }
 
-if (installIsStale()) install()
-checkNode()
-if (!process.argv.includes('--no-build') && buildIsStale() && !build()) process.exit(1)
+/**
+ * Installs, checks and builds as needed; false, after saying why, when something stands in the way.
+ * @param {{ withBuild: boolean }} options
+ */
+export function prepare({ withBuild }) {
+  if (installIsStale() && !install()) {
+    console.error('\nThe dependencies could not be installed: see what npm says above.\n')
+    return false
+  }
+  const version = nodeOfScripts()
+  if (!isNewEnough(version)) {
+    console.error(explain(version))
+    return false
+  }
+  return !(withBuild && buildIsStale()) || build()
+}
 
 /**
  * True when what is installed is not what the lockfile asks for. npm keeps a copy of the lockfile beside what it
@@ -45,7 +58,7 @@ function install() {
   const { status } = npm
     ? spawnSync(process.execPath, [npm, ...args], options)
     : spawnSync('npm', args, { ...options, shell: true })
-  if (status !== 0) stop('The dependencies could not be installed: see what npm says above.')
+  return status === 0
 }
 
 /**
@@ -63,8 +76,8 @@ function outerEnvironment() {
   )
 }
 
-/** Every npm script finds `node_modules/.bin/node` before the machine's own Node: ask that one. */
-function checkNode() {
+/** The version of the Node that npm scripts run on: they find `node_modules/.bin/node` before the machine's own. */
+function nodeOfScripts() {
   const path = join(root, 'node_modules', '.bin') + delimiter + process.env.PATH
   const asked = spawnSync('node -p process.versions.node', {
     cwd: root,
@@ -72,19 +85,7 @@ function checkNode() {
     env: { ...process.env, PATH: path },
     shell: true,
   })
-  const version = asked.status === 0 ? asked.stdout.trim() : ''
-  const [major = 0, minor = 0] = version.split('.').map(Number)
-  if (major > wanted.major || (major === wanted.major && minor >= wanted.minor)) return
-  stop(
-    `aftertask needs Node ${wanted.major}.${wanted.minor} or newer, but npm scripts here run ${version ? `Node ${version}` : 'a Node that does not start'}.`,
-    'Either install a newer Node on this machine, or let the one that comes with the dependencies be set up:',
-    '  npm rebuild node --ignore-scripts=false',
-    'It is put in place by an install script: if yours are switched off (npm config get ignore-scripts), that is why.',
-  )
+  return asked.status === 0 ? asked.stdout.trim() : 'that does not start'
 }
 
-/** @param {string[]} lines */
-function stop(...lines) {
-  console.error(`\n${lines.join('\n')}\n`)
-  process.exit(1)
-}
+if (process.argv[1] === fileURLToPath(import.meta.url) && !prepare({ withBuild: true })) process.exit(1)

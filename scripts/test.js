@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { prepare } from './prepare.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const results = join(root, '.test-results')
@@ -14,6 +15,9 @@ const report = join(results, 'unit.json')
 const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
 const steps = ['typecheck', 'lint', 'build', 'test:unit', 'check:publint', 'check:types', 'check:unused']
+
+// Not a `pretest`: npm skips that where install scripts are switched off.
+if (!prepare({ withBuild: false })) process.exit(1)
 
 rmSync(results, { recursive: true, force: true })
 mkdirSync(results)

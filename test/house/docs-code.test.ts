@@ -77,7 +77,11 @@ describe('the code in the documents', () => {
     mkdirSync(root + scratch)
     for (const block of programs) writeFileSync(root + programFile(block), `${block.code}\n`)
     const compilerOptions = { noUnusedLocals: false, noUnusedParameters: false, rootDir: '..' }
-    const settings = { extends: '../tsconfig.json', compilerOptions, include: ['.'] }
+    const settings = {
+      extends: '../tsconfig.json',
+      compilerOptions,
+      files: programs.map((block) => basename(programFile(block))),
+    }
     writeFileSync(join(root, scratch, 'tsconfig.json'), JSON.stringify(settings))
   })
 
