@@ -3,6 +3,8 @@
  * run it in virtual time, and a wall clock that jumps cannot move a deadline.
  */
 
+import { AsyncLocalStorage } from 'node:async_hooks'
+
 /** What the engine asks of time. */
 export interface Clock {
   /** Milliseconds on a scale that never goes back; its zero means nothing. */
@@ -29,15 +31,19 @@ export function clockZero(): number {
   return seconds * 1e3 + nanoseconds / 1e6 - performance.now()
 }
 
+// A timer calls back in the context in which it was set. That is often a request, whose store the listeners of a
+// later event are not to see, and which is not to stay in memory for as long as the timer.
+const outsideOfRequests = AsyncLocalStorage.snapshot()
+
 /** The machine's own clock. */
 export const systemClock: Clock = {
   now: () => performance.now(),
   wall: () => Date.now(),
   timer(delay, callback) {
-    const handle = setTimeout(callback, Math.min(Math.max(delay, 0), LONGEST_TIMER))
+    const handle = outsideOfRequests(setTimeout, callback, Math.min(Math.max(delay, 0), LONGEST_TIMER))
     handle.unref()
     return () => clearTimeout(handle)
   },
-  soon: (callback) => void setImmediate(callback),
+  soon: (callback) => void outsideOfRequests(setImmediate, callback),
   loopActive: () => performance.eventLoopUtilization().active,
 }
