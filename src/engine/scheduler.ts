@@ -65,12 +65,12 @@ export class Scheduler {
     this.#clock.soon(this.#turn)
   }
 
-  /** A thread has room: it is served at once, for it stands idle. */
+  /** A thread has room: it is served at once, for it stands idle. What still waits may need another thread. */
   laneFree(pool: Pool, lane: Lane): void {
     if (this.#isPaused || this.#paused.has(pool.name)) return
     const wait = this.#pace.wait()
-    if (wait > 0) this.#later(pool.name, wait)
-    else this.#fill(pool, lane)
+    if (wait > 0) return this.#later(pool.name, wait)
+    if (this.#fill(pool, lane) && this.#broker.peek(pool.name) !== undefined) pool.grow()
   }
 
   /** Starts no more jobs: of one pool, or of all. Running ones go on. */

@@ -34,8 +34,12 @@ export interface LaneHost {
   hasRoom(lane: ThreadLane): void
   /** Outcomes were told: the lane may have room. */
   settledSome(lane: ThreadLane): void
-  /** The thread asks to be replaced. */
+  /** The lane is to be replaced once it is empty. */
   retire(lane: ThreadLane): void
+  /** The thread itself asks to be replaced. */
+  broken(lane: ThreadLane): void
+  /** The thread was told to end at once. */
+  killed(lane: ThreadLane): void
 }
 
 /** The end of a thread, in the hands of whoever started it. */
@@ -61,6 +65,7 @@ export class ThreadLane implements Lane {
   readonly #bySlot: (JobRecord | null)[] = new Array(SLOTS).fill(null)
   readonly #free: number[] = Array.from({ length: SLOTS }, (_, index) => SLOTS - 1 - index)
   #read = 0
+  #isKilled = false
   #culprit: JobRecord | undefined
   #closed: PromiseWithResolvers<void> | undefined
 
@@ -188,7 +193,10 @@ export class ThreadLane implements Lane {
 
   kill(): void {
     this.retiring = true
+    if (this.#isKilled) return
+    this.#isKilled = true
     this.thread?.terminate()
+    this.#host.killed(this)
   }
 
   retire(): void {
@@ -197,13 +205,12 @@ export class ThreadLane implements Lane {
     this.#host.retire(this)
   }
 
-  /** Reads whatever the thread had still posted when it died, and tells which jobs it left behind. */
+  /** Reads whatever the thread had still posted when it died, and tells which jobs it left behind. The lane retires before. */
   bury(): { unstarted: JobRecord[]; running: JobRecord[]; culprit: JobRecord | undefined } {
     for (let entry = receiveMessageOnPort(this.#port); entry; entry = receiveMessageOnPort(this.#port)) {
       this.#receive(entry.message)
     }
     this.collect()
-    this.retiring = true
     this.#port.close()
     this.#closed?.resolve()
     const unstarted: JobRecord[] = []
@@ -236,7 +243,7 @@ export class ThreadLane implements Lane {
     if (kind === FROM_THREAD.bell) return this.collect()
     if (kind === FROM_THREAD.closed) return this.#closed?.resolve()
     if (kind === FROM_THREAD.stray) return this.#host.stray(this, String(message[1]), message[2] as WireError)
-    if (kind === FROM_THREAD.retire) return this.retire()
+    if (kind === FROM_THREAD.retire) return this.#host.broken(this)
     // Outcomes in the log came before this message.
     this.collect()
     const slot = message[1] as number

@@ -2,6 +2,7 @@
  * A pool of threads: how many there are, when one is replaced, and what happens when one dies. Who starts a thread and
  * how is behind `ThreadSource`; who decides what runs is above, in the engine.
  */
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { MessageChannel } from 'node:worker_threads'
 import type { Encoded } from '../rules/codec.ts'
 import type { JobRecord, Moved } from '../rules/job-record.ts'
@@ -41,6 +42,11 @@ const FIRST_WAIT = 100
 const LONGEST_WAIT = 30_000
 /** How long a thread may take to write out its last lines when the pool stops. */
 const LAST_WORDS = 500
+/** How long a thread that was told to end may take: one that sits in native code does not hear. */
+const WRITTEN_OFF_AFTER = 1000
+// What a port tells is heard in the context in which the port was made. That must not be the request whose job happened
+// to need another thread: listeners would see its store, and it would stay in memory for as long as the thread.
+const outsideOfRequests = AsyncLocalStorage.snapshot()
 
 /** The pool over real threads. */
 export class ThreadPool implements Pool, LaneHost {
@@ -54,7 +60,9 @@ export class ThreadPool implements Pool, LaneHost {
   readonly #counts: { readonly min: number; readonly max: number }
   #host!: PoolHost
   #starting = 0
-  #waiting = 0
+  #hasBeenUp = false
+  #clearWait: (() => void) | undefined
+  #waitsUntil = 0
   #nextId = 1
   #deaths = 0
   #stopping = false
@@ -82,8 +90,7 @@ export class ThreadPool implements Pool, LaneHost {
 
   start(host: PoolHost): void {
     this.#host = host
-    // At least one, also where `min` is 0: it is what tells `ready` about the handlers.
-    for (let count = Math.max(1, this.#counts.min); count > 0; count--) this.#startThread()
+    this.#refill()
   }
 
   ready(): Promise<readonly HandlerProblem[]> {
@@ -95,8 +102,7 @@ export class ThreadPool implements Pool, LaneHost {
   }
 
   grow(): void {
-    const { threads, max } = this.size()
-    if (!this.#stopping && this.#starting === 0 && this.#waiting === 0 && threads < max) this.#startThread()
+    if (this.#starting === 0 && this.#mayStart() && this.#serving() < this.#counts.max) this.#startThread()
   }
 
   /** Asks the threads to tell each start at once. */
@@ -108,9 +114,56 @@ export class ThreadPool implements Pool, LaneHost {
   async stop(): Promise<void> {
     this.#stopping = true
     this.#clearIdleTimer?.()
+    this.#clearWait?.()
     this.#ready.resolve([])
     await Promise.all([...this.lanes].map((lane) => this.#lastWords(lane)))
-    await this.#source.stop()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const clear = this.#clock.timer(WRITTEN_OFF_AFTER, resolve)
+    await Promise.race([this.#source.stop(), promise])
+    clear()
+  }
+
+  /** Threads that take jobs, or are about to: those that are to be replaced do not count. */
+  #serving(): number {
+    let serving = this.#starting
+    for (const lane of this.lanes) if (!lane.retiring) serving++
+    return serving
+  }
+
+  /** Replacements start while the threads before them are still ending, but there is an end to that. */
+  #mayStart(): boolean {
+    if (this.#stopping || this.#clearWait !== undefined) return false
+    return this.lanes.size + this.#starting < this.#counts.max * 2 + 4
+  }
+
+  /** Starts what is missing of the threads that are always up. */
+  #refill(): void {
+    // At least one until the first has come up, also where `min` is 0: it is what tells `ready` about the handlers.
+    // While threads keep dying, a single one tries whether the next lives.
+    const { min } = this.#counts
+    const least = this.#deaths >= PATIENCE ? 1 : this.#hasBeenUp ? min : Math.max(1, min)
+    while (this.#serving() < least && this.#mayStart()) this.#startThread()
+  }
+
+  /** A thread was lost through its own fault; when that goes on, the next has to wait. */
+  #lost(): void {
+    this.#deaths++
+    if (this.#deaths < PATIENCE) return
+    const wait = Math.min(FIRST_WAIT * 2 ** (this.#deaths - PATIENCE), LONGEST_WAIT)
+    this.#clearWait?.()
+    this.#clearWait = this.#clock.timer(wait, () => {
+      this.#clearWait = undefined
+      this.#refill()
+    })
+    this.#waitsUntil = this.#clock.now() + wait
+  }
+
+  #recovered(): void {
+    if (this.#deaths === 0) return
+    this.#deaths = 0
+    this.#clearWait?.()
+    this.#clearWait = undefined
+    this.#refill()
   }
 
   /** Lets a thread write out its lines; one that is stuck does not keep us. */
@@ -122,6 +175,10 @@ export class ThreadPool implements Pool, LaneHost {
   }
 
   #startThread(): void {
+    outsideOfRequests(() => this.#start())
+  }
+
+  #start(): void {
     this.#starting++
     const { port1, port2 } = new MessageChannel()
     const table = laneTable()
@@ -149,6 +206,7 @@ export class ThreadPool implements Pool, LaneHost {
       (thread, problems) => {
         isUp = true
         this.#starting--
+        this.#hasBeenUp = true
         lane.thread = thread
         this.lanes.add(lane)
         this.#ready.resolve(problems)
@@ -157,39 +215,37 @@ export class ThreadPool implements Pool, LaneHost {
       },
       (end) => {
         if (!isUp) this.#starting--
-        this.#ended(lane, end, isUp)
+        // One that was written off may end all the same.
+        if (!isUp || this.lanes.has(lane)) this.#ended(lane, end, isUp)
       },
     )
   }
 
   #ended(lane: ThreadLane, end: ThreadEnd, wasUp: boolean): void {
     const expected = lane.retiring || this.#stopping
+    lane.retiring = true
     const left = lane.bury()
     this.lanes.delete(lane)
-    if (!expected) this.#deaths++
+    if (!expected) this.#lost()
+    const wait = this.#waitsUntil - this.#clock.now()
+    const restartIn = this.#clearWait === undefined ? 0 : Math.max(1, Math.ceil(wait))
     if (!wasUp && this.#deaths >= PATIENCE) {
       this.#ready.reject(end.error ?? new Error(`The threads of pool "${this.name}" die while they start.`))
     }
-    const restartIn =
-      expected || this.#deaths < PATIENCE
-        ? 0
-        : Math.min(FIRST_WAIT * 2 ** (this.#deaths - PATIENCE), LONGEST_WAIT)
     this.#host.exited(this, { lane, ...left, ...end, expected, restartIn })
-    // A thread that never came up is tried again also where `min` is 0: jobs may wait for it.
-    const least = wasUp ? this.#counts.min : Math.max(1, this.#counts.min)
-    if (this.#stopping || this.lanes.size + this.#starting + this.#waiting >= least) return
-    if (restartIn === 0) return this.#startThread()
-    this.#waiting++
-    this.#clock.timer(restartIn, () => {
-      this.#waiting--
-      if (!this.#stopping) this.#startThread()
-    })
+    this.#makeUpFor(lane)
+  }
+
+  /** A lane serves no more: what was missing is started, and jobs that wait may need one beyond that. */
+  #makeUpFor(lane: ThreadLane): void {
+    this.#refill()
+    if (!this.#stopping) this.#host.laneFree(this, lane)
   }
 
   /** The lane has room; if nobody takes it up, it may be one thread too many. */
   #offer(lane: ThreadLane): void {
     this.#host.laneFree(this, lane)
-    if (lane.inFlight.size > 0 || this.lanes.size <= this.#counts.min) return
+    if (lane.inFlight.size > 0 || this.#serving() <= this.#counts.min) return
     lane.idleSince = this.#clock.now()
     this.#watchIdle()
   }
@@ -201,10 +257,10 @@ export class ThreadPool implements Pool, LaneHost {
       this.#clearIdleTimer = undefined
       const before = this.#clock.now() - idleTimeout
       for (const lane of this.lanes) {
-        if (this.lanes.size <= this.#counts.min) return
+        if (this.#serving() <= this.#counts.min) return
         if (lane.inFlight.size === 0 && lane.idleSince <= before + 1) lane.retire()
       }
-      if (this.lanes.size > this.#counts.min) this.#watchIdle()
+      if (this.#serving() > this.#counts.min) this.#watchIdle()
     })
   }
 
@@ -217,12 +273,12 @@ export class ThreadPool implements Pool, LaneHost {
     started: number,
     ended: number,
   ): void {
-    this.#deaths = 0
+    this.#recovered()
     this.#host.completed(job, result, started, ended)
   }
 
   failed(_lane: ThreadLane, job: JobRecord, error: WireError, started: number, ended: number): void {
-    this.#deaths = 0
+    this.#recovered()
     this.#host.failed(job, error, started, ended)
   }
 
@@ -265,6 +321,22 @@ export class ThreadPool implements Pool, LaneHost {
 
   retire(lane: ThreadLane): void {
     this.#endIfEmpty(lane)
+    this.#makeUpFor(lane)
+  }
+
+  /** The thread asks to be replaced: an error escaped, and its state cannot be trusted any more. */
+  broken(lane: ThreadLane): void {
+    // Counted as a death, so that a module which throws from a timer of its own does not replace threads without end.
+    this.#lost()
+    lane.retire()
+  }
+
+  killed(lane: ThreadLane): void {
+    this.#clock.timer(WRITTEN_OFF_AFTER, () => {
+      if (!this.lanes.has(lane)) return
+      const error = new Error('The thread did not end when it was told to: it sits in native code.')
+      this.#ended(lane, { exitCode: 1, error }, true)
+    })
   }
 
   #isWornOut(lane: ThreadLane): boolean {
