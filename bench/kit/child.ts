@@ -1,0 +1,22 @@
+/** Runs a program of the benchmark in a process of its own and takes what it sends: nothing of one measurement is left for the next. */
+import { fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+/** Starts a module of `bench/` and resolves to the first message that it sends. `gc()` is there for it to call. */
+export function inChild<Answer>(module: string, args: readonly string[] = []): Promise<Answer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Answer>()
+  const file = fileURLToPath(new URL(`../${module}`, import.meta.url))
+  const child = fork(file, args, { execArgv: ['--expose-gc', '--max-old-space-size=8192'] })
+  child.on('message', (sent: Answer) => {
+    resolve(sent)
+    child.disconnect()
+  })
+  child.on('exit', (code) => reject(new Error(`${module} ended with code ${code} and sent nothing.`)))
+  return promise
+}
+
+/** Sends the answer of a program that `inChild` started, and ends it. */
+export function answer(value: unknown): void {
+  process.once('disconnect', () => process.exit(0))
+  process.send?.(value)
+}

@@ -1,0 +1,16 @@
+/** The rows of the benchmark, in the order in which they run. Each is a module beside this one and runs alone by its name. */
+import type { Findings } from './kit/findings.ts'
+
+/** One row: what it is called in tables, and the module that measures it. */
+export interface Row {
+  readonly title: string
+  readonly load: () => Promise<{ default: () => Promise<Findings> }>
+}
+
+/** All rows by name. */
+export const rows: Readonly<Record<string, Row>> = {
+  'http-noop': { title: 'An empty job after every response', load: () => import('./http-noop.ts') },
+  tiny: { title: 'Tiny jobs through one thread', load: () => import('./tiny.ts') },
+  lone: { title: 'A lone job on an idle pool', load: () => import('./lone.ts') },
+  memory: { title: 'A million queued jobs', load: () => import('./memory.ts') },
+}

@@ -1,0 +1,5 @@
+/** The empty job as workerpool wants it. */
+import { worker } from 'workerpool'
+import noop from './noop.ts'
+
+worker({ noop })
