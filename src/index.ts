@@ -15,6 +15,10 @@ export type {
   TasksIn,
 } from './engine/runtime.ts'
 export { createRuntime } from './engine/runtime.ts'
+export { after } from './http/context.ts'
+export type { After, NamedTask, TryAfter } from './http/req-after.ts'
+export type { Shutdown, ShutdownOptions, ShutdownReport } from './http/shutdown.ts'
+export { shutdown } from './http/shutdown.ts'
 export type { Handler, HandlerContext, HandlerLog, MovedResult, NestedJobOptions } from './rules/handler.ts'
 export type { PoolOptions } from './rules/option-schemas.ts'
 export type { Register, RegisteredTask } from './rules/registry.ts'
@@ -37,6 +41,7 @@ export {
   HandlerNotFoundError,
   JobLostError,
   NonErrorThrownError,
+  NoRuntimeError,
   NotSerializableError,
   OptionsInvalidError,
   OutOfMemoryError,

@@ -134,6 +134,16 @@ export class RuntimeStoppedError extends AftertaskError {
   }
 }
 
+/** Thrown by `after()` outside of a request when no running runtime was given to `afterResponse`. */
+export class NoRuntimeError extends AftertaskError {
+  constructor(task: string) {
+    super(
+      'ERR_NO_RUNTIME',
+      `after("${task}") was called outside of a request, and no running runtime was given to afterResponse(). Use runtime.enqueue(), or call it within a request.`,
+    )
+  }
+}
+
 /** One handler that a thread could not find or load. */
 export interface HandlerProblem {
   /** The task it belongs to. */

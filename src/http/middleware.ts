@@ -1,0 +1,112 @@
+/** The middleware that gives every request `req.after`, whatever the framework. */
+import { z } from 'zod'
+import { createRuntime, Runtime, type RuntimeOptions } from '../engine/runtime.ts'
+import { readOptions } from '../rules/options.ts'
+import type { AnyTask } from '../rules/task.ts'
+import { enter, use, within } from './context.ts'
+import { OpenResponse } from './open-response.ts'
+import { type BatchPolicy, RequestJobs } from './req-after.ts'
+import type { AnyRequest, AnyResponse } from './response-end.ts'
+import type { ReadBaggage } from './travelling-context.ts'
+
+/** What `afterResponse` takes besides the runtime. */
+export interface AfterResponseOptions {
+  /**
+   * `sequential` (the default): the jobs of a request run in the order added, one after the other. `parallel`: they need not.
+   * A call can say otherwise for its own job.
+   */
+  order?: 'sequential' | 'parallel'
+  /** What a failed job means for those after it in its batch: `continue` (the default) runs them, `stop` skips them. */
+  onFailure?: 'continue' | 'stop'
+  /** Small strings that travel with the jobs of a request, as `ctx.baggage`; read once, with the request's first job. */
+  // A method, so that a function of one framework's own request fits.
+  baggage?(req: AnyRequest): ReturnType<ReadBaggage>
+}
+
+/** The middleware that `afterResponse` returns. */
+export interface AfterResponse<Tasks extends AnyTask = AnyTask, Handler = unknown> {
+  /** Gives the request `after` and `tryAfter`, and goes on to `next`, whose result it returns. */
+  <Result = void>(req: AnyRequest, res: AnyResponse, next?: (error?: unknown) => Result): Result
+  /** The runtime that takes the jobs: the one given, or the one made from the options given. */
+  readonly runtime: Runtime<Tasks>
+  /** Makes an error handler of this framework that notes the error before it does what it does: see each framework. */
+  onError(handler?: Handler): Handler
+  onError<Own extends (error: never, req: never, res: never, next: never) => unknown>(handler: Own): Own
+}
+
+const optionsSchema = z.strictObject({
+  order: z
+    .enum(['sequential', 'parallel'], { error: "expected 'sequential' or 'parallel'" })
+    .default('sequential')
+    .describe('How the jobs of one request relate: one after the other in the order added, or side by side.'),
+  onFailure: z
+    .enum(['continue', 'stop'], { error: "expected 'continue' or 'stop'" })
+    .default('continue')
+    .describe('What a failed job means for those after it in its batch: they run, or they are skipped.'),
+  baggage: z
+    .custom<ReadBaggage>((value) => typeof value === 'function', 'expected a function of the request')
+    .optional()
+    .describe('Reads small strings from a request that travel with its jobs, as `ctx.baggage`.'),
+})
+
+/** The runtime given, or one made from the options given. */
+export function runtimeOf(given: Runtime | RuntimeOptions): Runtime {
+  return given instanceof Runtime ? given : createRuntime(given)
+}
+
+/** Checks what an `afterResponse` was given. */
+export function readPolicy(runtime: Runtime, options: AfterResponseOptions): BatchPolicy {
+  const { order, onFailure, baggage } = readOptions(optionsSchema, options, 'afterResponse')
+  use(runtime)
+  return { runtime, order, onFailure, baggage }
+}
+
+/** What the request adds to this runtime; made, and put on the request, by the first middleware of the runtime that it meets. */
+export function openRequest(policy: BatchPolicy, req: AnyRequest, res: AnyResponse): RequestJobs {
+  const response = OpenResponse.of(req, res)
+  const known = response.get(policy.runtime) as RequestJobs | undefined
+  const jobs = known ?? new RequestJobs(response, policy)
+  if (known === undefined) response.set(policy.runtime, jobs)
+  req.after = ((task: string | AnyTask, payload?: unknown, options?: object) =>
+    jobs.add(task, payload, options)) as typeof req.after
+  req.tryAfter = ((task: string | AnyTask, payload?: unknown, options?: object) =>
+    jobs.tryAdd(task, payload, options)) as typeof req.tryAfter
+  return jobs
+}
+
+/** Goes on to the rest of the chain, and notes when it is over and what it throws. */
+export function goOn<Result>(res: AnyResponse, jobs: RequestJobs, next: () => Result): Result {
+  try {
+    const result = within(jobs, next)
+    return result instanceof Promise ? (followed(res, result) as Result) : result
+  } catch (error) {
+    OpenResponse.find(res)?.notice(error)
+    throw error
+  }
+}
+
+// The promise handed on is the one made here: a rejection that nobody handles is still reported, and one that somebody
+// handles is not.
+function followed(res: AnyResponse, result: Promise<unknown>): Promise<unknown> {
+  const response = OpenResponse.find(res)
+  const handed = result.catch((error: unknown) => {
+    response?.notice(error)
+    throw error
+  })
+  response?.follow(result)
+  return handed
+}
+
+/** For a middleware that was called without a `next`. */
+export function stay(jobs: RequestJobs): void {
+  enter(jobs)
+}
+
+/**
+ * Tells that an error reached the error handler of the framework: jobs with `when: 'ok'` are skipped whatever the status
+ * of the answer, those with `when: 'error'` run. Call it in an error handler that answers with a status below 500;
+ * a status of 500 and above is noticed without it. After the response is over it has no effect.
+ */
+export function failed(res: AnyResponse, error: unknown): void {
+  OpenResponse.find(res)?.fail(error)
+}

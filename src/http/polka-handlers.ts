@@ -1,0 +1,73 @@
+/**
+ * Notices the errors of Polka's handlers. Polka takes an error straight to the app's `onError`: nothing of it comes
+ * back through the `next()` of a middleware, and a custom `onError` may well answer with a status below 500.
+ *
+ * Both versions put the handlers of a request into an array made for that request and call them as its members,
+ * `handlers[i++](req, res, next)`, so that a middleware finds the array in `this`. Those that are still to come are
+ * replaced there by ones that note what goes wrong; the app, its routes and other requests are not touched. Called in
+ * any other way, nothing is replaced, and `onError` of the middleware is there for that.
+ */
+import { OpenResponse } from './open-response.ts'
+import type { AnyRequest, AnyResponse } from './response-end.ts'
+
+type Next = (error?: unknown) => unknown
+type PolkaHandler = (req: AnyRequest, res: AnyResponse, next: Next) => unknown
+
+/** Each handler has one watched form, which is made at its first request. */
+const watchedForms = new WeakMap<PolkaHandler, PolkaHandler>()
+const watched = new WeakSet<PolkaHandler>()
+
+/** Replaces the handlers behind `self` in Polka's array for this request by their watched forms. */
+export function watchHandlers(handlers: unknown, self: unknown): void {
+  if (!Array.isArray(handlers)) return
+  for (let i = handlers.indexOf(self) + 1; i > 0 && i < handlers.length; i++) {
+    const handler: unknown = handlers[i]
+    if (typeof handler === 'function') handlers[i] = watchedForm(handler as PolkaHandler)
+  }
+}
+
+function watchedForm(handler: PolkaHandler): PolkaHandler {
+  if (watched.has(handler)) return handler
+  const known = watchedForms.get(handler)
+  if (known !== undefined) return known
+  const form = function watchedHandler(
+    this: unknown,
+    req: AnyRequest,
+    res: AnyResponse,
+    next: Next,
+  ): unknown {
+    const response = OpenResponse.find(res)
+    if (response === undefined) return handler.call(this, req, res, next)
+    const noting: Next = (error) => {
+      if (error) response.notice(error)
+      return next(error)
+    }
+    if (!keepsErrors(req)) return handler.call(this, req, res, noting)
+    try {
+      const result = handler.call(this, req, res, noting)
+      return result instanceof Promise ? noted(result, response) : result
+    } catch (error) {
+      response.notice(error)
+      throw error
+    }
+  }
+  watchedForms.set(handler, form)
+  watched.add(form)
+  return form
+}
+
+async function noted(result: Promise<unknown>, response: OpenResponse): Promise<unknown> {
+  try {
+    return await result
+  } catch (error) {
+    response.notice(error)
+    throw error
+  }
+}
+
+// Polka 1.0 takes what a handler throws to onError at once. With 0.5 it comes back through `next()`, where a middleware
+// may yet catch it, and where ours sees it if none does. What tells them apart is the shape of the parsed URL.
+function keepsErrors(req: AnyRequest): boolean {
+  const parsed = '_parsedUrl' in req ? req._parsedUrl : undefined
+  return typeof parsed === 'object' && parsed !== null && 'raw' in parsed
+}

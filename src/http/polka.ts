@@ -1,0 +1,91 @@
+/** aftertask/polka: jobs after the response, for Polka 1.0 (and 0.5). */
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Runtime, RuntimeOptions, TaskList, TasksIn } from '../engine/runtime.ts'
+import type { AnyTask } from '../rules/task.ts'
+import {
+  type AfterResponse,
+  type AfterResponseOptions,
+  failed,
+  goOn,
+  openRequest,
+  readPolicy,
+  runtimeOf,
+  stay,
+} from './middleware.ts'
+import { watchHandlers } from './polka-handlers.ts'
+import type { AnyRequest, AnyResponse } from './response-end.ts'
+
+export type { AfterResponse, AfterResponseOptions } from './middleware.ts'
+export { failed } from './middleware.ts'
+export type { After, NamedTask, TryAfter } from './req-after.ts'
+export type { AnyRequest, AnyResponse, Outcome } from './response-end.ts'
+export type { ReadBaggage } from './travelling-context.ts'
+
+/** The `onError` of a Polka app. */
+export type PolkaErrorHandler = (
+  error: unknown,
+  req: IncomingMessage,
+  res: ServerResponse,
+  next: (error?: unknown) => unknown,
+) => void | Promise<void>
+
+/**
+ * Gives every request `req.after` and `req.tryAfter`: jobs that start once the response is over. Use it before the
+ * routes; a sub-app that is mounted behind it shares the request's jobs and may use it again. Takes a runtime, or the
+ * options of one, which it then makes: `middleware.runtime`.
+ *
+ * Errors of the handlers behind it are noticed. Those of a mounted sub-app go to the sub-app's own `onError`: use the
+ * middleware in the sub-app as well, or give it `onError: middleware.onError()`.
+ *
+ * @throws OptionsInvalidError when an option is unknown (with the nearest known one) or has a bad value.
+ */
+export function afterResponse<Tasks extends AnyTask>(
+  runtime: Runtime<Tasks>,
+  options?: AfterResponseOptions,
+): AfterResponse<Tasks, PolkaErrorHandler>
+export function afterResponse<const Tasks extends TaskList>(
+  runtimeOptions: RuntimeOptions<Tasks>,
+  options?: AfterResponseOptions,
+): AfterResponse<TasksIn<Tasks>, PolkaErrorHandler>
+export function afterResponse(
+  given: Runtime | RuntimeOptions,
+  options: AfterResponseOptions = {},
+): AfterResponse<AnyTask, PolkaErrorHandler> {
+  const runtime = runtimeOf(given)
+  const policy = readPolicy(runtime, options)
+  const middleware = function aftertask(
+    this: unknown,
+    req: AnyRequest,
+    res: AnyResponse,
+    next?: () => unknown,
+  ): unknown {
+    const jobs = openRequest(policy, req, res)
+    if (next === undefined) return stay(jobs)
+    watchHandlers(this, middleware)
+    return goOn(res, jobs, next)
+  }
+  const onError =
+    (handler: PolkaErrorHandler = answer): PolkaErrorHandler =>
+    (error, req, res, next) => {
+      if (!(res.writableEnded || isNoMatch(error))) failed(res, error)
+      return handler(error, req, res, next)
+    }
+  return Object.assign(middleware, { runtime, onError }) as AfterResponse<AnyTask, PolkaErrorHandler>
+}
+
+// What Polka does without an onError of its own: 1.0 reads `status`, 0.5 `code` as well.
+const answer: PolkaErrorHandler = (error, _req, res) => {
+  const { status, code, message } = (error ?? {}) as { status?: unknown; code?: unknown; message?: unknown }
+  const given = [status, code].find((value) => typeof value === 'number' && value >= 100 && value <= 999)
+  const statusCode = (given as number | undefined) ?? 500
+  res.statusCode = statusCode
+  const body = typeof error === 'string' || Buffer.isBuffer(error) ? error : String(message || '')
+  res.end(body.length > 0 ? body : STATUS_CODES[statusCode])
+}
+
+/** Polka tells its onError of a request that fits no route in the shape of an error. It is an answer like any other. */
+function isNoMatch(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null || error instanceof Error) return false
+  const keys = Object.keys(error)
+  return keys.length === 1 && (Reflect.get(error, 'status') === 404 || Reflect.get(error, 'code') === 404)
+}

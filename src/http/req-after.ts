@@ -1,0 +1,95 @@
+/** `req.after` and `req.tryAfter`: their types, and what stands behind them. */
+import type { Batch } from '../engine/batch.ts'
+import type { Job } from '../engine/job.ts'
+import { engineOf, type PayloadAndOptions, type Runtime, type TaskNamed } from '../engine/runtime.ts'
+import type { RegisteredTask } from '../rules/registry.ts'
+import type { AnyTask, ResultOf } from '../rules/task.ts'
+import type { JobOptions } from '../words/job.ts'
+import type { OpenResponse } from './open-response.ts'
+import { type ReadBaggage, travellingContext } from './travelling-context.ts'
+
+/** The task that a name stands for: any task, as long as no runtime is registered. */
+export type NamedTask<Tasks extends AnyTask, Name extends string> = string extends Tasks['name']
+  ? AnyTask
+  : TaskNamed<Tasks, Name>
+
+/**
+ * Adds a job that starts once the response is over. By the task object, or by name (typed through `Register`).
+ * The payload is checked and copied at once. The default `when` of a job is `ok`: see `JobOptions`.
+ *
+ * Throws UnknownTaskError, PayloadInvalidError (`status` 400), NotSerializableError, QueueFullError (`status` 503),
+ * RuntimeStoppedError (`status` 503) and OptionsInvalidError; nothing is kept of a job that is refused.
+ */
+export interface After<Tasks extends AnyTask = RegisteredTask> {
+  <T extends AnyTask>(task: T, ...rest: PayloadAndOptions<NoInfer<T>>): Job<ResultOf<T>>
+  <Name extends Tasks['name']>(
+    name: Name,
+    ...rest: PayloadAndOptions<NamedTask<Tasks, Name>>
+  ): Job<ResultOf<NamedTask<Tasks, Name>>>
+}
+
+/** As `After`, but returns null instead of throwing when the queue is full. Everything else is thrown as there. */
+export interface TryAfter<Tasks extends AnyTask = RegisteredTask> {
+  <T extends AnyTask>(task: T, ...rest: PayloadAndOptions<NoInfer<T>>): Job<ResultOf<T>> | null
+  <Name extends Tasks['name']>(
+    name: Name,
+    ...rest: PayloadAndOptions<NamedTask<Tasks, Name>>
+  ): Job<ResultOf<NamedTask<Tasks, Name>>> | null
+}
+
+declare module 'http' {
+  interface IncomingMessage {
+    /** Adds a job that starts once this request's response is over. Put there by `afterResponse`. */
+    after: After
+    /** As `after`, but null when the queue is full. */
+    tryAfter: TryAfter
+  }
+}
+
+declare module 'http2' {
+  interface Http2ServerRequest {
+    /** Adds a job that starts once this request's response is over. Put there by `afterResponse`. */
+    after: After
+    /** As `after`, but null when the queue is full. */
+    tryAfter: TryAfter
+  }
+}
+
+/** What one `afterResponse` was given. */
+export interface BatchPolicy {
+  readonly runtime: Runtime
+  readonly order: 'sequential' | 'parallel'
+  readonly onFailure: 'continue' | 'stop'
+  readonly baggage: ReadBaggage | undefined
+}
+
+/** What one request adds to one runtime: the batch is opened with the first job. */
+export class RequestJobs {
+  readonly #response: OpenResponse
+  readonly #policy: BatchPolicy
+  #batch: Batch | null = null
+
+  constructor(response: OpenResponse, policy: BatchPolicy) {
+    this.#response = response
+    this.#policy = policy
+  }
+
+  add(task: string | AnyTask, payload?: unknown, options?: JobOptions): Job {
+    return (this.#batch ?? this.#open()).add(task, payload, options)
+  }
+
+  tryAdd(task: string | AnyTask, payload?: unknown, options?: JobOptions): Job | null {
+    return (this.#batch ?? this.#open()).tryAdd(task, payload, options)
+  }
+
+  #open(): Batch {
+    const { runtime, order, onFailure, baggage } = this.#policy
+    // Read before anything is accepted: a baggage function may throw.
+    const context = travellingContext(this.#response.req, baggage)
+    const batch = runtime.openBatch({ order, onFailure, context: () => context })
+    const { clock, options } = runtime[engineOf]
+    this.#response.join(batch, clock, options.handlerGrace)
+    this.#batch = batch
+    return batch
+  }
+}

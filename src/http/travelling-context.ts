@@ -1,0 +1,63 @@
+/** What of a request travels with its jobs: who asked, the trace that it belongs to, and what the server chooses to send along. */
+import type { JobContext } from '../rules/job-record.ts'
+import { describeValue, OptionsInvalidError } from '../words/errors.ts'
+import type { AnyRequest } from './response-end.ts'
+
+/** Reads the baggage of a request: small strings. What is undefined is left out. */
+export type ReadBaggage = (req: AnyRequest) => Readonly<Record<string, string | undefined>> | undefined
+
+const VISIBLE = /^[\x21-\x7e]{1,200}$/
+// Version ff is forbidden; ids of zeros only mean that there is no trace.
+const TRACEPARENT =
+  /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[\x21-\x7e]{0,200})?$/
+
+/**
+ * Reads the context of a request: its own `id` when the server gave it one, else a sane `x-request-id` header; a valid
+ * `traceparent` header; and the baggage. Undefined when there is nothing of it.
+ *
+ * @throws OptionsInvalidError when the baggage is not made of strings, and whatever the baggage function throws.
+ */
+export function travellingContext(
+  req: AnyRequest,
+  readBaggage: ReadBaggage | undefined,
+): JobContext | undefined {
+  const { headers } = req
+  const requestId = sane('id' in req ? req.id : undefined) ?? sane(headers['x-request-id'])
+  const { traceparent } = headers
+  const hasTrace = typeof traceparent === 'string' && TRACEPARENT.test(traceparent)
+  const baggage = readBaggage === undefined ? undefined : checked(readBaggage(req))
+  if (requestId === undefined && !hasTrace && baggage === undefined) return undefined
+  return {
+    ...(requestId === undefined ? {} : { requestId }),
+    ...(hasTrace ? { traceparent } : {}),
+    ...(baggage === undefined ? {} : { baggage }),
+  }
+}
+
+function sane(id: unknown): string | undefined {
+  return typeof id === 'string' && VISIBLE.test(id) ? id : undefined
+}
+
+// A copy, so that what the caller does with its object later cannot be seen.
+function checked(baggage: unknown): Record<string, string> | undefined {
+  if (baggage === undefined || baggage === null) return undefined
+  if (typeof baggage !== 'object' || Array.isArray(baggage)) {
+    throw new OptionsInvalidError(
+      `afterResponse: baggage returned ${describeValue(baggage)}; expected an object of strings.`,
+      'baggage',
+    )
+  }
+  const copy: Record<string, string> = {}
+  for (const [key, value] of Object.entries(baggage)) {
+    // What is not there is left out: `{ user: req.user?.id }` is how people write it.
+    if (value === undefined) continue
+    if (typeof value !== 'string') {
+      throw new OptionsInvalidError(
+        `afterResponse: baggage "${key}" is ${describeValue(value)}; expected a string.`,
+        `baggage.${key}`,
+      )
+    }
+    copy[key] = value
+  }
+  return Object.keys(copy).length === 0 ? undefined : copy
+}
