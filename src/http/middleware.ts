@@ -26,7 +26,7 @@ export interface AfterResponseOptions {
 /** The middleware that `afterResponse` returns. */
 export interface AfterResponse<Tasks extends AnyTask = AnyTask, Handler = unknown> {
   /** Gives the request `after` and `tryAfter`, and goes on to `next`, whose result it returns. */
-  <Result = void>(req: AnyRequest, res: AnyResponse, next?: (error?: unknown) => Result): Result
+  <Result = void>(req: AnyRequest, res: AnyResponse, next?: (error?: never) => Result): Result
   /** The runtime that takes the jobs: the one given, or the one made from the options given. */
   readonly runtime: Runtime<Tasks>
   /** Makes an error handler of this framework that notes the error before it does what it does: see each framework. */
