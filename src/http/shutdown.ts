@@ -89,7 +89,7 @@ export function shutdown(server: Server, runtime: Runtime, options: ShutdownOpti
     const isFirst = received === 1
     // Whoever asks a third time means it: the default action of the signal takes over.
     if (received === 2) remove()
-    sequence.begin(isFirst ? timeout : 0, signal).then((report) => {
+    void sequence.begin(isFirst ? timeout : 0, signal).then((report) => {
       process.exitCode = report.exitCode
       // Not before whoever awaits `done` has had a turn.
       if (exit && isFirst) setImmediate(() => process.exit())
@@ -137,11 +137,11 @@ class Sequence {
       this.#signal = signal
       this.#deadline = deadline
       this.#bound(timeout)
-      this.#server.close().then(() => this.#stopJobs())
+      void this.#server.close().then(() => this.#stopJobs())
     } else if (deadline < this.#deadline) {
       this.#deadline = deadline
       if (this.#phase === 'responses') this.#bound(timeout)
-      else this.#runtime.stop({ timeout })
+      else void this.#runtime.stop({ timeout })
     }
     return this.done
   }
@@ -157,7 +157,7 @@ class Sequence {
     const { clock } = this.#runtime[engineOf]
     this.#clearTimer = clock.timer(timeout * RESPONSES_SHARE, () => {
       this.#cut = this.#server.cut()
-      this.#stopJobs()
+      void this.#stopJobs()
     })
   }
 

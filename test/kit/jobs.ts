@@ -1,0 +1,74 @@
+/** Waiting for what jobs do, without waiting for time. */
+import { afterAll } from 'vitest'
+import {
+  createRuntime,
+  type EventName,
+  type Job,
+  type Runtime,
+  type RuntimeEvents,
+  type RuntimeOptions,
+  type TasksIn,
+} from '../../src/index.ts'
+import { httpTasks, note } from '../fixtures/http-tasks.ts'
+
+type HttpTasks = TasksIn<typeof httpTasks>
+
+/** A runtime with the tasks of `http-tasks.ts` for one test file; stopped after it. */
+export function httpRuntime(options: Omit<RuntimeOptions, 'tasks'> = {}): Runtime<HttpTasks> {
+  const runtime = createRuntime({ tasks: httpTasks, pool: { threads: 2 }, log: false, ...options })
+  afterAll(async () => {
+    await runtime.stop({ timeout: 0 })
+  })
+  return runtime
+}
+
+/** The next event of a name, or the next one that fits. */
+export function nextEvent<Name extends EventName>(
+  runtime: Runtime<never>,
+  name: Name,
+  fits: (event: RuntimeEvents[Name]) => boolean = () => true,
+): Promise<RuntimeEvents[Name]> {
+  const { promise, resolve } = Promise.withResolvers<RuntimeEvents[Name]>()
+  const listener = (event: RuntimeEvents[Name]): void => {
+    if (!fits(event)) return
+    runtime.off(name, listener)
+    resolve(event)
+  }
+  runtime.on(name, listener)
+  return promise
+}
+
+/** Resolves when a job that was added now, with no response to wait for, is done: whatever could run has had its chance. */
+export async function everythingElseRan(runtime: Runtime<HttpTasks>): Promise<void> {
+  await Promise.all([
+    runtime.enqueue(note, { text: 'barrier' }).settled,
+    runtime.enqueue(note, { text: 'barrier' }).settled,
+  ])
+}
+
+/** A job that the server's code will hand over: `give` it there, await `job` here. */
+export function handOver<Result = unknown>(): {
+  give: (job: Job<Result>) => void
+  job: Promise<Job<Result>>
+} {
+  const { promise, resolve } = Promise.withResolvers<Job<Result>>()
+  return { give: resolve, job: promise }
+}
+
+/** The time on the scale that the handlers of `http-tasks.ts` report. */
+export function nowOnAllThreads(): number {
+  return Number(process.hrtime.bigint())
+}
+
+/** A gate for `gated` jobs: `open` lets those go on that wait for it now. */
+export function gate(): { channel: string; open: () => void } {
+  const channel = `gate-${Math.random()}`
+  return {
+    channel,
+    open: () => {
+      const sender = new BroadcastChannel(channel)
+      sender.postMessage('go')
+      sender.close()
+    },
+  }
+}
