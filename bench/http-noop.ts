@@ -1,7 +1,7 @@
 /** Polka with an empty job after every response, against plain Polka: what the jobs cost the requests. */
 import { createRuntime } from 'aftertask'
 import { afterEach } from './kit/by-hand.ts'
-import { type Bar, type Figure, type Findings, figure } from './kit/findings.ts'
+import { type Bar, type Figure, type Findings, figure, sideBySide } from './kit/findings.ts'
 import { LoadMaker } from './kit/load.ts'
 import { NaiveRunner, piscinaFor } from './kit/naive.ts'
 import { type Contestant, inPairs, type Pair, until } from './kit/pairs.ts'
@@ -43,7 +43,7 @@ export default async function httpNoop(): Promise<Findings> {
   )
   await naive.piscina.destroy()
   return {
-    figures: order(figures),
+    figures: sideBySide(figures),
     charts: [
       { what: 'requests kept', label: 'requests kept, of plain Polka’s' },
       { what: 'added CPU', label: 'main-thread CPU added to a request, µs' },
@@ -64,10 +64,4 @@ function figuresOf(name: string, pairs: readonly Pair[], barred: boolean): Figur
     of('p99', 'x', ({ base, other }) => other.p99 / base.p99, bars['p99']),
     of('catch-up', 'ms', ({ other }) => other.catchUp, bars['catchUp']),
   ]
-}
-
-/** The figures of one quantity side by side. */
-function order(figures: readonly Figure[]): Figure[] {
-  const whats = [...new Set(figures.map(({ what }) => what))]
-  return whats.flatMap((what) => figures.filter((found) => found.what === what))
 }

@@ -10,7 +10,12 @@ export interface Row {
 /** All rows by name. */
 export const rows: Readonly<Record<string, Row>> = {
   'http-noop': { title: 'An empty job after every response', load: () => import('./http-noop.ts') },
+  'http-cpu': { title: 'Requests beside CPU-bound jobs', load: () => import('./http-cpu.ts') },
   tiny: { title: 'Tiny jobs through one thread', load: () => import('./tiny.ts') },
   lone: { title: 'A lone job on an idle pool', load: () => import('./lone.ts') },
+  'ten-ms': { title: 'Jobs of 10 ms through one thread', load: () => import('./ten-ms.ts') },
   memory: { title: 'A million queued jobs', load: () => import('./memory.ts') },
+  start: { title: 'Import and start', load: () => import('./start.ts') },
+  codec: { title: 'Codecs', load: () => import('./codec.ts') },
+  fastapi: { title: 'FastAPI and its BackgroundTasks', load: () => import('./fastapi.ts') },
 }

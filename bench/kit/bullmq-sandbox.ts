@@ -1,9 +1,9 @@
 /** BullMQ's sandboxed processor with a worker thread, where both the package and a `redis-server` are at hand. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import type { Runner } from '../tiny.ts'
+import { freePort } from './free-port.ts'
 
 // The few calls that are used: the package is not a dependency of the benchmark.
 interface BullMq {
@@ -70,13 +70,4 @@ export async function sandbox(): Promise<Runner | string> {
       await exited
     },
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

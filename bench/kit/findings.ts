@@ -53,3 +53,9 @@ export function isMet({ bar, median }: Figure): boolean | undefined {
   if (bar?.atLeast !== undefined) return median >= bar.atLeast
   return bar?.atMost === undefined ? undefined : median <= bar.atMost
 }
+
+/** Figures with those of one quantity next to each other. */
+export function sideBySide(figures: readonly Figure[]): Figure[] {
+  const whats = [...new Set(figures.map(({ what }) => what))]
+  return whats.flatMap((what) => figures.filter((found) => found.what === what))
+}
