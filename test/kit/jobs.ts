@@ -13,10 +13,13 @@ import { httpTasks, note } from '../fixtures/http-tasks.ts'
 
 type HttpTasks = TasksIn<typeof httpTasks>
 
-/** A runtime with the tasks of `http-tasks.ts` for one test file; stopped after it. */
-export function httpRuntime(options: Omit<RuntimeOptions, 'tasks'> = {}): Runtime<HttpTasks> {
+/** A runtime with the tasks of `http-tasks.ts` for one test file, or, with `onTestFinished`, one test; stopped after it. */
+export function httpRuntime(
+  options: Omit<RuntimeOptions, 'tasks'> = {},
+  atEnd: (stop: () => Promise<void>) => void = afterAll,
+): Runtime<HttpTasks> {
   const runtime = createRuntime({ tasks: httpTasks, pool: { threads: 2 }, log: false, ...options })
-  afterAll(async () => {
+  atEnd(async () => {
     await runtime.stop({ timeout: 0 })
   })
   return runtime
@@ -24,7 +27,7 @@ export function httpRuntime(options: Omit<RuntimeOptions, 'tasks'> = {}): Runtim
 
 /** The next event of a name, or the next one that fits. */
 export function nextEvent<Name extends EventName>(
-  runtime: Runtime<never>,
+  runtime: Pick<Runtime, 'on' | 'off'>,
   name: Name,
   fits: (event: RuntimeEvents[Name]) => boolean = () => true,
 ): Promise<RuntimeEvents[Name]> {
