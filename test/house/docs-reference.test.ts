@@ -61,6 +61,27 @@ describe('the reference of options', () => {
   })
 })
 
+describe('the reference of the HTTP edge', () => {
+  test.each([
+    ['afterResponse', 'src/http/middleware.ts'],
+    ['shutdown', 'src/http/shutdown.ts'],
+  ])('has a row for each option of %s, with its default and its sentence', (heading, file) => {
+    // These schemas are nobody's business but their module's, so they are read as text.
+    const schema = /const optionsSchema = z\.strictObject\(\{\n([\s\S]*?)\n\}\)/.exec(read(file))?.[1] ?? ''
+    const options = schema
+      .split(/\n(?= {2}\w+: z)/)
+      .map((option) => [
+        `\`${/(\w+):/.exec(option)?.[1]}\``,
+        /\.default\((\[[^\]]*\]|[^)]*)\)/.exec(option)?.[1] ?? 'none',
+        /\.describe\('(.*)'\)/.exec(option)?.[1],
+      ])
+    const rows = tableUnder('docs/reference/http.md', heading)
+    expect(
+      rows.map(([name, , fallback, sentence]) => [name, fallback?.replaceAll('`', ''), sentence]),
+    ).toEqual(options)
+  })
+})
+
 describe('the reference of events', () => {
   const source = read('src/words/events.ts')
   const body = /export interface RuntimeEvents \{\n([\s\S]*?)\n\}/.exec(source)?.[1] ?? ''
