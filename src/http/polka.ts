@@ -26,7 +26,7 @@ export type PolkaErrorHandler = (
   error: unknown,
   req: IncomingMessage,
   res: ServerResponse,
-  next: (error?: unknown) => unknown,
+  next: (error?: string | Error) => unknown,
 ) => void | Promise<void>
 
 /**

@@ -22,7 +22,9 @@ const runtime = httpRuntime()
 const tasks = afterResponse(runtime)
 const anyTasks = afterAnyResponse(runtime)
 
-type Ran = { started: number }
+interface Ran {
+  started: number
+}
 
 /** A `when` that lets the job run and tells the facts that it was decided on. */
 function facts(): { when: (facts: ResponseFacts) => boolean; seen: Promise<ResponseFacts> } {
