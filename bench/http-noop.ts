@@ -1,11 +1,11 @@
 /** Polka with an empty job after every response, against plain Polka: what the jobs cost the requests. */
-import { createRuntime } from 'aftertask'
-import { afterEach } from './kit/by-hand.ts'
+import { after, createRuntime } from 'aftertask'
+import { afterResponse } from 'aftertask/polka'
 import { type Bar, type Figure, type Findings, figure, sideBySide } from './kit/findings.ts'
 import { LoadMaker } from './kit/load.ts'
 import { NaiveRunner, piscinaFor } from './kit/naive.ts'
 import { type Contestant, inPairs, type Pair, until } from './kit/pairs.ts'
-import { hello } from './kit/servers.ts'
+import { hello, type Running } from './kit/servers.ts'
 import { spread } from './kit/statistics.ts'
 import { noop, visit } from './tasks.ts'
 
@@ -22,25 +22,37 @@ export default async function httpNoop(): Promise<Findings> {
   await runtime.ready()
   await using load = new LoadMaker()
   const naive = new NaiveRunner(piscinaFor('noop'))
+  const mounted = afterResponse(runtime)
   await using plain = await hello()
   await using again = await hello()
-  await using withNoop = await hello(afterEach(runtime, 'noop'))
-  await using withVisit = await hello(afterEach(runtime, 'visit', (url) => ({ url, status: 200 })))
+  await using unused = await hello(mounted)
+  await using withNoop = await hello(mounted, (req, _res, next) => {
+    req.after(noop)
+    return next()
+  })
+  await using withoutReq = await hello(mounted, (_req, _res, next) => {
+    after(noop)
+    return next()
+  })
+  await using withVisit = await hello(mounted, (req, _res, next) => {
+    req.after(visit, { url: req.url ?? '', status: 200 })
+    return next()
+  })
   await using withNaive = await hello(naive.afterEach)
 
-  const drained = (): Promise<void> => until(() => runtime.stats().pending === 0)
   const base: Contestant = { name: 'plain Polka', port: plain.port }
   const figures: Figure[] = []
-  const against = async (other: Contestant, pairs: number, barred = false): Promise<void> => {
-    figures.push(...figuresOf(other.name, await inPairs(load, base, other, { pairs }), barred))
+  const against = async (name: string, { port }: Running, pairs: number, rest?: () => Promise<void>) => {
+    const found = await inPairs(load, base, { name, port, ...(rest && { drained: rest }) }, { pairs })
+    figures.push(...figuresOf(name, found, name === 'aftertask'))
   }
-  await against({ name: 'plain Polka again', port: again.port }, 12)
-  await against({ name: 'aftertask', port: withNoop.port, drained }, 24, true)
-  await against({ name: 'aftertask, payload checked by zod', port: withVisit.port, drained }, 24)
-  await against(
-    { name: 'naive Piscina', port: withNaive.port, drained: () => until(() => naive.pending === 0) },
-    12,
-  )
+  const drained = (): Promise<void> => until(() => runtime.stats().pending === 0)
+  await against('plain Polka again', again, 12)
+  await against('aftertask', withNoop, 24, drained)
+  await against('aftertask, payload checked by zod', withVisit, 16, drained)
+  await against('aftertask, after() without req', withoutReq, 16, drained)
+  await against('aftertask, mounted but unused', unused, 12)
+  await against('naive Piscina', withNaive, 12, () => until(() => naive.pending === 0))
   await naive.piscina.destroy()
   return {
     figures: sideBySide(figures),

@@ -10,6 +10,7 @@ export interface Row {
 /** All rows by name. */
 export const rows: Readonly<Record<string, Row>> = {
   'http-noop': { title: 'An empty job after every response', load: () => import('./http-noop.ts') },
+  floors: { title: 'What the parts cost', load: () => import('./floors.ts') },
   'http-cpu': { title: 'Requests beside CPU-bound jobs', load: () => import('./http-cpu.ts') },
   tiny: { title: 'Tiny jobs through one thread', load: () => import('./tiny.ts') },
   lone: { title: 'A lone job on an idle pool', load: () => import('./lone.ts') },
