@@ -25,7 +25,7 @@ export function encode(value: unknown, what: string): Encoded {
   try {
     return isJson(value, 0) ? JSON.stringify(value) : serialize(value)
   } catch (cause) {
-    const fault = findFault(value, what, new Set())
+    const fault = faultOf(value, what)
     throw new NotSerializableError(fault?.path ?? what, fault?.what ?? describeValue(value), { cause })
   }
 }
@@ -70,6 +70,15 @@ function isJsonObject(value: object, depth: number): boolean {
     if (key === 'toJSON' || !isJson(record[key], depth + 1)) return false
   }
   return true
+}
+
+// A value that fights back (a proxy that throws), or is nested too deeply to walk through, is at fault as a whole.
+function faultOf(value: unknown, path: string): { path: string; what: string } | undefined {
+  try {
+    return findFault(value, path, new Set())
+  } catch {
+    return undefined
+  }
 }
 
 // Walks to the first value that structured clone refuses, so that the error can say where it is.

@@ -16,49 +16,48 @@ export interface WireError {
 }
 
 const DEEPEST_CAUSE = 8
-const OWN = new Set(['name', 'message', 'stack', 'cause', 'errors'])
+// `errors` goes along as itself only where it holds errors; elsewhere it is a property like any other.
+const APART = new Set(['name', 'message', 'stack', 'cause'])
 
-/** Turns whatever was thrown into data. Never throws: what cannot travel is left out. */
+/** Turns whatever was thrown into data. Never throws: what cannot be read or cannot travel is left out. */
 export function toWireError(thrown: unknown, depth = 0): WireError {
-  const error = thrown instanceof Error || looksLikeError(thrown) ? thrown : new NonErrorThrownError(thrown)
-  const { cause } = error as { cause?: unknown }
-  const errors = Reflect.get(error, 'errors')
-  const props = ownProps(error)
+  const error = isError(thrown) ? thrown : new NonErrorThrownError(thrown)
+  const cause = read(error, 'cause')
+  const errors = read(error, 'errors')
+  const isAggregate = depth < DEEPEST_CAUSE && Array.isArray(errors) && errors.every(isError)
+  const props = ownProps(error, isAggregate)
   return {
-    name: text(() => error.name, 'Error'),
-    message: text(() => error.message, ''),
-    stack: text(() => error.stack, undefined),
+    name: textOf(error, 'name') ?? 'Error',
+    message: textOf(error, 'message') ?? '',
+    stack: textOf(error, 'stack'),
     ...(cause !== undefined && depth < DEEPEST_CAUSE ? { cause: wireCause(cause, depth) } : {}),
-    ...(Array.isArray(errors) && depth < DEEPEST_CAUSE
-      ? { errors: errors.slice(0, 32).map((inner) => toWireError(inner, depth + 1)) }
-      : {}),
+    ...(isAggregate ? { errors: errors.slice(0, 32).map((inner) => toWireError(inner, depth + 1)) } : {}),
     ...(props === undefined ? {} : { props }),
   }
 }
 
 // An error of another realm (a vm context, for example) is no `instanceof Error` here, but it is one.
-function looksLikeError(thrown: unknown): thrown is Error {
-  return Object.prototype.toString.call(thrown) === '[object Error]'
-}
-
-function wireCause(cause: unknown, depth: number): WireError | { value: Encoded } {
-  if (cause instanceof Error || looksLikeError(cause)) return toWireError(cause, depth + 1)
+function isError(thrown: unknown): thrown is Error {
   try {
-    return { value: encode(cause, 'cause') }
+    return thrown instanceof Error || Object.prototype.toString.call(thrown) === '[object Error]'
   } catch {
-    return {
-      value: encode(
-        text(() => String(cause), 'a value that cannot travel'),
-        'cause',
-      ),
-    }
+    return false
   }
 }
 
-function ownProps(error: Error): Encoded {
+function wireCause(cause: unknown, depth: number): WireError | { value: Encoded } {
+  if (isError(cause)) return toWireError(cause, depth + 1)
+  try {
+    return { value: encode(cause, 'cause') }
+  } catch {
+    return { value: encode(printed(cause), 'cause') }
+  }
+}
+
+function ownProps(error: Error, isAggregate: boolean): Encoded {
   const props: Record<string, unknown> = {}
-  for (const key of Object.keys(error)) {
-    if (OWN.has(key)) continue
+  for (const key of keysOf(error)) {
+    if (APART.has(key) || (isAggregate && key === 'errors')) continue
     try {
       const value = Reflect.get(error, key)
       encode(value, key)
@@ -68,17 +67,37 @@ function ownProps(error: Error): Encoded {
     }
   }
   // Some built-in errors carry `code` on the prototype.
-  const code = Reflect.get(error, 'code')
+  const code = read(error, 'code')
   if ((typeof code === 'string' || typeof code === 'number') && !('code' in props)) props['code'] = code
   return Object.keys(props).length > 0 ? encode(props, 'error') : undefined
 }
 
-function text<T extends string | undefined>(read: () => unknown, fallback: T): string | T {
+function keysOf(error: Error): readonly string[] {
   try {
-    const value = read()
-    return typeof value === 'string' ? value : fallback
+    return Object.keys(error)
   } catch {
-    return fallback
+    return []
+  }
+}
+
+function read(error: Error, key: string): unknown {
+  try {
+    return Reflect.get(error, key)
+  } catch {
+    return undefined
+  }
+}
+
+function textOf(error: Error, key: string): string | undefined {
+  const value = read(error, key)
+  return typeof value === 'string' ? value : undefined
+}
+
+function printed(value: unknown): string {
+  try {
+    return String(value)
+  } catch {
+    return 'a value that cannot travel'
   }
 }
 

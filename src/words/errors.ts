@@ -277,10 +277,10 @@ export function describeValue(value: unknown): string {
   if (type === 'string') return JSON.stringify((value as string).slice(0, 80))
   if (type === 'number' || type === 'boolean' || type === 'undefined') return String(value)
   if (type === 'bigint') return `${value}n`
-  if (Array.isArray(value)) return `an array of ${value.length}`
   if (type === 'function') return 'a function'
   if (type === 'symbol') return 'a symbol'
   try {
+    if (Array.isArray(value)) return `an array of ${value.length}`
     const name = Object.getPrototypeOf(value)?.constructor?.name
     return typeof name === 'string' && name !== 'Object' && name !== '' ? `a ${name}` : 'an object'
   } catch {
