@@ -1,6 +1,6 @@
 /** One attempt inside its thread: what the handler gets as its context. Everything is made at its first use. */
 
-import { encode } from '../src/rules/codec.ts'
+import { type Encoded, encode } from '../src/rules/codec.ts'
 import type { HandlerContext, HandlerLog, MovedResult, NestedJobOptions } from '../src/rules/handler.ts'
 import { type JobContext, Moved } from '../src/rules/job-record.ts'
 import { FROM_THREAD } from '../src/rules/protocol.ts'
@@ -32,7 +32,7 @@ export class Attempt implements HandlerContext {
   #logLines = 0
   #progressAt = Number.NEGATIVE_INFINITY
   #progressTimer: NodeJS.Timeout | undefined
-  #pendingProgress: { value: unknown } | undefined
+  #pendingProgress: { readonly value: Encoded } | undefined
 
   constructor(
     runner: JobRunner,
@@ -134,14 +134,19 @@ export class Attempt implements HandlerContext {
     this.#runner.post(message)
   }
 
-  #tellProgress(value: unknown): void {
+  #tellProgress(given: unknown): void {
     if (this.isOver) return
+    // Also where it is not told yet: it is a snapshot, and a value that cannot travel is refused where it was given.
+    this.#passOn(encode(given, 'progress'))
+  }
+
+  #passOn(value: Encoded): void {
     const now = performance.now()
     const wait = this.#progressAt + PROGRESS_EVERY - now
     if (wait <= 0) {
       this.#pendingProgress = undefined
       this.#progressAt = now
-      this.#post([FROM_THREAD.progress, this.slot, encode(value, 'progress')])
+      this.#post([FROM_THREAD.progress, this.slot, value])
       return
     }
     this.#pendingProgress = { value }
@@ -154,7 +159,7 @@ export class Attempt implements HandlerContext {
     const pending = this.#pendingProgress
     if (pending === undefined || this.isOver) return
     this.#progressAt = Number.NEGATIVE_INFINITY
-    this.#tellProgress(pending.value)
+    this.#passOn(pending.value)
   }
 
   #tellLog(level: string, message: string, data: unknown): void {
@@ -168,7 +173,16 @@ export class Attempt implements HandlerContext {
         undefined,
       ])
     }
-    this.#post([FROM_THREAD.log, this.slot, level, String(message), encode(data, 'log data')])
+    this.#post([FROM_THREAD.log, this.slot, level, String(message), encodeIfPossible(data)])
+  }
+}
+
+/** Data for a log line: a line is no reason for a job to fail. */
+function encodeIfPossible(data: unknown): Encoded {
+  try {
+    return encode(data, 'data')
+  } catch (error) {
+    return encode(String(error), 'data')
   }
 }
 

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { HandlerLocation } from '../src/rules/protocol.ts'
 import { HandlerNotFoundError, type HandlerProblem } from '../src/words/errors.ts'
+import { whose } from './whose.ts'
 
 /** A handler as the thread calls it. */
 export type AnyHandler = (payload: unknown, context: unknown) => unknown
@@ -92,7 +93,8 @@ async function importWithin(file: string): Promise<Record<string, unknown>> {
     throw new Error(`it called process.exit(${code ?? ''}) while it was loading`)
   }) as typeof process.exit
   try {
-    return await Promise.race([import(file), late])
+    // A timer that the module sets is nobody's, not even the job's whose turn it was to have the module imported.
+    return await whose.run(null, () => Promise.race([import(file), late]))
   } finally {
     process.exit = exit
     clearTimeout(timer)

@@ -6,7 +6,6 @@
  * slot to the log. A message (the bell) goes out when there is nothing left to start, or when the loop turns first:
  * so a bundle of a thousand short jobs costs one message, and no outcome waits behind a handler that waits itself.
  */
-import { AsyncLocalStorage } from 'node:async_hooks'
 import { Buffer } from 'node:buffer'
 import { getHeapStatistics } from 'node:v8'
 import type { MessagePort } from 'node:worker_threads'
@@ -35,13 +34,12 @@ import { clockZero } from '../src/words/clock.ts'
 import { Attempt } from './attempt.ts'
 import { catchEscapedErrors } from './escaped-errors.ts'
 import type { LoadedHandlers } from './handlers.ts'
+import { whose } from './whose.ts'
 
 const HEAP_LOOK_EVERY = 100
 
 /** The runner of one thread. */
 export class JobRunner {
-  /** Which attempt the running code belongs to, whatever it awaits: tells whose fault an escaped error is. */
-  readonly current = new AsyncLocalStorage<Attempt>()
   readonly #port: MessagePort
   readonly #table: LaneTable
   readonly #handlers: LoadedHandlers
@@ -213,7 +211,7 @@ export class JobRunner {
     this.#attempts.set(slot, attempt)
     if (Atomics.load(header, TELL_STARTS) === 1) this.post([FROM_THREAD.started, slot])
     try {
-      const result = this.current.run(attempt, this.#call, this, task, queue[at + 4], attempt)
+      const result = whose.run(attempt, this.#call, this, task, queue[at + 4], attempt)
       if (isThenable(result)) {
         this.#ringSoon()
         result.then(
