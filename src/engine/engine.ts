@@ -186,6 +186,14 @@ export class Engine
     this.#outcomes.notStarted(job)
   }
 
+  deaf(lane: Lane): void {
+    const pool = [...this.pools.values()].find(({ lanes }) => lanes.has(lane))
+    if (pool === undefined) return
+    const message =
+      'The thread does not answer: something that a handler left behind keeps it busy. It is replaced.'
+    this.announcer.stray(pool, lane.id, '', toWireError(new Error(message)))
+  }
+
   progress(job: JobRecord, value: Encoded): void {
     job.more.progress = decode(value)
     this.announcer.started(job, this.clock.now())

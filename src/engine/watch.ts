@@ -4,7 +4,7 @@
  * jobs that stand behind a slow one.
  */
 import type { Lane } from '../pools/pool.ts'
-import type { Ending, JobRecord } from '../rules/job-record.ts'
+import { type Ending, type JobRecord, Moved } from '../rules/job-record.ts'
 import type { Clock } from '../words/clock.ts'
 
 /** What the watch asks of the engine. */
@@ -14,11 +14,18 @@ export interface WatchHost {
   killGraceOf(job: JobRecord): number
   /** A job was taken back from a bundle before it started. */
   takenBack(job: JobRecord): void
+  /** A thread has not taken up what it was sent, although no job runs there; it is being ended. */
+  deaf(lane: Lane): void
 }
 
 // A bundle holds a few milliseconds of work: one that takes longer has met a slow job, or a busy machine.
 const LOOK_EVERY = 5
 const SLOW_AFTER = 20
+// A thread that is free takes up a job within microseconds, within a second where the machine is very busy. One that
+// does not is kept busy by what a handler has left behind, and will not come back.
+const DEAF_AFTER = 5000
+// Where many run at once, a result may wait for the thread's loop to turn while a neighbour holds it.
+const LOOK_AT_MANY_EVERY = 50
 
 /** Watches over lanes that have something to watch. */
 export class Watch {
@@ -33,13 +40,14 @@ export class Watch {
     this.#host = host
   }
 
-  /** Jobs were sent to a lane. A single job without a limit needs no watch. */
+  /** Jobs were sent to a lane. A single job without a limit is looked at only to see whether it was taken up. */
   sent(lane: Lane, jobs: readonly JobRecord[]): void {
-    const limit = jobs.length === 1 ? this.#host.timeoutOf(jobs[0] as JobRecord) : 0
-    if (limit === Number.POSITIVE_INFINITY) return
+    const isAlone = jobs.length === 1 && lane.inFlight.size === 1
+    let look = isAlone ? DEAF_AFTER : lane.concurrency > 1 ? LOOK_AT_MANY_EVERY : LOOK_EVERY
+    for (const job of jobs) look = Math.min(look, this.#host.timeoutOf(job))
     const now = this.#clock.now()
     this.#lanes.set(lane, { sentAt: now })
-    this.#arm(now + Math.max(limit, LOOK_EVERY))
+    this.#arm(now + Math.max(look, LOOK_EVERY))
   }
 
   /** Asks a running attempt to end. Only the first reason counts. */
@@ -85,19 +93,35 @@ export class Watch {
   #lookAt(lane: Lane, sentAt: number, now: number): number {
     let next = Number.POSITIVE_INFINITY
     let isSlow = false
+    let isRunning = false
     const unstarted: JobRecord[] = []
     for (const job of [...lane.inFlight.keys()]) {
       const started = lane.startedAt(job)
       if (started === undefined) unstarted.push(job)
       else {
+        isRunning = true
         isSlow ||= now - Math.max(started, sentAt) >= SLOW_AFTER
         next = Math.min(next, this.#lookAtRunning(lane, job, started, now))
       }
     }
+    if (lane.concurrency > 1 && lane.inFlight.size > 1) next = Math.min(next, now + LOOK_AT_MANY_EVERY)
     if (unstarted.length === 0) return next
     // Behind a slow job, not behind a machine that has not got round to the thread yet.
-    if (isSlow) for (const job of unstarted) if (lane.revoke(job)) this.#host.takenBack(job)
-    return now + LOOK_EVERY
+    if (isSlow) this.#takeBack(lane, unstarted)
+    if (isRunning) return now + LOOK_EVERY
+    if (now < sentAt + DEAF_AFTER)
+      return Math.min(next, unstarted.length > 1 ? now + LOOK_EVERY : sentAt + DEAF_AFTER)
+    this.#host.deaf(lane)
+    this.#lanes.delete(lane)
+    lane.kill()
+    return Number.POSITIVE_INFINITY
+  }
+
+  #takeBack(lane: Lane, jobs: readonly JobRecord[]): void {
+    for (const job of jobs) {
+      // A moved payload is with the thread and nowhere else.
+      if (!(job.payload instanceof Moved) && lane.revoke(job)) this.#host.takenBack(job)
+    }
   }
 
   #lookAtRunning(lane: Lane, job: JobRecord, started: number, now: number): number {

@@ -66,6 +66,8 @@ export class ThreadLane implements Lane {
   readonly #free: number[] = Array.from({ length: SLOTS }, (_, index) => SLOTS - 1 - index)
   #read = 0
   #isKilled = false
+  /** Slots of jobs that were taken back, which the thread has not passed over yet. */
+  #revoked = 0
   #culprit: JobRecord | undefined
   #closed: PromiseWithResolvers<void> | undefined
 
@@ -105,8 +107,8 @@ export class ThreadLane implements Lane {
     // One job at a time: the next bundle goes out when the last is done. Many at once: each free place is filled.
     const places =
       this.concurrency > 1 ? this.concurrency - this.inFlight.size : this.inFlight.size === 0 ? SLOTS >> 1 : 0
-    // Slots of jobs that were taken back are free again only when the thread has passed over them.
-    return Math.max(0, Math.min(places, left, this.#free.length))
+    // A thread that has not passed over the jobs that were taken back does not take up others either.
+    return this.#revoked > 0 ? 0 : Math.max(0, Math.min(places, left, this.#free.length))
   }
 
   send(jobs: readonly JobRecord[]): void {
@@ -142,6 +144,7 @@ export class ThreadLane implements Lane {
     const slot = this.#slotOf(job)
     if (Atomics.compareExchange(this.#table.state, slot, SENT, REVOKED) !== SENT) return false
     // The thread still holds the slot's number in its queue: the slot is free again once it has passed over it.
+    this.#revoked++
     this.#forget(job, slot)
     return true
   }
@@ -174,6 +177,7 @@ export class ThreadLane implements Lane {
       const job = this.#bySlot[slot]
       if (job === null || job === undefined) {
         this.#free.push(slot)
+        this.#revoked--
       } else {
         this.#bySlot[slot] = null
         this.inFlight.delete(job)
