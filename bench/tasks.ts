@@ -25,3 +25,10 @@ export const count = defineTask({
   payload: z.object({ n: z.number() }),
   handler: new URL('./workers/noop.ts', import.meta.url),
 })
+
+/** Begins and ends a CPU profile of the thread that runs it. */
+export const profiled = defineTask({
+  name: 'profiled',
+  result: z.string().optional(),
+  handler: new URL('./workers/profiled.ts', import.meta.url),
+})

@@ -1,0 +1,111 @@
+/**
+ * `npm run profile`: where the time and the memory of the hot paths go. Profiles requests with an empty job after each
+ * response, and tiny jobs through one thread: the event loop and the thread. Writes profiles that DevTools
+ * opens to `bench/results/profiles`, and prints the functions that take most.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { createRuntime, type Runtime } from 'aftertask'
+import { afterResponse } from 'aftertask/polka'
+import { LoadMaker } from './kit/load.ts'
+import { until } from './kit/pairs.ts'
+import { allocationProfile, cpuProfile, type Hot, hotByBytes, hotByTime } from './kit/profiler.ts'
+import { hello } from './kit/servers.ts'
+import { amount, asText } from './kit/table.ts'
+import { reasons } from './reasons.ts'
+import { noop, profiled } from './tasks.ts'
+
+const LIMIT = 0.03
+const SHOWN = 25
+
+const folder = new URL('./results/profiles/', import.meta.url)
+mkdirSync(folder, { recursive: true })
+
+await using runtime = createRuntime({ tasks: [noop, profiled], pool: { threads: 1 }, maxPending: 1_000_000 })
+await runtime.ready()
+await profileHttp()
+await profileTiny()
+
+/** Requests with a job after each response. */
+async function profileHttp(): Promise<void> {
+  await using load = new LoadMaker()
+  await using server = await hello(afterResponse(runtime), (req, _res, next) => {
+    req.after(noop)
+    return next()
+  })
+  let requests = 0
+  const run = async (milliseconds: number): Promise<void> => {
+    requests += (await load.run(server.port, milliseconds)).requests
+    await until(() => runtime.stats().pending === 0)
+  }
+  await profileEach('http', run, () => requests)
+}
+
+/** Tiny jobs through one thread. */
+async function profileTiny(): Promise<void> {
+  let jobs = 0
+  const run = async (milliseconds: number): Promise<void> => {
+    const end = performance.now() + milliseconds
+    while (performance.now() < end) {
+      for (let job = 0; job < 100_000; job++) runtime.enqueue(noop)
+      jobs += 100_000
+      await until(() => runtime.stats().pending === 0)
+    }
+  }
+  await profileEach('tiny', run, () => jobs)
+}
+
+async function profileEach(
+  name: string,
+  run: (milliseconds: number) => Promise<void>,
+  done: () => number,
+): Promise<void> {
+  await run(1500)
+  const cpu = await cpuProfile(() => run(4000))
+  save(`${name}-event-loop.cpuprofile`, cpu)
+  showTimes(`${name}: CPU time of the event loop`, hotByTime(cpu))
+
+  await (runtime as Runtime<typeof profiled>).enqueue(profiled).result()
+  await run(3000)
+  const text = await (runtime as Runtime<typeof profiled>).enqueue(profiled).result()
+  const thread = JSON.parse(text ?? '')
+  save(`${name}-thread.cpuprofile`, thread)
+  showTimes(`${name}: CPU time of the thread`, hotByTime(thread))
+
+  const before = done()
+  const allocations = await allocationProfile(() => run(3000))
+  save(`${name}-event-loop.heapprofile`, allocations)
+  showBytes(`${name}: bytes that the event loop allocates for each`, hotByBytes(allocations), done() - before)
+}
+
+function showTimes(title: string, hot: readonly Hot[]): void {
+  const total = hot.reduce((sum, { self }) => sum + self, 0)
+  const lines = hot.slice(0, SHOWN).map(({ name, place, isOurs, self }) => {
+    const share = self / total
+    const remark = isOurs && share > LIMIT ? (reasons[name] ?? 'OVER 3%, AND NO REASON GIVEN') : ''
+    return [`${(share * 100).toFixed(1)}%`, isOurs ? 'ours' : '', name, place, remark]
+  })
+  const ours = hot.filter(({ isOurs }) => isOurs).reduce((sum, { self }) => sum + self, 0)
+  console.log(asText({ title, head: ['self', '', 'function', 'where', ''], lines }))
+  console.log(
+    `All of ours: ${((ours / total) * 100).toFixed(1)}% of ${amount(total / 1000, 'ms')} that were not idle.`,
+  )
+}
+
+function showBytes(title: string, hot: readonly Hot[], count: number): void {
+  const lines = hot
+    .slice(0, SHOWN)
+    .map(({ name, place, isOurs, self }) => [
+      amount(self / count, 'bytes'),
+      isOurs ? 'ours' : '',
+      name,
+      place,
+    ])
+  const all = (some: readonly Hot[]): string =>
+    amount(some.reduce((sum, { self }) => sum + self, 0) / count, 'bytes')
+  console.log(asText({ title, head: ['self', '', 'function', 'where'], lines }))
+  console.log(`In all ${all(hot)}, ours ${all(hot.filter(({ isOurs }) => isOurs))}.`)
+}
+
+function save(file: string, profile: unknown): void {
+  writeFileSync(new URL(file, folder), JSON.stringify(profile))
+}
