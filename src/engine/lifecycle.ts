@@ -36,13 +36,14 @@ export interface LifecycleHost {
 
 /** The one stop of a runtime. */
 export class Lifecycle {
-  readonly #host: LifecycleHost
+  #host!: LifecycleHost
   #phase: 'running' | 'stopping' | 'aborting' | 'stopped' = 'running'
   #deadline = Number.POSITIVE_INFINITY
   #clearTimer: (() => void) | undefined
   readonly #done = Promise.withResolvers<StopReport>()
 
-  constructor(host: LifecycleHost) {
+  /** What ends takes part in the work that asks for the phase, so it comes after. Called once, before any `stop`. */
+  attach(host: LifecycleHost): void {
     this.#host = host
   }
 

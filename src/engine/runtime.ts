@@ -114,7 +114,7 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
    */
   async ready(): Promise<void> {
     await this[engineOf].opened
-    const pools = [...this[engineOf].pools.values()]
+    const pools = [...this[engineOf].pools.byName.values()]
     const problems = (await Promise.all(pools.map((pool) => pool.ready()))).flat()
     if (problems.length > 0) throw new HandlerNotFoundError(problems)
   }
@@ -200,7 +200,7 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
   /** This process at this moment; synchronous and cheap. */
   stats(): RuntimeStats {
     const { intake, options, ended, rate, clock, lifecycle, pools } = this[engineOf]
-    const perPool = [...pools].map(([name, pool]) => {
+    const perPool = [...pools.byName].map(([name, pool]) => {
       const busy = [...pool.lanes].filter((lane) => lane.inFlight.size > 0).length
       return [name, { ...pool.size(), busy }] as const
     })
@@ -223,7 +223,7 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
   on<Name extends EventName>(name: Name, listener: Listener<Name>): this {
     const engine = this[engineOf]
     engine.announcer.events.on(name, listener)
-    if (name === 'job:started') engine.tellStarts(true)
+    if (name === 'job:started') engine.pools.tellStarts(true)
     return this
   }
 
@@ -231,7 +231,7 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
   off<Name extends EventName>(name: Name, listener: Listener<Name>): this {
     const engine = this[engineOf]
     engine.announcer.events.off(name, listener)
-    if (name === 'job:started') engine.tellStarts(engine.announcer.events.has(name))
+    if (name === 'job:started') engine.pools.tellStarts(engine.announcer.events.has(name))
     return this
   }
 

@@ -1,0 +1,123 @@
+/** How a runtime ends: what still has to finish, what is aborted, and what the report says. */
+import type { Broker } from '../brokers/broker.ts'
+import type { JobRecord } from '../rules/job-record.ts'
+import type { Clock } from '../words/clock.ts'
+import type { JobState } from '../words/job.ts'
+import type { Announcer } from './announcer.ts'
+import type { Intake } from './intake.ts'
+import type { KeepAlive } from './keep-alive.ts'
+import type { LifecycleHost, StopReport } from './lifecycle.ts'
+import type { Outcomes } from './outcomes.ts'
+import type { PoolSet } from './pool-set.ts'
+import type { QueueTimeouts } from './queue-timeouts.ts'
+import type { Scheduler } from './scheduler.ts'
+import type { Watch } from './watch.ts'
+
+// A durable broker may have millions left; a report is read by a person.
+const MOST_NAMED = 1000
+const UNFINISHED: readonly JobState[] = ['held', 'waiting', 'scheduled', 'available', 'running', 'retryable']
+
+/** What an ending deals with. */
+export interface EndingParts {
+  readonly announcer: Announcer
+  readonly broker: Broker
+  readonly clock: Clock
+  readonly intake: Intake
+  readonly keepAlive: KeepAlive
+  readonly outcomes: Outcomes
+  readonly pools: PoolSet
+  readonly queueTimeouts: QueueTimeouts
+  readonly scheduler: Scheduler
+  readonly watch: Watch
+  readonly killGrace: number
+  readonly ended: { readonly completed: number; readonly dead: number }
+  readonly idOf: (job: JobRecord) => string
+}
+
+/** The work behind the phases of a `Lifecycle`. */
+export class Ending implements LifecycleHost {
+  readonly clock: Clock
+  readonly #parts: EndingParts
+  #before = { completed: 0, dead: 0 }
+
+  constructor(parts: EndingParts) {
+    this.clock = parts.clock
+    this.#parts = parts
+  }
+
+  /** The stop begins. */
+  begin(): void {
+    const { announcer, broker, ended, intake, keepAlive, scheduler } = this.#parts
+    // A stop under way keeps the process alive: its report is awaited.
+    keepAlive.hold()
+    this.#before = { completed: ended.completed, dead: ended.dead }
+    // What a durable broker holds can wait for the next start; what memory holds cannot.
+    if (broker.durable) scheduler.pause()
+    announcer.events.emit('runtime:stopping', { pending: intake.pending })
+  }
+
+  isDrained(deadline: number): boolean {
+    const { broker, intake } = this.#parts
+    if (broker.durable) return !this.hasRunning()
+    if (intake.pending === 0) return true
+    const counts = broker.counts()
+    if (counts instanceof Promise) return false
+    const { held, available, running } = counts
+    return held + available + running === 0 && broker.nextDue() > deadline
+  }
+
+  hasRunning(): boolean {
+    return this.#parts.pools.isBusy
+  }
+
+  killGrace(): number {
+    return this.#parts.killGrace
+  }
+
+  abortRunning(): void {
+    const { outcomes, pools, scheduler, watch } = this.#parts
+    scheduler.pause()
+    for (const lane of pools.lanes()) {
+      for (const job of [...lane.inFlight.keys()]) {
+        if (lane.revoke(job)) outcomes.notStarted(job)
+        else watch.end(lane, job, 'stop', undefined, 'The runtime is stopping.')
+      }
+    }
+  }
+
+  async finish(): Promise<StopReport> {
+    const { announcer, broker, ended, idOf, keepAlive, pools, queueTimeouts, scheduler, watch } = this.#parts
+    scheduler.pause()
+    await pools.stop()
+    watch.close()
+    queueTimeouts.close()
+    const unfinished = await this.#unfinished()
+    const named = unfinished.map((job) => ({ id: idOf(job), name: job.entry.task.name })).reverse()
+    if (!broker.durable) {
+      for (const job of unfinished) broker.finish(job, { state: 'cancelled', reason: 'lost' })
+    }
+    await broker.close()
+    keepAlive.close()
+    const report: StopReport = {
+      completed: ended.completed - this.#before.completed,
+      failed: ended.dead - this.#before.dead,
+      lost: broker.durable ? [] : named,
+      left: broker.durable ? named : [],
+    }
+    const { lost, left } = report
+    announcer.events.emit('runtime:stopped', { ...report, lost: lost.length, left: left.length })
+    return report
+  }
+
+  /** Also where the broker cannot be asked any more, the threads have to end. */
+  async #unfinished(): Promise<readonly JobRecord[]> {
+    const { broker } = this.#parts
+    const limit = broker.durable ? MOST_NAMED : Number.POSITIVE_INFINITY
+    try {
+      return await broker.list({ state: UNFINISHED, limit })
+    } catch (error) {
+      if (broker.durable) return []
+      throw error
+    }
+  }
+}

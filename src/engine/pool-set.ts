@@ -1,0 +1,66 @@
+/** The pools of a runtime: made from its options, and searched by what runs in them. */
+import type { Lane, Pool, PoolHost } from '../pools/pool.ts'
+import type { JobRecord } from '../rules/job-record.ts'
+import type { ReadPoolOptions } from '../rules/option-schemas.ts'
+import type { TaskEntry } from '../rules/registry.ts'
+import { OptionsInvalidError } from '../words/errors.ts'
+import type { Ports } from './ports.ts'
+
+/** All pools of a runtime by name. */
+export class PoolSet {
+  readonly byName = new Map<string, Pool>()
+
+  /** @throws OptionsInvalidError when a task asks for a pool that is not there. */
+  constructor(
+    settings: Readonly<Record<string, ReadPoolOptions>>,
+    entries: readonly TaskEntry[],
+    idPrefix: string,
+    { makePool, clock }: Ports,
+  ) {
+    for (const { task } of entries) {
+      if (Object.hasOwn(settings, task.policy.pool)) continue
+      const known = Object.keys(settings).join(', ')
+      throw new OptionsInvalidError(
+        `Task "${task.name}" asks for pool "${task.policy.pool}", which is not there. Known: ${known}. Add it to createRuntime({ pools }).`,
+        'pools',
+      )
+    }
+    for (const [name, options] of Object.entries(settings)) {
+      const handlers = entries.map(({ task }) =>
+        task.policy.pool === name ? { task: task.name, ...task.handler } : null,
+      )
+      // A pool without tasks would be threads for nothing.
+      if (handlers.every((handler) => handler === null)) continue
+      this.byName.set(name, makePool({ name, options, handlers, idPrefix, clock }))
+    }
+  }
+
+  start(host: PoolHost): void {
+    for (const pool of this.byName.values()) pool.start(host)
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.byName.values()].map((pool) => pool.stop()))
+  }
+
+  /** Tells the threads whether starts are to be told at once. */
+  tellStarts(tell: boolean): void {
+    for (const pool of this.byName.values()) pool.tellStarts(tell)
+  }
+
+  *lanes(): Iterable<Lane> {
+    for (const pool of this.byName.values()) yield* pool.lanes
+  }
+
+  /** The lane that has the job. */
+  laneOf(job: JobRecord): Lane | undefined {
+    for (const lane of this.lanes()) if (lane.inFlight.has(job)) return lane
+    return undefined
+  }
+
+  /** True while a thread has a job. */
+  get isBusy(): boolean {
+    for (const lane of this.lanes()) if (lane.inFlight.size > 0) return true
+    return false
+  }
+}

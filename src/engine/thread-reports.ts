@@ -1,0 +1,130 @@
+/** What threads report, passed on to those whom it concerns: outcomes, the scheduler, the announcer, the intake. */
+import type { Broker } from '../brokers/broker.ts'
+import type { Lane, LaneExit, LogLevel, NestedJob, Pool, PoolHost } from '../pools/pool.ts'
+import { decode, type Encoded } from '../rules/codec.ts'
+import type { JobRecord, Moved } from '../rules/job-record.ts'
+import { toWireError, type WireError } from '../rules/wire-error.ts'
+import type { Clock } from '../words/clock.ts'
+import type { JobOptions } from '../words/job.ts'
+import type { Announcer } from './announcer.ts'
+import type { Intake } from './intake.ts'
+import type { Lifecycle } from './lifecycle.ts'
+import type { Outcomes } from './outcomes.ts'
+import type { Scheduler } from './scheduler.ts'
+import type { Watch } from './watch.ts'
+
+/** Whom reports concern. */
+export interface ReportParts {
+  readonly announcer: Announcer
+  readonly broker: Broker
+  readonly clock: Clock
+  readonly intake: Intake
+  readonly lifecycle: Lifecycle
+  readonly outcomes: Outcomes
+  readonly scheduler: Scheduler
+  readonly watch: Watch
+  readonly idOf: (job: JobRecord) => string
+}
+
+/** Takes the reports of every pool. */
+export class ThreadReports implements PoolHost {
+  readonly #parts: ReportParts
+  #ran = 0
+
+  constructor(parts: ReportParts) {
+    this.#parts = parts
+  }
+
+  /** The run time of the attempt whose end is being told; 0 when the job did not end with one. Asked once. */
+  takeRan(): number {
+    const ran = this.#ran
+    this.#ran = 0
+    return ran
+  }
+
+  laneFree(pool: Pool, lane: Lane): void {
+    this.#parts.scheduler.laneFree(pool, lane)
+  }
+
+  spent(milliseconds: number): void {
+    this.#parts.scheduler.spent(milliseconds)
+  }
+
+  completed(job: JobRecord, result: Encoded | Moved, started: number, ended: number): void {
+    this.#parts.announcer.started(job, started)
+    this.#ran = ended - started
+    this.#parts.outcomes.completed(job, result, started, ended)
+  }
+
+  failed(job: JobRecord, error: WireError, started: number, ended: number): void {
+    this.#parts.announcer.started(job, started)
+    this.#ran = ended - started
+    this.#parts.outcomes.failed(job, error, started, ended)
+    // An attempt that a stop has ended is no job that is over, but it may be the last thing that ran.
+    this.#lookForTheEnd()
+  }
+
+  started(job: JobRecord): void {
+    this.#parts.announcer.started(job, this.#parts.clock.now())
+  }
+
+  revoked(job: JobRecord): void {
+    this.#parts.outcomes.notStarted(job)
+  }
+
+  progress(job: JobRecord, value: Encoded): void {
+    job.more.progress = decode(value)
+    this.started(job)
+    this.#parts.announcer.progress(job)
+  }
+
+  log(job: JobRecord, level: LogLevel, message: string, data: Encoded): void {
+    this.started(job)
+    this.#parts.announcer.log(job, level, message, data)
+  }
+
+  enqueue(
+    by: JobRecord,
+    { task, payload, options }: NestedJob,
+    answer: (id: string | null, error: WireError | null) => void,
+  ): void {
+    const refuse = (error: unknown): void => answer(null, toWireError(error))
+    try {
+      const record = this.#parts.intake.take({
+        door: 'handler',
+        task,
+        payload: decode(payload),
+        options: decode(options) as JobOptions | undefined,
+        batch: null,
+      })
+      const context = by.extras?.context
+      if (context !== undefined) record.more.context ??= context
+      const accept = (): void => answer(this.#parts.idOf(record), null)
+      const stored = this.#parts.broker.stored?.(record)
+      if (stored === undefined) accept()
+      else stored.then(accept, refuse)
+    } catch (error) {
+      refuse(error)
+    }
+  }
+
+  stray(pool: Pool, lane: Lane, id: string, error: WireError): void {
+    this.#parts.announcer.stray(pool, lane.id, id, error)
+  }
+
+  threadStarted(pool: Pool, lane: Lane): void {
+    this.#parts.announcer.threadStarted(pool, lane.id)
+  }
+
+  exited(pool: Pool, exit: LaneExit): void {
+    this.#parts.watch.forget(exit.lane)
+    for (const job of exit.running) this.started(job)
+    this.#parts.announcer.threadExited(pool, exit)
+    this.#parts.outcomes.threadExited(exit)
+    this.#lookForTheEnd()
+  }
+
+  #lookForTheEnd(): void {
+    if (this.#parts.lifecycle.phase !== 'running') this.#parts.lifecycle.look()
+  }
+}
