@@ -117,6 +117,16 @@ describe('the code in the documents', () => {
     }, 30_000)
   }
 
+  for (const settings of projectFiles(/^docs\/examples\/.*\/tsconfig\.json$/)) {
+    test(`passes the type check under its own ${settings}`, async () => {
+      const tsc = 'node_modules/typescript/bin/tsc'
+      expect(await run(process.execPath, [tsc, '-p', settings, '--pretty', 'false'])).toEqual({
+        code: 0,
+        output: '',
+      })
+    }, 60_000)
+  }
+
   test('is an entry, or is used by the entry beside it, where it is in docs/examples', () => {
     expect(exampleFiles.filter((file) => executed(file) !== null)).toEqual([])
   })
