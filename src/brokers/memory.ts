@@ -5,8 +5,7 @@ import type { Broker, BrokerHost, Ended, JobFilter } from './broker.ts'
 import { FinishedJobs } from './finished-jobs.ts'
 import { JobIndex } from './job-index.ts'
 import { KeyLines } from './key-lines.ts'
-import { ReadyQueue } from './ready-queue.ts'
-import { Ring } from './ring.ts'
+import { PoolQueue } from './pool-queue.ts'
 import { Timeline } from './timeline.ts'
 import { UniqueKeys } from './unique-keys.ts'
 
@@ -20,10 +19,9 @@ const BATCH_FAILED = 'an earlier job of its batch failed'
 class MemoryBroker implements Broker {
   readonly durable = false
   readonly #jobs = new JobIndex()
-  readonly #queues = new Map<string, ReadyQueue>()
+  readonly #queues = new Map<string, PoolQueue>()
   readonly #lines = new KeyLines()
-  /** Jobs of a task that is at its concurrency limit, taken off the queue so that others pass. */
-  readonly #parked = new Map<number, Ring<JobRecord>>()
+  /** How many jobs of each task run, by the task's number. */
   readonly #running: number[] = []
   readonly #counts: Record<JobState, number> = {
     held: 0,
@@ -70,21 +68,12 @@ class MemoryBroker implements Broker {
   }
 
   peek(pool: string): JobRecord | undefined {
-    const queue = this.#queues.get(pool)
-    if (queue === undefined) return undefined
-    for (let job = queue.peek(); job !== undefined; job = queue.peek()) {
-      const { index, task } = job.entry
-      if ((this.#running[index] ?? 0) < task.policy.concurrency) return job
-      queue.take()
-      this.#park(job)
-    }
-    return undefined
+    return this.#queues.get(pool)?.peek()
   }
 
   claim(pool: string): JobRecord | undefined {
-    const job = this.peek(pool)
+    const job = this.#queues.get(pool)?.take()
     if (job === undefined) return undefined
-    this.#queues.get(pool)?.take()
     const { index } = job.entry
     this.#running[index] = (this.#running[index] ?? 0) + 1
     this.#move(job, 'running')
@@ -224,30 +213,18 @@ class MemoryBroker implements Broker {
   #leaveRunning(job: JobRecord): void {
     const { index, task } = job.entry
     this.#running[index] = (this.#running[index] ?? 0) - 1
-    const parked = this.#parked.get(index)
-    if (parked === undefined) return
-    for (let next = parked.shift(); next !== undefined; next = parked.shift()) {
-      if (next.state !== 'available') continue
-      this.#queue(next).putBack(next)
-      this.#host.wake(task.policy.pool)
-      return
-    }
+    // Others of its task may have waited for this.
+    if (task.policy.concurrency !== Number.POSITIVE_INFINITY) this.#host.wake(task.policy.pool)
   }
 
-  #park(job: JobRecord): void {
-    let parked = this.#parked.get(job.entry.index)
-    if (parked === undefined) {
-      parked = new Ring()
-      this.#parked.set(job.entry.index, parked)
-    }
-    parked.push(job)
-  }
-
-  #queue(job: JobRecord): ReadyQueue {
+  #queue(job: JobRecord): PoolQueue {
     const { pool } = job.entry.task.policy
     let queue = this.#queues.get(pool)
     if (queue === undefined) {
-      queue = new ReadyQueue(this.#host.ageing)
+      queue = new PoolQueue(
+        this.#host.ageing,
+        ({ index, task }) => (this.#running[index] ?? 0) < task.policy.concurrency,
+      )
       this.#queues.set(pool, queue)
     }
     return queue

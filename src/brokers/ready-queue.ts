@@ -41,7 +41,7 @@ export class ReadyQueue {
     const first = this.#fifo.peek()
     const ranked = this.#ranked.peek()
     if (first === undefined) return ranked
-    return ranked !== undefined && this.#before(ranked, first) ? ranked : first
+    return ranked !== undefined && this.isBefore(ranked, first) ? ranked : first
   }
 
   /** Takes the job to run next. */
@@ -58,7 +58,8 @@ export class ReadyQueue {
     while (this.#ranked.peek() !== undefined && this.#ranked.peek()?.state !== 'available') this.#ranked.pop()
   }
 
-  #before(a: JobRecord, b: JobRecord): boolean {
+  /** True when `a` is to run before `b`. */
+  isBefore(a: JobRecord, b: JobRecord): boolean {
     const difference = this.#rank(a) - this.#rank(b)
     return difference < 0 || (difference === 0 && a.seq < b.seq)
   }
