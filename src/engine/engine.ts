@@ -3,11 +3,13 @@
  * `runtime` is its public face.
  */
 import type { Broker, BrokerHost, JobFilter } from '../brokers/broker.ts'
+import type { Lane } from '../pools/pool.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import type { ReadRuntimeOptions } from '../rules/option-schemas.ts'
 import { Registry, type TaskEntry } from '../rules/registry.ts'
 import { retryPolicy } from '../rules/retry.ts'
 import type { AnyTask } from '../rules/task.ts'
+import { toWireError } from '../rules/wire-error.ts'
 import { TaskCancelledError } from '../words/errors.ts'
 import { isTerminal, type JobOptions, type JobState } from '../words/job.ts'
 import { Announcer } from './announcer.ts'
@@ -170,6 +172,14 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
 
   takenBack(job: JobRecord): void {
     this.#outcomes.notStarted(job)
+  }
+
+  deaf(lane: Lane): void {
+    const pool = this.pools.poolOf(lane)
+    const error = new Error(
+      'The thread does not answer: what a handler left behind keeps it busy. It is replaced.',
+    )
+    if (pool !== undefined) this.announcer.stray(pool, lane.id, '', toWireError(error))
   }
 
   retrying(job: JobRecord, error: Error, delay: number): void {

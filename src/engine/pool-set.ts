@@ -58,6 +58,11 @@ export class PoolSet {
     return undefined
   }
 
+  /** The pool that a lane belongs to. */
+  poolOf(lane: Lane): Pool | undefined {
+    return [...this.byName.values()].find(({ lanes }) => lanes.has(lane))
+  }
+
   /** True while a thread has a job. */
   get isBusy(): boolean {
     for (const lane of this.lanes()) if (lane.inFlight.size > 0) return true
