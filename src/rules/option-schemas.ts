@@ -104,60 +104,70 @@ export const jobOptionsSchema = z.strictObject({
 })
 
 /** The options of one pool of threads. */
-export const poolOptionsSchema = z.strictObject({
-  threads: count
-    .optional()
-    .describe(
-      'Threads, always up. Default: one less than the machine has processors, at least 1. Not together with min or max.',
-    ),
-  min: z
-    .int({ error: 'expected a whole number' })
-    .min(0)
-    .optional()
-    .describe('Threads that are always up, in a pool that grows. Default 1.'),
-  max: count.optional().describe('Threads at most, in a pool that grows. Default: as `threads`.'),
-  concurrency: count
-    .max(4096)
-    .default(1)
-    .describe('Jobs that one thread runs at once. More than 1 suits jobs that mostly wait: an `io` pool.'),
-  niceness: z
-    .int({ error: 'expected a whole number' })
-    .min(0)
-    .max(19)
-    .default(10)
-    .describe(
-      'How far threads step back for the event loop, as the unix nice value that is added (0 to 19).',
-    ),
-  resourceLimits: z
-    .strictObject({
-      maxOldGenerationSizeMb: z.number().positive().optional(),
-      maxYoungGenerationSizeMb: z.number().positive().optional(),
-      codeRangeSizeMb: z.number().min(0).optional(),
-      stackSizeMb: z.number().positive().optional(),
-    })
-    .optional()
-    .describe("Heap limits of each thread, as Node's worker_threads takes them. Buffers are outside them."),
-  recycle: z
-    .strictObject({ jobs: count.optional(), heapMb: z.number().positive().optional() })
-    .optional()
-    .describe('Replace a thread after so many jobs, or once its heap is over so many megabytes.'),
-  isolation: z
-    .enum(['thread', 'job'], { error: "expected 'thread' or 'job'" })
-    .default('thread')
-    .describe('`job`: a fresh thread for every job.'),
-  idleTimeout: limit
-    .default(10_000)
-    .describe('Milliseconds after which a thread above `min` that has nothing to do ends.'),
-  warmUp: z
-    .boolean()
-    .default(true)
-    .describe('Import every handler of the pool when a thread starts, not at its first job.'),
-  env: z
-    .record(z.string(), z.string())
-    .optional()
-    .describe('The environment of the threads. Default: a copy of the process’s.'),
-  execArgv: z.array(z.string()).optional().describe('Node options of the threads, such as --import.'),
-})
+export const poolOptionsSchema = z
+  .strictObject({
+    threads: count
+      .optional()
+      .describe(
+        'Threads, always up. Default: one less than the machine has processors, at least 1. Not together with min or max.',
+      ),
+    min: z
+      .int({ error: 'expected a whole number' })
+      .min(0)
+      .optional()
+      .describe('Threads that are always up, in a pool that grows. Default 1.'),
+    max: count.optional().describe('Threads at most, in a pool that grows. Default: as `threads`.'),
+    concurrency: count
+      .max(4096)
+      .default(1)
+      .describe('Jobs that one thread runs at once. More than 1 suits jobs that mostly wait: an `io` pool.'),
+    niceness: z
+      .int({ error: 'expected a whole number' })
+      .min(0)
+      .max(19)
+      .default(10)
+      .describe(
+        'How far threads step back for the event loop, as the unix nice value that is added (0 to 19).',
+      ),
+    resourceLimits: z
+      .strictObject({
+        maxOldGenerationSizeMb: z.number().positive().optional(),
+        maxYoungGenerationSizeMb: z.number().positive().optional(),
+        codeRangeSizeMb: z.number().min(0).optional(),
+        stackSizeMb: z.number().positive().optional(),
+      })
+      .optional()
+      .describe("Heap limits of each thread, as Node's worker_threads takes them. Buffers are outside them."),
+    recycle: z
+      .strictObject({ jobs: count.optional(), heapMb: z.number().positive().optional() })
+      .optional()
+      .describe('Replace a thread after so many jobs, or once its heap is over so many megabytes.'),
+    isolation: z
+      .enum(['thread', 'job'], { error: "expected 'thread' or 'job'" })
+      .default('thread')
+      .describe('`job`: a fresh thread for every job.'),
+    idleTimeout: limit
+      .default(10_000)
+      .describe('Milliseconds after which a thread above `min` that has nothing to do ends.'),
+    warmUp: z
+      .boolean()
+      .default(true)
+      .describe('Import every handler of the pool when a thread starts, not at its first job.'),
+    env: z
+      .record(z.string(), z.string())
+      .optional()
+      .describe('The environment of the threads. Default: a copy of the process’s.'),
+    execArgv: z.array(z.string()).optional().describe('Node options of the threads, such as --import.'),
+  })
+  .refine(({ threads, min, max }) => threads === undefined || (min === undefined && max === undefined), {
+    path: ['threads'],
+    error:
+      'expected no `min` or `max` beside it: a pool that grows has those, one of a fixed size has `threads`',
+  })
+  .refine(({ min = 0, max = Number.POSITIVE_INFINITY }) => min <= max, {
+    path: ['min'],
+    error: 'expected a number that is not above `max`',
+  })
 
 /** Threads that a pool has unless told otherwise: one processor is left to the event loop. */
 export function defaultThreads(): number {
