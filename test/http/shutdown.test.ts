@@ -1,0 +1,302 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2'
+import { createServer as createHttpsServer } from 'node:https'
+import { type AddressInfo, connect } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { afterResponse } from '../../src/http/index.ts'
+import { OptionsInvalidError, type Shutdown, type ShutdownOptions, shutdown } from '../../src/index.ts'
+import { note } from '../fixtures/http-tasks.ts'
+import { gate, handOver, httpRuntime, nextEvent } from '../kit/jobs.ts'
+import { get, getBytes, listen, rawClient } from '../kit/serve.ts'
+
+interface Child {
+  readonly process: ChildProcess
+  readonly port: number
+  /** The next message that fits, those that have already come included. */
+  told(fits: (message: unknown) => boolean): Promise<unknown>
+  /** Resolves to how it ended. */
+  readonly ended: Promise<{ code: number | null; signal: string | null; stderr: string }>
+}
+
+async function serverProcess(options: ShutdownOptions = {}): Promise<Child> {
+  const child = fork(
+    new URL('./fixtures/shutdown-server.fixture.ts', import.meta.url),
+    [JSON.stringify(options)],
+    {
+      stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
+    },
+  )
+  onTestFinished(() => void child.kill('SIGKILL'))
+  let stderr = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
+  const messages: unknown[] = []
+  const looks = new Set<() => void>()
+  child.on('message', (message) => {
+    messages.push(message)
+    for (const look of looks) look()
+  })
+  const told: Child['told'] = (fits) => {
+    const { promise, resolve } = Promise.withResolvers<unknown>()
+    const look = (): void => {
+      const found = messages.find(fits)
+      if (found !== undefined) resolve(found)
+    }
+    looks.add(look)
+    look()
+    return promise
+  }
+  const ended = once(child, 'close').then(([code, signal]) => ({ code, signal, stderr }))
+  const { port } = (await told((message) => has(message, 'port'))) as { port: number }
+  return { process: child, port, told, ended }
+}
+
+function has(message: unknown, key: string): boolean {
+  return typeof message === 'object' && message !== null && key in message
+}
+
+describe('a server process that is told to end', () => {
+  test.each(['SIGTERM', 'SIGINT'] as const)(
+    'by %s, with nothing to do, exits with 0 and says nothing',
+    async (signal) => {
+      const child = await serverProcess()
+      const idle = await rawClient(child.port)
+      idle.send(getBytes('/'))
+      await idle.received('answer')
+      child.process.kill(signal)
+      // The idle keep-alive connection is closed, or the process would wait for it.
+      expect(await child.ended).toEqual({ code: 0, signal: null, stderr: '' })
+    },
+  )
+
+  test('lets an open response finish and add a job, which runs, and takes no new connection meanwhile', async () => {
+    const child = await serverProcess()
+    const client = await rawClient(child.port)
+    const second = await rawClient(child.port)
+    second.send(getBytes('/'))
+    await second.received('answer')
+    const secondClosed = once(second.socket, 'close')
+    client.send(getBytes('/open'))
+    await client.received('first part')
+    child.process.kill('SIGTERM')
+    await secondClosed
+    const refused = connect(child.port, '127.0.0.1')
+    expect(await once(refused, 'connect').catch((error: NodeJS.ErrnoException) => error.code)).toBe(
+      'ECONNREFUSED',
+    )
+    child.process.send('finish the open response')
+    await client.received('last part')
+    expect(await child.told((message) => has(message, 'job'))).toEqual({ job: 'completed' })
+    expect(await child.ended).toEqual({ code: 0, signal: null, stderr: '' })
+  })
+
+  test('past its deadline exits with 1 and says by name what was lost', async () => {
+    const child = await serverProcess({ timeout: 40 })
+    await (await get(child.port, '/stuck', { headers: { connection: 'close' } })).text()
+    await child.told((message) => message === 'started')
+    child.process.kill('SIGTERM')
+    const { code, stderr } = await child.ended
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/shutdown after SIGTERM: 1 job did not finish and is lost: gated x 1 \(\S+\)\n/)
+  })
+
+  test('cuts off a response that does not end, so that there is time for its jobs', async () => {
+    const child = await serverProcess({ timeout: 200 })
+    const client = await rawClient(child.port)
+    client.send(getBytes('/open'))
+    await client.received('first part')
+    const closed = once(client.socket, 'close')
+    child.process.kill('SIGTERM')
+    await closed
+    const { code, stderr } = await child.ended
+    expect(code).toBe(0)
+    expect(stderr).toContain('1 connection was still open and cut off')
+  })
+
+  test('by a second signal stops at once', async () => {
+    const child = await serverProcess({ timeout: 3_600_000 })
+    await (await get(child.port, '/stuck', { headers: { connection: 'close' } })).text()
+    await child.told((message) => message === 'started')
+    child.process.kill('SIGTERM')
+    await child.told((message) => message === 'stopping')
+    child.process.kill('SIGTERM')
+    const { code, stderr } = await child.ended
+    expect(code).toBe(1)
+    expect(stderr).toContain('gated x 1')
+  })
+
+  test('with exit: false leaves the end to the program, and done tells how it went', async () => {
+    const child = await serverProcess({ exit: false })
+    child.process.kill('SIGTERM')
+    expect(await child.told((message) => has(message, 'report'))).toEqual({
+      report: { exitCode: 0, signal: 'SIGTERM', cut: 0 },
+    })
+    // Only the channel to this process keeps it alive now.
+    expect(child.process.exitCode).toBeNull()
+    const exited = once(child.process, 'exit')
+    child.process.disconnect()
+    expect(await exited).toEqual([0, null])
+  })
+})
+
+describe('shutdown', () => {
+  function ready(
+    server: Parameters<typeof shutdown>[0],
+    runtime = httpRuntime({}, onTestFinished),
+  ): Shutdown {
+    const stopping = shutdown(server, runtime)
+    onTestFinished(() => stopping.remove())
+    return stopping
+  }
+
+  test.each([
+    [{ timeot: 5 }, 'Did you mean "timeout"?'],
+    [{ timeout: -1 }, 'option "timeout" is -1; expected milliseconds, 0 or more'],
+    [{ signals: ['TERM'] }, 'signals'],
+  ])('refuses the options %j', (options, message) => {
+    const runtime = httpRuntime({}, onTestFinished)
+    expect(() => shutdown(createServer(), runtime, options as never)).toThrow(message)
+  })
+
+  test('refuses what is no server, and says when Polka has one', () => {
+    const runtime = httpRuntime({}, onTestFinished)
+    expect(() => shutdown(undefined as never, runtime)).toThrow(OptionsInvalidError)
+    expect(() => shutdown(undefined as never, runtime)).toThrow('after app.listen()')
+  })
+
+  test('listens for its signals until it is removed', () => {
+    const before = process.listenerCount('SIGTERM')
+    const stopping = ready(createServer())
+    expect(process.listenerCount('SIGTERM')).toBe(before + 1)
+    stopping.remove()
+    expect(process.listenerCount('SIGTERM')).toBe(before)
+  })
+
+  test('begins when the program says so, and leaves the process alone', async () => {
+    const server = createServer((_req, res) => void res.end('answer'))
+    const stopping = ready(server)
+    await get(await listen(server))
+    const report = await stopping.begin()
+    expect(report).toMatchObject({ lost: [], left: [], cut: 0, signal: null, exitCode: 0 })
+    expect(server.listening).toBe(false)
+    expect(process.exitCode).toBeUndefined()
+    expect(await stopping.done).toBe(report)
+  })
+
+  test('can be hurried, never put off', async () => {
+    const runtime = httpRuntime({}, onTestFinished)
+    const server = createServer()
+    const stopping = ready(server, runtime)
+    await listen(server)
+    const job = runtime.enqueue('gated', { channel: gate().channel })
+    await nextEvent(runtime, 'job:progress')
+    void stopping.begin({ timeout: 3_600_000 })
+    void stopping.begin({ timeout: Number.MAX_SAFE_INTEGER })
+    const { lost, exitCode } = await stopping.begin({ timeout: 0 })
+    expect(lost).toEqual([{ id: job.id, name: 'gated' }])
+    expect(exitCode).toBe(1)
+  })
+
+  test('does not cut off a body that is on its way to a slow client', async () => {
+    const size = 20_000_000
+    const server = createServer((_req, res) => void res.end(Buffer.alloc(size)))
+    const stopping = ready(server)
+    const client = connect(await listen(server), '127.0.0.1')
+    onTestFinished(() => void client.destroy())
+    let received = 0
+    client.write(getBytes('/'))
+    await once(client, 'readable')
+    const report = stopping.begin()
+    client.on('data', (chunk: Buffer) => {
+      received += chunk.length
+    })
+    await once(client, 'close')
+    expect(received).toBeGreaterThan(size)
+    expect((await report).cut).toBe(0)
+  })
+
+  test('tells a client that still asks on an open connection that this was the last answer', async () => {
+    const first = handOver()
+    const finish = Promise.withResolvers<void>()
+    const runtime = httpRuntime({}, onTestFinished)
+    const tasks = afterResponse(runtime)
+    const server = createServer((req, res) =>
+      tasks(req, res, async () => {
+        if (req.url === '/first') {
+          res.write('first ')
+          first.give(req.after(note, { text: 'first' }))
+          await finish.promise
+        }
+        res.end(req.url)
+      }),
+    )
+    const stopping = ready(server, runtime)
+    const client = await rawClient(await listen(server))
+    client.send(getBytes('/first'))
+    const job = await first.job
+    const report = stopping.begin()
+    // Pipelined behind the response that is open.
+    const asked = once(server, 'request')
+    client.send(getBytes('/second'))
+    await asked
+    finish.resolve()
+    await client.received('/second')
+    expect(client.text()).toMatch(/connection: close[\s\S]*\/second/i)
+    await once(client.socket, 'close')
+    expect(await report).toMatchObject({ completed: 1, lost: [], cut: 0 })
+    expect(job.state).toBe('completed')
+  })
+
+  test('lets the open streams of an HTTP/2 session finish', async () => {
+    const opened = Promise.withResolvers<void>()
+    const finish = Promise.withResolvers<void>()
+    const server = createHttp2Server(async (_req, res) => {
+      res.write('first ')
+      opened.resolve()
+      await finish.promise
+      res.end('last')
+    })
+    const stopping = ready(server)
+    const session = connectHttp2(`http://127.0.0.1:${await listen(server)}`)
+    onTestFinished(() => void session.destroy())
+    const idle = connectHttp2(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+    onTestFinished(() => void idle.destroy())
+    await once(idle, 'connect')
+    const stream = session.request({ ':path': '/' })
+    await opened.promise
+    const report = stopping.begin()
+    finish.resolve()
+    let body = ''
+    for await (const chunk of stream.setEncoding('utf8')) body += chunk
+    expect(body).toBe('first last')
+    expect((await report).cut).toBe(0)
+  })
+
+  test('closes an HTTPS server, idle connections included', async () => {
+    const key = Buffer.alloc(16, 1)
+    const tls = { ciphers: 'PSK-AES128-GCM-SHA256', maxVersion: 'TLSv1.2' } as const
+    const server = createHttpsServer(
+      { ...tls, pskCallback: () => key },
+      (_req, res) => void res.end('answer'),
+    )
+    const stopping = ready(server)
+    const client = connectTls({
+      ...tls,
+      port: await listen(server),
+      host: '127.0.0.1',
+      pskCallback: () => ({ psk: key, identity: 'test' }),
+      checkServerIdentity: () => undefined,
+    })
+    onTestFinished(() => void client.destroy())
+    client.write(getBytes('/'))
+    await once(client, 'data')
+    client.resume()
+    const closed = once(client, 'close')
+    expect((await stopping.begin()).cut).toBe(0)
+    await closed
+  })
+})
