@@ -30,8 +30,8 @@ export interface BrokerHost {
   adopted(jobs: number): void
   /** Jobs of this pool have become available. */
   wake(pool: string): void
-  /** A job has reached its terminal state. */
-  settled(job: JobRecord): void
+  /** A job has reached its terminal state. `ran` is its last attempt's run time, where that was told a while ago. */
+  settled(job: JobRecord, ran?: number): void
 }
 
 /** How a job ended, as the engine tells it to the broker. */

@@ -151,12 +151,13 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     else if (intake.pending === 0 && this.lifecycle.phase === 'running') this.#keepAlive.letGo()
   }
 
-  settled(job: JobRecord): void {
+  settled(job: JobRecord, ran?: number): void {
     this.rate.add(job.readyAt)
     this.ended[job.extras?.reason === 'lost' ? 'lost' : (job.state as 'completed')]++
     job.extras?.forgetSignal?.()
     if (--this.intake.pending === 0 && this.lifecycle.phase === 'running') this.#keepAlive.letGo()
-    this.announcer.settled(job, this.#reports.takeRan())
+    const lastRan = this.#reports.takeRan()
+    this.announcer.settled(job, ran ?? lastRan)
     if (this.lifecycle.phase !== 'running') this.lifecycle.look()
   }
 

@@ -57,6 +57,8 @@ export interface JobExtras {
   isUntold?: boolean
   /** It may have brought a process down: it travels alone. */
   isSuspect?: boolean
+  /** Where the broker keeps it, its attempt is on record as running. */
+  isMarked?: boolean
   /** The thread it was last sent to, and when. */
   thread?: number
   sentAt?: number

@@ -229,6 +229,61 @@ export class ThreadExitedError extends AftertaskError {
   }
 }
 
+/** The whole process ended while it ran the job: it was killed, or brought down by native code. */
+export class ProcessExitedError extends AftertaskError {
+  constructor(task: string) {
+    super('ERR_PROCESS_EXITED', `The process that ran "${task}" ended before the attempt did.`)
+  }
+}
+
+/**
+ * The broker cannot take or keep jobs at present: the disk is full, the file is read-only, its thread or server is
+ * gone. It recovers by itself where that is possible; meanwhile adding a job throws this, with `status` 503.
+ */
+export class BrokerUnavailableError extends AftertaskError {
+  /** What is wrong, in one word: `full`, `read-only`, `io`, `thread`, `closed` and the like. */
+  readonly reason: string
+
+  constructor(reason: string, message: string, options: { cause?: unknown } = {}) {
+    super('ERR_BROKER_UNAVAILABLE', message, { ...options, status: 503 })
+    this.reason = reason
+  }
+}
+
+/** The journal's file belongs to another process that is alive. */
+export class JournalLockedError extends AftertaskError {
+  /** The process that has the file, when it can be told. */
+  declare readonly pid?: number
+  /** The machine that it runs on. */
+  declare readonly host?: string
+
+  constructor(message: string, owner?: { readonly pid: number; readonly host: string }) {
+    super('ERR_JOURNAL_LOCKED', message)
+    if (owner !== undefined) Object.assign(this, owner)
+  }
+}
+
+/** The journal's file was written by a newer release of aftertask, or by something else. */
+export class JournalSchemaError extends AftertaskError {
+  constructor(message: string) {
+    super('ERR_JOURNAL_SCHEMA', message)
+  }
+}
+
+/** The journal's file is damaged, or is no SQLite database. */
+export class JournalCorruptError extends AftertaskError {
+  constructor(message: string) {
+    super('ERR_JOURNAL_CORRUPT', message)
+  }
+}
+
+/** This Node comes with a SQLite that has a fault which can damage a journal. */
+export class SqliteVersionError extends AftertaskError {
+  constructor(message: string) {
+    super('ERR_SQLITE_VERSION', message)
+  }
+}
+
 /** The thread reached its heap limit while it ran the job. */
 export class OutOfMemoryError extends AftertaskError {
   constructor(task: string, options: { cause?: unknown } = {}) {

@@ -1,0 +1,54 @@
+/** `aftertask/sqlite`: jobs wait in a file, and a job whose `stored` has resolved survives the process. */
+import { z } from 'zod'
+import { readOptions } from '../rules/options.ts'
+import type { Broker } from './broker.ts'
+import { ThreadLink } from './sqlite/link.ts'
+import { SqliteBroker } from './sqlite/sqlite-broker.ts'
+
+const A_DAY = 86_400_000
+const limit = z.union([z.number().min(0), z.literal(Number.POSITIVE_INFINITY)], {
+  error: 'expected 0 or more, or Infinity',
+})
+
+const schema = z.strictObject({
+  file: z.string({ error: 'expected the path of a file' }).min(1, 'expected the path of a file'),
+  durability: z.enum(['power', 'process'], { error: "expected 'power' or 'process'" }).default('power'),
+  shared: z.boolean({ error: 'expected true or false' }).default(false),
+  window: z.int({ error: 'expected a whole number of at least 1' }).min(1).optional(),
+  retention: z
+    .strictObject({ count: limit.optional(), age: limit.optional(), dead: limit.default(30 * A_DAY) })
+    .prefault({}),
+})
+
+/** What `sqliteBroker` takes. */
+export interface SqliteOptions {
+  /** The journal's file, on a local disk; it is made when it is missing. Beside it stand `-wal`, `-shm` and `.lock`. */
+  file: string
+  /**
+   * What an accepted job survives. `power` (default): the loss of power, since each commit waits for the disk;
+   * `process`: the death of this process, but the last commits may be lost with the machine.
+   */
+  durability?: 'power' | 'process'
+  /** True: several processes of this machine work on the file. Default false: it has one owner, and a second is refused. */
+  shared?: boolean
+  /** Jobs of each pool that are in memory at a time. Default 4,096; 64 in a shared file, so that every process gets some. */
+  window?: number
+  /**
+   * How many finished jobs are kept, and for how many milliseconds; default: as `createRuntime` says. `dead`: how long
+   * dead jobs are kept, whatever their count; default 30 days.
+   */
+  retention?: { count?: number; age?: number; dead?: number }
+}
+
+/**
+ * Keeps jobs in a SQLite file: at least once, from the moment `job.stored` has resolved. The file is opened with the
+ * runtime: `ready()` rejects with JournalLockedError, JournalSchemaError, JournalCorruptError, SqliteVersionError or
+ * BrokerUnavailableError when it cannot be used.
+ *
+ * @throws OptionsInvalidError when an option is unknown or has a bad value.
+ */
+export function sqliteBroker(options: SqliteOptions): Broker {
+  const { file, durability, shared, window, retention } = readOptions(schema, options, 'sqliteBroker')
+  const settings = { file, durability, isShared: shared, window: window ?? (shared ? 64 : 4096), retention }
+  return new SqliteBroker(settings, new ThreadLink())
+}

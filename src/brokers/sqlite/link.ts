@@ -1,0 +1,65 @@
+/** The way to the journal: a thread of its own, so that no write to the disk ever happens on the event loop. */
+import { Worker } from 'node:worker_threads'
+import type { JournalSetup } from '../../rules/journal-protocol.ts'
+
+/** What comes from the journal. */
+export interface LinkHost {
+  receive(message: readonly unknown[]): void
+  /** The journal is gone, without having closed. */
+  ended(error: Error | undefined): void
+}
+
+/** The way to a journal, which a thread has in production. */
+export interface JournalLink {
+  start(setup: JournalSetup, host: LinkHost): void
+  post(message: readonly unknown[]): void
+  /** Whether an answer is awaited: only then is the process kept alive. */
+  await(isAwaited: boolean): void
+  /** Resolves when nothing of the journal is left. */
+  stop(): Promise<void>
+}
+
+// `.ts` when this module itself runs from source, `.js` once built.
+const ENTRY = new URL(`../../../workers/journal-thread${import.meta.url.slice(-3)}`, import.meta.url)
+
+/** A journal in a thread. */
+export class ThreadLink implements JournalLink {
+  #worker: Worker | undefined
+  #exited: Promise<void> = Promise.resolve()
+
+  start(setup: JournalSetup, host: LinkHost): void {
+    let error: Error | undefined
+    const worker = new Worker(ENTRY, {
+      workerData: setup,
+      name: 'aftertask journal',
+      // Where node:sqlite still counts as experimental, nobody needs to be told by us.
+      execArgv: [...process.execArgv, '--disable-warning=ExperimentalWarning'],
+    })
+    this.#worker = worker
+    worker.on('message', (message: readonly unknown[]) => host.receive(message))
+    worker.on('error', (cause: Error) => {
+      error = cause
+    })
+    this.#exited = new Promise((resolve) => {
+      worker.on('exit', () => {
+        if (this.#worker === worker) this.#worker = undefined
+        resolve()
+        host.ended(error)
+      })
+    })
+  }
+
+  post(message: readonly unknown[]): void {
+    this.#worker?.postMessage(message)
+  }
+
+  await(isAwaited: boolean): void {
+    if (isAwaited) this.#worker?.ref()
+    else this.#worker?.unref()
+  }
+
+  async stop(): Promise<void> {
+    this.#worker?.ref()
+    await this.#exited
+  }
+}

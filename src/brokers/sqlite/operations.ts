@@ -1,0 +1,94 @@
+/** A job's changes as operations of the journal. */
+import { type Encoded, encode } from '../../rules/codec.ts'
+import { type JobExtras, type JobRecord, Moved } from '../../rules/job-record.ts'
+import { ADD_HELD, ADD_STOPS, errorText, OP, STATES } from '../../rules/journal-protocol.ts'
+import { toWireError, type WireError } from '../../rules/wire-error.ts'
+import type { Attempted, Ended } from '../broker.ts'
+
+/** What a job is remembered by that has no column of its own. */
+const REST = ['when', 'delay', 'timeout', 'queueTimeout', 'maxAttempts', 'context'] as const
+
+/** Reads a time of the monotonic clock on the wall. */
+export type Wall = (monotonic: number) => number
+
+/** A job comes in. */
+export function addOp(ops: unknown[], job: JobRecord, after: JobRecord | null, wall: Wall): void {
+  const { extras, batch, entry } = job
+  const isHeld = batch !== null && batch.facts === null
+  const flags = (isHeld ? ADD_HELD : 0) | (batch?.onFailure === 'stop' ? ADD_STOPS : 0)
+  if (extras === null) {
+    ops.push(OP.add, job.seq, entry.index, flags, job.priority, wall(job.acceptedAt), null)
+    ops.push(after === null ? null : after.seq, null, null, null, null, job.payload ?? null, null)
+    return
+  }
+  const { dueAt, key, uniqueKey, uniqueUntil, queueTimeout } = extras
+  ops.push(OP.add, job.seq, entry.index, flags, job.priority, wall(job.acceptedAt), orNull(dueAt, wall))
+  ops.push(after === null ? null : after.seq, key ?? null, uniqueKey ?? null, orNull(uniqueUntil, wall))
+  ops.push(queueTimeout === undefined ? null : wall(job.acceptedAt + queueTimeout))
+  ops.push(job.payload ?? null, restOf(extras))
+}
+
+/** A job is over. */
+export function finishOp(ops: unknown[], job: JobRecord, ended: Ended, isGranted: boolean, wall: Wall): void {
+  const { extras } = job
+  const attempt = extras?.attempted as Attempted | undefined
+  const isLast = attempt?.outcome === 'completed'
+  const error = ended.error === undefined ? null : errorText(wireOf(ended.error))
+  ops.push(
+    OP.finish,
+    job.seq,
+    isGranted ? 1 : 0,
+    STATES.indexOf(ended.state),
+    encodedResult(ended.result) ?? null,
+  )
+  ops.push(error, ended.reason ?? null, job.attempts, job.failures, job.crashes)
+  ops.push(isLast ? orNull(attempt.started, wall) : null, wall(isLast ? attempt.ended : job.readyAt))
+  ops.push((isLast ? extras?.thread : undefined) ?? null, null)
+}
+
+/** An attempt is over that did not end its job as completed. */
+export function attemptOp(ops: unknown[], job: JobRecord, attempt: Attempted, wall: Wall): void {
+  const { outcome, ended, error } = attempt
+  const started = attempt.started ?? job.extras?.sentAt
+  ops.push(
+    OP.attempt,
+    job.seq,
+    job.attempts,
+    outcome,
+    orNull(started, wall),
+    wall(ended),
+    job.extras?.thread ?? null,
+    null,
+  )
+  ops.push(error === undefined ? null : errorText(wireOf(error)))
+}
+
+/** A job failed and is to be tried again. */
+export function retryOp(ops: unknown[], job: JobRecord, dueAt: number, wall: Wall): void {
+  const last = job.extras?.errors?.at(-1)
+  const error = last === undefined ? null : errorText(wireOf(last))
+  ops.push(OP.retry, job.seq, wall(dueAt), job.attempts, job.failures, job.crashes, error)
+}
+
+/** A result as it is stored: what was moved from the thread is encoded now. */
+export function encodedResult(result: Encoded | Moved): Encoded {
+  return result instanceof Moved ? encode(result.value, 'the result') : result
+}
+
+function wireOf(error: WireError | Error): WireError {
+  return error instanceof Error ? toWireError(error) : error
+}
+
+function orNull(time: number | undefined, wall: Wall): number | null {
+  return time === undefined ? null : wall(time)
+}
+
+function restOf(extras: JobExtras): string | null {
+  const rest: Record<string, unknown> = {}
+  for (const name of REST) {
+    const value = extras[name]
+    // A predicate cannot outlive its process; a job that is held at a crash goes on whatever it says.
+    if (value !== undefined && typeof value !== 'function') rest[name] = value
+  }
+  return Object.keys(rest).length === 0 ? null : JSON.stringify(rest)
+}

@@ -1,0 +1,129 @@
+/** What is to be written: operations gather during a turn, go out in one message, and are kept until they are written. */
+
+import type { JobRecord } from '../../rules/job-record.ts'
+import { OP, OP_LENGTH, TO_JOURNAL } from '../../rules/journal-protocol.ts'
+import type { Clock } from '../../words/clock.ts'
+import { Ring } from '../ring.ts'
+
+/** One message, and whom its writing matters to. */
+export interface Outgoing {
+  readonly number: number
+  readonly wall: number
+  ops: unknown[]
+  /** Jobs that it adds, and held ones that it releases. */
+  arrivals: JobRecord[]
+  readonly releases: JobRecord[]
+  /** Jobs that it ends. */
+  readonly endings: JobRecord[]
+  /** Suspect jobs that may start once it is on record that they do. */
+  readonly marks: JobRecord[]
+}
+
+/** Messages that may be on their way at a time; the next ones gather, and the journal writes them together. */
+const MOST_ON_THE_WAY = 4
+
+/** Gathers, sends, and keeps what has not been written. */
+export class Outbox {
+  readonly #clock: Clock
+  readonly #post: (message: readonly unknown[]) => void
+  readonly #unwritten = new Ring<Outgoing>()
+  #next: Outgoing
+  #number = 0
+  #isSet = false
+  #isOpen = false
+
+  constructor(clock: Clock, post: (message: readonly unknown[]) => void) {
+    this.#clock = clock
+    this.#post = post
+    this.#next = this.#begin()
+  }
+
+  /** The message that is being put together. Whoever adds to it has it sent. */
+  get next(): Outgoing {
+    if (!this.#isSet) {
+      this.#isSet = true
+      this.#clock.soon(() => {
+        this.#isSet = false
+        this.flush()
+      })
+    }
+    return this.#next
+  }
+
+  /** True when nothing waits to be written. */
+  get isEmpty(): boolean {
+    return this.#unwritten.length === 0 && this.#next.ops.length === 0
+  }
+
+  /** Sends what has gathered, unless much is on its way already. */
+  flush(isLast = false): void {
+    const isBusy = !isLast && this.#unwritten.length >= MOST_ON_THE_WAY
+    if (this.#next.ops.length === 0 || !this.#isOpen || isBusy) return
+    const batch = { ...this.#next, number: ++this.#number, wall: this.#clock.wall() }
+    this.#next = this.#begin()
+    this.#unwritten.push(batch)
+    this.#send(batch)
+  }
+
+  /** The journal is open: sends what has gathered, and again what was never said to be written. */
+  opened(): void {
+    this.#isOpen = true
+    for (const batch of this.#unwritten) this.#send(batch)
+    this.flush()
+  }
+
+  /** The journal is gone; what has gathered waits for the next one. */
+  closed(): void {
+    this.#isOpen = false
+  }
+
+  /** Takes the messages up to a number off, oldest first. */
+  *written(upTo: number): Iterable<Outgoing> {
+    for (
+      let batch = this.#unwritten.peek();
+      batch !== undefined && batch.number <= upTo;
+      batch = this.#unwritten.peek()
+    ) {
+      this.#unwritten.shift()
+      yield batch
+    }
+  }
+
+  /** The jobs that messages up to a number add: they are refused, and never sent again. */
+  *refused(upTo: number): Iterable<JobRecord> {
+    for (const batch of this.#unwritten) {
+      if (batch.number > upTo) return
+      const { arrivals } = batch
+      batch.arrivals = []
+      batch.ops = withoutAdds(batch.ops)
+      yield* arrivals
+    }
+  }
+
+  /** Everything that was never written, when it will not be. */
+  *abandoned(): Iterable<Outgoing> {
+    for (let batch = this.#unwritten.shift(); batch !== undefined; batch = this.#unwritten.shift())
+      yield batch
+    const last = this.#next
+    this.#next = this.#begin()
+    yield last
+  }
+
+  #send({ number, wall, ops }: Outgoing): void {
+    this.#post([TO_JOURNAL.batch, number, wall, ops])
+  }
+
+  #begin(): Outgoing {
+    return { number: 0, wall: 0, ops: [], arrivals: [], releases: [], endings: [], marks: [] }
+  }
+}
+
+function withoutAdds(ops: readonly unknown[]): unknown[] {
+  const kept: unknown[] = []
+  for (let at = 0; at < ops.length; ) {
+    const length = OP_LENGTH[ops[at] as number] as number
+    if (ops[at] !== OP.add) kept.push(...ops.slice(at, at + length))
+    at += length
+  }
+  return kept
+}

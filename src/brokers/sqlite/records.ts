@@ -1,0 +1,124 @@
+/**
+ * The records of jobs that this process has to do with. Those that are granted, held or being written are held here;
+ * of the others only a weak reference stays, so that a handle that somebody still has goes on telling the truth, and
+ * a job that nobody asks about costs no memory.
+ */
+
+import { JobRecord } from '../../rules/job-record.ts'
+import { errorFromText, type Row, RUN_SPAN, STATES } from '../../rules/journal-protocol.ts'
+import type { TaskEntry } from '../../rules/registry.ts'
+import type { Clock } from '../../words/clock.ts'
+import { isTerminal } from '../../words/job.ts'
+
+const SWEEP_FROM = 1024
+
+/** Finds the record of a job, or makes it from its row. */
+export class Records {
+  /** Granted to this process: waiting for a thread, or running. */
+  readonly window = new Map<number, JobRecord>()
+  /** Held for another reason: being written, held by a response, awaited, the holder of a unique key. */
+  readonly kept = new Map<number, JobRecord>()
+  readonly #far = new Map<number, WeakRef<JobRecord>>()
+  readonly #clock: Clock
+  readonly #entries: readonly TaskEntry[]
+  #sweepAt = SWEEP_FROM
+
+  constructor(clock: Clock, entries: readonly TaskEntry[]) {
+    this.#clock = clock
+    this.#entries = entries
+  }
+
+  get(seq: number): JobRecord | undefined {
+    return this.window.get(seq) ?? this.kept.get(seq) ?? this.#far.get(seq)?.deref()
+  }
+
+  /** The job is on disk, and nothing here waits for it, but perhaps whoever has its handle. */
+  letGo(job: JobRecord): void {
+    if (job.extras?.settle !== undefined && !isTerminal(job.state)) {
+      this.kept.set(job.seq, job)
+      return
+    }
+    this.kept.delete(job.seq)
+    this.#far.set(job.seq, new WeakRef(job))
+    if (this.#far.size < this.#sweepAt) return
+    for (const [seq, ref] of this.#far) if (ref.deref() === undefined) this.#far.delete(seq)
+    this.#sweepAt = Math.max(SWEEP_FROM, this.#far.size * 2)
+  }
+
+  /** The job is over, and its end was told. */
+  forget(job: JobRecord): void {
+    this.window.delete(job.seq)
+    this.kept.delete(job.seq)
+    this.#far.delete(job.seq)
+  }
+
+  /** Holds the record of a job that somebody waits for. */
+  keep(job: JobRecord): void {
+    if (!this.window.has(job.seq)) this.kept.set(job.seq, job)
+  }
+
+  /** The record of a row; undefined when its task is not known here. */
+  of(row: Row): JobRecord | undefined {
+    return this.get(row[0]) ?? this.view(row)
+  }
+
+  /** A new record, as the row says. */
+  view(row: Row): JobRecord | undefined {
+    const [
+      seq,
+      id,
+      task,
+      state,
+      priority,
+      accepted,
+      ready,
+      due,
+      attempts,
+      failures,
+      crashes,
+      isSuspect,
+      key,
+    ] = row
+    const entry = this.#entries[task]
+    if (entry === undefined) return undefined
+    const payload = row[15] ?? undefined
+    const job = new JobRecord(seq, entry, payload, priority, this.monotonic(accepted))
+    const { more } = job
+    if (seq <= 0 || seq >= RUN_SPAN) more.id = id
+    if (row[17] !== null) Object.assign(more, JSON.parse(row[17]))
+    if (key !== null) more.key = key
+    if (due !== null) more.dueAt = this.monotonic(due)
+    if (row[13] !== null) more.uniqueKey = row[13]
+    if (row[14] !== null) more.uniqueUntil = this.monotonic(row[14])
+    job.attempts = attempts
+    if (failures > 0) job.failures = failures
+    if (crashes > 0) job.crashes = crashes
+    if (isSuspect === 1) more.isSuspect = true
+    job.readyAt = this.monotonic(ready)
+    this.end(job, row, state)
+    return job
+  }
+
+  /** Brings a record to the terminal state, or the plain one, of its row. */
+  end(job: JobRecord, row: Row, state: number): void {
+    const [, , , , , , , , attempts] = row
+    job.attempts = attempts
+    job.state = STATES[state] ?? 'available'
+    if (row[20] !== null) job.more.errors = [errorFromText(row[20])]
+    if (row[19] !== null) job.more.reason = row[19]
+    if (!isTerminal(job.state)) return
+    job.readyAt = this.monotonic(row[18] ?? row[6])
+    if (job.state === 'completed') job.result = row[16] ?? undefined
+    else if (job.state !== 'dead') job.payload = undefined
+  }
+
+  /** A wall-clock time on the monotonic clock, whole. */
+  monotonic(wall: number): number {
+    return Math.round(wall - this.#clock.wall() + this.#clock.now())
+  }
+
+  /** A time on the monotonic clock as wall-clock time. */
+  wall(monotonic: number): number {
+    return monotonic + this.#clock.wall() - this.#clock.now()
+  }
+}

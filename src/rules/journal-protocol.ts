@@ -1,0 +1,241 @@
+/**
+ * What the event loop's side of the SQLite broker and its journal say to each other. The journal is where jobs are: it
+ * owns the file, keeps the rules of when a job may run, and grants jobs to the event loop's window. One message goes out
+ * a turn, all operations that have arrived go into one transaction, and one reply follows its commit.
+ *
+ * Operations are flat arrays, entry after entry in one long array, since a copy of one array between threads costs far
+ * less than one of many objects. Jobs are named by `seq`, counted in the run of this process; `n` in the file is
+ * `seq` plus the base of its run, so jobs of other runs have a negative or very large `seq` here.
+ */
+import type { JobState } from '../words/job.ts'
+import type { Encoded } from './codec.ts'
+import type { WireError } from './wire-error.ts'
+
+/** The states as the file knows them, by number. Their order is part of the file's format. */
+export const STATES: readonly JobState[] = [
+  'held',
+  'waiting',
+  'scheduled',
+  'available',
+  'running',
+  'retryable',
+  'completed',
+  'cancelled',
+  'skipped',
+  'dead',
+]
+export const HELD = 0
+export const WAITING = 1
+export const SCHEDULED = 2
+export const AVAILABLE = 3
+export const RUNNING = 4
+export const RETRYABLE = 5
+export const COMPLETED = 6
+export const CANCELLED = 7
+export const SKIPPED = 8
+export const DEAD = 9
+
+/** Job numbers that one run of a process has to itself. */
+export const RUN_SPAN = 2 ** 33
+
+/** Why a job is skipped whose batch ended with a failure before it. */
+export const BATCH_FAILED = 'an earlier job of its batch failed'
+/** Why a job is skipped that turned out to be equal to one of another process. */
+export const DUPLICATE = 'an equal job of another process is pending'
+
+/** Operations: the first entry of each. Times are wall-clock milliseconds. */
+export const OP = {
+  /** `seq, task, flags, priority, accepted, due, after, key, uniqueKey, uniqueUntil, expires, payload, rest` */
+  add: 0,
+  /** `seq, due`: the response of a held job is over. */
+  release: 1,
+  /** `seq, attempts`: the job's attempt is about to start, alone. */
+  mark: 2,
+  /** `seq, attempts`: it did not start after all. */
+  unmark: 3,
+  /** `seq, due, attempts, failures, crashes, error` */
+  retry: 4,
+  /** `seq, isGranted, state, result, error, reason, attempts, failures, crashes, started, ended, thread, cpu` */
+  finish: 5,
+  /** `seq, attempt, outcome, started, ended, thread, cpu, error` */
+  attempt: 6,
+  /** `seq` */
+  revive: 7,
+  /** Nothing: look what is due. */
+  tick: 8,
+  /** `id, definition, nextAt` */
+  putSchedule: 9,
+  /** `id` */
+  removeSchedule: 10,
+} as const
+
+/** Entries of each operation, itself included, by its number. */
+export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 2, 1, 4, 2]
+
+/** Flags of `add`. */
+export const ADD_HELD = 1
+export const ADD_STOPS = 2
+
+/** Kinds of messages to the journal. */
+export const TO_JOURNAL = {
+  /** `[BATCH, number, wall, ops]` */
+  batch: 0,
+  /** `[ASK, number, wall, question, arguments]` */
+  ask: 1,
+  /** `[CLOSE, wall]` */
+  close: 2,
+} as const
+
+/** Kinds of messages from the journal. */
+export const FROM_JOURNAL = {
+  /** `[OPENED, Opened]` */
+  opened: 0,
+  /** `[REFUSED, JournalFault]`: the file cannot be used; the thread ends. */
+  refused: 1,
+  /** `[COMMITTED, Reply]` */
+  committed: 2,
+  /** `[ANSWER, number, fault, value]` */
+  answer: 3,
+  /** `[CLOSED, fault]` */
+  closed: 4,
+} as const
+
+/** A task as the journal knows it. */
+export interface JournalTask {
+  readonly name: string
+  readonly pool: string
+  readonly concurrency: number
+  readonly onCrash: 'retry' | 'fail'
+  readonly maxCrashes: number
+}
+
+/** A place in the journal where a test can end the process. */
+export type FailPoint = 'before-commit' | 'after-commit' | 'before-checkpoint' | 'during-checkpoint'
+
+/** What the journal is opened with. */
+export interface JournalSetup {
+  readonly file: string
+  readonly durability: 'power' | 'process'
+  readonly isShared: boolean
+  readonly tasks: readonly JournalTask[]
+  /** Jobs that are granted at one time to each pool. */
+  readonly window: number
+  readonly ageing: number
+  readonly retention: { readonly count: number; readonly age: number; readonly dead: number }
+  /** What the ids of this runtime's jobs start with. */
+  readonly idPrefix: string
+  readonly wall: number
+  /** The run to go on with, when its thread had died, and the jobs in its window. */
+  readonly resume?: { readonly run: number; readonly window: readonly number[] }
+  readonly failAt?: { readonly point: FailPoint; readonly after: number }
+}
+
+/** What an opened journal tells. */
+export interface Opened {
+  readonly run: number
+  /** Unfinished jobs that were there already and whose tasks are known. */
+  readonly unfinished: number
+  /** Unique keys that are held: `uniqueKey, row, ...`. */
+  readonly unique: readonly Row[]
+  readonly reply: Reply
+}
+
+/** What a commit has brought. */
+export interface Reply {
+  /** Every batch up to this number is written. */
+  upTo: number
+  /** Jobs that are granted and whose record is at hand: `seq, ready, ...`. */
+  granted: number[]
+  /** Jobs that are granted, whole. */
+  rows: Row[]
+  /** Jobs that reached a terminal state in the journal itself, whole. */
+  settled: Row[]
+  /** Jobs whose queueTimeout has passed, whole. */
+  expired: Row[]
+  /** Jobs that are where their add did not show: `seq, state, ...`. */
+  moved: number[]
+  /** Finishes that came too late: another process has the job now, or it is over. */
+  refused: number[]
+  /** When the next job is due; Infinity for none, absent when nothing changed. */
+  nextDue?: number
+  /** Why the jobs that these batches added could not be taken. The other operations wait, or were written. */
+  fault?: JournalFault
+  /** True when operations wait for the fault to pass. */
+  isStuck?: boolean
+}
+
+/** One job, whole: the columns in this order. */
+export type Row = readonly [
+  seq: number,
+  id: string,
+  task: number,
+  state: number,
+  priority: number,
+  accepted: number,
+  ready: number,
+  due: number | null,
+  attempts: number,
+  failures: number,
+  crashes: number,
+  isSuspect: number,
+  key: string | null,
+  uniqueKey: string | null,
+  uniqueUntil: number | null,
+  payload: Encoded | null,
+  result: Encoded | null,
+  rest: string | null,
+  finished: number | null,
+  reason: string | null,
+  error: string | null,
+  taskName: string,
+]
+
+/** Why the journal cannot do its work. */
+export interface JournalFault {
+  readonly kind: 'full' | 'read-only' | 'io' | 'corrupt' | 'locked' | 'schema' | 'version' | 'missing'
+  readonly message: string
+  /** Who has the file. */
+  readonly owner?: { readonly pid: number; readonly host: string }
+}
+
+/** One row of the history of attempts. */
+export interface AttemptRow {
+  readonly attempt: number
+  readonly outcome: string
+  readonly started: number | null
+  readonly ended: number | null
+  readonly thread: number | null
+  readonly cpu: number | null
+  readonly error: string | null
+}
+
+/** What can be asked of the journal: the argument and the answer of each question. */
+export interface Questions {
+  find: { ask: string; answer: Row | null }
+  list: {
+    ask: { states: readonly number[] | null; task: string | null; limit: number }
+    answer: readonly Row[]
+  }
+  counts: { ask: null; answer: readonly number[] }
+  history: { ask: number; answer: readonly AttemptRow[] }
+  remove: { ask: number; answer: boolean }
+  schedules: { ask: null; answer: readonly { id: string; definition: string; nextAt: number }[] }
+  backup: { ask: string; answer: null }
+}
+
+/** What a wire error is called in a column. */
+export function errorText(error: WireError): string {
+  return JSON.stringify(error, (_key, value: unknown) =>
+    value instanceof Uint8Array ? { base64: Buffer.from(value).toString('base64') } : value,
+  )
+}
+
+/** Reads what `errorText` made. */
+export function errorFromText(text: string): WireError {
+  return JSON.parse(text, (_key, value: unknown) => {
+    const base64 = typeof value === 'object' && value !== null ? Reflect.get(value, 'base64') : undefined
+    return typeof base64 === 'string' && Object.keys(value as object).length === 1
+      ? Buffer.from(base64, 'base64')
+      : value
+  }) as WireError
+}

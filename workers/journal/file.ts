@@ -1,0 +1,140 @@
+/** Opens the journal's file: the lock, the settings that durability stands on, and the schema. */
+import { hostname } from 'node:os'
+import { DatabaseSync } from 'node:sqlite'
+import type { JournalFault, JournalSetup } from '../../src/rules/journal-protocol.ts'
+import { migrate } from './schema.ts'
+
+/** The first SQLite without the fault that can corrupt a WAL file under several connections. */
+const OLDEST = [3, 51, 3] as const
+/** How long a transaction waits for another process, in milliseconds. */
+const PATIENCE = 10_000
+
+/** Thrown when the file cannot be used; carries what the event loop's side makes a typed error from. */
+export class JournalError extends Error {
+  readonly fault: JournalFault
+
+  constructor(fault: JournalFault, options: { cause?: unknown } = {}) {
+    super(fault.message, options)
+    this.fault = fault
+  }
+}
+
+/** A file that is open, and the lock that says whose it is. */
+export interface OpenFile {
+  readonly db: DatabaseSync
+  readonly lock: DatabaseSync
+}
+
+/** Opens the file, or says why not. */
+export function openFile({ file, durability, isShared }: JournalSetup): OpenFile {
+  let lock: DatabaseSync | undefined
+  let db: DatabaseSync | undefined
+  try {
+    checkVersion()
+    lock = takeLock(file, isShared)
+    db = new DatabaseSync(file, { timeout: PATIENCE })
+    setUp(db, durability)
+    migrate(db, file)
+    return { db, lock }
+  } catch (error) {
+    if (db?.isOpen) db.close()
+    if (lock?.isOpen) lock.close()
+    throw error instanceof JournalError ? error : new JournalError(faultOf(error, file), { cause: error })
+  }
+}
+
+function checkVersion(): void {
+  const probe = new DatabaseSync(':memory:')
+  const { version } = probe.prepare('SELECT sqlite_version() AS version').get() as { version: string }
+  probe.close()
+  const parts = version.split('.').map(Number)
+  const at = OLDEST.findIndex((oldest, index) => parts[index] !== oldest)
+  if (at === -1 || (parts[at] ?? 0) > (OLDEST[at] ?? 0)) return
+  const message = `Node ${process.version} comes with SQLite ${version}, which can corrupt a journal; ${OLDEST.join('.')} or later is needed. Use Node 22.23, 24.21 or later.`
+  throw new JournalError({ kind: 'version', message })
+}
+
+function setUp(db: DatabaseSync, durability: 'power' | 'process'): void {
+  db.exec('PRAGMA journal_mode = WAL')
+  // A reopened WAL file may come up with another setting than it was left with, so it is set and read back.
+  db.exec(`PRAGMA synchronous = ${durability === 'power' ? 'FULL' : 'NORMAL'}`)
+  if (durability === 'power') db.exec('PRAGMA fullfsync = ON')
+  const { synchronous } = db.prepare('PRAGMA synchronous').get() as { synchronous: number }
+  const { journal_mode: mode } = db.prepare('PRAGMA journal_mode').get() as { journal_mode: string }
+  if (synchronous === (durability === 'power' ? 2 : 1) && mode === 'wal') {
+    // The journal checkpoints between commits, where it does not hold up an acknowledgement.
+    db.exec('PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -16000; PRAGMA temp_store = MEMORY')
+    return
+  }
+  const message = `SQLite does not keep the setting that durability stands on (synchronous ${synchronous}, journal mode ${mode}).`
+  throw new JournalError({ kind: 'io', message })
+}
+
+/**
+ * A second, empty database file is the lock: SQLite's own locks go away with the process, however it ends, and the
+ * journal itself stays readable for a backup.
+ */
+function takeLock(file: string, isShared: boolean): DatabaseSync {
+  const lock = new DatabaseSync(`${file}.lock`, { timeout: 0 })
+  try {
+    lock.exec(isShared ? 'BEGIN; SELECT count(*) FROM sqlite_schema' : 'BEGIN EXCLUSIVE')
+    if (isShared) lock.prepare('SELECT count(*) FROM sqlite_schema').get()
+    return lock
+  } catch (error) {
+    lock.close()
+    if (codeOf(error) !== 5) throw error
+    throw lockedBy(file, isShared)
+  }
+}
+
+function lockedBy(file: string, isShared: boolean): JournalError {
+  const owner = ownerOf(file)
+  const who = owner === undefined ? 'another process' : `process ${owner.pid} on ${owner.host}`
+  const advice = isShared
+    ? 'It does not share the file: give every process of the file shared: true.'
+    : 'Stop it first, give each process a file of its own, or give all of them shared: true.'
+  const message = `${file} is in use by ${who}. ${advice}`
+  return new JournalError({ kind: 'locked', message, ...(owner && { owner }) })
+}
+
+function ownerOf(file: string): { pid: number; host: string } | undefined {
+  try {
+    const db = new DatabaseSync(file, { readOnly: true, timeout: 1000 })
+    try {
+      const row = db
+        .prepare('SELECT pid, host FROM runs WHERE closed IS NULL ORDER BY run DESC LIMIT 1')
+        .get()
+      return row as { pid: number; host: string } | undefined
+    } finally {
+      db.close()
+    }
+  } catch {
+    // It may have the lock and not the schema yet: then it cannot be named.
+    return undefined
+  }
+}
+
+/** This machine's name, as runs are recorded under it. */
+export const host: string = hostname()
+
+/** SQLite's primary result code; 0 for an error that is not its own. */
+export function codeOf(error: unknown): number {
+  const code = Reflect.get(Object(error), 'errcode')
+  return typeof code === 'number' ? code & 0xff : 0
+}
+
+const KINDS: Readonly<Record<number, readonly [JournalFault['kind'], string]>> = {
+  5: ['locked', 'is in use by another process'],
+  8: ['read-only', 'cannot be written: it, its folder or its file system is read-only'],
+  10: ['io', 'could not be read or written'],
+  11: ['corrupt', 'is damaged'],
+  13: ['full', 'could not grow: the disk is full'],
+  14: ['missing', 'could not be opened: the folder is missing, or may not be written to'],
+  26: ['corrupt', 'is no SQLite database'],
+}
+
+/** What an error of SQLite means for the journal. */
+export function faultOf(error: unknown, file: string): JournalFault {
+  const [kind, what] = KINDS[codeOf(error)] ?? (['io', 'could not be used'] as const)
+  return { kind, message: `${file} ${what} (${error instanceof Error ? error.message : String(error)}).` }
+}

@@ -1,0 +1,197 @@
+/** The processes of the file: who is at it, who is gone, and what becomes of the jobs that a dead one had. */
+import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import type { DatabaseSync } from 'node:sqlite'
+import {
+  AVAILABLE,
+  DEAD,
+  errorText,
+  HELD,
+  type JournalSetup,
+  RUNNING,
+} from '../../src/rules/journal-protocol.ts'
+import { toWireError } from '../../src/rules/wire-error.ts'
+import { ProcessExitedError } from '../../src/words/errors.ts'
+import { host } from './file.ts'
+import type { Jobs } from './jobs.ts'
+import { type ArrayStatement, asArrays } from './statements.ts'
+
+/** How often a process of a shared file says that it is there, in milliseconds. */
+const BEAT = 5000
+/** Silence after which a process of another machine or container counts as dead: of one here, we know. */
+const LEASE = 30_000
+
+interface Run {
+  readonly run: number
+  readonly pid: number
+  readonly host: string
+  readonly boot: string
+  readonly started: string
+  readonly seen: number
+  readonly closed: number | null
+}
+
+/** Enters this run, takes over what dead runs have left, and leaves. */
+export class Owners {
+  readonly #jobs: Jobs
+  readonly #setup: JournalSetup
+  readonly #sql: Record<'insert' | 'beat' | 'close' | 'owners' | 'run' | 'closeRun', ArrayStatement>
+  #beatAt = 0
+
+  constructor(db: DatabaseSync, jobs: Jobs, setup: JournalSetup) {
+    this.#jobs = jobs
+    this.#setup = setup
+    const prepare = (sql: string): ArrayStatement => asArrays(db.prepare(sql))
+    this.#sql = {
+      insert: prepare(
+        'INSERT INTO runs (prefix, pid, host, boot, started, opened, seen) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING run',
+      ),
+      beat: prepare('UPDATE runs SET seen = ? WHERE run = ?'),
+      close: prepare('UPDATE runs SET closed = ? WHERE run = ?'),
+      closeRun: prepare('UPDATE runs SET closed = ? WHERE run = ? AND closed IS NULL'),
+      owners: prepare(
+        'SELECT run FROM runs WHERE closed IS NULL UNION SELECT DISTINCT owner FROM jobs WHERE owner <> 0',
+      ),
+      run: prepare('SELECT run, pid, host, boot, started, seen, closed FROM runs WHERE run = ?'),
+    }
+  }
+
+  /** Enters the run of this process, or the one that it goes on with; returns its number. */
+  enter(wall: number): number {
+    const { resume, idPrefix } = this.#setup
+    this.#beatAt = wall
+    if (resume !== undefined) {
+      this.#sql.beat.run(wall, resume.run)
+      return resume.run
+    }
+    const row = this.#sql.insert.get(idPrefix, process.pid, host, bootId(), startOf(process.pid), wall, wall)
+    return row?.[0] as number
+  }
+
+  /** Takes over from runs that are dead; `window` are the jobs that the event loop's side of a resumed run still has. */
+  recover(wall: number, window?: readonly number[]): void {
+    if (window !== undefined) this.#resume(new Set(window))
+    this.#takeOver(wall)
+  }
+
+  /** In a shared file: says that we are there, and looks whether the others are. */
+  lookAround(wall: number): void {
+    if (wall - this.#beatAt >= BEAT) {
+      this.#beatAt = wall
+      this.#sql.beat.run(wall, this.#jobs.run)
+    }
+    this.#takeOver(wall)
+  }
+
+  /** Whether it is time to say that we are there. */
+  isBeatDue(wall: number): boolean {
+    return wall - this.#beatAt >= BEAT
+  }
+
+  /** Gives back what is granted but has not run, and closes the run. */
+  leave(wall: number): void {
+    const { run, sql } = this.#jobs
+    sql.begin.run()
+    for (const [n, state] of sql.owned.all(run) as [number, number][]) {
+      if (state === HELD) this.#jobs.advance(n)
+    }
+    // Nothing is granted to a run that is closed.
+    for (const [n] of sql.owned.all(run) as [number][]) sql.giveUp.run(n)
+    this.#sql.close.run(wall, run)
+    sql.commit.run()
+  }
+
+  #takeOver(wall: number): void {
+    for (const [number] of this.#sql.owners.all() as [number][]) {
+      if (number === this.#jobs.run) continue
+      const row = this.#sql.run.get(number)
+      const run = row && toRun(row)
+      if (run !== undefined && run.closed === null && this.#setup.isShared && isAlive(run, wall)) continue
+      this.#takeFrom(number, run?.closed != null)
+      this.#sql.closeRun.run(wall, number)
+    }
+  }
+
+  #takeFrom(run: number, isClosed: boolean): void {
+    const { sql } = this.#jobs
+    for (const [n, state] of sql.owned.all(run) as [number, number][]) {
+      if (state === HELD) this.#jobs.advance(n)
+      else if (state === RUNNING && !isClosed) this.#charge(n)
+      // It may have been sent with others, and so may have been what ended the process: next time it travels alone.
+      else this.#jobs.reclaim(n, isClosed ? 0 : 1)
+    }
+  }
+
+  /** A process ended while it ran this job. */
+  #charge(n: number): void {
+    const { sql, tasks } = this.#jobs
+    const [attempts, before, started] = sql.running.get(n) as [number, number, number | null]
+    const task = tasks[this.#jobs.indexOf(sql.row.get(n)?.[1] as number)]
+    const crashes = before + 1
+    const error = errorText(toWireError(new ProcessExitedError(task?.name ?? 'a task')))
+    sql.attempt.run(n, attempts, 'crashed', started, null, null, null, error)
+    const isFinal = task !== undefined && (task.onCrash === 'fail' || crashes >= task.maxCrashes)
+    if (isFinal) this.#jobs.end(n, { state: DEAD, reason: null, error, crashes })
+    else this.#jobs.reclaim(n, 1, crashes, error)
+  }
+
+  /** Our own run goes on: what was granted without the event loop's hearing of it is told again. */
+  #resume(window: ReadonlySet<number>): void {
+    const { sql, windows, run } = this.#jobs
+    for (const [n, state] of sql.owned.all(run) as [number, number][]) {
+      if (state !== AVAILABLE && state !== RUNNING) continue
+      const facts = sql.facts.get(n)
+      windows.grant(this.#jobs.indexOf(facts?.[0] as number), facts?.[8] as number)
+      if (!window.has(this.#jobs.seqOf(n))) this.#jobs.toSend.push(n)
+    }
+  }
+}
+
+function toRun(row: readonly unknown[]): Run {
+  const [run, pid, hostName, boot, started, seen, closed] = row as [
+    number,
+    number,
+    string,
+    string,
+    string,
+    number,
+    number | null,
+  ]
+  return { run, pid, host: hostName, boot, started, seen, closed }
+}
+
+/** On this machine the process itself tells; of another, only its silence. */
+function isAlive(run: Run, wall: number): boolean {
+  if (run.host !== host) return wall - run.seen < LEASE
+  if (run.boot !== bootId()) return false
+  try {
+    process.kill(run.pid, 0)
+  } catch (error) {
+    // EPERM: there is such a process, and it is not ours to signal.
+    if (Reflect.get(Object(error), 'code') !== 'EPERM') return false
+  }
+  // The number may have been given to another process since.
+  return run.started === '' || run.started === startOf(run.pid)
+}
+
+const NO_BOOT_ID = randomUUID()
+
+/** One for each boot of a machine; where the system does not tell it, none that would equal another's. */
+function bootId(): string {
+  return readText('/proc/sys/kernel/random/boot_id') ?? (process.platform === 'linux' ? NO_BOOT_ID : '')
+}
+
+/** When a process started, in the system's own units; empty where it does not tell. */
+function startOf(pid: number): string {
+  const stat = readText(`/proc/${pid}/stat`)
+  // The name, in brackets, may hold spaces.
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
+}
+
+function readText(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,180 @@
+/** What is asked of the journal: whole jobs, lists, counts, histories. */
+import type { DatabaseSync } from 'node:sqlite'
+import {
+  type AttemptRow,
+  COMPLETED,
+  type Questions,
+  type Row,
+  RUN_SPAN,
+  STATES,
+} from '../../src/rules/journal-protocol.ts'
+import type { Jobs } from './jobs.ts'
+import { type ArrayStatement, asArrays, ROW_COLUMNS } from './statements.ts'
+
+/** How far back a look at jobs that others ended goes beyond the last one, in milliseconds. */
+const OVERLAP = 2000
+
+/** Reads the file for the event loop's side. */
+export class Queries {
+  /** What `seq` is counted from. */
+  base = 0
+  readonly #db: DatabaseSync
+  readonly #jobs: Jobs
+  readonly #prefixes = new Map<number, string>()
+  readonly #lists = new Map<string, ArrayStatement>()
+  readonly #elsewhere: ArrayStatement
+  readonly #unique: ArrayStatement
+  #lookedAt = 0
+
+  constructor(db: DatabaseSync, jobs: Jobs) {
+    this.#db = db
+    this.#jobs = jobs
+    this.#unique = asArrays(db.prepare(`SELECT ${ROW_COLUMNS} FROM jobs WHERE unique_key IS NOT NULL`))
+    this.#elsewhere = asArrays(
+      db.prepare(`SELECT ${ROW_COLUMNS} FROM jobs WHERE finished IS NOT NULL AND state <> 9 AND finished >= ?1 AND n BETWEEN ?2 AND ?3
+        UNION ALL SELECT ${ROW_COLUMNS} FROM jobs WHERE state = 9 AND finished >= ?1 AND n BETWEEN ?2 AND ?3`),
+    )
+  }
+
+  /** Whole jobs, into a list. Those that a later operation has ended are left out of what was granted. */
+  rows(numbers: readonly number[], into: Row[]): void {
+    for (const n of numbers) {
+      const row = this.#jobs.sql.row.get(n)
+      if (row !== undefined) into.push(this.#whole(row))
+    }
+  }
+
+  countAll(): number[] {
+    const counts: number[] = new Array(STATES.length).fill(0)
+    for (const [state, count] of this.#jobs.sql.counts.all() as [number, number][]) {
+      counts[state] = (counts[state] ?? 0) + count
+    }
+    return counts
+  }
+
+  /** Unfinished jobs that can run here. */
+  unfinished(): number {
+    return (
+      this.#jobs.counts.slice(0, COMPLETED).reduce((total, count) => total + count, 0) - this.#jobs.strangers
+    )
+  }
+
+  uniqueHolders(): Row[] {
+    return this.#unique.all().map((row) => this.#whole(row))
+  }
+
+  /** Jobs of this run that another process has ended lately. */
+  endedElsewhere(wall: number): Row[] {
+    const since = this.#lookedAt - OVERLAP
+    this.#lookedAt = wall
+    return this.#elsewhere.all(since, this.base, this.base + RUN_SPAN - 1).map((row) => this.#whole(row))
+  }
+
+  answer<Q extends keyof Questions>(question: Q, argument: Questions[Q]['ask']): Questions[Q]['answer'] {
+    const answers: { [K in keyof Questions]?: (argument: never) => Questions[K]['answer'] } = {
+      find: (id: string) => this.#find(id),
+      list: (filter: Questions['list']['ask']) => this.#list(filter),
+      counts: () => this.countAll(),
+      history: (seq: number) => this.#history(this.base + seq),
+      schedules: () => this.#schedules(),
+      backup: (file: string) => this.#backup(file),
+    }
+    const answer = answers[question] as (argument: unknown) => Questions[Q]['answer']
+    return answer(argument)
+  }
+
+  #find(id: string): Row | null {
+    const dash = id.lastIndexOf('-')
+    const seq = Number.parseInt(id.slice(dash + 1), 36)
+    if (dash === -1 || !Number.isSafeInteger(seq)) return null
+    for (const [run] of this.#jobs.sql.runsOfPrefix.all(id.slice(0, dash + 1)) as [number][]) {
+      const row = this.#jobs.sql.row.get(run * RUN_SPAN + seq)
+      if (row === undefined) continue
+      const whole = this.#whole(row)
+      if (whole[1] === id) return whole
+    }
+    return null
+  }
+
+  #list({ states, task, limit }: Questions['list']['ask']): Row[] {
+    const where = states === null ? [] : [`(${states.map(conditionOf).join(' OR ')})`]
+    if (task !== null) where.push('task = ?1')
+    const sql = `SELECT ${ROW_COLUMNS} FROM jobs ${where.length > 0 ? `WHERE ${where.join(' AND ')}` : ''} ORDER BY n DESC LIMIT ?2`
+    let statement = this.#lists.get(sql)
+    if (statement === undefined) {
+      statement = asArrays(this.#db.prepare(sql))
+      this.#lists.set(sql, statement)
+    }
+    const id = task === null ? null : this.#jobs.nameIdFor(task)
+    return statement.all(id, Math.min(limit, 1e9)).map((row) => this.#whole(row))
+  }
+
+  #history(n: number): AttemptRow[] {
+    const rows = this.#jobs.sql.attempts.all(n) as readonly (readonly [
+      number,
+      string,
+      number,
+      number,
+      number,
+      number,
+      string,
+    ])[]
+    const history: AttemptRow[] = rows.map(([attempt, outcome, started, ended, thread, cpu, error]) => ({
+      attempt,
+      outcome,
+      started,
+      ended,
+      thread,
+      cpu,
+      error,
+    }))
+    const last = this.#jobs.sql.lastAttempt.get(n) as
+      | [number, number, number, number, number, number]
+      | undefined
+    if (last?.[1] !== COMPLETED) return history
+    const [attempt, , started, ended, thread, cpu] = last
+    return [...history, { attempt, outcome: 'completed', started, ended, thread, cpu, error: null }]
+  }
+
+  #schedules(): { id: string; definition: string; nextAt: number }[] {
+    const rows = this.#jobs.sql.schedules.all() as readonly (readonly [string, string, number])[]
+    return rows.map(([id, definition, nextAt]) => ({ id, definition, nextAt }))
+  }
+
+  #backup(file: string): null {
+    this.#db.prepare('VACUUM INTO ?').run(file)
+    return null
+  }
+
+  #whole(row: readonly unknown[]): Row {
+    const [n, taskId, ...rest] = row as [number, number, ...unknown[]]
+    const run = Math.floor(n / RUN_SPAN)
+    const id = this.#prefixOf(run) + (n - run * RUN_SPAN).toString(36)
+    const task = this.#jobs.indexOf(taskId)
+    const name = this.#jobs.tasks[task]?.name ?? (this.#jobs.sql.nameOf.get(taskId)?.[0] as string)
+    return [n - this.base, id, task, ...rest, name] as unknown as Row
+  }
+
+  #prefixOf(run: number): string {
+    const known = this.#prefixes.get(run)
+    if (known !== undefined) return known
+    const prefix = this.#jobs.sql.prefix.get(run)?.[0] as string
+    this.#prefixes.set(run, prefix)
+    return prefix
+  }
+}
+
+// In the words of the partial indexes, so that they are used.
+const CONDITIONS: Readonly<Record<number, string>> = {
+  0: '(owner <> 0 AND state = 0)',
+  1: '(state = 1)',
+  2: '(state IN (2, 5) AND state = 2)',
+  3: '(state = 3)',
+  4: '(owner <> 0 AND state = 4)',
+  5: '(state IN (2, 5) AND state = 5)',
+  9: '(state = 9)',
+}
+
+function conditionOf(state: number): string {
+  return CONDITIONS[state] ?? `(finished IS NOT NULL AND state <> 9 AND state = ${state})`
+}

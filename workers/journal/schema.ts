@@ -1,0 +1,71 @@
+/** The journal's schema, by version: a file of an older version is brought up to date when it is opened. */
+import type { DatabaseSync } from 'node:sqlite'
+import { JournalError } from './file.ts'
+
+// 'aftr': tells a journal from any other SQLite file.
+const APPLICATION_ID = 0x61_66_74_72
+
+/**
+ * Jobs are one table, and what is looked for often has a partial index that holds only the rows in question: a
+ * job that goes straight to a thread enters none of them but `owned` and, once it is over, `ended`.
+ */
+const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE runs (
+    run INTEGER PRIMARY KEY AUTOINCREMENT, prefix TEXT NOT NULL, pid INTEGER NOT NULL, host TEXT NOT NULL,
+    boot TEXT NOT NULL, started TEXT NOT NULL, opened REAL NOT NULL, seen REAL NOT NULL, closed REAL
+  ) STRICT;
+  CREATE INDEX runs_by_prefix ON runs (prefix);
+  CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+  CREATE TABLE jobs (
+    n INTEGER PRIMARY KEY, task INTEGER NOT NULL, state INTEGER NOT NULL, owner INTEGER NOT NULL,
+    rank REAL NOT NULL, priority REAL NOT NULL, accepted REAL NOT NULL, ready REAL NOT NULL, due REAL,
+    attempts INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0, crashes INTEGER NOT NULL DEFAULT 0,
+    suspect INTEGER NOT NULL DEFAULT 0, after INTEGER, stops INTEGER NOT NULL DEFAULT 0, key TEXT, line INTEGER,
+    unique_key TEXT, unique_until REAL, expires REAL, payload ANY, result ANY, rest TEXT,
+    started REAL, finished REAL, thread INTEGER, cpu REAL, reason TEXT, error TEXT
+  ) STRICT;
+  CREATE INDEX spilled ON jobs (task, rank, n) WHERE state = 3 AND owner = 0;
+  CREATE INDEX owned ON jobs (owner, state) WHERE owner <> 0;
+  CREATE INDEX waiting ON jobs (state) WHERE state = 1;
+  CREATE INDEX due ON jobs (state, due) WHERE state IN (2, 5);
+  CREATE INDEX expiring ON jobs (expires) WHERE expires IS NOT NULL;
+  CREATE INDEX following ON jobs (after) WHERE after IS NOT NULL;
+  CREATE INDEX in_line ON jobs (key, line) WHERE line IS NOT NULL;
+  CREATE UNIQUE INDEX held_keys ON jobs (unique_key) WHERE unique_key IS NOT NULL;
+  CREATE INDEX ended ON jobs (finished, state) WHERE finished IS NOT NULL AND state <> 9;
+  CREATE INDEX dead ON jobs (finished) WHERE state = 9;
+  CREATE TABLE lines (key TEXT PRIMARY KEY, holder INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE attempts (
+    n INTEGER NOT NULL, number INTEGER NOT NULL, attempt INTEGER NOT NULL, outcome TEXT NOT NULL, started REAL,
+    ended REAL, thread INTEGER, cpu REAL, error TEXT, PRIMARY KEY (n, number)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE schedules (id TEXT PRIMARY KEY, definition TEXT NOT NULL, next_at REAL NOT NULL) STRICT, WITHOUT ROWID;
+  `,
+]
+
+/** Brings the file to the newest version; refuses one that a newer release has written, or that is none of ours. */
+export function migrate(db: DatabaseSync, file: string): void {
+  db.exec('BEGIN IMMEDIATE')
+  try {
+    const { user_version: version } = db.prepare('PRAGMA user_version').get() as { user_version: number }
+    const { application_id: id } = db.prepare('PRAGMA application_id').get() as { application_id: number }
+    const { tables } = db.prepare('SELECT count(*) AS tables FROM sqlite_schema').get() as { tables: number }
+    if (id !== APPLICATION_ID && tables > 0) {
+      const message = `${file} is a SQLite database of something else; give the journal a file of its own.`
+      throw new JournalError({ kind: 'schema', message })
+    }
+    if (version > MIGRATIONS.length) {
+      const message = `${file} was written by a newer release of aftertask (schema ${version}; this one knows ${MIGRATIONS.length}). Use that release, or another file.`
+      throw new JournalError({ kind: 'schema', message })
+    }
+    for (const migration of MIGRATIONS.slice(version)) db.exec(migration)
+    if (version < MIGRATIONS.length) {
+      db.exec(`PRAGMA user_version = ${MIGRATIONS.length}; PRAGMA application_id = ${APPLICATION_ID}`)
+    }
+    db.exec('COMMIT')
+  } catch (error) {
+    if (db.isTransaction) db.exec('ROLLBACK')
+    throw error
+  }
+}

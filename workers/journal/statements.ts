@@ -1,0 +1,103 @@
+/** The statements of the journal, prepared once. Rows come as arrays, which cost a third of what objects cost. */
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
+
+/** A statement whose rows are arrays. */
+export interface ArrayStatement {
+  get(...values: SQLInputValue[]): readonly unknown[] | undefined
+  all(...values: SQLInputValue[]): readonly (readonly unknown[])[]
+  run(...values: SQLInputValue[]): { changes: number | bigint }
+}
+
+/** The columns of a whole job, in the order of `Row` without its id and its task's name. */
+export const ROW_COLUMNS =
+  'n, task, state, priority, accepted, ready, due, attempts, failures, crashes, suspect, key, unique_key, unique_until, payload, result, rest, finished, reason, error'
+
+const SQL = {
+  begin: 'BEGIN IMMEDIATE',
+  commit: 'COMMIT',
+  insert: `INSERT OR IGNORE INTO jobs (n, task, state, owner, rank, priority, accepted, ready, due, after, stops, key, line,
+    unique_key, unique_until, expires, payload, rest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  isOpen: 'SELECT 1 FROM jobs WHERE n = ? AND finished IS NULL',
+  facts:
+    'SELECT task, state, owner, priority, due, after, key, line, rank, suspect FROM jobs WHERE n = ? AND finished IS NULL',
+  place:
+    'UPDATE jobs SET state = ?, owner = ?, line = ?, rank = ?, ready = ?, due = ?, after = ?, started = NULL WHERE n = ?',
+  unblock: 'UPDATE jobs SET after = NULL WHERE n = ?',
+  mark: 'UPDATE jobs SET state = 4, attempts = ?, started = ?, expires = NULL WHERE n = ? AND owner = ? AND finished IS NULL',
+  unmark:
+    'UPDATE jobs SET state = 3, attempts = ?, started = NULL WHERE n = ? AND owner = ? AND finished IS NULL',
+  retry:
+    'UPDATE jobs SET state = 5, owner = 0, due = ?, attempts = ?, failures = ?, crashes = ?, error = ?, started = NULL, expires = NULL WHERE n = ?',
+  finish: `UPDATE jobs SET state = ?1, owner = 0, payload = CASE WHEN ?1 = 9 THEN payload END, result = ?2, error = ?3,
+    reason = ?4, attempts = ?5, failures = ?6, crashes = ?7, started = ?8, finished = ?9, thread = ?10, cpu = ?11, ready = ?9,
+    due = NULL, after = NULL, line = NULL, expires = NULL, unique_key = CASE WHEN unique_until > ?9 THEN unique_key END WHERE n = ?12`,
+  end: `UPDATE jobs SET state = ?1, owner = 0, payload = CASE WHEN ?1 = 9 THEN payload END, reason = ?2, error = ?3, crashes = ?4,
+    finished = ?5, ready = ?5, due = NULL, after = NULL, line = NULL, expires = NULL,
+    unique_key = CASE WHEN unique_until > ?5 THEN unique_key END WHERE n = ?6`,
+  followers: 'SELECT n, stops, state FROM jobs WHERE after = ?',
+  holder: 'SELECT holder FROM lines WHERE key = ?',
+  hold: 'INSERT INTO lines (key, holder) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET holder = excluded.holder',
+  letGo: 'DELETE FROM lines WHERE key = ? AND holder = ?',
+  lastInLine: 'SELECT max(line) FROM jobs WHERE key = ? AND line IS NOT NULL',
+  nextInLine: 'SELECT n FROM jobs WHERE key = ? AND line IS NOT NULL ORDER BY line LIMIT 1',
+  freeUnique:
+    'UPDATE jobs SET unique_key = NULL WHERE unique_key = ? AND finished IS NOT NULL AND (unique_until IS NULL OR unique_until <= ?)',
+  uniqueHolder: 'SELECT n FROM jobs WHERE unique_key = ?',
+  attempt: `INSERT OR IGNORE INTO attempts (n, number, attempt, outcome, started, ended, thread, cpu, error)
+    VALUES (?1, (SELECT count(*) FROM attempts WHERE n = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8)`,
+  attempts:
+    'SELECT attempt, outcome, started, ended, thread, cpu, error FROM attempts WHERE n = ? ORDER BY number',
+  lastAttempt: 'SELECT attempts, state, started, finished, thread, cpu FROM jobs WHERE n = ?',
+  revive:
+    'UPDATE jobs SET finished = NULL, failures = 0, crashes = 0, suspect = 0, due = NULL, reason = NULL, thread = NULL, cpu = NULL WHERE n = ? AND state = 9 AND finished IS NOT NULL',
+  remove: 'DELETE FROM jobs WHERE n = ? AND finished IS NOT NULL',
+  removeAttempts: 'DELETE FROM attempts WHERE n = ?',
+  dueNow: 'SELECT n FROM jobs WHERE state IN (2, 5) AND due <= ? ORDER BY due, n LIMIT 1000',
+  expiredNow: 'SELECT n FROM jobs WHERE expires <= ? LIMIT 1000',
+  unexpire: 'UPDATE jobs SET expires = NULL WHERE n = ?',
+  nextDue: `SELECT (SELECT due FROM jobs WHERE state IN (2, 5) AND state = 2 ORDER BY due LIMIT 1),
+    (SELECT due FROM jobs WHERE state IN (2, 5) AND state = 5 ORDER BY due LIMIT 1), (SELECT min(expires) FROM jobs WHERE expires IS NOT NULL)`,
+  spilled: 'SELECT n, rank FROM jobs WHERE task = ? AND state = 3 AND owner = 0 ORDER BY rank, n LIMIT ?',
+  spilledCounts: 'SELECT task, count(*), min(rank) FROM jobs WHERE state = 3 AND owner = 0 GROUP BY task',
+  take: 'UPDATE jobs SET owner = ? WHERE n = ? AND state = 3 AND owner = 0',
+  reclaim:
+    'UPDATE jobs SET state = 3, owner = ?, suspect = ?, crashes = ?, error = ?, started = NULL WHERE n = ?',
+  giveUp: 'UPDATE jobs SET state = 3, owner = 0, started = NULL WHERE n = ?',
+  running: 'SELECT attempts, crashes, started, error FROM jobs WHERE n = ?',
+  owned: 'SELECT n, state FROM jobs WHERE owner = ? ORDER BY n',
+  row: `SELECT ${ROW_COLUMNS} FROM jobs WHERE n = ?`,
+  counts: `SELECT state, count(*) FROM jobs WHERE owner <> 0 GROUP BY state
+    UNION ALL SELECT 3, count(*) FROM jobs WHERE state = 3 AND owner = 0
+    UNION ALL SELECT 1, count(*) FROM jobs WHERE state = 1
+    UNION ALL SELECT state, count(*) FROM jobs WHERE state IN (2, 5) GROUP BY state
+    UNION ALL SELECT state, count(*) FROM jobs WHERE finished IS NOT NULL AND state <> 9 GROUP BY state
+    UNION ALL SELECT 9, count(*) FROM jobs WHERE state = 9`,
+  oldest: 'SELECT n, state FROM jobs WHERE finished IS NOT NULL AND state <> 9 ORDER BY finished LIMIT ?',
+  oldestBefore:
+    'SELECT n, state FROM jobs WHERE finished < ? AND finished IS NOT NULL AND state <> 9 ORDER BY finished LIMIT ?',
+  deadBefore: 'SELECT n, state FROM jobs WHERE finished < ? AND state = 9 ORDER BY finished LIMIT ?',
+  putSchedule:
+    'INSERT INTO schedules (id, definition, next_at) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET definition = excluded.definition, next_at = excluded.next_at',
+  removeSchedule: 'DELETE FROM schedules WHERE id = ?',
+  schedules: 'SELECT id, definition, next_at FROM schedules ORDER BY id',
+  prefix: 'SELECT prefix FROM runs WHERE run = ?',
+  runsOfPrefix: 'SELECT run FROM runs WHERE prefix = ? ORDER BY run DESC',
+  nameOf: 'SELECT name FROM names WHERE id = ?',
+  addName:
+    'INSERT INTO names (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id',
+} as const
+
+/** Every statement by its name. */
+export type Statements = Readonly<Record<keyof typeof SQL, ArrayStatement>>
+
+/** Prepares them all. */
+export function prepare(db: DatabaseSync): Statements {
+  const made = Object.entries(SQL).map(([name, sql]) => [name, asArrays(db.prepare(sql))] as const)
+  return Object.fromEntries(made) as Record<keyof typeof SQL, ArrayStatement>
+}
+
+/** Makes a statement's rows arrays. */
+export function asArrays(statement: StatementSync): ArrayStatement {
+  statement.setReturnArrays(true)
+  return statement as unknown as ArrayStatement
+}
