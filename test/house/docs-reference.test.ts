@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { Job } from '../../src/engine/job.ts'
+import { Runtime } from '../../src/engine/runtime.ts'
 import {
   jobOptionsSchema,
   poolOptionsSchema,
@@ -58,6 +60,37 @@ describe('the reference of options', () => {
       .filter(([, key]) => key !== 'backoff')
       .map(([, key, value]) => [key, value?.trim()])
     expect(documented).toEqual(Object.entries(actual).map(([key, value]) => [key, literal(value)]))
+  })
+})
+
+describe('the reference of members', () => {
+  const membersIn = (file: string, heading: string): string[] =>
+    tableUnder(`docs/reference/${file}`, heading).flatMap(([cell = '']) =>
+      [...cell.matchAll(/`(?:\[Symbol\.)?(\w+)/g)].map(([, name = '']) => name),
+    )
+  const membersOf = ({ prototype }: { prototype: object }): string[] =>
+    Object.getOwnPropertyNames(prototype).filter((name) => name !== 'constructor')
+
+  test('names everything that a runtime has', () => {
+    // `openBatch` is for the edges of this package.
+    const members = membersOf(Runtime).filter((name) => name !== 'openBatch')
+    expect(new Set(membersIn('runtime.md', 'Runtime'))).toEqual(
+      new Set([...members, 'tasks', 'asyncDispose']),
+    )
+  })
+
+  test('names everything that a job has', () => {
+    expect(new Set(membersIn('runtime.md', 'Job'))).toEqual(new Set(membersOf(Job)))
+  })
+
+  test('names everything that a handler is given', () => {
+    const body =
+      /export interface HandlerContext \{\n([\s\S]*?)\n\}/.exec(read('src/rules/handler.ts'))?.[1] ?? ''
+    const members = [...body.matchAll(/^ {2}(?:readonly )?(\w+)[:<(]/gm)].map(([, name = '']) => name)
+    const named = tableUnder('docs/reference/handler-context.md', 'Handler context').map(
+      ([cell = '']) => /\w+/.exec(cell)?.[0],
+    )
+    expect(new Set(named)).toEqual(new Set(members))
   })
 })
 
