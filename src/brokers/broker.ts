@@ -30,6 +30,14 @@ export interface BrokerHost {
   adopted(jobs: number): void
   /** Jobs of this pool have become available. */
   wake(pool: string): void
+  /** Jobs that the threads of a pool can run at once, when all of them are up. */
+  slots?(pool: string): number
+  /** A job that runs here is not ours any more: its attempt is to end, and its outcome does not count. */
+  interrupt?(job: JobRecord, reason: string): void
+  /** Another process asks to cancel a job that this one has. */
+  cancel?(job: JobRecord, reason: unknown): boolean
+  /** Where jobs are kept cannot be reached (with why), or can again (undefined). */
+  reached?(fault: Error | undefined): void
   /** A job has reached its terminal state. `ran` is its last attempt's run time, where that was told a while ago. */
   settled(job: JobRecord, ran?: number): void
 }
@@ -68,6 +76,14 @@ export interface StoredSchedule {
   readonly definition: string
   /** The wall-clock time of the next run, in milliseconds since 1970. */
   readonly nextAt: number
+}
+
+/** How it stands between this process and a broker outside of it. */
+export interface BrokerStats {
+  /** `down` while the place where jobs are kept cannot be reached. */
+  readonly state: 'up' | 'down'
+  /** Accepted jobs that it does not hold yet. */
+  readonly buffered: number
 }
 
 /** Where schedules are kept by a broker that survives the process. A change travels with the jobs of the same turn, or not at all. */
@@ -113,6 +129,17 @@ export interface Broker {
   close(): void | Promise<void>
 
   // What only a broker outside this process has to do.
+
+  /** Whether this process runs jobs of a pool; a pool that it does not run gets no threads. */
+  runs?(pool: string): boolean
+  /** Asks whichever process runs the job to cancel it; true when it was asked. */
+  cancelElsewhere?(job: JobRecord, reason: unknown): boolean
+  /** The handler of a job that runs here has told its progress, which is in the record. */
+  progressed?(job: JobRecord): void
+  /** The handler of a job that runs here has logged a line. */
+  logged?(job: JobRecord, level: string, message: string): void
+  /** How it stands between this process and the place where jobs are kept. */
+  stats?(): BrokerStats
 
   /** Why no job can be taken in at present, such as a full disk; undefined when one can. */
   refusal?(): Error | undefined

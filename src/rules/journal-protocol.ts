@@ -121,6 +121,8 @@ export interface JournalSetup {
   /** Jobs that are granted at one time to each pool. */
   readonly window: number
   readonly ageing: number
+  /** Operations between checkpoints. */
+  readonly checkpointEvery: number
   readonly retention: { readonly count: number; readonly age: number; readonly dead: number }
   /** What the ids of this runtime's jobs start with. */
   readonly idPrefix: string

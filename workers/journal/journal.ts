@@ -32,11 +32,6 @@ export interface Batch {
   readonly ops: readonly unknown[]
 }
 
-// Pages in the WAL before it is written back into the file: 16 MB.
-const CHECKPOINT_PAGES = 4000
-/** Rows in a transaction are counted instead of pages: a guess at how many fill one. */
-const OPS_PER_PAGE = 12
-
 /** An open journal. */
 export class Journal {
   readonly #setup: JournalSetup
@@ -265,7 +260,7 @@ export class Journal {
 
   /** Between commits, when enough has gathered: no acknowledgement waits for it. */
   #checkpoint(): void {
-    if (this.#unwritten < CHECKPOINT_PAGES * OPS_PER_PAGE) return
+    if (this.#unwritten < this.#setup.checkpointEvery) return
     this.#unwritten = 0
     this.#failPoints.at('before-checkpoint')
     this.#failPoints.during('during-checkpoint')

@@ -1,15 +1,18 @@
 /**
  * Jobs that may have brought a process down. Each starts only once it is on record that it does, so that a job which
- * kills its process every time is charged every time; and few at a time, so that few others are charged with it.
+ * kills its process every time is charged every time. One that was charged already runs with no other suspect beside
+ * it: whoever is innocent is charged once at most for its neighbour, and then the guilty one is found.
  */
 import type { JobRecord } from '../../rules/job-record.ts'
 import { Ring } from '../ring.ts'
 
-const AT_A_TIME = 4
+/** Suspects that were never charged may start so many at a time: enough to keep the threads of a machine busy. */
+const AT_A_TIME = 16
 
-/** Lets suspects start a few at a time. */
+/** Lets suspects start, those that were charged first and alone. */
 export class Suspects {
-  readonly #waiting = new Ring<JobRecord>()
+  readonly #charged = new Ring<JobRecord>()
+  readonly #fresh = new Ring<JobRecord>()
   readonly #admitted = new Set<JobRecord>()
   readonly #mark: (job: JobRecord) => void
 
@@ -19,7 +22,8 @@ export class Suspects {
   }
 
   add(job: JobRecord): void {
-    this.#waiting.push(job)
+    if (job.crashes > 0) this.#charged.push(job)
+    else this.#fresh.push(job)
     this.#admit()
   }
 
@@ -29,12 +33,30 @@ export class Suspects {
   }
 
   #admit(): void {
+    const charged = first(this.#charged)
+    if (charged !== undefined) {
+      if (this.#admitted.size > 0) return
+      this.#charged.shift()
+      this.#let(charged)
+      return
+    }
+    if ([...this.#admitted].some((job) => job.crashes > 0)) return
     while (this.#admitted.size < AT_A_TIME) {
-      const job = this.#waiting.shift()
-      if (job === undefined) return
-      if (job.state !== 'available') continue
-      this.#admitted.add(job)
-      this.#mark(job)
+      const fresh = first(this.#fresh)
+      if (fresh === undefined) return
+      this.#fresh.shift()
+      this.#let(fresh)
     }
   }
+
+  #let(job: JobRecord): void {
+    this.#admitted.add(job)
+    this.#mark(job)
+  }
+}
+
+/** The first that still waits; those that were cancelled are dropped. */
+function first(jobs: Ring<JobRecord>): JobRecord | undefined {
+  while (jobs.peek() !== undefined && jobs.peek()?.state !== 'available') jobs.shift()
+  return jobs.peek()
 }
