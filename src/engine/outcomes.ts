@@ -9,6 +9,7 @@ import { fromWireError, type WireError } from '../rules/wire-error.ts'
 import type { Clock } from '../words/clock.ts'
 import {
   isUnrecoverable,
+  NonErrorThrownError,
   OutOfMemoryError,
   ResultInvalidError,
   TaskCancelledError,
@@ -61,16 +62,11 @@ export class Outcomes {
   /** The handler returned. That counts also when the attempt had been asked to end: the work is done. */
   completed(job: JobRecord, result: Encoded | Moved, started: number, ended: number): void {
     this.#runTimes.learn(job.entry.index, ended - started)
-    if (job.extras !== null) job.extras.ending = undefined
     this.#started = started
     this.#endedAt = ended
-    const { task } = job.entry
-    if (task.result !== undefined) {
-      const value = result instanceof Moved ? result.value : decode(result)
-      const checked = checkAgainst(task.result, value, 'result')
-      if ('issues' in checked)
-        return this.#attemptFailed(job, new ResultInvalidError(task.name, checked.issues))
-    }
+    const fault = faultOf(job, result)
+    if (fault !== undefined) return this.#failedWith(job, fault)
+    if (job.extras !== null) job.extras.ending = undefined
     this.#tell(job, 'completed')
     this.#broker.finish(job, { state: 'completed', result })
   }
@@ -80,16 +76,22 @@ export class Outcomes {
     this.#runTimes.learn(job.entry.index, ended - started)
     this.#started = started
     this.#endedAt = ended
+    this.#failedWith(job, wire)
+  }
+
+  #failedWith(job: JobRecord, error: WireError | Error): void {
     const isEnding = job.extras?.ending !== undefined
-    if (isEnding) this.#ended(job, fromWireError(wire))
-    else this.#attemptFailed(job, wire)
+    if (isEnding) this.#ended(job, error instanceof Error ? error : fromWireError(error))
+    else this.#attemptFailed(job, error)
   }
 
   /** Sent to a thread, but not started there. */
   notStarted(job: JobRecord): void {
     if (job.payload instanceof Moved) return this.#crashed(job, new ThreadExitedError(job.entry.task.name, 1))
     job.attempts--
-    this.#broker.giveBack(job)
+    // Whoever heard that its thread was gone may have cancelled it before its turn here.
+    if (job.extras?.ending?.why === 'cancel') this.#cancelled(job, job.extras.ending.reason)
+    else this.#broker.giveBack(job)
   }
 
   /** The thread is gone. */
@@ -118,9 +120,8 @@ export class Outcomes {
     job.more.ending = undefined
     const { name } = job.entry.task
     if (why === 'cancel') {
-      const cancelled = new TaskCancelledError(name, reason)
-      this.#tell(job, 'cancelled', cancelled)
-      this.#broker.finish(job, { state: 'cancelled', error: cancelled })
+      this.#tell(job, 'cancelled', new TaskCancelledError(name, reason))
+      this.#cancelled(job, reason)
     } else if (why === 'timeout') {
       const timeout = new TaskTimeoutError(name, this.#host.timeoutOf(job))
       if (error !== undefined) timeout.cause = error
@@ -130,12 +131,19 @@ export class Outcomes {
     }
   }
 
+  #cancelled(job: JobRecord, reason: unknown): void {
+    job.more.ending = undefined
+    const error = new TaskCancelledError(job.entry.task.name, reason)
+    this.#broker.finish(job, { state: 'cancelled', error })
+  }
+
   #interrupted(job: JobRecord, reason: string): void {
     if (job.payload instanceof Moved) return this.#crashed(job, new ThreadExitedError(job.entry.task.name, 1))
     this.#tell(job, 'interrupted')
     job.attempts--
-    this.#host.interrupted(job, reason)
+    // Told once it is so: a listener may cancel the job.
     this.#broker.giveBack(job)
+    this.#host.interrupted(job, reason)
   }
 
   #attemptFailed(job: JobRecord, error: WireError | Error): void {
@@ -169,7 +177,21 @@ export class Outcomes {
     more.errors ??= []
     more.errors.push(error)
     if (more.errors.length > ERRORS_KEPT) more.errors.shift()
-    this.#host.retrying(job, real, delay)
     this.#broker.retry(job, this.#clock.now() + delay)
+    // Told once it is so: a listener may cancel the job.
+    this.#host.retrying(job, real, delay)
+  }
+}
+
+/** What is wrong with a result, by the schema of its task. A schema that throws counts as a refusal. */
+function faultOf(job: JobRecord, result: Encoded | Moved): Error | undefined {
+  const { task } = job.entry
+  if (task.result === undefined) return undefined
+  try {
+    const value = result instanceof Moved ? result.value : decode(result)
+    const checked = checkAgainst(task.result, value, 'result')
+    return 'issues' in checked ? new ResultInvalidError(task.name, checked.issues) : undefined
+  } catch (thrown) {
+    return thrown instanceof Error ? thrown : new NonErrorThrownError(thrown)
   }
 }
