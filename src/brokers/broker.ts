@@ -132,7 +132,7 @@ export interface Broker {
 
   /** Whether this process runs jobs of a pool; a pool that it does not run gets no threads. */
   runs?(pool: string): boolean
-  /** Asks whichever process runs the job to cancel it; true when it was asked. */
+  /** True when the job is not with this process: whoever has it is asked to cancel it. */
   cancelElsewhere?(job: JobRecord, reason: unknown): boolean
   /** The handler of a job that runs here has told its progress, which is in the record. */
   progressed?(job: JobRecord): void

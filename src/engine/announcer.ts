@@ -104,6 +104,12 @@ export class Announcer {
     }
   }
 
+  reached(fault: Error | undefined): void {
+    if (fault === undefined) return this.events.emit('broker:up', {})
+    if (this.events.has('broker:down')) this.events.emit('broker:down', { error: fault })
+    else this.#writeLine(`the broker cannot be reached: ${inWords(fault)}`)
+  }
+
   stray(pool: Pool, thread: number, jobId: string, wire: WireError): void {
     const error = fromWireError(wire)
     if (this.events.has('thread:error'))

@@ -66,7 +66,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     const keepAlive = new KeepAlive()
     const lifecycle = new Lifecycle()
     const settings = { default: options.pool, ...options.pools }
-    const pools = new PoolSet(settings, this.registry.entries, this.ids.prefix, ports)
+    const pools = new PoolSet(settings, this.registry.entries, this.ids.prefix, ports, broker)
     const runTimes = new RunTimes(this.registry.entries.length)
     const watch = new Watch(clock, this)
     const scheduler = new Scheduler(broker, pools.byName, clock, options.bundles, runTimes, watch)
@@ -143,6 +143,21 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     this.scheduler.wake(pool)
   }
 
+  slots(pool: string): number {
+    return this.pools.slots(pool)
+  }
+
+  interrupt(job: JobRecord, reason: string): void {
+    const lane = this.pools.laneOf(job)
+    if (lane === undefined) return
+    if (lane.revoke(job)) this.#outcomes.notStarted(job)
+    else this.#watch.end(lane, job, 'stop', reason, reason)
+  }
+
+  reached(fault: Error | undefined): void {
+    this.announcer.reached(fault)
+  }
+
   adopted(jobs: number): void {
     const { intake } = this
     const before = intake.pending
@@ -210,6 +225,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
 
   cancel(job: JobRecord, reason: unknown): boolean {
     if (isTerminal(job.state)) return false
+    if (this.broker.cancelElsewhere?.(job, reason) === true) return true
     const lane = job.state === 'running' ? this.pools.laneOf(job) : undefined
     // Running but with no thread: its outcome is at hand and about to be told.
     if (job.state === 'running' && lane === undefined) return false

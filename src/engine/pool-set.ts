@@ -1,4 +1,5 @@
 /** The pools of a runtime: made from its options, and searched by what runs in them. */
+import type { Broker } from '../brokers/broker.ts'
 import type { Lane, Pool, PoolHost } from '../pools/pool.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import type { ReadPoolOptions } from '../rules/option-schemas.ts'
@@ -9,6 +10,7 @@ import type { Ports } from './ports.ts'
 /** All pools of a runtime by name. */
 export class PoolSet {
   readonly byName = new Map<string, Pool>()
+  readonly #settings: Readonly<Record<string, ReadPoolOptions>>
 
   /** @throws OptionsInvalidError when a task asks for a pool that is not there. */
   constructor(
@@ -16,7 +18,9 @@ export class PoolSet {
     entries: readonly TaskEntry[],
     idPrefix: string,
     { makePool, clock }: Ports,
+    broker: Pick<Broker, 'runs'>,
   ) {
+    this.#settings = settings
     for (const { task } of entries) {
       if (Object.hasOwn(settings, task.policy.pool)) continue
       const known = Object.keys(settings).join(', ')
@@ -31,8 +35,15 @@ export class PoolSet {
       )
       // A pool without tasks would be threads for nothing.
       if (handlers.every((handler) => handler === null)) continue
+      if (broker.runs?.(name) === false) continue
       this.byName.set(name, makePool({ name, options, handlers, idPrefix, clock }))
     }
+  }
+
+  /** Jobs that a pool can run at once, when all its threads are up. */
+  slots(name: string): number {
+    const size = this.byName.get(name)?.size()
+    return size === undefined ? 0 : size.max * (this.#settings[name]?.concurrency ?? 1)
   }
 
   start(host: PoolHost): void {

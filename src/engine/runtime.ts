@@ -1,5 +1,5 @@
 /** The public face of the engine: `createRuntime` and what it returns. */
-import type { Broker, JobFilter } from '../brokers/broker.ts'
+import type { Broker, BrokerStats, JobFilter } from '../brokers/broker.ts'
 import { memoryBroker } from '../brokers/memory.ts'
 import { type PoolOptions, type ReadRuntimeOptions, runtimeOptionsSchema } from '../rules/option-schemas.ts'
 import { readOptions } from '../rules/options.ts'
@@ -83,6 +83,8 @@ export interface RuntimeStats {
   /** Jobs that end in a second, over the last seconds. */
   readonly rate: number
   readonly phase: 'running' | 'stopping' | 'stopped'
+  /** How it stands with a broker on another machine (`aftertask/bullmq`); absent with the others. */
+  readonly broker?: BrokerStats
   readonly pools: Readonly<
     Record<string, { readonly threads: number; readonly max: number; readonly busy: number }>
   >
@@ -199,7 +201,8 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
 
   /** This process at this moment; synchronous and cheap. */
   stats(): RuntimeStats {
-    const { intake, options, ended, rate, clock, lifecycle, pools } = this[engineOf]
+    const { intake, options, ended, rate, clock, lifecycle, pools, broker } = this[engineOf]
+    const reach = broker.stats?.()
     const perPool = [...pools.byName].map(([name, pool]) => {
       const busy = [...pool.lanes].filter((lane) => lane.inFlight.size > 0).length
       return [name, { ...pool.size(), busy }] as const
@@ -210,6 +213,7 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
       ...ended,
       rate: rate.perSecond(clock.now()),
       phase: lifecycle.phase,
+      ...(reach && { broker: reach }),
       pools: Object.fromEntries(perPool),
     }
   }

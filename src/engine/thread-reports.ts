@@ -74,11 +74,13 @@ export class ThreadReports implements PoolHost {
 
   progress(job: JobRecord, value: Encoded): void {
     job.more.progress = decode(value)
+    this.#parts.broker.progressed?.(job)
     this.started(job)
     this.#parts.announcer.progress(job)
   }
 
   log(job: JobRecord, level: LogLevel, message: string, data: Encoded): void {
+    this.#parts.broker.logged?.(job, level, message)
     this.started(job)
     this.#parts.announcer.log(job, level, message, data)
   }

@@ -63,6 +63,10 @@ export interface RuntimeEvents {
   }
   /** A job was refused because `maxPending` jobs are unfinished. */
   'runtime:overloaded': { readonly pending: number; readonly maxPending: number; readonly retryAfter: number }
+  /** The place where the broker keeps jobs cannot be reached; it is tried again by itself. */
+  'broker:down': { readonly error: Error }
+  /** It can be reached again. */
+  'broker:up': Readonly<Record<never, never>>
   /** `stop` was called. */
   'runtime:stopping': { readonly pending: number }
   /** The threads are gone. */
