@@ -18,7 +18,8 @@ import { note } from '../fixtures/http-tasks.ts'
 import { everythingElseRan, gate, handOver, httpRuntime, nowOnAllThreads } from '../kit/jobs.ts'
 import { get, getBytes, listen, listenPolka, rawClient } from '../kit/serve.ts'
 
-const runtime = httpRuntime()
+// So long that no test here can pass because the grace is over.
+const runtime = httpRuntime({ handlerGrace: 3_600_000 })
 const tasks = afterResponse(runtime)
 const anyTasks = afterAnyResponse(runtime)
 
@@ -240,6 +241,25 @@ describe('rule 5: a client that leaves', () => {
     expect((await (await added.job).result()).started).toBeGreaterThan(ended)
   })
 
+  test('before the request reaches the middleware: the job is held until the handler has ended too', async () => {
+    const added = handOver<Ran>()
+    let ended = Number.POSITIVE_INFINITY
+    const server = createServer(async (req, res) => {
+      await once(res, 'close')
+      await anyTasks(req, res, async () => {
+        added.give(req.after(note, { text: 'gone before' }))
+        await everythingElseRan(runtime)
+        ended = nowOnAllThreads()
+      })
+    })
+    const client = await rawClient(await listen(server))
+    const arrived = once(server, 'request')
+    client.send(getBytes('/'))
+    await arrived
+    client.leave()
+    expect((await (await added.job).result()).started).toBeGreaterThan(ended)
+  })
+
   test('in the middle of a streamed body: the job runs', async () => {
     const added = handOver()
     const { when, seen } = facts()
@@ -335,6 +355,31 @@ describe('rule 5: a client that leaves', () => {
     expect((await job.settled).state).toBe('completed')
     handler.proceed()
     expect((await (await later.job).settled).state).toBe('completed')
+  })
+
+  test('while a handler goes on for ever: a job that it adds to another runtime runs after the grace of that one', async () => {
+    const impatient = httpRuntime({ handlerGrace: 20 }, onTestFinished)
+    const added = handOver()
+    const app = polka()
+      .use(tasks)
+      .use((req, _res, next) => {
+        req.after(note, { text: 'patient' }, { when: 'error' })
+        return next()
+      })
+      .use(afterResponse(impatient))
+      .get('/', async (req, res) => {
+        await once(res, 'close')
+        added.give(req.after(note, { text: 'impatient' }))
+        await new Promise(() => {})
+      })
+    const arrived = Promise.withResolvers<void>()
+    const port = await listenPolka(app)
+    app.server.on('request', () => arrived.resolve())
+    const client = await rawClient(port)
+    client.send(getBytes('/'))
+    await arrived.promise
+    client.leave()
+    expect((await (await added.job).settled).state).toBe('completed')
   })
 
   test('of a handler in a sub-app: the job is held until that handler has ended', async () => {
@@ -528,6 +573,18 @@ describe('HTTP/2', () => {
     stream.on('error', () => {})
     await once(stream, 'response')
     stream.close(constants.NGHTTP2_CANCEL)
+    expect((await seen).outcome).toBe('aborted')
+  })
+
+  test('a stream that the server closes before end() settles as aborted', async () => {
+    const { when, seen } = facts()
+    const session = await http2Client((req, res) => {
+      req.after(note, { text: 'closed' }, { when })
+      res.stream.respond({ ':status': 200 })
+      res.stream.close(constants.NGHTTP2_NO_ERROR)
+      res.on('close', () => res.end())
+    })
+    session.request({ ':path': '/' }).on('error', () => {})
     expect((await seen).outcome).toBe('aborted')
   })
 

@@ -25,7 +25,7 @@ export async function listenPolka(app: {
   return portOf(server)
 }
 
-export function portOf(server: Server): number {
+function portOf(server: Server): number {
   return (server.address() as AddressInfo).port
 }
 

@@ -1,0 +1,102 @@
+import { once } from 'node:events'
+import { createServer, IncomingMessage, ServerResponse } from 'node:http'
+import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2'
+import type { Socket } from 'node:net'
+import { PassThrough } from 'node:stream'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { type Outcome, watchEnd } from '../../src/http/response-end.ts'
+import { get, getBytes, listen, rawClient } from '../kit/serve.ts'
+
+/** Collects what a watch is told. */
+function listener(): { told: Outcome[]; first: Promise<Outcome>; responseEnded: (outcome: Outcome) => void } {
+  const told: Outcome[] = []
+  const { promise, resolve } = Promise.withResolvers<Outcome>()
+  return {
+    told,
+    first: promise,
+    responseEnded: (outcome) => {
+      told.push(outcome)
+      resolve(outcome)
+    },
+  }
+}
+
+describe('a response that was over before it was watched', () => {
+  test('says at once that it was sent', async () => {
+    const outcome = Promise.withResolvers<Outcome | null>()
+    const server = createServer((req, res) => {
+      res.on('close', () => outcome.resolve(watchEnd(req, res, listener())))
+      res.end('body')
+    })
+    await get(await listen(server))
+    expect(await outcome.promise).toBe('sent')
+  })
+
+  test('says at once that it was aborted, also when end() was called since', async () => {
+    const outcomes = Promise.withResolvers<(Outcome | null)[]>()
+    const server = createServer((req, res) => {
+      res.on('close', () => {
+        const before = watchEnd(req, res, listener())
+        res.end('nobody reads this')
+        outcomes.resolve([before, watchEnd(req, res, listener())])
+      })
+    })
+    const client = await rawClient(await listen(server))
+    const arrived = once(server, 'request')
+    client.send(getBytes('/'))
+    await arrived
+    client.leave()
+    expect(await outcomes.promise).toEqual(['aborted', 'aborted'])
+  })
+
+  test('says at once how it ended over HTTP/2', async () => {
+    const outcome = Promise.withResolvers<Outcome | null>()
+    const server = createHttp2Server((req, res) => {
+      res.on('close', () => outcome.resolve(watchEnd(req, res, listener())))
+      res.end('body')
+    })
+    const session = connectHttp2(`http://127.0.0.1:${await listen(server)}`)
+    onTestFinished(() => void session.destroy())
+    session.request({ ':path': '/' }).resume()
+    expect(await outcome.promise).toBe('sent')
+  })
+})
+
+describe('a response without a connection of its own', () => {
+  function injected(): { req: IncomingMessage; res: ServerResponse; sink: PassThrough } {
+    const sink = new PassThrough()
+    sink.resume()
+    // As light-my-request does it: what the response writes goes anywhere but to a socket.
+    const req = new IncomingMessage(sink as unknown as Socket)
+    const res = new ServerResponse(req)
+    res.assignSocket(sink as unknown as Socket)
+    return { req, res, sink }
+  }
+
+  test('settles as sent once it is finished', async () => {
+    const { req, res } = injected()
+    const end = listener()
+    expect(watchEnd(req, res, end)).toBeNull()
+    res.end('body')
+    expect(await end.first).toBe('sent')
+  })
+
+  test('settles as aborted when it is closed before', async () => {
+    const { req, res } = injected()
+    const end = listener()
+    expect(watchEnd(req, res, end)).toBeNull()
+    res.emit('close')
+    expect(await end.first).toBe('aborted')
+  })
+
+  test('settles once', async () => {
+    const { req, res } = injected()
+    const end = listener()
+    watchEnd(req, res, end)
+    res.end('body')
+    await end.first
+    res.emit('close')
+    expect(end.told).toEqual(['sent'])
+    expect([res.listenerCount('finish'), res.listenerCount('close')]).toEqual([0, 0])
+  })
+})
