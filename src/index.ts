@@ -55,6 +55,7 @@ export {
   TaskSkippedError,
   TaskTimeoutError,
   ThreadExitedError,
+  ThreadStartError,
   UnknownTaskError,
   UnrecoverableError,
 } from './words/errors.ts'

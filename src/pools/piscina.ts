@@ -20,6 +20,9 @@ const ENTRY = new URL(`../../workers/task-thread${import.meta.url.slice(-3)}`, i
 export class PiscinaSource implements ThreadSource {
   readonly #options: ReadPoolOptions
   readonly #handed = new WeakSet<Worker>()
+  readonly #known = new WeakSet<Worker>()
+  /** What fails each start that no thread has taken up yet, oldest first. */
+  readonly #waiting = new Set<(error: Error) => void>()
   #piscina: Promise<Piscina> | undefined
   #stopped = false
 
@@ -60,7 +63,7 @@ export class PiscinaSource implements ThreadSource {
     this.#piscina ??= this.#create()
     const piscina = await this.#piscina
     if (this.#stopped) throw new Error('The pool has stopped.')
-    const ready: LaneReady = await piscina.run(setup, { transferList: [setup.port] })
+    const ready = await this.#runOnFresh(piscina, setup)
     const worker = piscina.threads.find((thread) => thread.threadId === ready.threadId)
     if (worker === undefined) throw new Error('The thread ended while it started.')
     let error: Error | undefined
@@ -69,6 +72,38 @@ export class PiscinaSource implements ThreadSource {
     })
     worker.on('exit', (exitCode: number) => over({ exitCode, error }))
     return { worker, ready }
+  }
+
+  /** Piscina never tells of a thread that dies before it takes up its task: the task would wait for ever. */
+  async #runOnFresh(piscina: Piscina, setup: LaneSetup): Promise<LaneReady> {
+    const abort = new AbortController()
+    const died = Promise.withResolvers<never>()
+    const fail = (error: Error): void => {
+      died.reject(error)
+      abort.abort()
+    }
+    this.#waiting.add(fail)
+    const task: Promise<LaneReady> = piscina.run(setup, { transferList: [setup.port], signal: abort.signal })
+    for (const worker of piscina.threads) this.#watch(worker)
+    try {
+      return await Promise.race([task, died.promise])
+    } finally {
+      this.#waiting.delete(fail)
+    }
+  }
+
+  #watch(worker: Worker): void {
+    if (this.#known.has(worker)) return
+    this.#known.add(worker)
+    let cause: Error | undefined
+    worker.on('error', (error: Error) => {
+      cause = error
+    })
+    worker.on('exit', (exitCode: number) => {
+      if (this.#handed.has(worker)) return
+      const [fail] = this.#waiting
+      fail?.(cause ?? new Error(`It exited with code ${exitCode}.`))
+    })
   }
 
   async #create(): Promise<Piscina> {

@@ -176,6 +176,18 @@ export class HandlerNotFoundError extends AftertaskError {
   }
 }
 
+/** `ready()` rejects with this when the threads of a pool die while they start: a bad `execArgv`, for example. */
+export class ThreadStartError extends AftertaskError {
+  /** The pool whose threads do not start. */
+  readonly pool: string
+
+  constructor(pool: string, options: { cause?: unknown } = {}) {
+    const why = options.cause instanceof Error ? ` The last one: ${options.cause.message}` : ''
+    super('ERR_THREAD_START', `The threads of pool "${pool}" die while they start.${why}`, options)
+    this.pool = pool
+  }
+}
+
 /** An attempt ran longer than its task's `timeout`. */
 export class TaskTimeoutError extends AftertaskError {
   constructor(task: string, timeout: number) {
