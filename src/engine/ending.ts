@@ -2,6 +2,7 @@
 import type { Broker } from '../brokers/broker.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import type { Clock } from '../words/clock.ts'
+import { JobLostError } from '../words/errors.ts'
 import type { JobState } from '../words/job.ts'
 import type { Announcer } from './announcer.ts'
 import type { Intake } from './intake.ts'
@@ -71,12 +72,18 @@ export class Ending implements LifecycleHost {
   }
 
   killGrace(): number {
-    return this.#parts.killGrace
+    let longest = this.#parts.killGrace
+    for (const lane of this.#parts.pools.lanes()) {
+      for (const { entry } of lane.inFlight.keys())
+        longest = Math.max(longest, entry.task.policy.killGrace ?? 0)
+    }
+    return longest
   }
 
   abortRunning(): void {
     const { outcomes, pools, scheduler, watch } = this.#parts
     scheduler.pause()
+    outcomes.close()
     for (const lane of pools.lanes()) {
       for (const job of [...lane.inFlight.keys()]) {
         if (lane.revoke(job)) outcomes.notStarted(job)
@@ -94,7 +101,10 @@ export class Ending implements LifecycleHost {
     const unfinished = await this.#unfinished()
     const named = unfinished.map((job) => ({ id: idOf(job), name: job.entry.task.name })).reverse()
     if (!broker.durable) {
-      for (const job of unfinished) broker.finish(job, { state: 'cancelled', reason: 'lost' })
+      for (const job of unfinished) {
+        const error = new JobLostError(job.entry.task.name)
+        broker.finish(job, { state: 'cancelled', reason: 'lost', error })
+      }
     }
     await broker.close()
     keepAlive.close()

@@ -23,6 +23,8 @@ import type { RunTimes } from './run-times.ts'
 export interface OutcomeHost {
   retrying(job: JobRecord, error: Error, delay: number): void
   interrupted(job: JobRecord, reason: string): void
+  /** A job that was sent to a thread waits for its start again. */
+  waitsAgain(job: JobRecord): void
   timeoutOf(job: JobRecord): number
 }
 
@@ -40,6 +42,7 @@ export class Outcomes {
   /** When the attempt that is being looked at started and ended. */
   #started: number | undefined
   #endedAt = 0
+  #isClosed = false
 
   constructor(
     parts: {
@@ -87,11 +90,22 @@ export class Outcomes {
 
   /** Sent to a thread, but not started there. */
   notStarted(job: JobRecord): void {
-    if (job.payload instanceof Moved) return this.#crashed(job, new ThreadExitedError(job.entry.task.name, 1))
+    if (this.#isGone(job)) return this.#crashed(job, new ThreadExitedError(job.entry.task.name, 1))
     job.attempts--
     // Whoever heard that its thread was gone may have cancelled it before its turn here.
-    if (job.extras?.ending?.why === 'cancel') this.#cancelled(job, job.extras.ending.reason)
-    else this.#broker.giveBack(job)
+    if (job.extras?.ending?.why === 'cancel') return this.#cancelled(job, job.extras.ending.reason)
+    this.#broker.giveBack(job)
+    this.#host.waitsAgain(job)
+  }
+
+  /** No job starts any more: what comes back from now on is unfinished, whatever became of its payload. */
+  close(): void {
+    this.#isClosed = true
+  }
+
+  /** A moved payload is with the thread and nowhere else. */
+  #isGone(job: JobRecord): boolean {
+    return job.payload instanceof Moved && !this.#isClosed
   }
 
   /** The thread is gone. */
@@ -138,7 +152,7 @@ export class Outcomes {
   }
 
   #interrupted(job: JobRecord, reason: string): void {
-    if (job.payload instanceof Moved) return this.#crashed(job, new ThreadExitedError(job.entry.task.name, 1))
+    if (this.#isGone(job)) return this.#crashed(job, new ThreadExitedError(job.entry.task.name, 1))
     this.#tell(job, 'interrupted')
     job.attempts--
     // Told once it is so: a listener may cancel the job.

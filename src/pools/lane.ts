@@ -57,6 +57,8 @@ export class ThreadLane implements Lane {
   /** Attempts that ended here, for recycling. */
   done = 0
   retiring = false
+  /** True once the thread itself has asked to be replaced: it starts nothing any more. */
+  isBroken = false
   idleSince: number
   thread: ThreadHandle | undefined
   readonly #port: MessagePort
@@ -247,7 +249,7 @@ export class ThreadLane implements Lane {
     if (kind === FROM_THREAD.bell) return this.collect()
     if (kind === FROM_THREAD.closed) return this.#closed?.resolve()
     if (kind === FROM_THREAD.stray) return this.#host.stray(this, String(message[1]), message[2] as WireError)
-    if (kind === FROM_THREAD.retire) return this.#host.broken(this)
+    if (kind === FROM_THREAD.retire) return this.#broke()
     // Outcomes in the log came before this message.
     this.collect()
     const slot = message[1] as number
@@ -271,6 +273,11 @@ export class ThreadLane implements Lane {
       case FROM_THREAD.exiting:
         this.#culprit = job
     }
+  }
+
+  #broke(): void {
+    this.isBroken = true
+    this.#host.broken(this)
   }
 
   /** Tells an outcome that the table holds; only then is the slot free. */

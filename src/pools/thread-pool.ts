@@ -5,12 +5,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { MessageChannel } from 'node:worker_threads'
 import type { Encoded } from '../rules/codec.ts'
-import type { JobRecord, Moved } from '../rules/job-record.ts'
+import { type JobRecord, Moved } from '../rules/job-record.ts'
 import type { ReadPoolOptions } from '../rules/option-schemas.ts'
 import { type HandlerLocation, type LaneSetup, laneTable, TO_THREAD } from '../rules/protocol.ts'
 import type { WireError } from '../rules/wire-error.ts'
 import { type Clock, clockZero } from '../words/clock.ts'
-import type { HandlerProblem } from '../words/errors.ts'
+import { type HandlerProblem, ThreadStartError } from '../words/errors.ts'
 import { type LaneHost, type ThreadHandle, ThreadLane } from './lane.ts'
 import type { LogLevel, Pool, PoolHost } from './pool.ts'
 import { threadCounts } from './sizes.ts'
@@ -230,7 +230,7 @@ export class ThreadPool implements Pool, LaneHost {
     const wait = this.#waitsUntil - this.#clock.now()
     const restartIn = this.#clearWait === undefined ? 0 : Math.max(1, Math.ceil(wait))
     if (!wasUp && this.#deaths >= PATIENCE) {
-      this.#ready.reject(end.error ?? new Error(`The threads of pool "${this.name}" die while they start.`))
+      this.#ready.reject(new ThreadStartError(this.name, end.error === undefined ? {} : { cause: end.error }))
     }
     this.#host.exited(this, { lane, ...left, ...end, expected, restartIn })
     this.#makeUpFor(lane)
@@ -350,7 +350,11 @@ export class ThreadPool implements Pool, LaneHost {
 
   #endIfEmpty(lane: ThreadLane): void {
     // Jobs that were sent but have not started need not wait for the old thread.
-    for (const job of [...lane.inFlight.keys()]) if (lane.revoke(job)) this.#host.revoked(job)
+    for (const job of [...lane.inFlight.keys()]) {
+      // But for those whose payload was moved there, if the thread still starts them.
+      const stays = job.payload instanceof Moved && !lane.isBroken
+      if (!stays && lane.revoke(job)) this.#host.revoked(job)
+    }
     if (lane.inFlight.size > 0) return
     void this.#lastWords(lane).then(() => lane.kill())
   }
