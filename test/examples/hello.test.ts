@@ -83,15 +83,12 @@ describe('examples/hello', () => {
     expect(code).toBe(1)
   })
 
-  test.each(['', '0x50', '65536'])(
-    'says in one line that "%s" is no port, and exits with 1',
-    async (bad) => {
-      const { code, stdout, stderr } = await runExample('hello', { PORT: bad })
-      expect(stderr).toBe(
-        `PORT is "${bad}"; it must be a whole number from 0 to 65535. 0 means any free port.\n`,
-      )
-      expect(stdout).toBe('')
-      expect(code).toBe(1)
-    },
-  )
+  test.each(['', '0x50', '65536'])('says in one line that "%s" is no port, and exits with 1', async (bad) => {
+    const { code, stdout, stderr } = await runExample('hello', { PORT: bad })
+    expect(stderr).toBe(
+      `PORT is "${bad}"; it must be a whole number from 0 to 65535. 0 means any free port.\n`,
+    )
+    expect(stdout).toBe('')
+    expect(code).toBe(1)
+  })
 })
