@@ -191,7 +191,6 @@ export class ThreadPool implements Pool, LaneHost {
       table,
       this,
     )
-    lane.tellStarts(this.#tellStarts)
     let isUp = false
     this.#source.start(
       {
@@ -208,6 +207,8 @@ export class ThreadPool implements Pool, LaneHost {
         this.#starting--
         this.#hasBeenUp = true
         lane.thread = thread
+        // Now, not when it was started: whoever has begun to listen meanwhile is meant as well.
+        lane.tellStarts(this.#tellStarts)
         this.lanes.add(lane)
         this.#ready.resolve(problems)
         this.#host.threadStarted(this, lane)
