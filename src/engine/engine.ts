@@ -49,6 +49,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
   readonly ended = { completed: 0, cancelled: 0, skipped: 0, dead: 0, lost: 0 }
   readonly #watch: Watch
   readonly #outcomes: Outcomes
+  readonly #queueTimeouts: QueueTimeouts
   readonly #keepAlive: KeepAlive
   readonly #ending: Ending
   readonly #reports: ThreadReports
@@ -97,6 +98,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     this.scheduler = scheduler
     this.#keepAlive = keepAlive
     this.#outcomes = outcomes
+    this.#queueTimeouts = queueTimeouts
     this.#watch = watch
     this.opened = broker.open(this) ?? Promise.resolve()
     // Whoever asks `ready()` hears of it; nobody has to ask.
@@ -196,6 +198,11 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
       'The thread does not answer: what a handler left behind keeps it busy. It is replaced.',
     )
     if (pool !== undefined) this.announcer.stray(pool, lane.id, '', toWireError(error))
+  }
+
+  waitsAgain(job: JobRecord): void {
+    // A durable broker keeps this time itself.
+    if (!this.broker.durable) this.#queueTimeouts.again(job)
   }
 
   retrying(job: JobRecord, error: Error, delay: number): void {

@@ -23,6 +23,12 @@ export class QueueTimeouts {
     this.#timeline.add(job, this.#clock.now() + limit)
   }
 
+  /** A job that was sent to a thread came back unstarted: its time may have run out meanwhile, unseen. */
+  again(job: JobRecord): void {
+    const limit = limitOf(job)
+    if (limit !== Number.POSITIVE_INFINITY) this.#timeline.add(job, job.acceptedAt + limit)
+  }
+
   close(): void {
     this.#timeline.close()
   }

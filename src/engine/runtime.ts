@@ -5,7 +5,7 @@ import { type PoolOptions, type ReadRuntimeOptions, runtimeOptionsSchema } from 
 import { readOptions } from '../rules/options.ts'
 import type { RetryPolicy } from '../rules/retry.ts'
 import type { AnyTask, PayloadOf, ResultOf } from '../rules/task.ts'
-import { HandlerNotFoundError } from '../words/errors.ts'
+import { HandlerNotFoundError, OptionsInvalidError } from '../words/errors.ts'
 import type { EventName, Listener } from '../words/events.ts'
 import type { JobInfo, JobOptions, JobState } from '../words/job.ts'
 import { check, unlessFull } from './acceptance.ts'
@@ -189,14 +189,31 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
     return true
   }
 
-  /** Starts no more jobs, of one pool or of all. Running jobs go on, and jobs are still accepted. */
+  /**
+   * Starts no more jobs, of one pool or of all. Running jobs go on, and jobs are still accepted. A stop does not resume:
+   * what waits then is reported as lost (or left) at its deadline.
+   *
+   * @throws OptionsInvalidError when no pool has that name.
+   */
   pause(pool?: string): void {
+    this.#knowPool(pool)
     this[engineOf].scheduler.pause(pool)
   }
 
-  /** Starts jobs again after `pause`. */
+  /**
+   * Starts jobs again after `pause`: of one pool, or of all, also of those that were paused by name.
+   *
+   * @throws OptionsInvalidError when no pool has that name.
+   */
   resume(pool?: string): void {
+    this.#knowPool(pool)
     this[engineOf].scheduler.resume(pool)
+  }
+
+  #knowPool(pool: string | undefined): void {
+    const known = ['default', ...Object.keys(this[engineOf].options.pools)]
+    if (pool === undefined || known.includes(pool)) return
+    throw new OptionsInvalidError(`No pool is named "${pool}". Known: ${known.join(', ')}.`, 'pool')
   }
 
   /** This process at this moment; synchronous and cheap. */
@@ -244,7 +261,13 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
    * milliseconds (default 10,000; Infinity waits for ever) running attempts are aborted and, after `killGrace`, ended;
    * the report names what did not finish. Calling it again returns the same report, and may bring the deadline nearer.
    */
-  stop({ timeout = 10_000 }: { timeout?: number } = {}): Promise<StopReport> {
+  async stop({ timeout = 10_000 }: { timeout?: number } = {}): Promise<StopReport> {
+    if (!(timeout >= 0)) {
+      throw new OptionsInvalidError(
+        `stop: option "timeout" is ${timeout}; expected milliseconds, 0 or more.`,
+        'timeout',
+      )
+    }
     return this[engineOf].stop(timeout)
   }
 
