@@ -1,7 +1,5 @@
 /** Words of shared memory that handlers wait at and count in, so that a test needs no sleep and no clock. */
-import type { Runtime } from '../../src/engine/runtime.ts'
-import type { AnyTask } from '../../src/rules/task.ts'
-import { isoTask } from './threads.ts'
+import { isoTask, type LooseRuntime } from './threads.ts'
 
 const GATES = 64
 
@@ -22,7 +20,7 @@ export class MemoryGate {
   readonly #words = new Int32Array(this.memory)
 
   /** Makes the memory known to the thread of a runtime that has one. */
-  async teach(runtime: Runtime<AnyTask>): Promise<void> {
+  async teach(runtime: LooseRuntime): Promise<void> {
     // Only a payload that is moved can hold shared memory.
     await runtime.enqueue(gateTasks.learn, { memory: this.memory }, { transfer: [] }).result()
   }

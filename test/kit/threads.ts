@@ -1,10 +1,12 @@
 /** Runtimes with real threads, for tests of what happens in them. */
 import { onTestFinished } from 'vitest'
 import { z } from 'zod'
+import type { Job } from '../../src/engine/job.ts'
 import { type Ports, realPorts } from '../../src/engine/ports.ts'
 import { Runtime, type RuntimeOptions } from '../../src/engine/runtime.ts'
 import { type AnyTask, defineTask, type Task, type TaskOptions } from '../../src/rules/task.ts'
 import type { EventName, RuntimeEvents } from '../../src/words/events.ts'
+import type { JobOptions } from '../../src/words/job.ts'
 
 type Policy = Partial<Omit<TaskOptions<string, unknown, unknown, unknown, unknown>, 'name' | 'handler'>>
 
@@ -39,22 +41,29 @@ export function isoTaskAs(
   }) as Task<string, unknown>
 }
 
+/** A runtime whose tasks are known by any name and take any payload: what a task is called is not these tests' subject. */
+export type LooseRuntime = Omit<Runtime, 'enqueue' | 'tryEnqueue' | 'enqueueMany'> & {
+  enqueue(task: AnyTask | string, payload?: unknown, options?: JobOptions): Job
+  tryEnqueue(task: AnyTask | string, payload?: unknown, options?: JobOptions): Job | null
+  enqueueMany(entries: readonly { task: AnyTask | string; payload?: unknown; options?: JobOptions }[]): Job[]
+}
+
 /** A runtime with one quiet thread unless told otherwise; it is stopped when the test is over. */
-export function startThreads<T extends AnyTask>(
-  tasks: readonly T[],
+export function startThreads(
+  tasks: readonly AnyTask[],
   options: Omit<RuntimeOptions, 'tasks'> = {},
   ports: Partial<Ports> = {},
-): Runtime<T> {
-  const runtime = new Runtime<T>(
+): LooseRuntime {
+  const runtime = new Runtime(
     { log: false, pool: { threads: 1 }, killGrace: 50, ...options, tasks },
     { ...realPorts, ...ports },
   )
   onTestFinished(async () => void (await runtime.stop({ timeout: 0 })))
-  return runtime
+  return runtime as unknown as LooseRuntime
 }
 
 /** Jobs added while `add` runs wait together, so that they go out in one bundle. */
-export function addTogether<R>(runtime: Runtime<AnyTask>, add: () => R): R {
+export function addTogether<R>(runtime: LooseRuntime, add: () => R): R {
   runtime.pause()
   const added = add()
   runtime.resume()
@@ -63,7 +72,7 @@ export function addTogether<R>(runtime: Runtime<AnyTask>, add: () => R): R {
 
 /** The next event of a name that fits. */
 export function nextEvent<Name extends EventName>(
-  runtime: Runtime<AnyTask>,
+  runtime: LooseRuntime,
   name: Name,
   fits: (event: RuntimeEvents[Name]) => boolean = () => true,
 ): Promise<RuntimeEvents[Name]> {
@@ -79,7 +88,7 @@ export function nextEvent<Name extends EventName>(
 
 /** Collects the events of a name from now on. */
 export function collectEvents<Name extends EventName>(
-  runtime: Runtime<AnyTask>,
+  runtime: LooseRuntime,
   name: Name,
 ): RuntimeEvents[Name][] {
   const events: RuntimeEvents[Name][] = []

@@ -1,0 +1,219 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { describe, expect, test } from 'vitest'
+import { ThreadStartError } from '../../src/words/errors.ts'
+import { LeapingClock } from '../kit/leaping-clock.ts'
+import { gateTasks, MemoryGate } from '../kit/memory-gate.ts'
+import {
+  addTogether,
+  collectEvents,
+  failureOf,
+  isoTask,
+  isoTaskAs,
+  nextEvent,
+  startThreads,
+} from '../kit/threads.ts'
+
+const ok = isoTask('misbehave', 'ok')
+const exit = (policy: Parameters<typeof isoTask>[2]) => isoTaskAs('exit', 'misbehave', 'exit', policy)
+
+describe('a job whose thread dies', () => {
+  test('is tried again by default, and is dead with its third crash', async () => {
+    const runtime = startThreads([exit({})])
+    const retrying = collectEvents(runtime, 'job:retrying')
+    const error = await failureOf(runtime.enqueue('exit', { code: 9 }))
+    expect(error).toMatchObject({ code: 'ERR_THREAD_EXITED', exitCode: 9 })
+    expect(retrying.map(({ job, delay: wait }) => [job.attempt, wait])).toEqual([
+      [1, 0],
+      [2, 0],
+    ])
+  })
+
+  test('has its crashes counted apart from its failures', async () => {
+    // One crash may happen, one failure may not: the crash leaves the only attempt that may fail untouched.
+    const runtime = startThreads([
+      ok,
+      isoTask('crash', 'crashThenFail', { retry: { maxAttempts: 2, backoff: { delay: 0 } } }),
+    ])
+    const job = runtime.enqueue('crash.crashThenFail', { crashes: 2 })
+    expect(await job.settled).toMatchObject({
+      state: 'dead',
+      attempts: 4,
+      error: { message: 'failed in attempt 4' },
+    })
+  })
+
+  test('is dead at once with onCrash "fail"', async () => {
+    const runtime = startThreads([exit({ onCrash: 'fail' })])
+    expect(await runtime.enqueue('exit', { code: 1 }).settled).toMatchObject({ state: 'dead', attempts: 1 })
+  })
+
+  test('is dead with as many crashes as maxCrashes says', async () => {
+    const runtime = startThreads([exit({ maxCrashes: 2 })])
+    expect(await runtime.enqueue('exit', { code: 1 }).settled).toMatchObject({ state: 'dead', attempts: 2 })
+  })
+
+  test('and succeeds at the next try is completed', async () => {
+    const runtime = startThreads([isoTask('crash', 'crashThenFail')])
+    const job = runtime.enqueue('crash.crashThenFail', { crashes: 1, succeed: true })
+    expect(await job.settled).toMatchObject({ state: 'completed', attempts: 2, result: 'attempt 2' })
+  })
+
+  test('while it is being cancelled is cancelled, not tried again', async () => {
+    const tasks = [ok, ...Object.values(gateTasks)]
+    const runtime = startThreads(tasks, { killGrace: 60_000 })
+    const gate = new MemoryGate()
+    await gate.teach(runtime)
+    const job = runtime.enqueue('gate.exit', { at: 1 })
+    await gate.reached(1)
+    job.cancel()
+    gate.open(1)
+    expect(await job.settled).toMatchObject({ state: 'cancelled', attempts: 1 })
+    expect(await runtime.enqueue(ok, 1).result()).toBe(1)
+  })
+
+  test('keeps the place of its key: the next of its key runs only when it is over', async () => {
+    const runtime = startThreads([ok, isoTask('crash', 'crashThenFail')])
+    const order: string[] = []
+    const [first, second] = [
+      runtime.enqueue('crash.crashThenFail', { crashes: 2, succeed: true }, { key: 'k' }),
+      runtime.enqueue(ok, 2, { key: 'k' }),
+    ]
+    runtime.on('job:completed', ({ job }) => order.push(job.id))
+    await second?.result()
+    expect(order).toEqual([first?.id, second?.id])
+  })
+})
+
+describe('a pool whose threads keep dying', () => {
+  test('waits before it starts the next, says so, and recovers with the first job that ends well', async () => {
+    const clock = new LeapingClock()
+    const runtime = startThreads([ok, exit({ maxCrashes: 5 })], {}, { clock })
+    await runtime.ready()
+    const exits = collectEvents(runtime, 'thread:exited')
+    const job = runtime.enqueue('exit', { code: 1 })
+    const innocent = runtime.enqueue(ok, 'never stranded', { priority: -100 })
+    let isOver = false
+    void job.settled.then(() => {
+      isOver = true
+    })
+    while (!isOver) {
+      await delay(5)
+      if ((exits.at(-1)?.restartIn ?? 0) > 0) clock.leap(1000)
+    }
+    expect(exits.map(({ restartIn }) => restartIn > 0)).toEqual([false, false, true, true, true])
+    // Each wait is longer than the one before.
+    const waits = exits.map(({ restartIn }) => restartIn)
+    expect(waits[3]).toBeGreaterThan(waits[2] ?? 0)
+    expect(waits[4]).toBeGreaterThan(waits[3] ?? 0)
+    clock.leap(60_000)
+    expect(await innocent.result()).toBe('never stranded')
+    // Recovered: the next death is the first again.
+    const next = nextEvent(runtime, 'thread:exited')
+    runtime.enqueue('exit', { code: 1 }).settled.catch(() => {})
+    expect((await next).restartIn).toBe(0)
+  })
+
+  test('says it on stderr when nobody listens', async () => {
+    const { write } = process.stderr
+    const written = Promise.withResolvers<string>()
+    process.stderr.write = ((line: string) => {
+      if (line.includes('keep dying')) written.resolve(line)
+      return true
+    }) as typeof write
+    try {
+      const runtime = startThreads([exit({ maxCrashes: 4 })], { log: true })
+      runtime.enqueue('exit', { code: 6 })
+      expect(await written.promise).toMatch(
+        /^aftertask: the threads of pool "default" keep dying \(exit code 6\); the next starts in \d+ ms\n$/,
+      )
+    } finally {
+      process.stderr.write = write
+    }
+  })
+
+  test('does not get round the wait by growing', async () => {
+    const runtime = startThreads([ok, exit({ maxCrashes: 100 })], { pool: { min: 1, max: 4 } })
+    await runtime.ready()
+    const exits = collectEvents(runtime, 'thread:exited')
+    const jobs = [1, 2, 3, 4].map(() => runtime.enqueue('exit', { code: 1 }))
+    await nextEvent(runtime, 'thread:exited', ({ restartIn }) => restartIn > 0)
+    const before = exits.length
+    for (let added = 0; added < 5; added++) runtime.enqueue(ok, added, { priority: -1 })
+    await delay(50)
+    expect(exits.length - before).toBeLessThanOrEqual(4)
+    for (const job of jobs) job.cancel()
+  })
+
+  test.each([
+    ['exits', 'data:text/javascript,process.exit(5)', 'code 5'],
+    ['throws', 'data:text/javascript,throw new Error("broken preload")', 'broken preload'],
+  ])(
+    'because a preload of theirs %s makes ready() reject with why (Piscina: its call hangs)',
+    async (_, preload, why) => {
+      const runtime = startThreads([ok], { pool: { threads: 1, execArgv: ['--import', preload] } })
+      const exits = collectEvents(runtime, 'thread:exited')
+      const error = await runtime.ready().then(
+        () => undefined,
+        (reason: unknown) => reason,
+      )
+      expect(error).toBeInstanceOf(ThreadStartError)
+      expect(error).toMatchObject({
+        code: 'ERR_THREAD_START',
+        pool: 'default',
+        message: expect.stringContaining(why),
+      })
+      expect(exits.map(({ restartIn }) => restartIn > 0)).toEqual([false, false, true])
+    },
+  )
+})
+
+describe('queued jobs are never stranded', () => {
+  test('by a crash in a pool that has no threads when idle (Piscina: they hang till the next call)', async () => {
+    const runtime = startThreads([ok, exit({ onCrash: 'fail' })], { pool: { min: 0, max: 1 } })
+    await runtime.ready()
+    const [crash, ...jobs] = addTogether(runtime, () => [
+      runtime.enqueue('exit', { code: 1 }),
+      ...[1, 2, 3].map((number) => runtime.enqueue(ok, number)),
+    ])
+    expect(await crash?.settled).toMatchObject({ state: 'dead' })
+    expect(await Promise.all(jobs.map((job) => job.result()))).toEqual([1, 2, 3])
+  })
+
+  test('by crashes of every thread at once', async () => {
+    const runtime = startThreads([ok, exit({ onCrash: 'fail' })], { pool: { threads: 3 } })
+    await runtime.ready()
+    const crashes = [1, 2, 3].map(() => runtime.enqueue('exit', { code: 1 }))
+    const jobs = Array.from({ length: 50 }, (_, number) => runtime.enqueue(ok, number))
+    for (const job of crashes) expect(await job.settled).toMatchObject({ state: 'dead' })
+    expect(await Promise.all(jobs.map((job) => job.result()))).toHaveLength(50)
+  })
+
+  test('by a stop that meets a crash (Piscina: its close spins or kills what runs)', async () => {
+    const runtime = startThreads([ok, exit({ onCrash: 'fail' })], { pool: { threads: 2 } })
+    await runtime.ready()
+    const crash = runtime.enqueue('exit', { code: 1 })
+    const jobs = Array.from({ length: 20 }, (_, number) => runtime.enqueue(ok, number))
+    expect(await runtime.stop()).toEqual({ completed: 20, failed: 1, lost: [], left: [] })
+    expect(crash.state).toBe('dead')
+    for (const job of jobs) expect(job.state).toBe('completed')
+  })
+
+  test('by many crashes among many jobs: each ends exactly once', async () => {
+    const runtime = startThreads([ok, exit({ onCrash: 'fail' })], {
+      pool: { threads: 2 },
+      bundles: { force: true, max: 16 },
+    })
+    await runtime.ready()
+    let ends = 0
+    for (const name of ['job:completed', 'job:dead'] as const) runtime.on(name, () => ends++)
+    const jobs = addTogether(runtime, () =>
+      Array.from({ length: 200 }, (_, number) =>
+        number % 25 === 7 ? runtime.enqueue('exit', { code: 1 }) : runtime.enqueue(ok, number),
+      ),
+    )
+    const settlements = await Promise.all(jobs.map((job) => job.settled))
+    expect(settlements.filter(({ state }) => state === 'dead')).toHaveLength(8)
+    for (const settlement of settlements) expect(settlement.attempts).toBe(1)
+    expect(ends).toBe(200)
+  }, 30_000)
+})
