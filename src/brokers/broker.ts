@@ -36,8 +36,8 @@ export interface BrokerHost {
   interrupt?(job: JobRecord, reason: string): void
   /** Another process asks to cancel a job that this one has. */
   cancel?(job: JobRecord, reason: unknown): boolean
-  /** Where jobs are kept cannot be reached (with why), or can again (undefined). */
-  reached?(fault: Error | undefined): void
+  /** Where jobs are kept cannot be reached (with why), or can again (undefined) after so many milliseconds. */
+  reached?(fault: Error | undefined, downFor: number): void
   /** A job has reached its terminal state. `ran` is its last attempt's run time, where that was told a while ago. */
   settled(job: JobRecord, ran?: number): void
 }

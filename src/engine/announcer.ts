@@ -104,8 +104,8 @@ export class Announcer {
     }
   }
 
-  reached(fault: Error | undefined): void {
-    if (fault === undefined) return this.events.emit('broker:up', {})
+  reached(fault: Error | undefined, downFor: number): void {
+    if (fault === undefined) return this.events.emit('broker:up', { downFor })
     if (this.events.has('broker:down')) this.events.emit('broker:down', { error: fault })
     else this.#writeLine(`the broker cannot be reached: ${inWords(fault)}`)
   }

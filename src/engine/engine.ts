@@ -156,8 +156,8 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     else this.#watch.end(lane, job, 'stop', reason, reason)
   }
 
-  reached(fault: Error | undefined): void {
-    this.announcer.reached(fault)
+  reached(fault: Error | undefined, downFor: number): void {
+    this.announcer.reached(fault, downFor)
   }
 
   adopted(jobs: number): void {

@@ -66,7 +66,7 @@ export interface RuntimeEvents {
   /** The place where the broker keeps jobs cannot be reached; it is tried again by itself. */
   'broker:down': { readonly error: Error }
   /** It can be reached again. */
-  'broker:up': Readonly<Record<never, never>>
+  'broker:up': { readonly downFor: number }
   /** `stop` was called. */
   'runtime:stopping': { readonly pending: number }
   /** The threads are gone. */
