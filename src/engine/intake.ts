@@ -8,7 +8,7 @@ import type { Registry } from '../rules/registry.ts'
 import type { AnyTask } from '../rules/task.ts'
 import type { Clock } from '../words/clock.ts'
 import { QueueFullError, RuntimeStoppedError } from '../words/errors.ts'
-import type { JobOptions } from '../words/job.ts'
+import { isTerminal, type JobOptions } from '../words/job.ts'
 import { type Checked, check, toRecord } from './acceptance.ts'
 import type { Announcer } from './announcer.ts'
 import type { Batch } from './batch.ts'
@@ -55,16 +55,24 @@ export class Intake {
   }): JobRecord {
     this.#open(call.door)
     const checked = check(this.#parts.registry, call.task, call.payload, call.options)
-    this.#makeRoom(1)
-    return this.#add(toRecord(checked, this.#seq + 1, this.#parts.clock), checked, call.batch)
+    this.makeRoom(1)
+    const record = toRecord(checked, ++this.#seq, this.#parts.clock)
+    const first = this.#store(record, checked, call.batch)
+    if (first === record) this.#announce(record, checked, call.batch)
+    return first
   }
 
   /** Accepts all of these or none. */
   takeAll(calls: readonly Checked[]): JobRecord[] {
     this.#open('call')
-    this.#makeRoom(calls.length)
-    const records = calls.map((checked, index) => toRecord(checked, this.#seq + 1 + index, this.#parts.clock))
-    return records.map((record, index) => this.#add(record, calls[index] as Checked, null))
+    this.makeRoom(calls.length)
+    const records = calls.map((checked) => toRecord(checked, ++this.#seq, this.#parts.clock))
+    const stored = records.map((record, index) => this.#store(record, calls[index] as Checked, null))
+    // Told once all are in: what a listener adds must not take the room, nor the number, of one that follows.
+    for (const [index, record] of records.entries()) {
+      if (stored[index] === record) this.#announce(record, calls[index] as Checked, null)
+    }
+    return stored
   }
 
   /** Counts a job that is unfinished again. */
@@ -80,7 +88,8 @@ export class Intake {
     if (refusal !== undefined) throw refusal
   }
 
-  #makeRoom(jobs: number): void {
+  /** @throws QueueFullError when so many more do not fit. */
+  makeRoom(jobs: number): void {
     const { maxPending, rate, clock, announcer } = this.#parts
     if (this.pending + jobs <= maxPending) return
     const retryAfter = rate.retryAfter(maxPending, clock.now())
@@ -88,12 +97,12 @@ export class Intake {
     throw new QueueFullError(this.pending, maxPending, retryAfter)
   }
 
-  #add(record: JobRecord, { entry, options }: Checked, batch: Batch | null): JobRecord {
-    const { broker, clock, announcer, queueTimeouts } = this.#parts
+  /** Hands a job to the broker. Returns it, or the one that holds its unique key. */
+  #store(record: JobRecord, { entry, options }: Checked, batch: Batch | null): JobRecord {
+    const { broker, clock, queueTimeouts } = this.#parts
     const uniqueKey = record.extras?.uniqueKey
     const first = uniqueKey === undefined ? undefined : broker.duplicateOf(uniqueKey)
     if (first !== undefined) return first
-    this.#seq = Math.max(this.#seq, record.seq)
     this.again()
     const after = batch === null ? null : this.#join(record, batch, options?.order)
     const { extras } = record
@@ -105,10 +114,14 @@ export class Intake {
     if (mayExpire && broker.durable) record.more.queueTimeout = queueTimeout
     broker.add(record, after)
     if (mayExpire && !broker.durable) queueTimeouts.add(record, queueTimeout)
-    announcer.enqueued(record)
-    if (options?.signal !== undefined) this.#follow(record, options.signal)
-    if (batch !== null && !waits) batch.decide(record)
     return record
+  }
+
+  #announce(record: JobRecord, { options }: Checked, batch: Batch | null): void {
+    const isSettled = batch !== null && batch.facts !== null
+    this.#parts.announcer.enqueued(record)
+    if (options?.signal !== undefined && !isTerminal(record.state)) this.#follow(record, options.signal)
+    if (isSettled) batch.decide(record)
   }
 
   #join(record: JobRecord, batch: Batch, order: JobOptions['order']): JobRecord | null {
