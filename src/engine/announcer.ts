@@ -60,6 +60,8 @@ export class Announcer {
 
   /** A job is over: the one event of its terminal state, and its promises. `ran` is the last attempt's run time. */
   settled(job: JobRecord, ran: number): void {
+    // Before the event: a listener may revive the job, which is then no longer over.
+    job.extras?.settle?.resolve(settlementOf(job))
     const total = job.readyAt - job.acceptedAt
     const { events } = this
     switch (job.state) {
@@ -79,8 +81,6 @@ export class Announcer {
       default:
         this.#failed(job.extras?.reason === 'lost' ? 'job:lost' : 'job:cancelled', job, total)
     }
-    const settle = job.extras?.settle
-    if (settle !== undefined) settle.resolve(settlementOf(job))
   }
 
   threadStarted(pool: Pool, thread: number): void {

@@ -234,11 +234,11 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     if (isTerminal(job.state)) return false
     if (this.broker.cancelElsewhere?.(job, reason) === true) return true
     const lane = job.state === 'running' ? this.pools.laneOf(job) : undefined
-    // Running but with no thread: its outcome is at hand and about to be told.
-    if (job.state === 'running' && lane === undefined) return false
-    if (lane !== undefined && !lane.revoke(job)) {
-      lane.collect()
-      if (isTerminal(job.state)) return false
+    if (job.state === 'running' && lane?.revoke(job) !== true) {
+      lane?.collect()
+      // Its outcome was at hand; what that has made of the job decides.
+      if (lane !== undefined && !lane.inFlight.has(job)) return this.cancel(job, reason)
+      // Without a thread its outcome is about to be told, and has the last word.
       this.#watch.end(lane, job, 'cancel', reason, 'The job was cancelled.')
       return true
     }
@@ -270,9 +270,18 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     this.broker.keep?.(job)
   }
 
-  revive(job: JobRecord): void {
+  /** Lets a dead job start over; false when it is not dead, is no longer unique, or the runtime stops. Throws QueueFullError. */
+  revive(job: JobRecord): boolean {
+    if (job.state !== 'dead' || this.lifecycle.phase !== 'running') return false
+    const uniqueKey = job.extras?.uniqueKey
+    const holder = uniqueKey === undefined ? undefined : this.broker.duplicateOf(uniqueKey)
+    if (holder !== undefined && holder !== job) return false
+    this.intake.makeRoom(1)
     this.intake.again()
+    // Its promise told of the end that is now taken back.
+    if (job.extras !== null) job.extras.settle = undefined
     this.broker.revive(job)
+    return true
   }
 
   /** Begins to stop, or brings the deadline of a stop under way nearer. */

@@ -180,13 +180,16 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
     return record !== undefined && engine.cancel(record, reason)
   }
 
-  /** Lets a dead job start over with a new count of attempts; false when it is unknown or not dead. */
+  /**
+   * Lets a dead job start over with a new count of attempts; false when it is unknown or not dead, when another job
+   * now holds its unique key, or when the runtime stops.
+   *
+   * @throws QueueFullError (as a rejection) when there is no room for it.
+   */
   async revive(id: string): Promise<boolean> {
     const engine = this[engineOf]
     const record = await engine.find(id)
-    if (record?.state !== 'dead') return false
-    engine.revive(record)
-    return true
+    return record !== undefined && engine.revive(record)
   }
 
   /**

@@ -50,12 +50,20 @@ export class Watch {
     this.#arm(now + Math.max(look, LOOK_EVERY))
   }
 
-  /** Asks a running attempt to end. Only the first reason counts. */
-  end(lane: Lane, job: JobRecord, why: Ending['why'], reason: unknown, message: string): void {
-    if (job.extras?.ending !== undefined) return
+  /**
+   * Asks a running attempt to end. Only the first reason counts, but for a cancel, after which there must be no further
+   * attempt. Without a lane its outcome is at hand: there is nobody left to ask, and the reason decides what follows.
+   */
+  end(lane: Lane | undefined, job: JobRecord, why: Ending['why'], reason: unknown, message: string): void {
+    const before = job.extras?.ending
+    if (before !== undefined) {
+      if (why === 'cancel' && before.why !== 'cancel') job.more.ending = { ...before, why, reason }
+      return
+    }
     const now = this.#clock.now()
     const killAt = now + this.#host.killGraceOf(job)
     job.more.ending = { why, reason, killAt, isGivenUp: false }
+    if (lane === undefined) return
     lane.abort(job, message)
     if (!this.#lanes.has(lane)) this.#lanes.set(lane, { sentAt: now })
     this.#arm(killAt)

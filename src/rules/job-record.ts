@@ -50,7 +50,7 @@ export interface JobExtras {
   staleEntries?: number
   /** Why a running attempt is being ended, once it is. */
   ending?: Ending | undefined
-  settle?: { promise: Promise<Settlement>; resolve: (settlement: Settlement) => void }
+  settle?: { promise: Promise<Settlement>; resolve: (settlement: Settlement) => void } | undefined
   /** Whoever waits for the broker to hold it safely. */
   storing?: PromiseWithResolvers<void>
   /** Its end is known here, but not yet written where the broker keeps it. */
