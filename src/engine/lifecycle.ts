@@ -40,6 +40,7 @@ export class Lifecycle {
   #phase: 'running' | 'stopping' | 'aborting' | 'stopped' = 'running'
   #deadline = Number.POSITIVE_INFINITY
   #clearTimer: (() => void) | undefined
+  #isToLook = false
   readonly #done = Promise.withResolvers<StopReport>()
 
   /** What ends takes part in the work that asks for the phase, so it comes after. Called once, before any `stop`. */
@@ -66,10 +67,15 @@ export class Lifecycle {
     return this.#done.promise
   }
 
-  /** Something has ended: is that all? */
+  /** Something has ended: is that all? Asked in a moment: who tells of the end of a job frees the one behind it after that. */
   look(): void {
-    if (this.#phase === 'stopping' && this.#host.isDrained(this.#deadline)) this.#finish()
-    else if (this.#phase === 'aborting' && !this.#host.hasRunning()) this.#finish()
+    if (this.#isToLook) return
+    this.#isToLook = true
+    queueMicrotask(() => {
+      this.#isToLook = false
+      if (this.#phase === 'stopping' && this.#host.isDrained(this.#deadline)) this.#finish()
+      else if (this.#phase === 'aborting' && !this.#host.hasRunning()) this.#finish()
+    })
   }
 
   #abort(): void {
