@@ -37,7 +37,7 @@ export interface Shutdown extends Disposable {
    * only bring the deadline nearer: `begin({ timeout: 0 })` is the hard stop that a second signal is.
    */
   begin(options?: { timeout?: number }): Promise<ShutdownReport>
-  /** Resolves when a shutdown, however it began, is over, and right before the process exits. */
+  /** Resolves when a shutdown, however it began, is over, and right before the process exits. Rejects when the broker could not be closed. */
   readonly done: Promise<ShutdownReport>
   /** Takes the signal handlers away; a shutdown under way goes on. */
   remove(): void
@@ -89,11 +89,19 @@ export function shutdown(server: Server, runtime: Runtime, options: ShutdownOpti
     const isFirst = received === 1
     // Whoever asks a third time means it: the default action of the signal takes over.
     if (received === 2) remove()
-    void sequence.begin(isFirst ? timeout : 0, signal).then((report) => {
-      process.exitCode = report.exitCode
+    const end = (exitCode: number): void => {
+      process.exitCode = exitCode
       // Not before whoever awaits `done` has had a turn.
       if (exit && isFirst) setImmediate(() => process.exit())
-    })
+    }
+    sequence.begin(isFirst ? timeout : 0, signal).then(
+      (report) => end(report.exitCode),
+      (error: unknown) => {
+        if (isFirst)
+          process.stderr.write(`aftertask: shutdown after ${signal}: the runtime did not stop: ${error}\n`)
+        end(1)
+      },
+    )
   }
   const remove = (): void => {
     for (const signal of signals) process.off(signal, onSignal)
@@ -113,7 +121,7 @@ class Sequence {
   readonly done: Promise<ShutdownReport>
   readonly #server: ClosingServer
   readonly #runtime: Runtime
-  readonly #resolve: (report: ShutdownReport) => void
+  readonly #ended = Promise.withResolvers<ShutdownReport>()
   #signal: NodeJS.Signals | null = null
   #deadline = Number.POSITIVE_INFINITY
   #phase: 'ready' | 'responses' | 'jobs' = 'ready'
@@ -123,9 +131,9 @@ class Sequence {
   constructor(server: ClosingServer, runtime: Runtime) {
     this.#server = server
     this.#runtime = runtime
-    const { promise, resolve } = Promise.withResolvers<ShutdownReport>()
-    this.done = promise
-    this.#resolve = resolve
+    this.done = this.#ended.promise
+    // Whoever awaits it sees why it failed; that nobody does is no error of its own.
+    this.done.catch(() => {})
   }
 
   /** Begins, or brings the deadline of what has begun nearer. */
@@ -166,11 +174,15 @@ class Sequence {
     this.#phase = 'jobs'
     this.#clearTimer?.()
     const { clock } = this.#runtime[engineOf]
-    const report = await this.#runtime.stop({ timeout: Math.max(0, this.#deadline - clock.now()) })
-    const exitCode = report.lost.length === 0 ? 0 : 1
-    const full: ShutdownReport = { ...report, signal: this.#signal, cut: this.#cut, exitCode }
-    tell(full)
-    this.#resolve(full)
+    try {
+      const report = await this.#runtime.stop({ timeout: Math.max(0, this.#deadline - clock.now()) })
+      const exitCode = report.lost.length === 0 ? 0 : 1
+      const full: ShutdownReport = { ...report, signal: this.#signal, cut: this.#cut, exitCode }
+      tell(full)
+      this.#ended.resolve(full)
+    } catch (error) {
+      this.#ended.reject(error)
+    }
   }
 }
 

@@ -7,8 +7,15 @@ import { type AddressInfo, connect } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { afterResponse } from '../../src/http/index.ts'
-import { OptionsInvalidError, type Shutdown, type ShutdownOptions, shutdown } from '../../src/index.ts'
-import { note } from '../fixtures/http-tasks.ts'
+import {
+  createRuntime,
+  memoryBroker,
+  OptionsInvalidError,
+  type Shutdown,
+  type ShutdownOptions,
+  shutdown,
+} from '../../src/index.ts'
+import { httpTasks, note } from '../fixtures/http-tasks.ts'
 import { gate, handOver, httpRuntime, nextEvent } from '../kit/jobs.ts'
 import { get, getBytes, listen, rawClient } from '../kit/serve.ts'
 
@@ -199,6 +206,21 @@ describe('shutdown', () => {
     const { lost, exitCode } = await stopping.begin({ timeout: 0 })
     expect(lost).toEqual([{ id: job.id, name: 'gated' }])
     expect(exitCode).toBe(1)
+  })
+
+  test('rejects with what went wrong when the runtime cannot be closed', async () => {
+    const broker = memoryBroker()
+    const close = broker.close.bind(broker)
+    broker.close = async () => {
+      await close()
+      throw new Error('the disk is gone')
+    }
+    const server = createServer()
+    const runtime = createRuntime({ tasks: httpTasks, pool: { threads: 1 }, broker })
+    const stopping = ready(server, runtime)
+    await listen(server)
+    await expect(stopping.begin()).rejects.toThrow('the disk is gone')
+    await expect(stopping.done).rejects.toThrow('the disk is gone')
   })
 
   test('does not cut off a body that is on its way to a slow client', async () => {
