@@ -1,6 +1,7 @@
 /** Adds jobs that nobody takes, and tells what they weigh: a program for `memory`, run in a process of its own. */
 import { createRuntime, type Runtime } from 'aftertask'
 import { answer } from './kit/child.ts'
+import { collect } from './kit/garbage.ts'
 import { piscinaFor } from './kit/naive.ts'
 import { count } from './tasks.ts'
 
@@ -15,7 +16,7 @@ const [who, warm] = process.argv.slice(2)
 const jobs = who === 'piscina' ? 200_000 : 1_000_000
 
 const add = who === 'piscina' ? await piscinaAdd() : await ourAdd()
-globalThis.gc?.()
+collect()
 const before = process.memoryUsage.rss()
 const microseconds: number[] = []
 for (let tenth = 0; tenth < 10; tenth++) {
@@ -23,7 +24,7 @@ for (let tenth = 0; tenth < 10; tenth++) {
   for (let job = 0; job < jobs / 10; job++) add(tenth * (jobs / 10) + job)
   microseconds.push(((performance.now() - began) * 1000) / (jobs / 10))
 }
-globalThis.gc?.()
+collect()
 answer({ bytesAJob: (process.memoryUsage.rss() - before) / jobs, microseconds } satisfies Piled)
 
 async function ourAdd(): Promise<(n: number) => void> {

@@ -4,7 +4,7 @@
  * opens to `bench/results/profiles`, and prints the functions that take most.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { createRuntime, type Runtime } from 'aftertask'
+import { createRuntime } from 'aftertask'
 import { afterResponse } from 'aftertask/polka'
 import { LoadMaker } from './kit/load.ts'
 import { until } from './kit/pairs.ts'
@@ -59,36 +59,38 @@ async function profileEach(
   run: (milliseconds: number) => Promise<void>,
   done: () => number,
 ): Promise<void> {
+  let before = 0
+  const since = async (some: () => Promise<void>): Promise<number> => {
+    before = done()
+    await some()
+    return done() - before
+  }
   await run(1500)
-  const cpu = await cpuProfile(() => run(4000))
+  const cpu = await cpuProfile(() => since(() => run(4000)))
   save(`${name}-event-loop.cpuprofile`, cpu)
-  showTimes(`${name}: CPU time of the event loop`, hotByTime(cpu))
+  showTimes(`${name}: time of the event loop`, hotByTime(cpu), done() - before)
 
-  await (runtime as Runtime<typeof profiled>).enqueue(profiled).result()
-  await run(3000)
-  const text = await (runtime as Runtime<typeof profiled>).enqueue(profiled).result()
-  const thread = JSON.parse(text ?? '')
+  await runtime.enqueue(profiled).result()
+  const ran = await since(() => run(3000))
+  const thread = JSON.parse((await runtime.enqueue(profiled).result()) ?? '')
   save(`${name}-thread.cpuprofile`, thread)
-  showTimes(`${name}: CPU time of the thread`, hotByTime(thread))
+  showTimes(`${name}: time of the thread`, hotByTime(thread), ran)
 
-  const before = done()
-  const allocations = await allocationProfile(() => run(3000))
+  const allocations = await allocationProfile(() => since(() => run(3000)))
   save(`${name}-event-loop.heapprofile`, allocations)
-  showBytes(`${name}: bytes that the event loop allocates for each`, hotByBytes(allocations), done() - before)
+  showBytes(`${name}: what the event loop allocates`, hotByBytes(allocations), done() - before)
 }
 
-function showTimes(title: string, hot: readonly Hot[]): void {
-  const total = hot.reduce((sum, { self }) => sum + self, 0)
+function showTimes(title: string, hot: readonly Hot[], count: number): void {
+  const total = sum(hot)
   const lines = hot.slice(0, SHOWN).map(({ name, place, isOurs, self }) => {
     const share = self / total
     const remark = isOurs && share > LIMIT ? (reasons[name] ?? 'OVER 3%, AND NO REASON GIVEN') : ''
-    return [`${(share * 100).toFixed(1)}%`, isOurs ? 'ours' : '', name, place, remark]
+    return [percent(share), amount(self / count, 'us'), isOurs ? 'ours' : '', name, place, remark]
   })
-  const ours = hot.filter(({ isOurs }) => isOurs).reduce((sum, { self }) => sum + self, 0)
-  console.log(asText({ title, head: ['self', '', 'function', 'where', ''], lines }))
-  console.log(
-    `All of ours: ${((ours / total) * 100).toFixed(1)}% of ${amount(total / 1000, 'ms')} that were not idle.`,
-  )
+  const ours = sum(hot.filter(({ isOurs }) => isOurs))
+  console.log(asText({ title, head: ['self', 'each', '', 'function', 'where', ''], lines }))
+  console.log(`${count} in ${amount(total / 1000, 'ms')} that were not idle; ours: ${percent(ours / total)}.`)
 }
 
 function showBytes(title: string, hot: readonly Hot[], count: number): void {
@@ -100,10 +102,17 @@ function showBytes(title: string, hot: readonly Hot[], count: number): void {
       name,
       place,
     ])
-  const all = (some: readonly Hot[]): string =>
-    amount(some.reduce((sum, { self }) => sum + self, 0) / count, 'bytes')
-  console.log(asText({ title, head: ['self', '', 'function', 'where'], lines }))
-  console.log(`In all ${all(hot)}, ours ${all(hot.filter(({ isOurs }) => isOurs))}.`)
+  const ours = sum(hot.filter(({ isOurs }) => isOurs))
+  console.log(asText({ title, head: ['each', '', 'function', 'where'], lines }))
+  console.log(`In all ${amount(sum(hot) / count, 'bytes')} each, ours ${amount(ours / count, 'bytes')}.`)
+}
+
+function sum(hot: readonly Hot[]): number {
+  return hot.reduce((total, { self }) => total + self, 0)
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(1)}%`
 }
 
 function save(file: string, profile: unknown): void {

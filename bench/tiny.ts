@@ -6,6 +6,7 @@ import { Tinypool } from 'tinypool'
 import workerpool from 'workerpool'
 import { sandbox } from './kit/bullmq-sandbox.ts'
 import { type Bar, type Findings, figure } from './kit/findings.ts'
+import { collect } from './kit/garbage.ts'
 import { piscinaFor } from './kit/naive.ts'
 import { until } from './kit/pairs.ts'
 import { spread } from './kit/statistics.ts'
@@ -30,7 +31,7 @@ export default async function tiny(): Promise<Findings> {
   const rates = runners.map((): number[] => [])
   for (let round = 0; round < ROUNDS; round++) {
     for (const [index, { run, jobs }] of runners.entries()) {
-      globalThis.gc?.()
+      collect()
       const began = performance.now()
       await run(jobs)
       rates[index]?.push((jobs * 1000) / (performance.now() - began))

@@ -20,7 +20,7 @@ interface BullMq {
     processor: URL,
     options: object,
   ) => {
-    on(event: string, listener: () => void): void
+    on(event: string, listener: (job: unknown, error: Error) => void): void
     waitUntilReady(): Promise<unknown>
     close(): Promise<void>
   }
@@ -46,21 +46,21 @@ export async function sandbox(): Promise<Runner | string> {
   const worker = new bullmq.Worker('noop', processor, { ...options, useWorkerThreads: true, concurrency: 1 })
   await worker.waitUntilReady()
   let left = 0
-  let finished: (() => void) | undefined
+  let round: PromiseWithResolvers<void> | undefined
   worker.on('completed', () => {
-    if (--left === 0) finished?.()
+    if (--left === 0) round?.resolve()
   })
+  worker.on('failed', (_job, error) => round?.reject(error))
   return {
     name: 'BullMQ, sandboxed thread',
     jobs: 2000,
     async run(jobs) {
-      const { promise, resolve } = Promise.withResolvers<void>()
-      finished = resolve
+      round = Promise.withResolvers<void>()
       left = jobs
       await queue.addBulk(
         Array.from({ length: jobs }, () => ({ name: 'noop', data: {}, opts: { removeOnComplete: true } })),
       )
-      await promise
+      await round.promise
     },
     async close() {
       await worker.close()

@@ -2,16 +2,21 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-/** Starts a module of `bench/` and resolves to the first message that it sends. `gc()` is there for it to call. */
+// Whatever takes longer hangs.
+const PATIENCE = 300_000
+
+/** Starts a module of `bench/` and resolves to the first message that it sends. */
 export function inChild<Answer>(module: string, args: readonly string[] = []): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>()
   const file = fileURLToPath(new URL(`../${module}`, import.meta.url))
-  const child = fork(file, args, { execArgv: ['--expose-gc', '--max-old-space-size=8192'] })
+  const child = fork(file, args, { timeout: PATIENCE, killSignal: 'SIGKILL' })
   child.on('message', (sent: Answer) => {
     resolve(sent)
     child.disconnect()
   })
-  child.on('exit', (code) => reject(new Error(`${module} ended with code ${code} and sent nothing.`)))
+  child.on('exit', (code, signal) => {
+    reject(new Error(`${module} ended with ${signal ?? `code ${code}`} and sent nothing.`))
+  })
   return promise
 }
 

@@ -3,6 +3,7 @@
  * second each, alternating which goes first; only the ratio within a pair counts, and the median over the pairs.
  */
 import { mainThreadCpu } from './cpu-time.ts'
+import { collect } from './garbage.ts'
 import type { Loaded, LoadMaker } from './load.ts'
 
 /** A server under load, in this process. */
@@ -63,7 +64,7 @@ export async function inPairs(
 async function slice(load: LoadMaker, contestant: Contestant, milliseconds: number): Promise<Slice> {
   await contestant.prepare?.()
   // The garbage of the slice before is not this one's to collect.
-  globalThis.gc?.({ type: 'minor' })
+  collect({ type: 'minor' })
   const before = mainThreadCpu()
   const loaded = await load.run(contestant.port, milliseconds, contestant.path)
   await contestant.drained?.()
