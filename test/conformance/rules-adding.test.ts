@@ -7,7 +7,7 @@ import { afterResponse as afterAnyResponse } from '../../src/http/index.ts'
 import { afterResponse } from '../../src/http/polka.ts'
 import { type AftertaskError, after as addJob, type Job } from '../../src/index.ts'
 import { nested, note } from '../fixtures/http-tasks.ts'
-import { everythingElseRan, gate, handOver, httpRuntime } from '../kit/jobs.ts'
+import { everythingElseRan, gate, handOver, httpRuntime, nextEvent } from '../kit/jobs.ts'
 import { get, getBytes, listen, listenPolka, rawClient } from '../kit/serve.ts'
 
 const runtime = httpRuntime()
@@ -224,7 +224,9 @@ describe('rule 9: adding late', () => {
         res.on('close', () => added.give(req.after(note, { text: 'behind' })))
         res.end()
       })
+    const started = nextEvent(runtime, 'job:progress')
     await get(await listenPolka(app))
+    await started
     const job = await added.job
     await everythingElseRan(runtime)
     expect(job.state).toBe('waiting')
