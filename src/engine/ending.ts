@@ -99,7 +99,7 @@ export class Ending implements LifecycleHost {
     watch.close()
     queueTimeouts.close()
     const unfinished = await this.#unfinished()
-    const named = unfinished.map((job) => ({ id: idOf(job), name: job.entry.task.name })).reverse()
+    const named = unfinished.map((job) => ({ id: idOf(job), name: job.entry.task.name }))
     if (!broker.durable) {
       for (const job of unfinished) {
         const error = new JobLostError(job.entry.task.name)
@@ -119,12 +119,12 @@ export class Ending implements LifecycleHost {
     return report
   }
 
-  /** Also where the broker cannot be asked any more, the threads have to end. */
+  /** In the order accepted. Also where the broker cannot be asked any more, the threads have to end. */
   async #unfinished(): Promise<readonly JobRecord[]> {
     const { broker } = this.#parts
     const limit = broker.durable ? MOST_NAMED : Number.POSITIVE_INFINITY
     try {
-      return await broker.list({ state: UNFINISHED, limit })
+      return (await broker.list({ state: UNFINISHED, limit })).toReversed()
     } catch (error) {
       if (broker.durable) return []
       throw error
