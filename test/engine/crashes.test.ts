@@ -204,8 +204,7 @@ describe('queued jobs are never stranded', () => {
       bundles: { force: true, max: 16 },
     })
     await runtime.ready()
-    let ends = 0
-    for (const name of ['job:completed', 'job:dead'] as const) runtime.on(name, () => ends++)
+    const ends = [collectEvents(runtime, 'job:completed'), collectEvents(runtime, 'job:dead')]
     const jobs = addTogether(runtime, () =>
       Array.from({ length: 200 }, (_, number) =>
         number % 25 === 7 ? runtime.enqueue('exit', { code: 1 }) : runtime.enqueue(ok, number),
@@ -214,6 +213,6 @@ describe('queued jobs are never stranded', () => {
     const settlements = await Promise.all(jobs.map((job) => job.settled))
     expect(settlements.filter(({ state }) => state === 'dead')).toHaveLength(8)
     for (const settlement of settlements) expect(settlement.attempts).toBe(1)
-    expect(ends).toBe(200)
+    expect(ends.flat()).toHaveLength(200)
   }, 30_000)
 })

@@ -9,6 +9,8 @@ export const gateTasks = {
   pass: isoTask('gate', 'pass'),
   block: isoTask('gate', 'block'),
   wait: isoTask('gate', 'wait'),
+  waitToBeLetGo: isoTask('gate', 'waitToBeLetGo'),
+  letGoAndHold: isoTask('gate', 'letGoAndHold'),
   spin: isoTask('gate', 'spin'),
   exit: isoTask('gate', 'exit'),
   fail: isoTask('gate', 'fail'),

@@ -1,0 +1,45 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { describe, test } from 'vitest'
+
+const child = fileURLToPath(new URL('../fixtures/stop-child.ts', import.meta.url))
+const run = promisify(execFile)
+
+/** What a process that does this writes, until it ends by itself. */
+async function outputOf(what: string): Promise<string[]> {
+  const { stdout } = await run(process.execPath, [child, what], { timeout: 8000 })
+  return stdout.trim().split('\n')
+}
+
+describe.concurrent('a process', () => {
+  test('is not kept alive by a runtime that has nothing to do', async ({ expect: local }) => {
+    local(await outputOf('idle')).toEqual(['ready'])
+  })
+
+  test('is not kept alive by a runtime whose jobs are over', async ({ expect: local }) => {
+    local(await outputOf('idle after work')).toContain('result')
+  })
+
+  test('is kept alive by a job that is running', async ({ expect: local }) => {
+    local(await outputOf('unfinished')).toContain('completed')
+  })
+
+  test('is kept alive by a job that is scheduled', async ({ expect: local }) => {
+    local(await outputOf('scheduled')).toContain('completed')
+  })
+
+  test('is kept alive by a stop under way until its report is there', async ({ expect: local }) => {
+    local(await outputOf('stopping')).toEqual(['lost 1'])
+  })
+
+  test('hears what handlers wrote to stdout before a stop resolves', async ({ expect: local }) => {
+    local(await outputOf('last words')).toEqual(['words of a handler', 'stopped'])
+  })
+
+  test('that says "await using" stops the runtime at the end of the scope, its jobs done', async ({
+    expect: local,
+  }) => {
+    local(await outputOf('using')).toContain('completed')
+  })
+})
