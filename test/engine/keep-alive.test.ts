@@ -8,11 +8,11 @@ const run = promisify(execFile)
 
 /** What a process that does this writes, until it ends by itself. */
 async function outputOf(what: string): Promise<string[]> {
-  const { stdout } = await run(process.execPath, [child, what], { timeout: 8000 })
+  const { stdout } = await run(process.execPath, [child, what], { timeout: 25_000 })
   return stdout.trim().split('\n')
 }
 
-describe.concurrent('a process', () => {
+describe.concurrent('a process', { timeout: 30_000 }, () => {
   test('is not kept alive by a runtime that has nothing to do', async ({ expect: local }) => {
     local(await outputOf('idle')).toEqual(['ready'])
   })

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { Crossing, waitForGo } from '../kit/crossing.ts'
 import { LeapingClock } from '../kit/leaping-clock.ts'
 import { gateTasks, MemoryGate } from '../kit/memory-gate.ts'
 import {
@@ -62,39 +63,33 @@ test('an io thread runs as many awaiting jobs at once as its concurrency says, a
 
 describe('an elastic pool', () => {
   test('grows to its maximum while jobs wait, and no further', async () => {
-    const runtime = startThreads([isoTask('misbehave', 'spinFor')], { pool: { min: 1, max: 3 } })
-    await runtime.ready()
+    const runtime = startThreads([waitForGo], { pool: { min: 1, max: 3 } })
+    const crossing = new Crossing()
     const started = collectEvents(runtime, 'thread:started')
-    const jobs = Array.from({ length: 12 }, () => runtime.enqueue('misbehave.spinFor', { milliseconds: 60 }))
+    const jobs = Array.from({ length: 12 }, () => runtime.enqueue(waitForGo, crossing.payload))
+    await crossing.reached(3)
+    crossing.open()
     await Promise.all(jobs.map((job) => job.result()))
-    expect(started.length).toBe(2)
+    expect(started).toHaveLength(3)
     expect(runtime.stats().pools['default']).toMatchObject({ threads: 3, max: 3 })
   })
 
   test('shrinks to its minimum once its threads have been idle for idleTimeout', async () => {
     const clock = new LeapingClock()
-    const runtime = startThreads(
-      [ok, ...Object.values(gateTasks)],
-      { pool: { min: 1, max: 3, idleTimeout: 60_000 } },
-      { clock },
-    )
-    await runtime.ready()
+    const runtime = startThreads([waitForGo], { pool: { min: 1, max: 3, idleTimeout: 60_000 } }, { clock })
+    const crossing = new Crossing()
+    const jobs = Array.from({ length: 3 }, () => runtime.enqueue(waitForGo, crossing.payload))
+    await crossing.reached(3)
+    crossing.open()
+    await Promise.all(jobs.map((job) => job.result()))
     const exits = collectEvents(runtime, 'thread:exited')
-    const jobs = Array.from({ length: 3 }, () =>
-      runtime.enqueue('gate.block', { at: 1 }, { timeout: 600_000 }),
-    )
-    while (runtime.stats().pools['default']?.threads !== 3) await nextEvent(runtime, 'thread:started')
-    for (const job of jobs) job.cancel()
-    // Those that were stuck are replaced; what is above the minimum is not.
-    clock.leap(2000)
-    await Promise.all(jobs.map((job) => job.settled))
-    while (runtime.stats().pools['default']?.busy !== 0) await nextEvent(runtime, 'thread:exited')
-    while ((runtime.stats().pools['default']?.threads ?? 0) > 1) {
-      clock.leap(61_000)
-      await nextEvent(runtime, 'thread:exited')
-    }
-    expect(exits.every(({ expected }) => expected)).toBe(true)
-    expect(await runtime.enqueue(ok, 'still here').result()).toBe('still here')
+    const shrunk = nextEvent(runtime, 'thread:exited', () => exits.length === 2)
+    clock.leap(61_000)
+    await shrunk
+    expect(exits.map(({ expected }) => expected)).toEqual([true, true])
+    clock.leap(61_000)
+    expect(runtime.stats().pools['default']?.threads).toBe(1)
+    expect(await runtime.enqueue(waitForGo, crossing.payload).settled).toMatchObject({ state: 'completed' })
   })
 
   test('with a minimum of none ends its last thread when idle, and starts one for the next job', async () => {
