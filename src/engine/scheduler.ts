@@ -1,6 +1,6 @@
 /**
  * The scheduler: brings available jobs and free threads together. It fills bundles, keeps an eye on what is running,
- * and hands outcomes on. What an outcome means for the job is decided in `attempt`.
+ * and hands outcomes on. What an outcome means for the job is decided in `outcomes`.
  */
 import type { Broker } from '../brokers/broker.ts'
 import type { Lane, Pool } from '../pools/pool.ts'

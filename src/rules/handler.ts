@@ -41,7 +41,7 @@ export interface HandlerContext {
   readonly signal: AbortSignal
   /** Tells how far the job is: any value that can travel, a number from 0 to 1 by custom. Told at most every 20 ms; the last value always. */
   progress(value: unknown): void
-  /** Lines that travel to `job:log`. A job's first 1,000 are kept. */
+  /** Lines that travel to `job:log`. The first 1,000 of an attempt are kept. */
   readonly log: HandlerLog
   /** Adds a job, as `runtime.enqueue` does. Resolves to its id once it is accepted; rejects with the same typed errors. */
   enqueue<T extends AnyTask>(task: T, payload: PayloadOf<T>, options?: NestedJobOptions): Promise<string>
