@@ -44,7 +44,7 @@ export default async function floors(): Promise<Findings> {
     await using server = await hello(middleware)
     const drained = (): Promise<void> => until(() => bundles.pending() === 0)
     const base = { name: 'plain Polka', port: plain.port }
-    const pairs = await inPairs(load, base, { name, port: server.port, drained }, { pairs: 12 })
+    const pairs = await inPairs(load, base, { name, port: server.port, drained }, { pairs: 10 })
     figures.push(
       figure(
         name,

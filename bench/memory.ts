@@ -4,7 +4,7 @@ import { type Findings, figure } from './kit/findings.ts'
 import { spread } from './kit/statistics.ts'
 import type { Piled } from './pile-up.ts'
 
-const ROUNDS = 5
+const ROUNDS = 3
 
 /** Measures the row. */
 export default async function memory(): Promise<Findings> {
@@ -14,7 +14,7 @@ export default async function memory(): Promise<Findings> {
   for (let round = 0; round < ROUNDS; round++) {
     cold.push(await inChild<Piled>('pile-up.ts', ['aftertask']))
     warm.push(await inChild<Piled>('pile-up.ts', ['aftertask', 'warm']))
-    if (round < 3) piscina.push(await inChild<Piled>('pile-up.ts', ['piscina']))
+    piscina.push(await inChild<Piled>('pile-up.ts', ['piscina']))
   }
   const bytes = (runs: readonly Piled[]): ReturnType<typeof spread> =>
     spread(runs.map((run) => run.bytesAJob))

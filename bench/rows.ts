@@ -18,5 +18,6 @@ export const rows: Readonly<Record<string, Row>> = {
   memory: { title: 'A million queued jobs', load: () => import('./memory.ts') },
   start: { title: 'Import and start', load: () => import('./start.ts') },
   codec: { title: 'Codecs', load: () => import('./codec.ts') },
+  photos: { title: 'Requests beside photographs being resized', load: () => import('./photos.ts') },
   fastapi: { title: 'FastAPI and its BackgroundTasks', load: () => import('./fastapi.ts') },
 }

@@ -110,7 +110,7 @@ function peers(): Runner[] {
     },
     {
       name: 'workerpool',
-      jobs: 50_000,
+      jobs: 20_000,
       run: (jobs) => all(jobs, () => pool.exec('noop')),
       close: async () => pool.terminate(),
     },

@@ -23,7 +23,7 @@ export function drawChart(title: string, chart: Chart, figures: readonly Figure[
     marginLeft: 24 + longest * 6.4,
     marginRight: 90,
     marginTop: 34,
-    style: { fontSize: '12px', color: INK, background: 'white' },
+    style: { fontSize: '12px', color: INK },
     x: {
       label: `${title}: ${chart.label}`,
       labelAnchor: 'left',
@@ -32,7 +32,7 @@ export function drawChart(title: string, chart: Chart, figures: readonly Figure[
     },
     y: { label: null, domain: shown.map(({ of }) => of), padding: 0.3 },
     marks: [
-      gridX(),
+      gridX({ stroke: '#ccc', strokeOpacity: 1 }),
       barX(shown, {
         ...(chart.logarithmic ? { x1: least / 3, x2: 'median' } : { x: 'median' }),
         y: 'of',
@@ -52,5 +52,6 @@ export function drawChart(title: string, chart: Chart, figures: readonly Figure[
   // Its style sheet is for pages that it is part of.
   drawn.querySelector('style')?.remove()
   drawn.setAttribute('xmlns', 'http://www.w3.org/2000/svg')
-  return `${drawn.outerHTML}\n`
+  // Where the file is shown on something dark, it brings its own paper.
+  return `${drawn.outerHTML.replace('>', '><rect width="100%" height="100%" fill="white"/>')}\n`
 }

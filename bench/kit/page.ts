@@ -10,7 +10,7 @@ export function page(names: readonly string[]): string {
   const parts = [
     '<!-- Written by `npm run bench` from bench/results and bench/notes: change those. -->\n# Performance',
     note('method'),
-    machines(rows),
+    ...(rows.length > 0 ? [machines(rows)] : []),
     ...rows.map(section),
     note('tried'),
   ]
