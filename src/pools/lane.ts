@@ -91,6 +91,7 @@ export class ThreadLane implements Lane {
     this.#table = table
     this.#host = host
     port.on('message', (message: readonly unknown[]) => this.#receive(message))
+    // What keeps the process alive is that jobs are unfinished, not that a thread has one: the engine sees to it.
     port.unref()
   }
 
@@ -114,7 +115,6 @@ export class ThreadLane implements Lane {
   }
 
   send(jobs: readonly JobRecord[]): void {
-    if (this.inFlight.size === 0) this.#port.ref()
     const message: unknown[] = [TO_THREAD.run]
     let transfer: ArrayBuffer[] | undefined
     for (const job of jobs) {
@@ -192,7 +192,6 @@ export class ThreadLane implements Lane {
     // Half of the slots are enough for a bundle; the others still hold the outcomes.
     if (done.length > 1) this.#host.hasRoom(this)
     for (const [index, job] of done.entries()) this.#settle(job, slots[index] as number)
-    this.#rest()
     this.#host.settledSome(this)
     this.#host.spent(performance.now() - begun)
   }
@@ -325,11 +324,5 @@ export class ThreadLane implements Lane {
   #forget(job: JobRecord, slot: number): void {
     this.#bySlot[slot] = null
     this.inFlight.delete(job)
-    this.#rest()
-  }
-
-  /** A thread without jobs does not keep the process alive. */
-  #rest(): void {
-    if (this.inFlight.size === 0) this.#port.unref()
   }
 }
