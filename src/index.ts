@@ -3,6 +3,8 @@
 export type { Broker, BrokerHost, BrokerStats, JobFilter } from './brokers/broker.ts'
 export { memoryBroker } from './brokers/memory.ts'
 export type { Job } from './engine/job.ts'
+export type { ScheduleOptions } from './engine/schedule-times.ts'
+export type { ScheduleInfo } from './engine/schedules.ts'
 export type { StopReport, Unfinished } from './engine/lifecycle.ts'
 export type {
   ManyEntry,

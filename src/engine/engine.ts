@@ -27,6 +27,7 @@ import { QueueTimeouts } from './queue-timeouts.ts'
 import { Rate } from './rate.ts'
 import { RunTimes } from './run-times.ts'
 import { Scheduler } from './scheduler.ts'
+import { Schedules } from './schedules.ts'
 import { ThreadReports } from './thread-reports.ts'
 import { Watch, type WatchHost } from './watch.ts'
 
@@ -40,6 +41,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
   readonly pools: PoolSet
   readonly announcer: Announcer
   readonly scheduler: Scheduler
+  readonly schedules: Schedules
   readonly lifecycle: Lifecycle
   readonly intake: Intake
   /** Resolves when the broker can be used. */
@@ -103,6 +105,18 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     this.opened = broker.open(this) ?? Promise.resolve()
     // Whoever asks `ready()` hears of it; nobody has to ask.
     this.opened.catch(() => {})
+    this.schedules = new Schedules(
+      {
+        registry: this.registry,
+        broker,
+        clock,
+        enqueue: (task, payload, options) =>
+          void intake.take({ door: 'call', task, payload, options, batch: null }),
+        isRunning: () => lifecycle.phase === 'running',
+        say: writeLine,
+      },
+      this.opened,
+    )
     pools.start(this.#reports)
   }
 
@@ -286,6 +300,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
 
   /** Begins to stop, or brings the deadline of a stop under way nearer. */
   stop(timeout: number): Promise<StopReport> {
+    this.schedules.close()
     if (this.lifecycle.phase === 'running') this.#ending.begin()
     return this.lifecycle.stop(timeout)
   }

@@ -7,13 +7,15 @@ import type { RetryPolicy } from '../rules/retry.ts'
 import type { AnyTask, PayloadOf, ResultOf } from '../rules/task.ts'
 import { HandlerNotFoundError, OptionsInvalidError } from '../words/errors.ts'
 import type { EventName, Listener } from '../words/events.ts'
-import type { JobInfo, JobOptions, JobState } from '../words/job.ts'
+import { isTerminal, type JobInfo, type JobOptions, type JobState } from '../words/job.ts'
 import { check, unlessFull } from './acceptance.ts'
 import { Batch, type BatchOptions } from './batch.ts'
 import { Engine } from './engine.ts'
 import { infoOf, Job } from './job.ts'
 import type { StopReport } from './lifecycle.ts'
 import { type Ports, realPorts } from './ports.ts'
+import type { ScheduleOptions } from './schedule-times.ts'
+import type { ScheduleInfo } from './schedules.ts'
 
 /** What `createRuntime` takes. */
 export interface RuntimeOptions<Tasks extends TaskList = TaskList> {
@@ -190,6 +192,64 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
     const engine = this[engineOf]
     const record = await engine.find(id)
     return record !== undefined && engine.revive(record)
+  }
+
+  /**
+   * Lets every dead job start over, or those of one task; resolves to how many did.
+   *
+   * @throws QueueFullError (as a rejection) when there is no room for all: those before it have started over.
+   */
+  async reviveAll({ task }: { task?: string } = {}): Promise<number> {
+    const engine = this[engineOf]
+    let revived = 0
+    for (;;) {
+      const dead = await engine.list({ state: 'dead', limit: 500, ...(task !== undefined && { task }) })
+      const started = dead.filter((record) => engine.revive(record)).length
+      revived += started
+      // What cannot start over (its unique key has a new holder) would be listed for ever.
+      if (started === 0) return revived
+    }
+  }
+
+  /** Forgets a job that is over, such as a dead one that nobody will revive; false when it is unknown or not over. */
+  async remove(id: string): Promise<boolean> {
+    const engine = this[engineOf]
+    const record = await engine.find(id)
+    if (record === undefined || !isTerminal(record.state)) return false
+    return (await engine.broker.remove?.(record)) ?? false
+  }
+
+  /**
+   * Adds jobs of a task by the clock: by a cron pattern in a time zone, or every so many milliseconds. Setting an id
+   * again replaces its schedule; an unchanged one goes on as it was. A broker that survives the process keeps schedules
+   * too, with the runs that are due. Schedules alone do not keep the process alive.
+   *
+   * @throws OptionsInvalidError, UnknownTaskError, PayloadInvalidError, NotSerializableError.
+   */
+  schedule<T extends Tasks>(
+    id: string,
+    task: T,
+    payload: PayloadOf<T>,
+    options: ScheduleOptions,
+  ): ScheduleInfo
+  schedule<Name extends Tasks['name']>(
+    id: string,
+    task: Name,
+    payload: PayloadOf<TaskNamed<Tasks, Name>>,
+    options: ScheduleOptions,
+  ): ScheduleInfo
+  schedule(id: string, task: string | AnyTask, payload: unknown, options: ScheduleOptions): ScheduleInfo {
+    return this[engineOf].schedules.set(id, task, payload, options)
+  }
+
+  /** Takes a schedule away; false when there was none. Jobs that it has added stay. */
+  async unschedule(id: string): Promise<boolean> {
+    return this[engineOf].schedules.remove(id)
+  }
+
+  /** Every schedule, by id, those that the broker keeps from earlier included. */
+  async schedules(): Promise<ScheduleInfo[]> {
+    return this[engineOf].schedules.list()
   }
 
   /**

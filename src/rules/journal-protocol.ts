@@ -59,7 +59,7 @@ export const OP = {
   finish: 5,
   /** `seq, attempt, outcome, started, ended, thread, cpu, error` */
   attempt: 6,
-  /** `seq` */
+  /** `seq, isHeld` */
   revive: 7,
   /** Nothing: look what is due. */
   tick: 8,
@@ -70,7 +70,7 @@ export const OP = {
 } as const
 
 /** Entries of each operation, itself included, by its number. */
-export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 2, 1, 4, 2]
+export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 3, 1, 4, 2]
 
 /** Flags of `add`. */
 export const ADD_HELD = 1

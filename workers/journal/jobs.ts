@@ -86,8 +86,6 @@ export class Jobs {
   readonly toExpire: number[] = []
   /** True when the next due time may have changed. */
   isDueDirty = true
-  /** True when jobs have ended, so that retention has something to look at. */
-  hasEnded = false
   run = 0
   /** Available jobs of tasks that this process does not have: they wait for one that does. */
   strangers = 0
@@ -224,7 +222,7 @@ export class Jobs {
       n,
     )
     this.#count(facts.state, Number(state))
-    this.#goOn(n, facts.key, Number(state), reason ?? null)
+    this.#goOn(n, facts, Number(state), reason ?? null)
     return true
   }
 
@@ -236,7 +234,7 @@ export class Jobs {
     this.sql.end.run(state, reason, error, crashes, this.now, n)
     this.#count(facts.state, state)
     this.toTell.push(n)
-    this.#goOn(n, facts.key, state, reason)
+    this.#goOn(n, facts, state, reason)
   }
 
   /** A job of a run that is gone is available again, at its old rank. */
@@ -251,11 +249,12 @@ export class Jobs {
     if (isGranted) this.toSend.push(n)
   }
 
-  /** A dead job starts over. */
-  revive(n: number): void {
+  /** A dead job starts over: held, if it died of waiting for a response that is not over. */
+  revive(n: number, isHeld: boolean): void {
     if (Number(this.sql.revive.run(n).changes) === 0) return
-    this.#count(DEAD, DEAD)
-    this.advance(n)
+    if (!isHeld) return this.advance(n)
+    this.sql.place.run(HELD, this.run, null, this.now, this.now, null, null, n)
+    this.#count(DEAD, HELD)
   }
 
   /** Jobs whose time has come. */
@@ -347,8 +346,8 @@ export class Jobs {
   }
 
   /** The job is over: whoever waited for it goes on. A loop, not a recursion, since a batch may be long. */
-  #goOn(n: number, key: string | null, state: number, reason: string | null): void {
-    this.#unblock(n, key, state, reason)
+  #goOn(n: number, facts: Facts, state: number, reason: string | null): void {
+    this.#unblock(n, facts, state, reason)
     if (this.#isSkipping) return
     this.#isSkipping = true
     for (let next = this.#toSkip.pop(); next !== undefined; next = this.#toSkip.pop()) {
@@ -357,14 +356,14 @@ export class Jobs {
     this.#isSkipping = false
   }
 
-  #unblock(n: number, key: string | null, state: number, reason: string | null): void {
-    this.hasEnded = true
+  #unblock(n: number, { key, after }: Facts, state: number, reason: string | null): void {
     if (key !== null) this.#leaveKey(n, key)
     for (const [next, stops, nextState] of this.sql.followers.all(n) as [number, number, number][]) {
-      this.sql.unblock.run(next)
+      // Who waited for a job that was cancelled in the middle of its batch now waits for the one before it.
+      this.sql.relink.run(after, next)
       const isSkipped = (state === DEAD && stops === 1) || reason === BATCH_FAILED
       if (isSkipped) this.#toSkip.push(next)
-      else if (nextState === WAITING) this.advance(next)
+      else if (nextState === WAITING && after === null) this.advance(next)
     }
   }
 

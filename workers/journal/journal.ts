@@ -247,7 +247,7 @@ export class Journal {
         this.#sql.attempt.run(n, ...values.slice(at + 2, at + 9))
         return
       case OP.revive:
-        return jobs.revive(n)
+        return jobs.revive(n, ops[at + 2] === 1)
       case OP.tick:
         return jobs.tick()
       case OP.putSchedule:

@@ -22,7 +22,7 @@ const SQL = {
     'SELECT task, state, owner, priority, due, after, key, line, rank, suspect FROM jobs WHERE n = ? AND finished IS NULL',
   place:
     'UPDATE jobs SET state = ?, owner = ?, line = ?, rank = ?, ready = ?, due = ?, after = ?, started = NULL WHERE n = ?',
-  unblock: 'UPDATE jobs SET after = NULL WHERE n = ?',
+  relink: 'UPDATE jobs SET after = ? WHERE n = ?',
   mark: 'UPDATE jobs SET state = 4, attempts = ?, started = ?, expires = NULL WHERE n = ? AND owner = ? AND finished IS NULL',
   unmark:
     'UPDATE jobs SET state = 3, attempts = ?, started = NULL WHERE n = ? AND owner = ? AND finished IS NULL',

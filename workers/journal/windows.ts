@@ -7,7 +7,7 @@ import type { JournalTask } from '../../src/rules/journal-protocol.ts'
 
 // Beyond its size the window takes jobs that go before others, up to this many times over.
 const STRETCH = 4
-/** Granted jobs of a task beyond its concurrency: enough to go on with, few enough to leave the window to others. */
+/** Granted jobs of a task beyond its concurrency, at most: enough to go on with, few enough to leave room to others. */
 const SLACK = 64
 
 interface Counts {
@@ -34,7 +34,9 @@ export class Windows {
     const names = [...new Set(tasks.map((task) => task.pool))]
     this.#poolOf = tasks.map((task) => names.indexOf(task.pool))
     this.pools = names.map((_, pool) => [...tasks.keys()].filter((task) => this.#poolOf[task] === pool))
-    this.#caps = tasks.map((task) => task.concurrency + SLACK)
+    const limited = tasks.filter((task) => task.concurrency !== Number.POSITIVE_INFINITY).length
+    const slack = Math.min(SLACK, Math.floor(size / (4 * limited)))
+    this.#caps = tasks.map((task) => task.concurrency + slack)
     this.#size = size
     this.#counts = {
       granted: names.map(() => 0),

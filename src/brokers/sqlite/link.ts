@@ -33,7 +33,7 @@ export class ThreadLink implements JournalLink {
       workerData: setup,
       name: 'aftertask journal',
       // Where node:sqlite still counts as experimental, nobody needs to be told by us.
-      execArgv: [...process.execArgv, '--disable-warning=ExperimentalWarning'],
+      execArgv: ['--disable-warning=ExperimentalWarning'],
     })
     this.#worker = worker
     worker.on('message', (message: readonly unknown[]) => host.receive(message))

@@ -11,6 +11,8 @@ import type { Clock } from '../../words/clock.ts'
 import { isTerminal } from '../../words/job.ts'
 
 const SWEEP_FROM = 1024
+/** Milliseconds by which the clocks may drift apart before one of them is said to have been set. */
+const CLOCKS_DRIFT = 5
 
 /** Finds the record of a job, or makes it from its row. */
 export class Records {
@@ -22,6 +24,7 @@ export class Records {
   readonly #clock: Clock
   readonly #entries: readonly TaskEntry[]
   #sweepAt = SWEEP_FROM
+  #apart = Number.NEGATIVE_INFINITY
 
   constructor(clock: Clock, entries: readonly TaskEntry[]) {
     this.#clock = clock
@@ -114,11 +117,18 @@ export class Records {
 
   /** A wall-clock time on the monotonic clock, whole. */
   monotonic(wall: number): number {
-    return Math.round(wall - this.#clock.wall() + this.#clock.now())
+    return Math.round(wall - this.#offset())
   }
 
   /** A time on the monotonic clock as wall-clock time. */
   wall(monotonic: number): number {
-    return monotonic + this.#clock.wall() - this.#clock.now()
+    return monotonic + this.#offset()
+  }
+
+  /** How far the two clocks are apart. The wall clock has whole milliseconds only: it would order equals at random. */
+  #offset(): number {
+    const apart = this.#clock.wall() - this.#clock.now()
+    if (Math.abs(apart - this.#apart) > CLOCKS_DRIFT) this.#apart = apart
+    return this.#apart
   }
 }

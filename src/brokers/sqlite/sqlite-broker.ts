@@ -406,13 +406,15 @@ export class SqliteBroker implements Broker {
 
   revive(job: JobRecord): void {
     if (job.state !== 'dead') return
-    job.state = 'available'
+    const isHeld = job.batch !== null && job.batch.facts === null
+    job.state = isHeld ? 'held' : 'available'
     job.failures = 0
     job.crashes = 0
     job.more.isSuspect = false
     job.more.isMarked = false
-    this.#outbox.next.ops.push(OP.revive, job.seq)
-    this.#records.letGo(job)
+    this.#outbox.next.ops.push(OP.revive, job.seq, isHeld ? 1 : 0)
+    if (isHeld) this.#records.keep(job)
+    else this.#records.letGo(job)
   }
 
   nextDue(): number {

@@ -1,0 +1,106 @@
+/** When a schedule is due: cron in a time zone, or every so many milliseconds. */
+import { Cron } from 'croner'
+import { z } from 'zod'
+import { readOptions } from '../rules/options.ts'
+import { OptionsInvalidError } from '../words/errors.ts'
+
+/** When a schedule runs, and what becomes of runs that nobody was there for. */
+export interface ScheduleOptions {
+  /** A cron pattern: five fields, or six with seconds first, or a nickname such as `@daily`. Either this or `every`. */
+  cron?: string
+  /** The time zone that `cron` is read in, such as `Europe/Berlin`. Default: the machine's. */
+  timeZone?: string
+  /** Milliseconds between runs, counted from the first `schedule` call. Either this or `cron`. */
+  every?: number
+  /**
+   * Runs whose time passed while no process was there, or that are more than ten seconds late: `once` (default) makes
+   * them up with a single job, `all` with one each (the latest 100), `skip` with none.
+   */
+  missed?: 'once' | 'all' | 'skip'
+}
+
+/** What a schedule is made of, as it is compared and kept. */
+export interface ScheduleRule {
+  readonly cron?: string
+  readonly timeZone?: string
+  readonly every?: number
+  readonly missed: 'once' | 'all' | 'skip'
+}
+
+const schema = z.strictObject({
+  cron: z.string({ error: "expected a cron pattern such as '0 3 * * *'" }).optional(),
+  timeZone: z.string({ error: "expected a time zone such as 'Europe/Berlin'" }).optional(),
+  every: z.number({ error: 'expected milliseconds' }).min(1, 'expected at least 1 millisecond').optional(),
+  missed: z.enum(['once', 'all', 'skip'], { error: "expected 'once', 'all' or 'skip'" }).default('once'),
+})
+
+/** What lateness makes a run a missed one, in milliseconds. */
+export const LATE = 10_000
+const MOST_MADE_UP = 100
+
+/**
+ * Checks what a schedule was given.
+ *
+ * @throws OptionsInvalidError naming the fault.
+ */
+export function readRule(given: ScheduleOptions, wall: number): ScheduleRule {
+  const read = Object.entries(readOptions(schema, given, 'schedule'))
+  const rule = Object.fromEntries(read.filter(([, value]) => value !== undefined)) as unknown as ScheduleRule
+  if ((rule.cron === undefined) === (rule.every === undefined)) {
+    throw new OptionsInvalidError('schedule: give either "cron" or "every".', 'cron')
+  }
+  if (rule.timeZone !== undefined && rule.cron === undefined) {
+    throw new OptionsInvalidError('schedule: "timeZone" goes with "cron" only.', 'timeZone')
+  }
+  nextAfter(rule, wall, wall)
+  return rule
+}
+
+/** The first run after a time; Infinity when there is none. `from` is a run, or the start, that `every` counts from. */
+export function nextAfter({ cron, timeZone, every }: ScheduleRule, from: number, after: number): number {
+  if (every !== undefined) return from + Math.max(1, Math.floor((after - from) / every) + 1) * every
+  try {
+    const options = timeZone === undefined ? {} : { timezone: timeZone }
+    const next = new Cron(cron ?? '', { ...options, paused: true }).nextRun(new Date(after))
+    return next?.getTime() ?? Number.POSITIVE_INFINITY
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    const path = /time ?zone/i.test(why) ? 'timeZone' : 'cron'
+    const zone = timeZone === undefined ? '' : ` in ${timeZone}`
+    throw new OptionsInvalidError(
+      `schedule: the cron pattern "${cron}"${zone} cannot be used: ${why}`,
+      path,
+      { cause },
+    )
+  }
+}
+
+/** Which runs are to be made now of a schedule that was due at `due`, and when it is next due. */
+export function dueRuns(
+  rule: ScheduleRule,
+  due: number,
+  now: number,
+): { readonly runs: number[]; readonly next: number } {
+  const times: number[] = []
+  let next = due
+  // A pattern of every second that slept for a month is not walked through one by one.
+  if (rule.every !== undefined && (now - due) / rule.every > MOST_MADE_UP) {
+    next = due + Math.floor((now - due) / rule.every - MOST_MADE_UP) * rule.every
+  }
+  while (next <= now) {
+    times.push(next)
+    if (times.length > MOST_MADE_UP) {
+      times.shift()
+      if (rule.missed !== 'all') return { runs: choose(rule, [now], now), next: nextAfter(rule, next, now) }
+    }
+    next = nextAfter(rule, next, next)
+  }
+  return { runs: choose(rule, times, now), next }
+}
+
+function choose({ missed }: ScheduleRule, times: readonly number[], now: number): number[] {
+  if (missed === 'all') return [...times]
+  const last = times.at(-1)
+  if (last === undefined) return []
+  return missed === 'skip' && now - last > LATE ? [] : [last]
+}

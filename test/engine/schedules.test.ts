@@ -1,0 +1,103 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import type { Broker } from '../../src/brokers/broker.ts'
+import { memoryBroker } from '../../src/brokers/memory.ts'
+import { sqliteBroker } from '../../src/brokers/sqlite.ts'
+import { realPorts } from '../../src/engine/ports.ts'
+import { Runtime } from '../../src/engine/runtime.ts'
+import { defineTask } from '../../src/index.ts'
+import type { Clock } from '../../src/words/clock.ts'
+import { HandClock } from '../kit/hand-clock.ts'
+
+const tick = defineTask({
+  name: 'tick',
+  handler: new URL('../fixtures/handlers/http-note.ts', import.meta.url),
+})
+
+/** A runtime whose pool never starts a job: what schedules add can be counted. */
+function runtimeWith(
+  clock: Clock,
+  broker: Broker = memoryBroker(),
+): { runtime: Runtime; added: string[]; end: () => Promise<unknown> } {
+  const runtime = new Runtime(
+    { tasks: [tick], broker, pool: { threads: 1 }, log: false },
+    { ...realPorts, clock },
+  )
+  runtime.pause()
+  const added: string[] = []
+  runtime.on('job:enqueued', ({ job }) => void added.push(job.name))
+  let ended: Promise<unknown> | undefined
+  const end = (): Promise<unknown> => {
+    ended ??= runtime.stop({ timeout: 0 })
+    // Whatever of a stop waits for time gets it.
+    if (clock instanceof HandClock) clock.advance(60_000)
+    return ended
+  }
+  onTestFinished(() => void end())
+  return { runtime, added, end }
+}
+
+test('a schedule adds a job each time it is due', () => {
+  const clock = new HandClock()
+  const { runtime, added } = runtimeWith(clock)
+  const info = runtime.schedule('beat', tick, undefined, { every: 1_000 })
+  expect(info.nextAt).toBe(clock.wall() + 1_000)
+  clock.advance(3_500)
+  expect(added).toHaveLength(3)
+})
+
+test('a schedule in a time zone adds its job at that hour through the change to summer time', () => {
+  const clock = new HandClock()
+  const { runtime, added } = runtimeWith(clock)
+  clock.jumpWall(Date.parse('2026-03-27T12:00:00Z') - clock.wall())
+  runtime.schedule('nightly', tick, undefined, { cron: '0 3 * * *', timeZone: 'Europe/Berlin' })
+  const days: string[] = []
+  for (let hour = 0; hour < 72; hour++) {
+    const before = added.length
+    clock.advance(3_600_000)
+    if (added.length > before) days.push(new Date(clock.wall()).toISOString())
+  }
+  expect(days).toEqual(['2026-03-28T02:00:00.000Z', '2026-03-29T01:00:00.000Z', '2026-03-30T01:00:00.000Z'])
+})
+
+test('a schedule that is set again unchanged keeps its time, and a changed one starts anew', () => {
+  const clock = new HandClock()
+  const { runtime } = runtimeWith(clock)
+  const first = runtime.schedule('beat', tick, undefined, { every: 1_000 })
+  clock.advance(400)
+  expect(runtime.schedule('beat', tick, undefined, { every: 1_000 }).nextAt).toBe(first.nextAt)
+  expect(runtime.schedule('beat', tick, undefined, { every: 500 }).nextAt).toBe(clock.wall() + 500)
+})
+
+test('a schedule that is taken away adds nothing more and is listed no more', async () => {
+  const clock = new HandClock()
+  const { runtime, added } = runtimeWith(clock)
+  runtime.schedule('beat', tick, undefined, { every: 1_000 })
+  expect((await runtime.schedules()).map(({ id, task }) => [id, task])).toEqual([['beat', 'tick']])
+  expect(await runtime.unschedule('beat')).toBe(true)
+  expect(await runtime.unschedule('beat')).toBe(false)
+  clock.advance(5_000)
+  expect([added, await runtime.schedules()]).toEqual([[], []])
+})
+
+test('a schedule in a journal outlives its process, and makes up once for what was missed', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'aftertask-schedule-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  const broker = () => sqliteBroker({ file: join(folder, 'journal.sqlite'), durability: 'process' })
+  const first = runtimeWith(realPorts.clock, broker())
+  await first.runtime.ready()
+  const { nextAt } = first.runtime.schedule('beat', tick, undefined, { every: 40_000 })
+  expect(await first.runtime.schedules()).toHaveLength(1)
+  await first.end()
+  // A day later, by the wall clock.
+  const later: Clock = { ...realPorts.clock, wall: () => Date.now() + 86_400_000 }
+  const second = runtimeWith(later, broker())
+  const added = new Promise((resolve) => second.runtime.on('job:enqueued', ({ job }) => resolve(job.name)))
+  expect(await added).toBe('tick')
+  const [schedule] = await second.runtime.schedules()
+  expect(((schedule?.nextAt ?? 0) - nextAt) % 40_000).toBe(0)
+  expect(schedule?.nextAt).toBeGreaterThan(later.wall())
+  await second.end()
+})
