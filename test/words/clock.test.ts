@@ -1,0 +1,49 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { describe, expect, test } from 'vitest'
+import { clockZero, systemClock } from '../../src/words/clock.ts'
+
+describe('the system clock', () => {
+  test('never goes back', () => {
+    let before = systemClock.now()
+    for (let reading = 0; reading < 10_000; reading++) {
+      const now = systemClock.now()
+      expect(now).toBeGreaterThanOrEqual(before)
+      before = now
+    }
+  })
+
+  test('calls a timer back once, outside of the context in which it was set', async () => {
+    const storage = new AsyncLocalStorage<string>()
+    const told = Promise.withResolvers<unknown>()
+    storage.run('of a request', () => systemClock.timer(1, () => told.resolve(storage.getStore())))
+    expect(await told.promise).toBeUndefined()
+  })
+
+  test('calls back at the end of the turn, outside of the context as well', async () => {
+    const storage = new AsyncLocalStorage<string>()
+    const told = Promise.withResolvers<unknown>()
+    storage.run('of a request', () => systemClock.soon(() => told.resolve(storage.getStore())))
+    expect(await told.promise).toBeUndefined()
+  })
+
+  test('takes a timer back', async () => {
+    let calls = 0
+    const clear = systemClock.timer(0, () => calls++)
+    clear()
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    expect(calls).toBe(0)
+  })
+
+  test('takes a wait that is longer than a timer can be, and a negative one', async () => {
+    const never = systemClock.timer(2 ** 40, () => expect.unreachable())
+    const told = Promise.withResolvers<void>()
+    systemClock.timer(-5, told.resolve)
+    await told.promise
+    never()
+  })
+})
+
+test('the zero of a thread lies on a scale that all threads share', () => {
+  const difference = clockZero() - clockZero()
+  expect(Math.abs(difference)).toBeLessThan(5)
+})
