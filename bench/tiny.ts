@@ -39,7 +39,7 @@ export default async function tiny(): Promise<Findings> {
   }
   for (const { close } of runners) await close()
   const of = (name: string): number[] => rates[runners.findIndex((runner) => runner.name === name)] ?? []
-  const ratio = (peer: string, bar: Bar): ReturnType<typeof figure> => {
+  const ratio = (peer: string, bar?: Bar): ReturnType<typeof figure> => {
     const theirs = of(peer)
     const ratios = of('aftertask').map((rate, round) => rate / (theirs[round] ?? Number.NaN))
     return figure('aftertask', `rate, of ${peer}’s`, 'x', spread(ratios), bar)
@@ -47,6 +47,7 @@ export default async function tiny(): Promise<Findings> {
   return {
     figures: [
       ratio('Piscina', { atLeast: 40 }),
+      ratio('Piscina, 64 at a time'),
       ratio('poolifier', { atLeast: 4 }),
       ...runners.map(({ name }, index) =>
         figure(
@@ -61,7 +62,7 @@ export default async function tiny(): Promise<Findings> {
     charts: [{ what: 'rate', label: 'empty jobs a second', logarithmic: true }],
     notes: [
       `The same empty function everywhere, ${ROUNDS} rounds in turn. Jobs in a round: ${runners.map(({ name, jobs }) => `${name} ${jobs.toLocaleString('en')}`).join('; ')}.`,
-      'All jobs of a round are handed over at once. The peers return a promise for each job, which is awaited; aftertask makes one only when asked: "each awaited" asks for all of them.',
+      'All jobs of a round are handed over at once, but where it says otherwise. The peers return a promise for each job, which is awaited; aftertask makes one only when asked: "each awaited" asks for all of them.',
       ...(typeof bullmq === 'string' ? [bullmq] : []),
     ],
   }
@@ -126,5 +127,20 @@ function peers(): Runner[] {
       run: (jobs) => all(jobs, () => piscina.run(null)),
       close: () => piscina.destroy(),
     },
+    {
+      name: 'Piscina, 64 at a time',
+      jobs: 10_000,
+      run: (jobs) => aFewAtATime(jobs, 64, () => piscina.run(null)),
+      close: async () => undefined,
+    },
   ]
+}
+
+/** As a server does that never has more than so many under way. */
+async function aFewAtATime(jobs: number, most: number, run: () => Promise<unknown>): Promise<void> {
+  let left = jobs
+  const one = async (): Promise<void> => {
+    while (left-- > 0) await run()
+  }
+  await Promise.all(Array.from({ length: most }, one))
 }
