@@ -1,0 +1,22 @@
+/** `aftertask/bullmq`: jobs wait in Redis, Valkey or PostgreSQL, for any number of processes on any number of machines. */
+import type { Broker } from './broker.ts'
+import { BullmqBroker } from './bullmq/bullmq-broker.ts'
+import { type BullmqOptions, readBullmqOptions } from './bullmq/options.ts'
+import { PostgresStore } from './bullmq/postgres-store.ts'
+import { RedisStore } from './bullmq/redis-store.ts'
+
+export type { BullmqOptions } from './bullmq/options.ts'
+
+/**
+ * Keeps jobs with BullMQ: at least once, from the moment `job.stored` has resolved, and whichever machine dies. The
+ * connection is made with the runtime; while the store is away, adding a job throws BrokerUnavailableError (or buffers it,
+ * with `whenDown: 'buffer'`), and the broker goes on by itself once the store is back. `ready()` resolves once it has
+ * been reached, and rejects with PeerMissingError when a package is not installed.
+ *
+ * @throws OptionsInvalidError when an option is unknown or has a bad value.
+ */
+export function bullmqBroker(options: BullmqOptions): Broker {
+  const settings = readBullmqOptions(options)
+  const store = settings.store === 'postgres' ? new PostgresStore(settings) : new RedisStore(settings)
+  return new BullmqBroker(settings, store)
+}

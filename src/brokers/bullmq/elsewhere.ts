@@ -1,0 +1,153 @@
+/** Jobs that are not with this process: to end one in the store, to have one cancelled where it runs, to revive one. */
+import type { JobRecord } from '../../rules/job-record.ts'
+import type { Clock } from '../../words/clock.ts'
+import { TaskCancelledError } from '../../words/errors.ts'
+import { isTerminal } from '../../words/job.ts'
+import type { Ended } from '../broker.ts'
+import type { EndedJobs } from './ended-jobs.ts'
+import type { Writes } from './insist.ts'
+import { type Lines, lineOfKey, memberOf } from './lines.ts'
+import type { Found, Lookups } from './lookups.ts'
+import type { Store } from './store.ts'
+import { bullPriority, type StoredData, toEnd } from './stored-job.ts'
+
+/** The channel on which every process hears what is to be cancelled. */
+export const CANCEL_CHANNEL = 'cancel'
+// A request to cancel can get lost: it is made again until the job is over, or for so long.
+const ASK_EVERY = 500
+const ASK_FOR = 600_000
+
+/** What this needs of the broker. */
+export interface ElsewhereHost {
+  readonly clock: Clock
+  /** What the store says of a job: whoever accepted it here takes note. */
+  found(id: string, found: Found | undefined): void
+  /** Tells the process that accepted the job. */
+  tell(id: string, state: 'cancelled', attempts: number): void
+}
+
+interface ElsewhereParts {
+  readonly store: Store
+  readonly writes: Writes
+  readonly lines: Lines
+  readonly ended: EndedJobs
+  readonly lookups: Lookups
+}
+
+interface Asking {
+  readonly reason: string | undefined
+  readonly until: number
+}
+
+/** Reaches for jobs in the store and in other processes. */
+export class Elsewhere {
+  readonly #parts: ElsewhereParts
+  readonly #host: ElsewhereHost
+  readonly #asking = new Map<string, Asking>()
+  #stopTimer: (() => void) | undefined
+
+  constructor(parts: ElsewhereParts, host: ElsewhereHost) {
+    this.#parts = parts
+    this.#host = host
+  }
+
+  /** Cancels a job wherever it is. */
+  cancel(id: string, name: string, reason: unknown): void {
+    const text = reason === undefined ? undefined : reason instanceof Error ? reason.message : String(reason)
+    this.#asking.set(id, { reason: text, until: this.#host.clock.now() + ASK_FOR })
+    void this.#parts.writes.insist(() => this.#cancel(id, name, reason)).catch(() => {})
+    this.#arm()
+  }
+
+  async #cancel(id: string, name: string, reason: unknown): Promise<void> {
+    const error = new TaskCancelledError(name, reason)
+    const isOver = await this.end(id, { state: 'cancelled', error })
+    if (isOver || !this.#asking.has(id)) return void this.#asking.delete(id)
+    const text = this.#asking.get(id)?.reason
+    this.#parts.store.publish(
+      CANCEL_CHANNEL,
+      JSON.stringify(text === undefined ? { id } : { id, reason: text }),
+    )
+  }
+
+  #arm(): void {
+    this.#stopTimer ??= this.#host.clock.timer(ASK_EVERY, () => {
+      this.#stopTimer = undefined
+      const now = this.#host.clock.now()
+      for (const [id, { reason, until }] of this.#asking) {
+        if (until < now) this.#asking.delete(id)
+        else void this.#cancel(id, '', reason).catch(() => {})
+      }
+      if (this.#asking.size > 0) this.#arm()
+    })
+  }
+
+  /** Ends a job that waits in the store. False when it runs; true when it is over. */
+  async end(id: string, ended: Ended, queue?: string): Promise<boolean> {
+    const { store, ended: endedJobs, lookups } = this.#parts
+    const found = await lookups.find(id, queue)
+    if (found === undefined || isTerminal(found.state)) {
+      this.#host.found(id, found)
+      return true
+    }
+    if (found.state === 'running') return false
+    const data = this.#endedData(found, ended)
+    // First what became of it, then its removal: a job must not vanish between the two.
+    await endedJobs.put(id, found.json.name, data)
+    if ((await store.queue(found.queue).backend.remove(id, false)) !== 1) {
+      await endedJobs.remove(id)
+      return false
+    }
+    await this.#leaveLines(found, ended)
+    this.#host.found(id, { ...found, data, state: ended.state })
+    this.#host.tell(id, 'cancelled', data.end.n)
+    return true
+  }
+
+  #endedData({ json, data, queue }: Found, ended: Ended): StoredData & { end: ReturnType<typeof toEnd> } {
+    const { state, reason, error } = ended
+    const attempts = { attempts: json.attemptsMade } as JobRecord
+    const end = toEnd(attempts, queue, this.#host.clock.wall(), state, error, reason)
+    // A dead job can be revived; no other has a use for its payload.
+    return state === 'dead' ? { ...data, end } : { ...data, p: undefined, b: undefined, end }
+  }
+
+  async #leaveLines({ id, queue, data }: Found, { state }: Ended): Promise<void> {
+    const { lines } = this.#parts
+    const member = memberOf(queue, id)
+    const stops = state === 'dead' && data.stops === true
+    if (data.line !== undefined) await lines.leave(data.line, member, stops)
+    if (data.key !== undefined) await lines.leave(lineOfKey(data.key), member, false)
+  }
+
+  /** A dead job starts over. */
+  async revive(id: string): Promise<void> {
+    const { store, ended, lookups } = this.#parts
+    const found = await lookups.find(id)
+    if (found?.state !== 'dead') return
+    const { json, queue } = found
+    const data: StoredData = { ...found.data, end: undefined, line: undefined, q: undefined }
+    if (found.data.end !== undefined) {
+      const opts = { jobId: id, timestamp: data.a, priority: bullPriority(data.priority) }
+      await store.queue(queue).add(json.name, { ...data, revived: found.data.end.n }, opts)
+      await ended.remove(id)
+      return
+    }
+    const { backend } = store.queue(queue)
+    const job = { id, opts: {} } as never
+    await backend.updateData(job, { ...data, revived: attemptsOf(found) } as never)
+    await backend.retryFinishedJob(job, 'failed', {})
+  }
+
+  close(): void {
+    this.#stopTimer?.()
+    this.#asking.clear()
+  }
+}
+
+function attemptsOf({ json, data }: Found): number {
+  const trace = JSON.parse(json.stacktrace ?? '[]') as string[]
+  const last = trace.findLast((line) => line.startsWith('aftertask:'))
+  const left = last === undefined ? 0 : (JSON.parse(last.slice('aftertask:'.length)) as { n: number }).n
+  return Math.max(left, data.revived ?? 0)
+}

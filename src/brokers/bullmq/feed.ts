@@ -1,0 +1,184 @@
+/**
+ * A feed: brings jobs of one queue to this process, never more than its threads can take, and keeps looking for jobs of
+ * processes that died. BullMQ's own worker is not used, since it hands out jobs by running them; its backend is.
+ */
+import type { IQueueBackend, JobJson } from 'bullmq'
+import type { Clock } from '../../words/clock.ts'
+import { stalledInterval } from './store.ts'
+
+/** What a feed asks of the broker. */
+export interface FeedHost {
+  /** How many more jobs of this queue can be taken now. */
+  room(feed: Feed): number
+  /** A job was fetched, and belongs to this process under the token. */
+  fetched(feed: Feed, json: JobJson, id: string, token: string): void
+}
+
+/** What BullMQ returns for a fetch: the job, its id, the rest of a rate limit, when the next delayed job is due. */
+export type Fetched = readonly [job?: JobJson | null, id?: string, limit?: number, until?: number]
+
+// A job that is put back is not announced by BullMQ, so an idle process looks for itself as well.
+const LONGEST_WAIT = 2
+const AFTER_A_FAULT = 200
+const MOST_AT_ONCE = 128
+
+/** Fetches the jobs of one queue. */
+export class Feed {
+  readonly queue: string
+  readonly pool: string
+  /** Jobs of this queue that may run at once in this process. */
+  readonly limit: number
+  /** Jobs that this process has of it. */
+  leased = 0
+  readonly backend: IQueueBackend
+  readonly #host: FeedHost
+  readonly #clock: Clock
+  readonly #lease: number
+  readonly #name: string
+  #tokens = 0
+  #isOpen = true
+  #isFetching = false
+  #wake: (() => void) | undefined
+  #stopStalledTimer: (() => void) | undefined
+  #isOver: Promise<void> = Promise.resolve()
+
+  constructor(
+    at: { queue: string; pool: string; limit: number; backend: IQueueBackend; lease: number; name: string },
+    host: FeedHost,
+    clock: Clock,
+  ) {
+    this.queue = at.queue
+    this.pool = at.pool
+    this.limit = at.limit
+    this.backend = at.backend
+    this.#lease = at.lease
+    this.#name = at.name
+    this.#host = host
+    this.#clock = clock
+  }
+
+  start(): void {
+    this.#isOver = this.#run()
+    this.#lookForStalled()
+  }
+
+  /** There may be room again. */
+  look(): void {
+    this.#wake?.()
+  }
+
+  /** Whoever ends a job may fetch the next in the same step, unless a fetch is under way: they would come out of order. */
+  begin(): boolean {
+    if (this.#isFetching || !this.#isOpen) return false
+    this.#isFetching = true
+    return true
+  }
+
+  /** That fetch is over. */
+  over(): void {
+    this.#isFetching = false
+    this.look()
+  }
+
+  /** A token that nobody else has. */
+  token(): string {
+    return `${this.#name}:${(this.#tokens++).toString(36)}`
+  }
+
+  /** Stops fetching; what is under way is still handed over. */
+  async stop(): Promise<void> {
+    if (!this.#isOpen) return this.#isOver
+    this.#isOpen = false
+    this.#stopStalledTimer?.()
+    this.#wake?.()
+    await this.backend.disconnectBlocking(false).catch(() => {})
+    await this.#isOver
+  }
+
+  async #run(): Promise<void> {
+    let most = 1
+    while (this.#isOpen) {
+      const room = Math.min(this.#host.room(this), MOST_AT_ONCE)
+      if (room <= 0 || this.#isFetching) {
+        await this.#roomOrEnd()
+        continue
+      }
+      this.#isFetching = true
+      try {
+        const { count, until } = await this.#fetch(Math.min(room, most))
+        // As long as there are enough, more are asked for at a time.
+        most = count > 0 ? most * 2 : 1
+        if (most > MOST_AT_ONCE) most = MOST_AT_ONCE
+        this.#isFetching = false
+        if (count === 0 && this.#isOpen) await this.#waitForJob(until)
+      } catch {
+        this.#isFetching = false
+        await this.#pause(AFTER_A_FAULT)
+      }
+    }
+  }
+
+  async #fetch(most: number): Promise<{ count: number; until: number }> {
+    const fetches = Array.from({ length: most }, async () => {
+      const token = this.token()
+      this.leased++
+      let taken: Fetched
+      try {
+        taken = (await this.backend.moveToActive(token, this.#name)) as unknown as Fetched
+      } finally {
+        this.leased--
+      }
+      return [token, taken] as const
+    })
+    const answers = await Promise.allSettled(fetches)
+    const fetched = answers.filter((answer) => answer.status === 'fulfilled').map(({ value }) => value)
+    // From several connections they come in any order.
+    const byAge = fetched.toSorted(
+      ([, [one]], [, [other]]) => (one?.timestamp ?? 0) - (other?.timestamp ?? 0),
+    )
+    for (const [token, [json, id]] of byAge) if (json && id) this.#host.fetched(this, json, id, token)
+    const taken = fetched.map(([, answer]) => answer)
+    if (taken.length === 0) throw new Error('Nothing could be fetched.')
+    const count = taken.filter(([json]) => json).length
+    return { count, until: Math.max(0, ...taken.map(([, , , until]) => until ?? 0)) }
+  }
+
+  async #waitForJob(until: number): Promise<void> {
+    const now = Date.now()
+    const due = until > 0 ? (until - now) / 1000 : LONGEST_WAIT
+    if (due <= 0) return
+    const found = await this.backend.waitForJob(
+      Math.max(this.backend.minimumBlockTimeout, Math.min(due, LONGEST_WAIT)),
+    )
+    // The marker of a job that is due later.
+    if (found !== null && found.score > Date.now() + 1)
+      await this.#pause(Math.min(found.score - Date.now(), 100))
+  }
+
+  #roomOrEnd(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = () => {
+        this.#wake = undefined
+        resolve()
+      }
+      if (!this.#isOpen) this.#wake()
+    })
+  }
+
+  #pause(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds)
+      if (!this.#isOpen) {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  /** Jobs whose lease ran out go back to where they waited; whichever process looks first puts them there. */
+  #lookForStalled(): void {
+    if (!this.#isOpen) return
+    this.backend.moveStalledJobsToWait().catch(() => {})
+    this.#stopStalledTimer = this.#clock.timer(stalledInterval(this.#lease), () => this.#lookForStalled())
+  }
+}

@@ -1,0 +1,95 @@
+/** The jobs that belong to this process for the time being, and the timer that renews what it has. */
+import type { JobRecord } from '../../rules/job-record.ts'
+import type { Clock } from '../../words/clock.ts'
+import type { Feed } from './feed.ts'
+import type { StoredData } from './stored-job.ts'
+
+/** One job's belonging to this process. */
+export interface Lease {
+  readonly job: JobRecord
+  readonly id: string
+  readonly feed: Feed
+  readonly token: string
+  readonly data: StoredData
+  /** Stalls that are counted in the job's crashes. */
+  readonly stalls: number
+  /** Another process accepted it. */
+  readonly isForeign: boolean
+  /** When it was last known to be ours, on the monotonic clock. */
+  renewedAt: number
+  /** When it came to wait for a thread here. */
+  fetchedAt: number
+  /** It is ours no more. */
+  isLost: boolean
+}
+
+/** All leases of this process. */
+export class Leases {
+  readonly byJob = new Map<JobRecord, Lease>()
+  readonly byId = new Map<string, Lease>()
+  readonly #clock: Clock
+  readonly #length: number
+  readonly #lost: (lease: Lease) => void
+  #stopTimer: (() => void) | undefined
+  #isClosed = false
+
+  /** `lost` is told of each lease that could not be renewed. */
+  constructor(clock: Clock, length: number, lost: (lease: Lease) => void) {
+    this.#clock = clock
+    this.#length = length
+    this.#lost = lost
+    this.#arm()
+  }
+
+  add(lease: Lease): void {
+    this.byJob.set(lease.job, lease)
+    this.byId.set(lease.id, lease)
+    lease.feed.leased++
+  }
+
+  drop(lease: Lease): void {
+    if (!this.byJob.delete(lease.job)) return
+    this.byId.delete(lease.id)
+    lease.feed.leased--
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#stopTimer?.()
+  }
+
+  #arm(): void {
+    // Three tries within a lease: one lost message costs nothing.
+    if (!this.#isClosed) this.#stopTimer = this.#clock.timer(this.#length / 3, () => void this.#renew())
+  }
+
+  async #renew(): Promise<void> {
+    const feeds = Map.groupBy(this.byJob.values(), ({ feed }) => feed)
+    const begun = this.#clock.now()
+    for (const lease of this.byJob.values()) {
+      // Nobody may have confirmed it for its whole length: from now on another process may have the job.
+      if (begun - lease.renewedAt >= this.#length) this.#lose(lease)
+    }
+    this.#arm()
+    await Promise.all(
+      [...feeds].map(async ([feed, leases]) => {
+        const ours = leases.filter(({ isLost }) => !isLost)
+        if (ours.length === 0) return
+        const ids = ours.map(({ id }) => id)
+        const tokens = ours.map(({ token }) => token)
+        const failed = new Set(await feed.backend.extendLocks(ids, tokens, this.#length))
+        for (const lease of ours) {
+          if (this.byJob.get(lease.job) !== lease) continue
+          if (failed.has(lease.id)) this.#lose(lease)
+          else lease.renewedAt = begun
+        }
+      }),
+    ).catch(() => {})
+  }
+
+  #lose(lease: Lease): void {
+    if (lease.isLost) return
+    lease.isLost = true
+    this.#lost(lease)
+  }
+}

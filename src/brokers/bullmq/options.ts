@@ -1,0 +1,72 @@
+/** What `bullmqBroker` takes. */
+import { z } from 'zod'
+import { readOptions } from '../../rules/options.ts'
+import { OptionsInvalidError } from '../../words/errors.ts'
+
+const schema = z.strictObject({
+  connection: z.union([z.string().min(1), z.record(z.string(), z.unknown())], {
+    error: "expected a URL such as 'redis://localhost:6379', or the options of ioredis or pg",
+  }),
+  store: z.enum(['redis', 'postgres'], { error: "expected 'redis' or 'postgres'" }).optional(),
+  prefix: z
+    .string({ error: 'expected a string' })
+    .regex(/^[\w-]{1,40}$/, 'expected 1 to 40 letters, digits, _ or -')
+    .default('aftertask'),
+  role: z
+    .enum(['both', 'producer', 'worker'], { error: "expected 'both', 'producer' or 'worker'" })
+    .default('both'),
+  pools: z.array(z.string(), { error: 'expected an array of pool names' }).optional(),
+  whenDown: z.enum(['refuse', 'buffer'], { error: "expected 'refuse' or 'buffer'" }).default('refuse'),
+  buffer: z.int({ error: 'expected a whole number of at least 1' }).min(1).default(10_000),
+  lease: z
+    .number({ error: 'expected milliseconds as a number' })
+    .min(500, 'expected milliseconds, 500 or more')
+    .default(30_000),
+  prefetch: z.int({ error: 'expected a whole number, 0 or more' }).min(0).default(0),
+})
+
+/** What `bullmqBroker` takes. */
+export interface BullmqOptions {
+  /**
+   * Where the store is: a URL (`redis://`, `rediss://`, `valkey://`, `postgres://`, `postgresql://`), or the options of
+   * ioredis or of `pg.Pool`.
+   */
+  connection: string | Record<string, unknown>
+  /** What the store is. Default: as the URL says, and `redis` when `connection` is an object. */
+  store?: 'redis' | 'postgres'
+  /** What the names of all queues start with: processes with the same prefix share their jobs. Default `aftertask`. */
+  prefix?: string
+  /** `producer`: adds jobs and runs none, so that it needs no threads; `worker`, `both` (default): runs jobs as well. */
+  role?: 'both' | 'producer' | 'worker'
+  /** The pools whose jobs this process runs. Default: all pools that its tasks name. */
+  pools?: string[]
+  /** While the store is away, adding a job throws (`refuse`, the default), or keeps it in memory until the store is back. */
+  whenDown?: 'refuse' | 'buffer'
+  /** Jobs to keep in memory at most with `whenDown: 'buffer'`. Default 10,000. */
+  buffer?: number
+  /** Milliseconds that a job belongs to a process which does not renew it; then another runs it. Default 30,000. */
+  lease?: number
+  /**
+   * Jobs of each pool to take beyond what its threads can run at once. Default 0: a job that waits, waits in the store,
+   * where any process can take it. A flood of jobs below a millisecond goes faster with some hundreds.
+   */
+  prefetch?: number
+}
+
+/** The options with every default filled in. */
+export type BullmqSettings = z.output<typeof schema> & { readonly store: 'redis' | 'postgres' }
+
+/** @throws OptionsInvalidError when an option is unknown or has a bad value. */
+export function readBullmqOptions(options: BullmqOptions): BullmqSettings {
+  const read = readOptions(schema, options, 'bullmqBroker')
+  return { ...read, store: read.store ?? storeOf(read.connection) }
+}
+
+function storeOf(connection: string | Record<string, unknown>): 'redis' | 'postgres' {
+  if (typeof connection !== 'string' || /^(?:redis|valkey)s?:\/\//.test(connection)) return 'redis'
+  if (/^postgres(?:ql)?:\/\//.test(connection)) return 'postgres'
+  throw new OptionsInvalidError(
+    'bullmqBroker: option "connection" starts with none of redis://, rediss://, valkey://, postgres:// and postgresql://; say "store".',
+    'connection',
+  )
+}

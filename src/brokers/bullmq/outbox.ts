@@ -1,0 +1,186 @@
+/** Accepted jobs on their way to the store: written in the order they came, many at a time, and again until it has them. */
+import type { BulkJobOptions } from 'bullmq'
+import type { JobRecord } from '../../rules/job-record.ts'
+import type { Clock } from '../../words/clock.ts'
+import { isTerminal } from '../../words/job.ts'
+import { lineOfKey, memberOf } from './lines.ts'
+import type { Store } from './store.ts'
+import { type StoredData, toData, toOptions } from './stored-job.ts'
+
+/** What the outbox asks of the broker. */
+export interface OutboxHost {
+  readonly clock: Clock
+  idOf(job: JobRecord): string
+  queueOf(job: JobRecord): string
+  /** The line of the batch that the job is in. */
+  lineOf(job: JobRecord): string | undefined
+  /** The store has the job; `isDuplicate`: it has an equal one instead. */
+  arrived(job: JobRecord, isDuplicate: boolean): void
+}
+
+/** How long a job whose response is not over lies in the store before another process takes it up. */
+export const HOLD = 60_000
+const MOST_AT_ONCE = 1000
+const FIRST_WAIT = 100
+const LONGEST_WAIT = 2000
+
+interface Entry {
+  readonly job: JobRecord
+  readonly held: boolean
+}
+
+interface Prepared {
+  readonly job: JobRecord
+  readonly id: string
+  readonly queue: string
+  readonly bull: { name: string; data: StoredData; opts: BulkJobOptions }
+}
+
+/** Writes what was accepted. */
+export class Outbox {
+  readonly #store: Store
+  readonly #host: OutboxHost
+  /** Milliseconds after which a job that stands in a line is looked at again. */
+  readonly #recheck: number
+  readonly #before = new WeakMap<JobRecord, JobRecord>()
+  readonly #waiting: Entry[] = []
+  #isWriting = false
+  #isSet = false
+  #isOpen = false
+  #isClosed = false
+  #writing = 0
+
+  constructor(store: Store, host: OutboxHost, recheck: number) {
+    this.#store = store
+    this.#host = host
+    this.#recheck = recheck
+  }
+
+  /** Jobs that the store does not have yet. */
+  get size(): number {
+    return this.#waiting.length + this.#writing
+  }
+
+  /** The store can be written to. */
+  open(): void {
+    this.#isOpen = true
+    this.#flushSoon()
+  }
+
+  close(): void {
+    this.#isClosed = true
+  }
+
+  /** Takes a job; `held`: its response is not over, but somebody wants it to be safe already. */
+  add(job: JobRecord, held: boolean): void {
+    this.#waiting.push({ job, held })
+    this.#flushSoon()
+  }
+
+  /** A job that knows of no line is to be entered into the other's, before it. */
+  enterFirst(job: JobRecord, before: JobRecord): void {
+    this.#before.set(job, before)
+  }
+
+  /** True while the store does not have the job, and is not about to. */
+  has(job: JobRecord): boolean {
+    return this.#waiting.some((entry) => entry.job === job)
+  }
+
+  /** Waits until all is written, but not longer than so many milliseconds. */
+  async settle(most: number): Promise<void> {
+    const deadline = Date.now() + most
+    while (this.size > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+
+  /** Takes a job back that is not being written; false when it is, or was. */
+  takeBack(job: JobRecord): boolean {
+    const at = this.#waiting.findIndex((entry) => entry.job === job)
+    if (at >= 0) this.#waiting.splice(at, 1)
+    return at >= 0
+  }
+
+  #flushSoon(): void {
+    if (this.#isSet || this.#isWriting || !this.#isOpen || this.#waiting.length === 0) return
+    this.#isSet = true
+    this.#host.clock.soon(() => {
+      this.#isSet = false
+      void this.#flush()
+    })
+  }
+
+  async #flush(): Promise<void> {
+    this.#isWriting = true
+    while (this.#waiting.length > 0 && !this.#isClosed) {
+      const entries = this.#waiting.splice(0, MOST_AT_ONCE)
+      this.#writing = entries.length
+      await this.#write(entries)
+      this.#writing = 0
+    }
+    this.#isWriting = false
+  }
+
+  /** Adding is the same when it is done twice: BullMQ knows the ids. */
+  async #write(entries: readonly Entry[]): Promise<void> {
+    let wait = FIRST_WAIT
+    while (!this.#isClosed) {
+      try {
+        return await this.#tryToWrite(entries)
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, wait))
+        wait = Math.min(wait * 2, LONGEST_WAIT)
+      }
+    }
+  }
+
+  async #tryToWrite(entries: readonly Entry[]): Promise<void> {
+    const prepared: Prepared[] = []
+    // One after the other: the order in a line is the order of arrival.
+    for (const entry of entries) {
+      const made = this.#prepare(entry)
+      prepared.push(made instanceof Promise ? await made : made)
+    }
+    const byQueue = Map.groupBy(prepared, ({ queue }) => queue)
+    const written = await Promise.all(
+      [...byQueue].map(async ([queue, jobs]) => {
+        const added = await this.#store.queue(queue).addBulk(jobs.map(({ bull }) => bull))
+        return jobs.map(({ job, id }, index) => ({ job, isDuplicate: added[index]?.id !== id }))
+      }),
+    )
+    for (const { job, isDuplicate } of written.flat()) this.#host.arrived(job, isDuplicate)
+  }
+
+  #prepare({ job, held }: Entry): Prepared | Promise<Prepared> {
+    const { clock } = this.#host
+    const id = this.#host.idOf(job)
+    const queue = this.#host.queueOf(job)
+    const line = this.#host.lineOf(job)
+    const data = toData(job, clock, line, held)
+    const made = (delay: number): Prepared => {
+      const opts = toOptions(id, job, data, delay)
+      return { job, id, queue, bull: { name: job.entry.task.name, data, opts } }
+    }
+    if (held) return made(HOLD)
+    if (line === undefined && job.extras?.key === undefined) return made(this.#timeToWait(job))
+    return this.#delay(job, queue, id, line).then(made)
+  }
+
+  /** Into the line of its batch, then to its time, then into its key's line: as far as it comes now. */
+  async #delay(job: JobRecord, queue: string, id: string, line: string | undefined): Promise<number> {
+    const member = memberOf(queue, id)
+    const before = this.#before.get(job)
+    if (line !== undefined && before !== undefined && !isTerminal(before.state)) {
+      await this.#store.join(line, memberOf(this.#host.queueOf(before), this.#host.idOf(before)))
+    }
+    if (line !== undefined && !(await this.#store.join(line, member)).isFirst) return this.#recheck
+    const wait = this.#timeToWait(job)
+    const key = job.extras?.key
+    if (wait > 0 || key === undefined) return wait
+    return (await this.#store.join(lineOfKey(key), member)).isFirst ? 0 : this.#recheck
+  }
+
+  #timeToWait(job: JobRecord): number {
+    const dueAt = job.extras?.dueAt
+    return dueAt === undefined ? 0 : Math.max(0, Math.round(dueAt - this.#host.clock.now()))
+  }
+}

@@ -1,0 +1,228 @@
+/** The store in PostgreSQL: BullMQ's tables, two of our own for lines, and NOTIFY for messages. */
+import type { IQueueBackend, Queue } from 'bullmq'
+import type { Client, Pool, PoolConfig } from 'pg'
+import type { BullmqSettings } from './options.ts'
+import { peer } from './peers.ts'
+import { backendOptions, type Place, type QueueSettings, type Store, type StoreHears } from './store.ts'
+
+// One transaction at a time may make the tables: two processes that start together would otherwise trip over each other.
+const TABLES = `
+select pg_advisory_xact_lock(4021771);
+create schema if not exists aftertask;
+create table if not exists aftertask.lines (
+  line text not null, n bigserial, member text not null, since double precision not null,
+  primary key (line, member));
+create table if not exists aftertask.stopped_lines (line text primary key, since double precision not null)`
+const LOCK = 'select pg_advisory_xact_lock(hashtextextended($1, 4021771))'
+const JOIN = 'insert into aftertask.lines (line, member, since) values ($1, $2, $3) on conflict do nothing'
+const HEAD = `select member, since, exists (select from aftertask.stopped_lines s where s.line = $1) as stopped
+  from aftertask.lines where line = $1 order by n limit 1`
+const LEAVE = 'delete from aftertask.lines where line = $1 and member = $2'
+const STOP = 'insert into aftertask.stopped_lines values ($1, $2) on conflict do nothing'
+const FORGET_STOPS = 'delete from aftertask.stopped_lines where since < $1'
+const A_DAY = 86_400_000
+const LOOK_AGAIN = 250
+// A NOTIFY carries less than 8,000 bytes.
+const LONGEST_MESSAGE = 7900
+
+/** PostgreSQL, through pg. */
+export class PostgresStore implements Store {
+  readonly #settings: BullmqSettings
+  readonly #queues = new Map<string, Queue>()
+  readonly #fetchers: IQueueBackend[] = []
+  #retention: QueueSettings['retention'] = { count: 0, age: 0 }
+  #bullmq!: typeof import('bullmq')
+  #pg!: typeof import('pg')
+  #pool: Pool | undefined
+  #listener: Client | undefined
+  #hears!: StoreHears
+  #channels: readonly string[] = []
+  #isUp = false
+  #isClosed = false
+
+  constructor(settings: BullmqSettings) {
+    this.#settings = settings
+  }
+
+  async open(
+    hears: StoreHears,
+    channels: readonly string[],
+    retention: QueueSettings['retention'],
+  ): Promise<void> {
+    this.#hears = hears
+    this.#channels = channels
+    this.#retention = retention
+    this.#bullmq = await peer('bullmq', () => import('bullmq'))
+    const pg = await peer('pg', () => import('pg'))
+    this.#pg = pg.default as unknown as typeof import('pg')
+    this.#pool = new this.#pg.Pool({ max: 20, keepAlive: true, ...this.#config() })
+    this.#pool.on('error', () => {})
+    while (!(await this.#tryToStart())) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN))
+  }
+
+  async #tryToStart(): Promise<boolean> {
+    if (this.#isClosed) throw new Error('The broker was closed before the store was reached.')
+    try {
+      const client = await (this.#pool as Pool).connect()
+      try {
+        await this.#bullmq.runMigrations(client as never)
+        await client.query(`begin; ${TABLES}; commit`)
+        await client.query(FORGET_STOPS, [Date.now() - A_DAY])
+      } finally {
+        client.release()
+      }
+      await this.#listen()
+      return true
+    } catch (error) {
+      this.#down(error as Error)
+      return false
+    }
+  }
+
+  /** The connection that is listened on is also what tells whether the store is there. */
+  async #listen(): Promise<void> {
+    const client = new this.#pg.Client({ keepAlive: true, ...this.#config() })
+    client.on('error', () => {})
+    client.on('notification', ({ payload }) => this.#heard(payload ?? ''))
+    client.once('end', () => void this.#lost(client))
+    try {
+      await client.connect()
+      await client.query('listen aftertask')
+    } catch (error) {
+      client.removeAllListeners('end')
+      client.end().catch(() => {})
+      throw error
+    }
+    this.#listener = client
+    this.#isUp = true
+    this.#hears.up()
+  }
+
+  async #lost(client: Client): Promise<void> {
+    if (this.#isClosed || this.#listener !== client) return
+    this.#down(new Error('The connection is closed.'))
+    for (;;) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN))
+      if (this.#isClosed) return
+      try {
+        return await this.#listen()
+      } catch (error) {
+        this.#down(error as Error)
+      }
+    }
+  }
+
+  #down(fault: Error): void {
+    this.#isUp = false
+    if (!this.#isClosed) this.#hears.down(fault)
+  }
+
+  #heard(payload: string): void {
+    const end = payload.indexOf(' ')
+    const channel = payload.slice(0, end)
+    if (this.#channels.some((known) => this.#key(known) === channel)) {
+      this.#hears.message(channel, payload.slice(end + 1))
+    }
+  }
+
+  #config(): PoolConfig {
+    const { connection } = this.#settings
+    const given: PoolConfig =
+      typeof connection === 'string' ? { connectionString: connection } : (connection as PoolConfig)
+    return { ...given, options: `${given.options ?? ''} -c search_path=bullmq`.trim() }
+  }
+
+  queue(name: string): Queue {
+    const known = this.#queues.get(name)
+    if (known !== undefined) return known
+    const { Queue, createPostgresBackend } = this.#bullmq
+    const queue = new Queue(
+      this.#name(name),
+      this.#options() as never,
+      createPostgresBackend as never,
+    ) as unknown as Queue
+    queue.on('error', () => {})
+    this.#queues.set(name, queue)
+    return queue
+  }
+
+  fetcher(name: string): IQueueBackend {
+    const fetcher = this.#bullmq.createPostgresBackend(this.#name(name), this.#options() as never, {
+      withBlockingConnection: true,
+    })
+    fetcher.on('error', () => {})
+    this.#fetchers.push(fetcher)
+    return fetcher
+  }
+
+  // BullMQ's queues in PostgreSQL have no prefix.
+  #name(name: string): string {
+    return `${this.#settings.prefix}.${name}`
+  }
+
+  #options(): object {
+    const options = backendOptions({ lease: this.#settings.lease, retention: this.#retention })
+    return { connection: this.#pool, ...options }
+  }
+
+  publish(channel: string, text: string): void {
+    const message = `${this.#key(channel)} ${text}`
+    if (!this.#isUp || Buffer.byteLength(message) > LONGEST_MESSAGE) return
+    this.#pool?.query("select pg_notify('aftertask', $1)", [message]).catch(() => {})
+  }
+
+  async join(line: string, member: string): Promise<Place> {
+    const key = this.#key(line)
+    const { rows } = await this.#inLine(key, [
+      [JOIN, [key, member, Date.now()]],
+      [HEAD, [key]],
+    ])
+    const [head] = rows as { member: string; since: number; stopped: boolean }[]
+    if (head === undefined) throw new Error(`The line ${line} is empty after it was joined.`)
+    const { member: first, since, stopped } = head
+    return { isFirst: first === member, head: first, since, isStopped: stopped }
+  }
+
+  async leave(line: string, member: string, stop: boolean): Promise<string | undefined> {
+    const key = this.#key(line)
+    const { rows } = await this.#inLine(key, [
+      [LEAVE, [key, member]],
+      ...(stop ? [[STOP, [key, Date.now()]] as [string, unknown[]]] : []),
+      [HEAD, [key]],
+    ])
+    return (rows as { member: string }[])[0]?.member
+  }
+
+  /** One at a time in each line, so that the order of numbers is the order of commits. */
+  async #inLine(key: string, queries: readonly [string, unknown[]][]): Promise<{ rows: unknown[] }> {
+    const client = await (this.#pool as Pool).connect()
+    let fault: Error | undefined
+    try {
+      await client.query('begin')
+      await client.query(LOCK, [key])
+      let result: { rows: unknown[] } = { rows: [] }
+      for (const [text, values] of queries) result = await client.query(text, values)
+      await client.query('commit')
+      return result
+    } catch (error) {
+      fault = error as Error
+      throw error
+    } finally {
+      // A connection in the middle of a transaction is of no use to anybody else.
+      client.release(fault)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    if (this.#pool === undefined) return
+    await Promise.all(this.#fetchers.map((fetcher) => fetcher.close(true).catch(() => {})))
+    await Promise.all([...this.#queues.values()].map((queue) => queue.close().catch(() => {})))
+    await this.#listener?.end().catch(() => {})
+    await this.#pool.end().catch(() => {})
+  }
+
+  #key(name: string): string {
+    return `${this.#settings.prefix}:${name}`
+  }
+}

@@ -1,0 +1,134 @@
+/** The store in Redis or Valkey. */
+import type { IQueueBackend, Queue } from 'bullmq'
+import type { Redis, RedisOptions } from 'ioredis'
+import type { BullmqSettings } from './options.ts'
+import { peer } from './peers.ts'
+import { backendOptions, type Place, type QueueSettings, type Store, type StoreHears } from './store.ts'
+
+// Members are scored by when they came, each later than the one before it, so that the order is kept within a millisecond.
+const JOIN = `
+local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+local at = tonumber(ARGV[2])
+if last[2] and tonumber(last[2]) >= at then at = tonumber(last[2]) + 0.01 end
+redis.call('ZADD', KEYS[1], 'NX', at, ARGV[1])
+local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+return {head[1], head[2], redis.call('EXISTS', KEYS[2])}`
+const LEAVE = `
+redis.call('ZREM', KEYS[1], ARGV[1])
+if ARGV[2] == '1' then redis.call('SET', KEYS[2], '1', 'PX', 86400000) end
+return redis.call('ZRANGE', KEYS[1], 0, 0)[1]`
+
+/** Redis and Valkey, through ioredis. */
+export class RedisStore implements Store {
+  readonly #settings: BullmqSettings
+  readonly #queues = new Map<string, Queue>()
+  readonly #fetchers: IQueueBackend[] = []
+  #retention: QueueSettings['retention'] = { count: 0, age: 0 }
+  #redis!: Redis
+  #listener!: Redis
+  #bullmq!: typeof import('bullmq')
+  #isClosed = false
+
+  constructor(settings: BullmqSettings) {
+    this.#settings = settings
+  }
+
+  async open(
+    hears: StoreHears,
+    channels: readonly string[],
+    retention: QueueSettings['retention'],
+  ): Promise<void> {
+    this.#retention = retention
+    this.#bullmq = await peer('bullmq', () => import('bullmq'))
+    const ioredis = await peer('ioredis', () => import('ioredis'))
+    const { connection } = this.#settings
+    // BullMQ needs `null`: a command waits for the connection instead of failing after some tries.
+    const own: RedisOptions = {
+      maxRetriesPerRequest: null,
+      retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 5), 1000),
+    }
+    this.#redis =
+      typeof connection === 'string'
+        ? new ioredis.Redis(connection.replace(/^valkey/, 'redis'), own)
+        : new ioredis.Redis({ ...(connection as RedisOptions), ...own })
+    this.#listener = this.#redis.duplicate()
+    let fault: Error = new Error('The connection is closed.')
+    this.#redis.on('error', (error: Error) => {
+      fault = error
+    })
+    this.#redis.on('close', () => void (this.#isClosed || hears.down(fault)))
+    this.#redis.on('ready', () => void (this.#isClosed || hears.up()))
+    // What it hears of the connection, the other one hears as well.
+    this.#listener.on('error', () => {})
+    this.#listener.on('message', (channel, text) => hears.message(channel, text))
+    await this.#untilReady()
+    await this.#listener.subscribe(...channels.map((channel) => this.#key(channel)))
+  }
+
+  #untilReady(): Promise<void> {
+    if (this.#redis.status === 'ready') return Promise.resolve()
+    return new Promise((resolve, reject) => {
+      this.#redis.once('ready', resolve)
+      this.#redis.once('end', () => reject(new Error('The broker was closed before the store was reached.')))
+    })
+  }
+
+  queue(name: string): Queue {
+    const known = this.#queues.get(name)
+    if (known !== undefined) return known
+    const queue = new this.#bullmq.Queue(name, this.#options() as never)
+    queue.on('error', () => {})
+    this.#queues.set(name, queue)
+    return queue
+  }
+
+  fetcher(name: string): IQueueBackend {
+    const fetcher = this.#bullmq.createRedisBackend(name, this.#options() as never, {
+      withBlockingConnection: true,
+    })
+    fetcher.on('error', () => {})
+    this.#fetchers.push(fetcher)
+    return fetcher
+  }
+
+  #options(): object {
+    const { lease, prefix } = this.#settings
+    const options = backendOptions({ lease, retention: this.#retention })
+    return { connection: this.#redis, prefix, ...options }
+  }
+
+  publish(channel: string, text: string): void {
+    this.#redis.publish(this.#key(channel), text).catch(() => {})
+  }
+
+  async join(line: string, member: string): Promise<Place> {
+    const keys = this.#lineKeys(line)
+    const reply = await this.#redis.eval(JOIN, 2, ...keys, member, Date.now())
+    const [head, since, isStopped] = reply as [string, string, number]
+    return { isFirst: head === member, head, since: Number(since), isStopped: isStopped === 1 }
+  }
+
+  async leave(line: string, member: string, stop: boolean): Promise<string | undefined> {
+    const head = await this.#redis.eval(LEAVE, 2, ...this.#lineKeys(line), member, stop ? '1' : '0')
+    return (head as string | null) ?? undefined
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    if (this.#redis === undefined) return
+    await Promise.all(this.#fetchers.map((fetcher) => fetcher.close(true).catch(() => {})))
+    await Promise.all([...this.#queues.values()].map((queue) => queue.close().catch(() => {})))
+    this.#listener.disconnect()
+    this.#redis.disconnect()
+  }
+
+  #key(name: string): string {
+    return `${this.#settings.prefix}:${name}`
+  }
+
+  // In a cluster both keys of a line have to be on one node: the braces see to that.
+  #lineKeys(line: string): [string, string] {
+    const key = this.#key(`line:{${line}}`)
+    return [key, `${key}:stopped`]
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * The store: BullMQ's queues, and the little that BullMQ does not have: lines, in which jobs stand one behind the other
+ * whatever process they came from, and messages between processes. Redis and PostgreSQL each have one.
+ */
+import type { BackendFactory, IQueueBackend, Queue } from 'bullmq'
+
+/** What a store tells. */
+export interface StoreHears {
+  up(): void
+  down(fault: Error): void
+  /** A message on one of the channels that are listened to. */
+  message(channel: string, text: string): void
+}
+
+/** A job's place in a line. */
+export interface Place {
+  readonly isFirst: boolean
+  /** Who stands first, and since when, in milliseconds since 1970. */
+  readonly head: string
+  readonly since: number
+  /** A job of the line has ended in a way that lets no other one follow. */
+  readonly isStopped: boolean
+}
+
+/** What the broker needs of Redis or PostgreSQL. */
+export interface Store {
+  /** Resolves once the store has been reached and is ready for use; tries for as long as it takes. */
+  open(hears: StoreHears, channels: readonly string[], retention: QueueSettings['retention']): Promise<void>
+  /** The queue of a name, for everything but fetching. */
+  queue(name: string): Queue
+  /** The way to fetch jobs of a queue: it has a connection of its own to wait on. */
+  fetcher(name: string): IQueueBackend
+  /** Sends a message to every process that listens to the channel; may get lost, and nobody may rely on it. */
+  publish(channel: string, text: string): void
+  /** Enters a line, unless it is in it already, and looks who is first. */
+  join(line: string, member: string): Promise<Place>
+  /** Leaves a line; resolves to who is first now. `stop`: no other of the line may run. */
+  leave(line: string, member: string, stop: boolean): Promise<string | undefined>
+  close(): Promise<void>
+}
+
+/** What the queues of a runtime are opened with. */
+export interface QueueSettings {
+  readonly lease: number
+  readonly retention: { readonly count: number; readonly age: number }
+}
+
+/** The options of BullMQ that follow from ours. A job that stalls is judged by us, so BullMQ never gives up on one. */
+export function backendOptions(settings: QueueSettings): object {
+  const age = Math.ceil(settings.retention.age / 1000)
+  const keep = { count: settings.retention.count, ...(Number.isFinite(age) ? { age } : {}) }
+  return {
+    lockDuration: settings.lease,
+    stalledInterval: stalledInterval(settings.lease),
+    maxStalledCount: 1_000_000,
+    removeOnComplete: settings.retention.count === 0 ? true : keep,
+    removeOnFail: settings.retention.count === 0 ? true : keep,
+  }
+}
+
+/** How often workers look for jobs whose lease has run out, in milliseconds. */
+export function stalledInterval(lease: number): number {
+  return Math.max(100, Math.round(lease / 4))
+}
+
+/** Makes backends, whatever the store is. */
+export type AnyFactory = BackendFactory<IQueueBackend, never>

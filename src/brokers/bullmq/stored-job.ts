@@ -1,0 +1,286 @@
+/**
+ * A job as it lies in the store: what is told to BullMQ, and how it is read back. `data` is written once, when the job is
+ * added; what attempts leave behind travels in the `stacktrace`, which both backends write in the same step as the move.
+ */
+import type { BulkJobOptions, JobJson } from 'bullmq'
+import type { Encoded } from '../../rules/codec.ts'
+import { encode } from '../../rules/codec.ts'
+import { type JobContext, JobRecord, Moved } from '../../rules/job-record.ts'
+import { errorFromText, errorText } from '../../rules/journal-protocol.ts'
+import type { TaskEntry } from '../../rules/registry.ts'
+import { toWireError, type WireError } from '../../rules/wire-error.ts'
+import type { Clock } from '../../words/clock.ts'
+import type { JobState, TerminalState } from '../../words/job.ts'
+
+/** The `data` of a BullMQ job of ours. Times are milliseconds since 1970; -1 stands for Infinity. */
+export interface StoredData {
+  /** The payload: JSON, or bytes as base64. */
+  readonly p?: string | undefined
+  readonly b?: string | undefined
+  /** When it was accepted, and when it may start. */
+  readonly a: number
+  readonly d?: number | undefined
+  /** After this time it is not started any more. */
+  readonly q?: number | undefined
+  readonly priority: number
+  readonly key?: string | undefined
+  /** The line of its batch, and whether a dead job stops it. */
+  readonly line?: string | undefined
+  readonly stops?: boolean | undefined
+  readonly timeout?: number | undefined
+  readonly maxAttempts?: number | undefined
+  readonly context?: JobContext | undefined
+  /** Its response is not over yet. */
+  readonly held?: boolean | undefined
+  /** Attempts that it had when it was revived: failures before that do not count. */
+  readonly revived?: number | undefined
+  /** How it ended, when it ended without having run at the end. */
+  readonly end?: StoredEnd | undefined
+}
+
+/** How a job ended that is not among BullMQ's finished jobs. */
+export interface StoredEnd {
+  readonly state: TerminalState
+  readonly at: number
+  readonly n: number
+  readonly reason?: string | undefined
+  readonly error?: string | undefined
+  readonly queue: string
+}
+
+/** What attempts have left behind. */
+interface StoredProgress {
+  /** Attempts, failures, crashes, and how many stalls are counted in. */
+  readonly n: number
+  readonly f: number
+  readonly c: number
+  readonly s: number
+  /** The errors, oldest first. */
+  readonly e: readonly string[]
+}
+
+/** The result of a completed job, as its `returnvalue`. */
+interface StoredResult {
+  readonly n: number
+  readonly p?: string | undefined
+  readonly b?: string | undefined
+}
+
+const MARK = 'aftertask:'
+// BullMQ's largest number is 2,097,151, and a smaller one goes first; ours go from -1,000,000 to 1,000,000.
+const PRIORITY_ZERO = 1_000_001
+
+/** BullMQ's number for one of our priorities. */
+export function bullPriority(priority: number): number {
+  return PRIORITY_ZERO - Math.round(priority)
+}
+
+/** Text or bytes, as two fields of JSON. */
+function encoded(value: Encoded | Moved): { p?: string; b?: string } {
+  const plain = value instanceof Moved ? encode(value.value, 'payload') : value
+  if (plain === undefined) return {}
+  return typeof plain === 'string' ? { p: plain } : { b: Buffer.from(plain).toString('base64') }
+}
+
+function decoded({ p, b }: { p?: string | undefined; b?: string | undefined }): Encoded {
+  return b === undefined ? p : Buffer.from(b, 'base64')
+}
+
+function finite(value: number | undefined): number | undefined {
+  return value === Number.POSITIVE_INFINITY ? -1 : value
+}
+
+function infinite(value: number | undefined): number | undefined {
+  return value === -1 ? Number.POSITIVE_INFINITY : value
+}
+
+/** The monotonic and the wall clock of this process, one in terms of the other. */
+export function wallOf(clock: Clock, monotonic: number): number {
+  return Math.round(monotonic - clock.now() + clock.wall())
+}
+
+function monotonicOf(clock: Clock, wall: number): number {
+  return Math.round(wall - clock.wall() + clock.now())
+}
+
+/** A record as `data`. */
+export function toData(job: JobRecord, clock: Clock, line: string | undefined, held: boolean): StoredData {
+  const { extras } = job
+  const expires = extras?.queueTimeout
+  return {
+    ...encoded(job.payload),
+    a: wallOf(clock, job.acceptedAt),
+    d: extras?.dueAt === undefined ? undefined : wallOf(clock, extras.dueAt),
+    q:
+      expires === undefined || !Number.isFinite(expires)
+        ? undefined
+        : wallOf(clock, job.acceptedAt + expires),
+    priority: job.priority,
+    key: extras?.key,
+    line,
+    stops: job.batch?.onFailure === 'stop' || undefined,
+    timeout: finite(extras?.timeout),
+    maxAttempts: finite(extras?.maxAttempts),
+    context: extras?.context,
+    held: held || undefined,
+  }
+}
+
+/** What BullMQ is told of a job. */
+export function toOptions(id: string, job: JobRecord, data: StoredData, delay: number): BulkJobOptions {
+  const { extras } = job
+  const ttl = extras?.uniqueUntil === undefined ? undefined : extras.uniqueUntil - job.acceptedAt
+  const unique = extras?.uniqueKey
+  return {
+    jobId: id,
+    timestamp: data.a,
+    priority: bullPriority(job.priority),
+    ...(delay > 0 ? { delay } : {}),
+    ...(unique === undefined ? {} : { deduplication: { id: unique, ...(ttl === undefined ? {} : { ttl }) } }),
+  }
+}
+
+/** What the attempts of a job have left behind, to be written with its next move. */
+export function toStacktrace(job: JobRecord, stalls: number): string {
+  const errors = (job.extras?.errors ?? []).map((error) =>
+    error instanceof Error ? toWireError(error) : error,
+  )
+  const left: StoredProgress = {
+    n: job.attempts,
+    f: job.failures,
+    c: job.crashes,
+    s: stalls,
+    e: errors.map(errorText),
+  }
+  const stack = errors.at(-1)?.stack?.replaceAll('\0', '') ?? ''
+  return JSON.stringify([stack, MARK + JSON.stringify(left)])
+}
+
+/** The message of a job's last error. */
+export function failedReason(job: JobRecord): string {
+  return (job.extras?.errors?.at(-1)?.message ?? job.extras?.reason ?? '').replaceAll('\0', '')
+}
+
+/** What a completed job has resulted in, for BullMQ. */
+export function toReturnValue(job: JobRecord, result: Encoded | Moved): StoredResult {
+  return { n: job.attempts, ...encoded(result) }
+}
+
+/** How a job ended that BullMQ cannot end. */
+export function toEnd(
+  job: JobRecord,
+  queue: string,
+  at: number,
+  state: TerminalState,
+  error: WireError | Error | undefined,
+  reason: string | undefined,
+): StoredEnd {
+  const wire = error instanceof Error ? toWireError(error) : error
+  return { state, at, n: job.attempts, reason, queue, error: wire && errorText(wire) }
+}
+
+/** The `data` of a job that was read. */
+export function dataOf(json: JobJson): StoredData {
+  return JSON.parse(json.data) as StoredData
+}
+
+/** The payload of a stored job. */
+export function payloadOf(data: StoredData): Encoded {
+  return decoded(data)
+}
+
+/** How a stored job stands, by BullMQ's word for it. */
+export function stateOf(json: JobJson, data: StoredData, bull: string, wall: number): JobState {
+  switch (bull) {
+    case 'completed':
+      return 'completed'
+    case 'failed':
+      return 'dead'
+    case 'active':
+      return 'running'
+    case 'delayed':
+      if (data.held === true) return 'held'
+      if (progressOf(json).n > (data.revived ?? 0)) return 'retryable'
+      return (data.d ?? 0) > wall ? 'scheduled' : 'waiting'
+    default:
+      return 'available'
+  }
+}
+
+function progressOf(json: JobJson): StoredProgress {
+  const trace =
+    typeof json.stacktrace === 'string' ? (JSON.parse(json.stacktrace) as unknown) : json.stacktrace
+  const last = Array.isArray(trace)
+    ? (trace as string[]).findLast((line) => line.startsWith(MARK))
+    : undefined
+  if (last === undefined) return { n: 0, f: 0, c: 0, s: 0, e: [] }
+  return JSON.parse(last.slice(MARK.length)) as StoredProgress
+}
+
+/** Makes the record of a stored job, or brings one that is known up to date. */
+export function toRecord(
+  json: JobJson,
+  data: StoredData,
+  made: {
+    seq: number
+    id: string | undefined
+    entry: TaskEntry
+    clock: Clock
+    known?: JobRecord | undefined
+  },
+): JobRecord {
+  const { clock, known } = made
+  const job =
+    known ?? new JobRecord(made.seq, made.entry, decoded(data), data.priority, monotonicOf(clock, data.a))
+  if (known === undefined) takeData(job, data, made.id, clock)
+  const left = progressOf(json)
+  const stalls = Number(json.stalledCounter ?? 0) - left.s
+  const isFresh = data.revived !== undefined && left.n <= data.revived
+  // A stall is an attempt whose process ended under it.
+  job.attempts = Math.max(left.n, data.revived ?? 0) + stalls
+  job.failures = isFresh ? 0 : left.f
+  job.crashes = (isFresh ? 0 : left.c) + stalls
+  const errors = left.e.map(errorFromText)
+  if (errors.length > 0) job.more.errors = errors
+  const { progress } = json
+  if (progress !== undefined && progress !== 0 && progress !== '0') job.more.progress = progress
+  return job
+}
+
+function takeData(job: JobRecord, data: StoredData, id: string | undefined, clock: Clock): void {
+  const { more } = job
+  if (id !== undefined) more.id = id
+  if (data.key !== undefined) more.key = data.key
+  if (data.d !== undefined) more.dueAt = monotonicOf(clock, data.d)
+  const timeout = infinite(data.timeout)
+  if (timeout !== undefined) more.timeout = timeout
+  const maxAttempts = infinite(data.maxAttempts)
+  if (maxAttempts !== undefined) more.maxAttempts = maxAttempts
+  if (data.context !== undefined) more.context = data.context
+}
+
+/** Gives a record the end that it has in the store. */
+export function takeEnd(
+  job: JobRecord,
+  json: JobJson,
+  data: StoredData,
+  state: JobState,
+  clock: Clock,
+): void {
+  job.state = state
+  if (data.end !== undefined) {
+    const { at, n, reason, error } = data.end
+    job.state = data.end.state
+    job.attempts = n
+    job.readyAt = monotonicOf(clock, at)
+    if (reason !== undefined) job.more.reason = reason
+    if (error !== undefined) job.more.errors = [errorFromText(error)]
+    return
+  }
+  if (json.finishedOn !== undefined) job.readyAt = monotonicOf(clock, Number(json.finishedOn))
+  if (state !== 'completed') return
+  const value: unknown = json.returnvalue
+  const result = (typeof value === 'string' ? JSON.parse(value) : value) as StoredResult | null
+  job.attempts = result?.n ?? job.attempts
+  job.result = decoded(result ?? {})
+}

@@ -1,0 +1,428 @@
+/**
+ * Work: the jobs that this process has fetched, from the fetch to the written outcome. A job that is fetched belongs to
+ * this process for the time of its lease, which is renewed; an outcome counts only as long as the lease is ours.
+ */
+import type { JobJson } from 'bullmq'
+import type { JobRecord } from '../../rules/job-record.ts'
+import type { TaskEntry } from '../../rules/registry.ts'
+import { ProcessExitedError, QueueTimeoutError } from '../../words/errors.ts'
+import { isTerminal } from '../../words/job.ts'
+import type { BrokerHost, Ended } from '../broker.ts'
+import type { EndedJobs } from './ended-jobs.ts'
+import { Feed, type FeedHost, type Fetched } from './feed.ts'
+import type { Writes } from './insist.ts'
+import { type Lease, Leases } from './leases.ts'
+import { type Lines, lineOfKey, memberOf } from './lines.ts'
+import type { BullmqSettings } from './options.ts'
+import type { QueueOfTasks } from './queues.ts'
+import type { Store } from './store.ts'
+import {
+  dataOf,
+  failedReason,
+  payloadOf,
+  type StoredData,
+  toEnd,
+  toRecord,
+  toReturnValue,
+  toStacktrace,
+} from './stored-job.ts'
+
+/** Why a job is skipped whose batch ended with a failure before it. */
+export const BATCH_FAILED = 'an earlier job of its batch failed'
+
+/** What work needs of the broker. */
+export interface WorkHost {
+  readonly host: BrokerHost
+  entryOf(name: string): TaskEntry | undefined
+  /** The record of a job that this process accepted. */
+  accepted(id: string): JobRecord | undefined
+  foreignSeq(): number
+  lineOf(job: JobRecord): string | undefined
+  /** The end of a job that ran here is written. */
+  ended(job: JobRecord, id: string): void
+}
+
+interface WorkParts {
+  readonly store: Store
+  readonly writes: Writes
+  readonly lines: Lines
+  readonly ended: EndedJobs
+  readonly settings: BullmqSettings
+  /** Milliseconds after which a job that stands in a line looks again whether it is first. */
+  readonly recheck: number
+}
+
+// A fetched job that no thread has taken after so long is better off where every process can take it.
+const UNCLAIMED = 1000
+// For a host that cannot tell what its threads can take.
+const SLOTS = 16
+
+/** The fetched jobs of this process. */
+export class Work implements FeedHost {
+  readonly leases: Leases
+  readonly feeds: Feed[] = []
+  readonly #parts: WorkParts
+  readonly #broker: WorkHost
+  readonly #host: BrokerHost
+  readonly #windows = new Map<string, JobRecord[]>()
+  /** Pools whose threads do not ask for jobs at present. */
+  readonly #unasked = new Set<string>()
+  #isFetching = false
+  /** Counts fetches and ends: whoever has asked the store can tell whether its answer still holds. */
+  moves = 0
+  #stopTimer: (() => void) | undefined
+
+  constructor(parts: WorkParts, broker: WorkHost) {
+    this.#parts = parts
+    this.#broker = broker
+    this.#host = broker.host
+    this.leases = new Leases(this.#host.clock, parts.settings.lease, (lease) => this.#lost(lease))
+  }
+
+  start(queues: readonly QueueOfTasks[], name: string): void {
+    const { store, settings } = this.#parts
+    this.#isFetching = true
+    for (const { name: queue, pool, limit } of queues) {
+      const at = { queue, pool, limit, backend: store.fetcher(queue), lease: settings.lease, name }
+      const feed = new Feed(at, this, this.#host.clock)
+      this.feeds.push(feed)
+      feed.start()
+    }
+    this.#watchWindows()
+  }
+
+  // ── Feeds ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  room(feed: Feed): number {
+    if (!this.#isFetching || this.#unasked.has(feed.pool)) return 0
+    const leased = this.feeds.reduce((sum, other) => sum + (other.pool === feed.pool ? other.leased : 0), 0)
+    const slots = (this.#host.slots?.(feed.pool) ?? SLOTS) + this.#parts.settings.prefetch
+    return Math.min(slots - leased, feed.limit - feed.leased)
+  }
+
+  fetched(feed: Feed, json: JobJson, id: string, token: string): void {
+    this.moves++
+    const data = dataOf(json)
+    const entry = this.#broker.entryOf(json.name)
+    if (entry === undefined) return this.#park(feed, id, token)
+    const { clock } = this.#host
+    const known = this.#broker.accepted(id)
+    const isForeign = known === undefined
+    const seq = known?.seq ?? this.#broker.foreignSeq()
+    const job = toRecord(json, data, { seq, id, entry, clock, known })
+    if (isForeign) this.#host.adopted(1)
+    const now = clock.now()
+    const stalls = Number(json.stalledCounter ?? 0)
+    const lease: Lease = {
+      ...{ job, id, feed, token, data, stalls, isForeign },
+      ...{ renewedAt: now, fetchedAt: now, isLost: false },
+    }
+    this.leases.add(lease)
+    job.state = 'available'
+    job.payload = payloadOf(data)
+    const isPlain = stalls === 0 && data.q === undefined && data.line === undefined && data.key === undefined
+    if (isPlain && this.#broker.lineOf(job) === undefined) this.#ready(lease)
+    else void this.#parts.writes.insist(() => this.#admit(lease)).catch(() => this.#lost(lease))
+  }
+
+  /** A job whose task this process does not know waits for one that does: a deploy may be under way. */
+  #park(feed: Feed, id: string, token: string): void {
+    const { writes, recheck } = this.#parts
+    const park = (): Promise<unknown> =>
+      feed.backend.moveToDelayed(id, Date.now(), recheck, token, { skipAttempt: true }) as Promise<unknown>
+    writes.insist(park).catch(() => {})
+  }
+
+  /** Everything that can keep a fetched job from running. */
+  async #admit(lease: Lease): Promise<void> {
+    const { job, data } = lease
+    const { task } = job.entry
+    if (data.q !== undefined && job.attempts === 0 && this.#host.clock.wall() > data.q) {
+      const error = new QueueTimeoutError(task.name, data.q - data.a)
+      return this.finish(lease, { state: 'dead', error })
+    }
+    if (lease.stalls > 0 && job.crashes > 0 && this.#isLastCrash(lease)) return
+    const member = memberOf(lease.feed.queue, lease.id)
+    const line = data.line ?? this.#broker.lineOf(job)
+    if (line !== undefined) {
+      const { isFirst, isStopped } = await this.#parts.lines.join(line, member)
+      if (isStopped) return this.finish(lease, { state: 'skipped', reason: BATCH_FAILED })
+      if (!isFirst) return this.#postpone(lease, this.#parts.recheck, line)
+    }
+    const early = (data.d ?? 0) - this.#host.clock.wall()
+    if (early > 0 && job.attempts === 0) return this.#postpone(lease, early, undefined)
+    if (data.key !== undefined) {
+      const key = lineOfKey(data.key)
+      if (!(await this.#parts.lines.join(key, member)).isFirst) {
+        return this.#postpone(lease, this.#parts.recheck, key)
+      }
+    }
+    if (!(lease.isLost || isTerminal(job.state))) this.#ready(lease)
+  }
+
+  /** The process that had it ended without a word: a crash, which may have been this job's doing. */
+  #isLastCrash(lease: Lease): boolean {
+    const { job } = lease
+    const { onCrash, maxCrashes } = job.entry.task.policy
+    const error = new ProcessExitedError(job.entry.task.name)
+    const { more } = job
+    more.isSuspect = true
+    if (onCrash === 'fail' || job.crashes >= maxCrashes) {
+      this.finish(lease, { state: 'dead', error })
+      return true
+    }
+    more.errors ??= []
+    more.errors.push(error)
+    return false
+  }
+
+  async #postpone(lease: Lease, delay: number, line: string | undefined): Promise<void> {
+    const { feed, id, token } = lease
+    await feed.backend.moveToDelayed(id, Date.now(), Math.round(delay), token, { skipAttempt: true })
+    lease.job.state = line === undefined ? 'scheduled' : 'waiting'
+    this.#letGo(lease)
+    if (line === undefined) return
+    // The one before it may have left the line while this one was on its way back.
+    const member = memberOf(feed.queue, id)
+    if ((await this.#parts.store.join(line, member)).isFirst) await this.#parts.lines.call(member)
+  }
+
+  #ready(lease: Lease): void {
+    const { job, feed } = lease
+    job.state = 'available'
+    job.readyAt = Math.round(this.#host.clock.now())
+    lease.fetchedAt = job.readyAt
+    this.#enterWindow(lease)
+    this.#host.wake(feed.pool)
+  }
+
+  // ── Threads ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  peek(pool: string): JobRecord | undefined {
+    const [job] = this.#window(pool)
+    if (job === undefined && this.#unasked.delete(pool)) this.#look(pool)
+    return job
+  }
+
+  claim(pool: string): JobRecord | undefined {
+    const job = this.peek(pool)
+    if (job === undefined) return undefined
+    this.#window(pool).shift()
+    job.state = 'running'
+    return job
+  }
+
+  giveBack(job: JobRecord): void {
+    job.state = 'available'
+    const lease = this.leases.byJob.get(job)
+    if (lease === undefined) return
+    if (lease.isLost) return this.#letGo(lease)
+    lease.fetchedAt = this.#host.clock.now()
+    this.#enterWindow(lease)
+    this.#host.wake(lease.feed.pool)
+  }
+
+  retry(job: JobRecord, dueAt: number): void {
+    const lease = this.leases.byJob.get(job)
+    job.state = 'retryable'
+    if (lease === undefined) return
+    const delay = Math.max(0, Math.round(dueAt - this.#host.clock.now()))
+    const { id, token, feed } = lease
+    const fieldsToUpdate = { failedReason: failedReason(job), stacktrace: toStacktrace(job, lease.stalls) }
+    const write = async (): Promise<void> => {
+      await feed.backend.moveToDelayed(id, Date.now(), delay, token, { skipAttempt: true, fieldsToUpdate })
+    }
+    this.#parts.writes.insist(write).then(
+      () => this.#letGo(lease),
+      () => this.#letGo(lease),
+    )
+  }
+
+  /** Jobs that wait for a thread here: the store counts them as running. */
+  get waiting(): number {
+    let sum = 0
+    for (const window of this.#windows.values()) sum += window.length
+    return sum
+  }
+
+  // ── Ends ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  finish(lease: Lease, ended: Ended): void {
+    const { job, feed } = lease
+    this.#leaveWindow(job, feed.pool)
+    conclude(job, ended, this.#host.clock.now())
+    job.more.isUntold = true
+    // The thread is free, but the place is kept for the job that comes with the answer.
+    const write = (): Promise<Fetched> => this.#writeEnd(lease, ended)
+    const written = lease.isLost
+      ? Promise.reject(new Error('The lease is lost.'))
+      : this.#parts.writes.insist(write)
+    written.then(
+      (next) => this.#written(lease, ended, next),
+      () => this.#fenced(lease),
+    )
+  }
+
+  async #writeEnd(lease: Lease, ended: Ended): Promise<Fetched> {
+    const { job, id, feed, token } = lease
+    const { backend } = feed
+    const bull = { id, opts: { attempts: 1 } } as never
+    if (ended.state === 'completed') {
+      const value = toReturnValue(job, ended.result)
+      const mayFetch = this.#isFetching && !this.#unasked.has(feed.pool) && this.room(feed) >= 0
+      const fetchNext = mayFetch && feed.begin()
+      try {
+        const { result } = await backend.moveToCompleted(bull, value, undefined as never, token, fetchNext)
+        return (result ?? []) as unknown as Fetched
+      } finally {
+        if (fetchNext) feed.over()
+      }
+    }
+    const isDead = ended.state === 'dead'
+    if (!isDead) await this.#parts.ended.put(id, job.entry.task.name, this.#endOf(lease, ended))
+    const reason = failedReason(job)
+    const fields = { failedReason: reason, stacktrace: toStacktrace(job, lease.stalls) }
+    // BullMQ's failed jobs are our dead ones; what ended otherwise is kept apart.
+    await backend.moveToFailed(bull, reason, (isDead ? undefined : true) as never, token, false, fields)
+    return []
+  }
+
+  #endOf(lease: Lease, ended: Ended): StoredData & { end: ReturnType<typeof toEnd> } {
+    const { job, data, feed } = lease
+    const end = toEnd(job, feed.queue, this.#host.clock.wall(), ended.state, ended.error, ended.reason)
+    return { ...data, p: undefined, b: undefined, end }
+  }
+
+  #written(lease: Lease, ended: Ended, [json, id]: Fetched): void {
+    const { job, feed, token } = lease
+    this.moves++
+    this.leases.drop(lease)
+    if (json && id) this.fetched(feed, json, id, token)
+    this.#leaveLines(lease, ended)
+    job.more.isUntold = false
+    this.#broker.ended(job, lease.id)
+    this.#look(feed.pool)
+  }
+
+  #leaveLines({ job, data, feed, id }: Lease, { state, reason }: Ended): void {
+    const member = memberOf(feed.queue, id)
+    const line = data.line ?? this.#broker.lineOf(job)
+    const stops = reason === BATCH_FAILED || (state === 'dead' && data.stops === true)
+    const { writes, lines } = this.#parts
+    if (line !== undefined) writes.insist(() => lines.leave(line, member, stops)).catch(() => {})
+    const { key } = data
+    if (key !== undefined) writes.insist(() => lines.leave(lineOfKey(key), member, false)).catch(() => {})
+  }
+
+  // ── Leases ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #lost(lease: Lease): void {
+    lease.isLost = true
+    const { job, feed } = lease
+    if (!this.leases.byJob.has(job)) return
+    if (this.#leaveWindow(job, feed.pool) || job.state !== 'running') return this.#letGo(lease)
+    this.#host.interrupt?.(job, 'its lease was lost: another process may have it')
+    this.#host.wake(feed.pool)
+  }
+
+  /** The store did not take the outcome: the job is not ours any more, and what it has done here does not count. */
+  #fenced(lease: Lease): void {
+    const { job } = lease
+    job.more.isUntold = false
+    job.state = 'available'
+    this.#letGo(lease)
+  }
+
+  #letGo(lease: Lease): void {
+    if (!this.leases.byJob.has(lease.job)) return
+    this.leases.drop(lease)
+    if (lease.isForeign) this.#host.adopted(-1)
+    this.#look(lease.feed.pool)
+  }
+
+  #watchWindows(): void {
+    this.#stopTimer = this.#host.clock.timer(UNCLAIMED / 2, () => {
+      this.#watchWindows()
+      const late = this.#host.clock.now() - UNCLAIMED
+      for (const [pool, [job]] of this.#windows) {
+        if (job !== undefined && (this.leases.byJob.get(job)?.fetchedAt ?? 0) < late) this.#putBack(pool)
+      }
+    })
+  }
+
+  /** Nobody takes them: all that wait in a pool go back to the store, until a thread asks again. */
+  #putBack(pool: string): void {
+    this.#unasked.add(pool)
+    const window = this.#window(pool)
+    // The last one first, so that the first one comes to stand in front.
+    for (const job of window.splice(0).reverse()) {
+      const lease = this.leases.byJob.get(job)
+      if (lease === undefined) continue
+      const { feed, id, token } = lease
+      const back = (): Promise<unknown> => feed.backend.moveJobFromActiveToWait(id, token)
+      const over = (): void => this.#letGo(lease)
+      this.#parts.writes.insist(back).then(over, over)
+    }
+  }
+
+  /** Fetches no more, and puts back what waits for a thread. */
+  async stop(): Promise<void> {
+    this.#isFetching = false
+    this.#stopTimer?.()
+    await Promise.all(this.feeds.map((feed) => feed.stop()))
+    for (const pool of [...this.#windows.keys()]) this.#putBack(pool)
+  }
+
+  #look(pool: string): void {
+    for (const feed of this.feeds) if (feed.pool === pool) feed.look()
+  }
+
+  /** Best priority first; of one priority, in the order in which they were accepted. */
+  #enterWindow(lease: Lease): void {
+    const window = this.#window(lease.feed.pool)
+    let at = window.length
+    for (; at > 0; at--) {
+      const before = this.leases.byJob.get(window[at - 1] as JobRecord)
+      if (before === undefined || comesBefore(before, lease)) break
+    }
+    window.splice(at, 0, lease.job)
+  }
+
+  #leaveWindow(job: JobRecord, pool: string): boolean {
+    const window = this.#window(pool)
+    const at = window.indexOf(job)
+    if (at >= 0) window.splice(at, 1)
+    return at >= 0
+  }
+
+  #window(pool: string): JobRecord[] {
+    let window = this.#windows.get(pool)
+    if (window === undefined) {
+      window = []
+      this.#windows.set(pool, window)
+    }
+    return window
+  }
+}
+
+function comesBefore(one: Lease, other: Lease): boolean {
+  if (one.job.priority !== other.job.priority) return one.job.priority > other.job.priority
+  if (one.data.a !== other.data.a) return one.data.a < other.data.a
+  // Ids of one process count up, so that the shorter one is the older.
+  return one.id.length === other.id.length ? one.id < other.id : one.id.length < other.id.length
+}
+
+/** Brings a record to its end. */
+export function conclude(job: JobRecord, ended: Ended, now: number): void {
+  job.state = ended.state
+  job.readyAt = Math.round(now)
+  // A dead job can be revived; no other that is over has a use for its payload.
+  if (ended.state === 'completed') job.result = ended.result
+  else if (ended.state !== 'dead') job.payload = undefined
+  if (ended.error !== undefined) {
+    const { more } = job
+    more.errors ??= []
+    more.errors.push(ended.error)
+  }
+  if (ended.reason !== undefined) job.more.reason = ended.reason
+}

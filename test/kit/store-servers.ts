@@ -1,0 +1,144 @@
+/** Redis and PostgreSQL for one test file: on a free port of 127.0.0.1, with data in a folder of their own, gone after it. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/** A server that tests may stop and start again. */
+export interface StoreServer {
+  /** What `bullmqBroker({ connection })` takes. */
+  readonly url: string
+  start(): Promise<void>
+  /** Ends it; `kill`: without any chance to write what it has in memory. */
+  stop(kill?: boolean): Promise<void>
+  /** Cuts every connection of a client. */
+  cut(): void
+  /** Ends it and removes its data. */
+  dispose(): Promise<void>
+}
+
+const redisProgram = find('redis-server', [])
+const postgresFolder = (existsSync('/usr/lib/postgresql') ? readdirSync('/usr/lib/postgresql') : [])
+  .map((version) => `/usr/lib/postgresql/${version}/bin`)
+  .find((folder) => existsSync(join(folder, 'initdb')))
+
+/**
+ * Why tests of a store cannot run here; undefined when they can. Where `CI` is set a missing server is no reason to skip:
+ * its tests run, and fail.
+ */
+export function whyNot(store: 'redis' | 'postgres'): string | undefined {
+  if (process.env['CI'] !== undefined) return undefined
+  if (store === 'redis')
+    return redisProgram === undefined ? 'skipped: redis-server is not installed' : undefined
+  return postgresFolder === undefined ? 'skipped: PostgreSQL is not installed' : undefined
+}
+
+/** A server of a kind, not yet started. */
+export async function storeServer(store: 'redis' | 'postgres'): Promise<StoreServer> {
+  return store === 'redis' ? redisServer() : postgresServer()
+}
+
+async function redisServer(): Promise<StoreServer> {
+  const port = await freePort()
+  const folder = mkdtempSync(join(tmpdir(), 'aftertask-redis-'))
+  let child: ChildProcess | undefined
+  const cli = (...args: string[]): string =>
+    execFileSync('redis-cli', ['-p', String(port), ...args], { encoding: 'utf8', stdio: 'pipe' })
+  const stop = async (kill = false): Promise<void> => {
+    if (child === undefined) return
+    const gone = once(child, 'exit')
+    child.kill(kill ? 'SIGKILL' : 'SIGTERM')
+    child = undefined
+    await gone
+  }
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    stop,
+    start: async () => {
+      const persistence = ['--appendonly', 'yes', '--appendfsync', 'always', '--save', '']
+      const at = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder]
+      const options = [...at, ...persistence, '--maxmemory-policy', 'noeviction']
+      child = spawn(redisProgram ?? 'redis-server', options, { stdio: ['ignore', 'pipe', 'inherit'] })
+      await output(child, 'Ready to accept connections')
+    },
+    cut: () => void cli('client', 'kill', 'type', 'normal'),
+    dispose: async () => {
+      await stop(true)
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+async function postgresServer(): Promise<StoreServer> {
+  const port = await freePort()
+  const folder = mkdtempSync(join(tmpdir(), 'aftertask-postgres-'))
+  const bin = postgresFolder ?? ''
+  // The server refuses to run as root.
+  const isRoot = process.getuid?.() === 0
+  const as = (program: string, ...args: string[]): [string, string[]] =>
+    isRoot ? ['runuser', ['-u', 'postgres', '--', join(bin, program), ...args]] : [join(bin, program), args]
+  if (isRoot) {
+    const uid = Number(execFileSync('id', ['-u', 'postgres'], { encoding: 'utf8' }))
+    chownSync(folder, uid, -1)
+    chmodSync(folder, 0o700)
+  }
+  const data = join(folder, 'data')
+  const run = (program: string, ...args: string[]): void => {
+    execFileSync(...as(program, ...args), { stdio: 'pipe', cwd: '/' })
+  }
+  run('initdb', '-D', data, '-U', 'postgres', '-A', 'trust', '--no-sync', '-E', 'UTF8', '--locale=C')
+  const ctl = (...args: string[]): void => run('pg_ctl', '-D', data, '-w', '-s', ...args)
+  let isUp = false
+  const stop = async (kill = false): Promise<void> => {
+    if (isUp) ctl('stop', '-m', kill ? 'immediate' : 'fast')
+    isUp = false
+  }
+  return {
+    url: `postgres://postgres@127.0.0.1:${port}/postgres`,
+    stop,
+    start: async () => {
+      const options = `-p ${port} -c listen_addresses=127.0.0.1 -k ${folder} -c max_connections=200`
+      ctl('-l', join(folder, 'log'), '-o', options, 'start')
+      isUp = true
+    },
+    cut: () => {
+      const query =
+        'select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and client_port is not null'
+      run('psql', '-h', folder, '-p', String(port), '-U', 'postgres', '-qc', query)
+    },
+    dispose: async () => {
+      await stop(true)
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Resolves once a program has printed a text. */
+function output(child: ChildProcess, text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let printed = ''
+    child.stdout?.on('data', (chunk: Buffer) => {
+      printed += chunk.toString()
+      if (printed.includes(text)) resolve()
+    })
+    child.once('error', reject)
+    child.once('exit', () => reject(new Error(`It ended before it printed "${text}":\n${printed}`)))
+  })
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('The system gave no port.')
+  return address.port
+}
+
+function find(program: string, folders: readonly string[]): string | undefined {
+  const path = [...(process.env['PATH'] ?? '').split(':'), ...folders]
+  return path.map((folder) => join(folder, program)).find((file) => existsSync(file))
+}
