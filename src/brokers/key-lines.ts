@@ -19,24 +19,26 @@ export class KeyLines {
     }
     if (line.holder === job) return true
     line.last.more.nextOfKey = job
+    job.more.previousOfKey = line.last
     line.last = job
     return false
   }
 
-  /** The job is over: returns the one that holds the key from now on. Those that were cancelled in line are passed over. */
+  /** The job is over, whether it held the key or waited: returns the one that holds the key from now on, if that changes. */
   leave(key: string, job: JobRecord): JobRecord | undefined {
     const line = this.#lines.get(key)
-    if (line === undefined || line.holder !== job) return undefined
-    let next = follower(job)
-    while (next !== undefined && next.state !== 'waiting') next = follower(next)
+    const { nextOfKey: next, previousOfKey: previous } = job.more
+    if (line === undefined || (line.holder !== job && previous === undefined)) return undefined
+    job.more.nextOfKey = undefined
+    job.more.previousOfKey = undefined
+    if (next !== undefined) next.more.previousOfKey = previous
+    if (previous !== undefined) {
+      previous.more.nextOfKey = next
+      if (line.last === job) line.last = previous
+      return undefined
+    }
     if (next === undefined) this.#lines.delete(key)
     else line.holder = next
     return next
   }
-}
-
-function follower(job: JobRecord): JobRecord | undefined {
-  const next = job.extras?.nextOfKey
-  if (job.extras) job.extras.nextOfKey = undefined
-  return next
 }

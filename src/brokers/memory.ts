@@ -57,7 +57,7 @@ class MemoryBroker implements Broker {
     if (uniqueKey !== undefined) this.#unique.hold(uniqueKey, job)
     if (after !== null && !isTerminal(after.state)) {
       after.next = job
-      job.more.isBlocked = true
+      job.more.before = after
     }
     if (job.batch !== null && job.batch.facts === null) this.#enter(job, 'held')
     else this.#advance(job, true)
@@ -127,7 +127,11 @@ class MemoryBroker implements Broker {
     this.#finished.revived(job)
     job.failures = 0
     job.crashes = 0
-    this.#advance(job)
+    const { uniqueKey, uniqueUntil } = job.more
+    if (uniqueKey !== undefined && uniqueUntil === undefined) this.#unique.hold(uniqueKey, job)
+    // Its response may not be over yet: the job can have died of waiting for it.
+    if (job.batch !== null && job.batch.facts === null) this.#move(job, 'held')
+    else this.#advance(job)
   }
 
   nextDue(): number {
@@ -145,7 +149,7 @@ class MemoryBroker implements Broker {
   /** Takes a job as far as it can go: behind its batch, to its time, into its key's line, or to the threads. */
   #advance(job: JobRecord, isNew = false): void {
     const dueAt = job.extras?.dueAt
-    const state = job.extras?.isBlocked
+    const state = job.extras?.before
       ? 'waiting'
       : dueAt !== undefined && dueAt > this.#host.clock.now()
         ? 'scheduled'
@@ -184,19 +188,30 @@ class MemoryBroker implements Broker {
     }
     if (ended.reason !== undefined) job.more.reason = ended.reason
     if (job.extras !== null) this.#freeNames(job)
-    const { next } = job
-    job.next = null
+    const next = this.#unlink(job)
     this.#finished.add(job)
     this.#host.settled(job)
     return next
   }
 
+  /** Takes a job out of the chain of its batch; who waited for it now waits for the one before it. Returns that one. */
+  #unlink(job: JobRecord): JobRecord | null {
+    const { next } = job
+    const before = job.extras?.before
+    job.next = null
+    if (before !== undefined) {
+      before.next = next
+      job.more.before = undefined
+    }
+    if (next !== null) next.more.before = before
+    return next
+  }
+
   /** The one before it in its batch is over. True when this one is to be skipped for it. */
   #unblock(before: JobRecord, next: JobRecord): boolean {
-    next.more.isBlocked = false
     const stops = before.state === 'dead' && next.batch?.onFailure === 'stop'
     if (stops || before.extras?.reason === BATCH_FAILED) return true
-    if (next.state === 'waiting') this.#advance(next)
+    if (next.state === 'waiting' && next.extras?.before === undefined) this.#advance(next)
     return false
   }
 

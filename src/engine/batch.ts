@@ -26,7 +26,8 @@ export class Batch implements BatchLink {
   readonly #owner: BatchOwner
   readonly #options: BatchOptions
   #held: JobRecord[] = []
-  #last: JobRecord | null = null
+  /** The jobs that go one after the other, down to the last that is not over. */
+  readonly #chain: JobRecord[] = []
   #context: JobContext | undefined | null = null
 
   constructor(owner: BatchOwner, options: BatchOptions) {
@@ -57,9 +58,15 @@ export class Batch implements BatchLink {
   link(job: JobRecord, order: 'sequential' | 'parallel' | undefined): JobRecord | null {
     if (this.facts === null) this.#held.push(job)
     if ((order ?? this.#options.order) === 'parallel') return null
-    const before = this.#last
-    this.#last = job
-    return before !== null && !isTerminal(before.state) ? before : null
+    const chain = this.#chain
+    // One that is over, cancelled perhaps, does not end the wait for those before it.
+    let before = chain.at(-1)
+    while (before !== undefined && isTerminal(before.state)) {
+      chain.pop()
+      before = chain.at(-1)
+    }
+    chain.push(job)
+    return before ?? null
   }
 
   /** The response is over: every job that its end calls for is released, the others are skipped. */

@@ -35,8 +35,8 @@ export interface JobExtras {
   maxAttempts?: number
   context?: JobContext
   progress?: unknown
-  /** True while it waits for the job before it in its batch. */
-  isBlocked?: boolean
+  /** The unfinished job of its batch that it waits for. */
+  before?: JobRecord | undefined
   failures?: number
   crashes?: number
   /** Errors of its attempts, oldest first; the last one is the job's error. */
@@ -46,6 +46,7 @@ export interface JobExtras {
   forgetSignal?: () => void
   /** The order among the jobs of a key, once it has joined the key's line. */
   nextOfKey?: JobRecord | undefined
+  previousOfKey?: JobRecord | undefined
   /** Entries among the finished jobs that a revival has outdated. */
   staleEntries?: number
   /** Why a running attempt is being ended, once it is. */
