@@ -9,14 +9,12 @@ import { isTerminal } from '../words/job.ts'
 export class QueueTimeouts {
   readonly #timeline: Timeline
   readonly #clock: Clock
+  readonly #expire: (job: JobRecord) => void
 
   constructor(clock: Clock, expired: (job: JobRecord, error: Error) => void) {
     this.#clock = clock
-    this.#timeline = new Timeline(
-      clock,
-      (job) => expired(job, new QueueTimeoutError(job.entry.task.name, limitOf(job))),
-      (job) => job.attempts === 0 && !isTerminal(job.state),
-    )
+    this.#expire = (job) => expired(job, new QueueTimeoutError(job.entry.task.name, limitOf(job)))
+    this.#timeline = new Timeline(clock, this.#expire, (job) => job.attempts === 0 && !isTerminal(job.state))
   }
 
   add(job: JobRecord, limit: number): void {
@@ -25,8 +23,11 @@ export class QueueTimeouts {
 
   /** A job that was sent to a thread came back unstarted: its time may have run out meanwhile, unseen. */
   again(job: JobRecord): void {
-    const limit = limitOf(job)
-    if (limit !== Number.POSITIVE_INFINITY) this.#timeline.add(job, job.acceptedAt + limit)
+    const at = job.acceptedAt + limitOf(job)
+    if (at === Number.POSITIVE_INFINITY || job.attempts > 0) return
+    // At once: a timer would let it be sent to the next free thread first.
+    if (at <= this.#clock.now()) this.#expire(job)
+    else this.#timeline.add(job, at)
   }
 
   close(): void {
