@@ -117,8 +117,11 @@ export class Watch {
     // Behind a slow job, not behind a machine that has not got round to the thread yet.
     if (isSlow) this.#takeBack(lane, unstarted)
     if (isRunning) return now + LOOK_EVERY
-    if (now < sentAt + DEAF_AFTER)
-      return Math.min(next, unstarted.length > 1 ? now + LOOK_EVERY : sentAt + DEAF_AFTER)
+    if (now < sentAt + DEAF_AFTER) {
+      if (unstarted.length > 1) return Math.min(next, now + LOOK_EVERY)
+      // It may start at any moment, and its limit counts from then.
+      return Math.min(next, sentAt + DEAF_AFTER, now + this.#host.timeoutOf(unstarted[0] as JobRecord))
+    }
     this.#host.deaf(lane)
     this.#lanes.delete(lane)
     lane.kill()
