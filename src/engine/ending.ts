@@ -53,7 +53,7 @@ export class Ending implements LifecycleHost {
     keepAlive.hold()
     this.#before = { completed: ended.completed, dead: ended.dead }
     // What a durable broker holds can wait for the next start; what memory holds cannot.
-    if (broker.durable) scheduler.pause()
+    if (broker.durable) scheduler.close()
     announcer.events.emit('runtime:stopping', { pending: intake.pending })
   }
 
@@ -82,7 +82,7 @@ export class Ending implements LifecycleHost {
 
   abortRunning(): void {
     const { outcomes, pools, scheduler, watch } = this.#parts
-    scheduler.pause()
+    scheduler.close()
     outcomes.close()
     for (const lane of pools.lanes()) {
       for (const job of [...lane.inFlight.keys()]) {
@@ -94,7 +94,7 @@ export class Ending implements LifecycleHost {
 
   async finish(): Promise<StopReport> {
     const { announcer, broker, ended, idOf, keepAlive, pools, queueTimeouts, scheduler, watch } = this.#parts
-    scheduler.pause()
+    scheduler.close()
     await pools.stop()
     watch.close()
     queueTimeouts.close()

@@ -29,6 +29,7 @@ export class Scheduler {
   readonly #awake = new Set<string>()
   readonly #paused = new Set<string>()
   #isPaused = false
+  #isClosed = false
   #isSet = false
   #isWaiting = false
 
@@ -79,8 +80,15 @@ export class Scheduler {
     else this.#paused.add(pool)
   }
 
+  /** Starts no more jobs, whoever asks: the runtime ends. */
+  close(): void {
+    this.#isClosed = true
+    this.#isPaused = true
+  }
+
   /** Starts jobs again. */
   resume(pool?: string): void {
+    if (this.#isClosed) return
     if (pool === undefined) {
       this.#isPaused = false
       this.#paused.clear()
