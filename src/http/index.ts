@@ -54,7 +54,7 @@ export function afterResponse(
   const policy = readPolicy(runtime, options)
   const middleware = (req: AnyRequest, res: AnyResponse, next?: () => unknown): unknown => {
     const jobs = openRequest(policy, req, res)
-    return next === undefined ? stay(jobs) : goOn(res, jobs, next)
+    return next === undefined ? stay(jobs) : goOn(jobs, next)
   }
   const onError =
     (handler: ErrorMiddleware = passOn): ErrorMiddleware =>

@@ -4,7 +4,6 @@ import { createRuntime, Runtime, type RuntimeOptions } from '../engine/runtime.t
 import { readOptions } from '../rules/options.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { enter, use, within } from './context.ts'
-import { OpenResponse } from './open-response.ts'
 import { type BatchPolicy, RequestJobs } from './req-after.ts'
 import type { AnyRequest, AnyResponse } from './response-end.ts'
 import type { ReadBaggage } from './travelling-context.ts'
@@ -63,10 +62,7 @@ export function readPolicy(runtime: Runtime, options: AfterResponseOptions): Bat
 
 /** What the request adds to this runtime; made, and put on the request, by the first middleware of the runtime that it meets. */
 export function openRequest(policy: BatchPolicy, req: AnyRequest, res: AnyResponse): RequestJobs {
-  const response = OpenResponse.of(req, res)
-  const known = response.get(policy.runtime) as RequestJobs | undefined
-  const jobs = known ?? new RequestJobs(response, policy)
-  if (known === undefined) response.set(policy.runtime, jobs)
+  const jobs = RequestJobs.find(res, policy.runtime) ?? new RequestJobs(req, res, policy)
   req.after = ((task: string | AnyTask, payload?: unknown, options?: object) =>
     jobs.add(task, payload, options)) as typeof req.after
   req.tryAfter = ((task: string | AnyTask, payload?: unknown, options?: object) =>
@@ -74,27 +70,29 @@ export function openRequest(policy: BatchPolicy, req: AnyRequest, res: AnyRespon
   return jobs
 }
 
-/** Goes on to the rest of the chain, and notes when it is over and what it throws. */
-export function goOn<Result>(res: AnyResponse, jobs: RequestJobs, next: () => Result): Result {
+/**
+ * Goes on to the rest of the chain, and notes when it is over and what it throws. Where the framework keeps errors to
+ * itself, nothing comes back and there is nothing to look for: one promise less for every request.
+ */
+export function goOn<Result>(jobs: RequestJobs, next: () => Result, keepsErrors = false): Result {
   try {
     const result = within(jobs, next)
-    return result instanceof Promise ? (followed(res, result) as Result) : result
+    if (!(result instanceof Promise)) return result
+    jobs.follow(result)
+    return keepsErrors ? result : (noted(jobs, result) as Result)
   } catch (error) {
-    OpenResponse.find(res)?.notice(error)
+    jobs.notice(error)
     throw error
   }
 }
 
 // The promise handed on is the one made here: a rejection that nobody handles is still reported, and one that somebody
 // handles is not.
-function followed(res: AnyResponse, result: Promise<unknown>): Promise<unknown> {
-  const response = OpenResponse.find(res)
-  const handed = result.catch((error: unknown) => {
-    response?.notice(error)
+function noted(jobs: RequestJobs, result: Promise<unknown>): Promise<unknown> {
+  return result.catch((error: unknown) => {
+    jobs.notice(error)
     throw error
   })
-  response?.follow(result)
-  return handed
 }
 
 /** For a middleware that was called without a `next`. */
@@ -108,5 +106,5 @@ export function stay(jobs: RequestJobs): void {
  * a status of 500 and above is noticed without it. After the response is over it has no effect.
  */
 export function failed(res: AnyResponse, error: unknown): void {
-  OpenResponse.find(res)?.fail(error)
+  RequestJobs.firstOf(res)?.openResponse().fail(error)
 }

@@ -13,9 +13,6 @@ import {
   watchEnd,
 } from './response-end.ts'
 
-const responseOf: unique symbol = Symbol('aftertask.response')
-type MarkedResponse = AnyResponse & { [responseOf]?: OpenResponse }
-
 /** A batch and how long its runtime waits for a handler whose client has left. */
 interface Waiting {
   readonly batch: Batch
@@ -23,50 +20,25 @@ interface Waiting {
   readonly handlerGrace: number
 }
 
-/** What this library knows of a response. One is made for each, by the first middleware that the request meets. */
+/** What this library knows of a response. One is made when a request adds its first job, or fails. */
 export class OpenResponse implements EndListener {
   readonly req: AnyRequest
   readonly res: AnyResponse
-  readonly #method: string
   readonly #url: string
-  /** What was made for this response by each runtime, by runtime. */
-  readonly #perRuntime: [owner: object, made: unknown][] = []
   #waiting: Waiting[] = []
   #isWatched = false
   #outcome: Outcome | null = null
   #facts: ResponseFacts | null = null
   #error: unknown
   /** What the rest of the middleware chain returned, when that was a promise. */
-  #handler: Promise<unknown> | undefined
+  #handler: Promise<unknown> | null
   #letGo: (() => void)[] | null = null
 
-  constructor(req: AnyRequest, res: AnyResponse) {
+  constructor(req: AnyRequest, res: AnyResponse, url: string, handler: Promise<unknown> | null) {
     this.req = req
     this.res = res
-    // Sub-apps rewrite both, so they are read now.
-    this.#method = req.method ?? ''
-    this.#url = ('originalUrl' in req ? (req.originalUrl as string) : undefined) ?? req.url ?? ''
-  }
-
-  /** The one of a response, made at the first call. */
-  static of(req: AnyRequest, res: MarkedResponse): OpenResponse {
-    res[responseOf] ??= new OpenResponse(req, res)
-    return res[responseOf]
-  }
-
-  /** The one of a response, when a middleware has made it. */
-  static find(res: MarkedResponse): OpenResponse | undefined {
-    return res[responseOf]
-  }
-
-  /** What a runtime has made for this response; undefined before the first `set`. */
-  get(owner: object): unknown {
-    for (const [known, made] of this.#perRuntime) if (known === owner) return made
-    return undefined
-  }
-
-  set(owner: object, made: unknown): void {
-    this.#perRuntime.push([owner, made])
+    this.#url = url
+    this.#handler = handler
   }
 
   /** Settles a batch when this response is over; at once when it is. */
@@ -87,11 +59,6 @@ export class OpenResponse implements EndListener {
   /** An error reached the framework's error handler. */
   fail(error: unknown): void {
     this.#error ??= error ?? new Error('The handler threw nothing: undefined or null.')
-  }
-
-  /** An error came by. Once the response has been ended it can no longer fail: the client has its answer. */
-  notice(error: unknown): void {
-    if (!this.res.writableEnded) this.fail(error)
   }
 
   /** The rest of the middleware chain goes on until this promise settles. The innermost sub-app's is the one that counts. */
@@ -124,7 +91,7 @@ export class OpenResponse implements EndListener {
     this.#letGo.push(() => {
       if (res.end === (patched as typeof res.end)) res.end = original
     })
-    if (this.#handler !== undefined) this.#awaitHandler(this.#handler)
+    if (this.#handler !== null) this.#awaitHandler(this.#handler)
   }
 
   #bound({ batch, clock, handlerGrace }: Waiting, letGo: (() => void)[]): void {
@@ -159,7 +126,7 @@ export class OpenResponse implements EndListener {
       statusCode: this.res.statusCode,
       outcome: this.#outcome ?? 'aborted',
       error: this.#error,
-      method: this.#method,
+      method: this.req.method ?? '',
       url: this.#url,
     }
   }

@@ -7,7 +7,7 @@
  * replaced there by ones that note what goes wrong; the app, its routes and other requests are not touched. Called in
  * any other way, nothing is replaced, and `onError` of the middleware is there for that.
  */
-import { OpenResponse } from './open-response.ts'
+import { RequestJobs } from './req-after.ts'
 import type { AnyRequest, AnyResponse } from './response-end.ts'
 
 type Next = (error?: unknown) => unknown
@@ -36,18 +36,20 @@ function watchedForm(handler: PolkaHandler): PolkaHandler {
     res: AnyResponse,
     next: Next,
   ): unknown {
-    const response = OpenResponse.find(res)
-    if (response === undefined) return handler.call(this, req, res, next)
+    const jobs = RequestJobs.firstOf(res)
+    if (jobs === undefined) return handler.call(this, req, res, next)
     const noting: Next = (error) => {
-      if (error) response.notice(error)
+      if (error) jobs.notice(error)
       return next(error)
     }
     if (!keepsErrors(req)) return handler.call(this, req, res, noting)
     try {
       const result = handler.call(this, req, res, noting)
-      return result instanceof Promise ? noted(result, response) : result
+      // Polka handles the rejection itself; this looks on from the side.
+      if (result instanceof Promise) result.then(undefined, (error: unknown) => jobs.notice(error))
+      return result
     } catch (error) {
-      response.notice(error)
+      jobs.notice(error)
       throw error
     }
   }
@@ -56,18 +58,11 @@ function watchedForm(handler: PolkaHandler): PolkaHandler {
   return form
 }
 
-async function noted(result: Promise<unknown>, response: OpenResponse): Promise<unknown> {
-  try {
-    return await result
-  } catch (error) {
-    response.notice(error)
-    throw error
-  }
-}
-
-// Polka 1.0 takes what a handler throws to onError at once. With 0.5 it comes back through `next()`, where a middleware
-// may yet catch it, and where ours sees it if none does. What tells them apart is the shape of the parsed URL.
-function keepsErrors(req: AnyRequest): boolean {
+/**
+ * Polka 1.0 takes what a handler throws to onError at once. With 0.5 it comes back through `next()`, where a middleware
+ * may yet catch it, and where ours sees it if none does. What tells them apart is the shape of the parsed URL.
+ */
+export function keepsErrors(req: AnyRequest): boolean {
   const parsed = '_parsedUrl' in req ? req._parsedUrl : undefined
   return typeof parsed === 'object' && parsed !== null && 'raw' in parsed
 }

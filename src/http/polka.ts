@@ -12,7 +12,7 @@ import {
   runtimeOf,
   stay,
 } from './middleware.ts'
-import { watchHandlers } from './polka-handlers.ts'
+import { keepsErrors, watchHandlers } from './polka-handlers.ts'
 import type { AnyRequest, AnyResponse } from './response-end.ts'
 
 export type { AfterResponse, AfterResponseOptions } from './middleware.ts'
@@ -62,7 +62,7 @@ export function afterResponse(
     const jobs = openRequest(policy, req, res)
     if (next === undefined) return stay(jobs)
     watchHandlers(this, middleware)
-    return goOn(res, jobs, next)
+    return goOn(jobs, next, keepsErrors(req))
   }
   const onError =
     (handler: PolkaErrorHandler = answer): PolkaErrorHandler =>
