@@ -15,6 +15,9 @@ const LONGEST = 5
 /** Other work below this share of the time does not count as busy. */
 const BUSY = 0.1
 
+/** Milliseconds between two bundles of a stream. */
+const GAP = 1
+
 /** Decides whether a bundle goes out now. */
 export class Pace {
   readonly #clock: Clock
@@ -25,6 +28,8 @@ export class Pace {
   #sampledActive = 0
   #sampledOwn = 0
   #isBusy = false
+  #lastAt = 0
+  #isStream = false
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -38,14 +43,26 @@ export class Pace {
     this.#ownTime += milliseconds
   }
 
+  /** A bundle went out; `tookAll`: no job was left. */
+  sent(jobs: number, tookAll: boolean): void {
+    this.#isStream = tookAll && jobs > 1
+    if (this.#isStream) this.#lastAt = this.#clock.now()
+  }
+
   /** Milliseconds until the next bundle may go out; 0 when it may now. */
   wait(): number {
-    if (this.#balance > 0 || this.#clock.loopActive === undefined) return 0
+    if (this.#clock.loopActive === undefined) return 0
+    if (this.#balance > 0 && !this.#isStream) return 0
     const now = this.#clock.now()
+    const gap = this.#isStream ? this.#lastAt + GAP - now : 0
+    return Math.max(gap, this.#balance > 0 ? 0 : this.#overdrawn(now, this.#clock.loopActive()), 0)
+  }
+
+  #overdrawn(now: number, active: number): number {
     this.#balance = Math.min(SAVINGS, this.#balance + (now - this.#balanceAt) * SHARE)
     this.#balanceAt = now
     if (this.#balance > 0) return 0
-    if (!this.#isLoopBusy(now, this.#clock.loopActive())) {
+    if (!this.#isLoopBusy(now, active)) {
       this.#balance = 0
       return 0
     }

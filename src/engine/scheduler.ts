@@ -133,14 +133,15 @@ export class Scheduler {
     const bundle = [first]
     const most = Math.min(room, lane.concurrency > 1 ? room : this.#limits.max)
     let expected = this.#expected(first, lane)
-    while (bundle.length < most) {
-      const next = this.#broker.peek(pool.name)
-      if (next === undefined) break
+    let next = this.#broker.peek(pool.name)
+    while (next !== undefined && bundle.length < most) {
       expected += this.#expected(next, lane)
       if (expected > this.#limits.milliseconds) break
       bundle.push(this.#claim(pool.name) as JobRecord)
+      next = this.#broker.peek(pool.name)
     }
     lane.send(bundle)
+    this.#pace.sent(bundle.length, next === undefined)
     this.#broker.sent?.(bundle, lane.id)
     this.#watch.sent(lane, bundle)
     return true
