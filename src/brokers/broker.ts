@@ -40,6 +40,8 @@ export interface BrokerHost {
   reached?(fault: Error | undefined, downFor: number): void
   /** A job has reached its terminal state. `ran` is its last attempt's run time, where that was told a while ago. */
   settled(job: JobRecord, ran?: number): void
+  /** A job whose record had been let go turns out to be over, and that was told at its time: its promises were not. */
+  recalled(job: JobRecord): void
 }
 
 /** How a job ended, as the engine tells it to the broker. */
@@ -147,6 +149,8 @@ export interface Broker {
   stored?(job: JobRecord): Promise<void>
   /** Somebody waits for the job's end: its record must be the one that is told of it. */
   keep?(job: JobRecord): void
+  /** The record that is told of what becomes of the job, for one that may not be. */
+  current?(job: JobRecord): JobRecord
   /** Claimed jobs were sent to a thread in one message: a lone one can be said to run from now on. */
   sent?(jobs: readonly JobRecord[], thread: number): void
   /** How an attempt went; told before what follows from it. */

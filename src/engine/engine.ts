@@ -17,7 +17,7 @@ import type { Batch, BatchOwner } from './batch.ts'
 import { Ending } from './ending.ts'
 import { JobIds } from './ids.ts'
 import { Intake } from './intake.ts'
-import { Job, type JobOwner } from './job.ts'
+import { Job, type JobOwner, settlementOf } from './job.ts'
 import { KeepAlive } from './keep-alive.ts'
 import { Lifecycle, type StopReport } from './lifecycle.ts'
 import { type OutcomeHost, Outcomes } from './outcomes.ts'
@@ -234,7 +234,8 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
   }
 
   /** A job that was sent to a thread but has not started there is still available. */
-  stateOf(job: JobRecord): JobState {
+  stateOf(given: JobRecord): JobState {
+    const job = this.current(given)
     if (job.state !== 'running') return job.state
     const lane = this.pools.laneOf(job)
     return lane !== undefined && lane.startedAt(job) === undefined ? 'available' : 'running'
@@ -244,7 +245,8 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     return Math.round(this.clock.wall() - this.clock.now() + monotonic)
   }
 
-  cancel(job: JobRecord, reason: unknown): boolean {
+  cancel(given: JobRecord, reason: unknown): boolean {
+    const job = this.current(given)
     if (isTerminal(job.state)) return false
     if (this.broker.cancelElsewhere?.(job, reason) === true) return true
     const lane = job.state === 'running' ? this.pools.laneOf(job) : undefined
@@ -282,6 +284,14 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
 
   keep(job: JobRecord): void {
     this.broker.keep?.(job)
+  }
+
+  current(job: JobRecord): JobRecord {
+    return this.broker.current?.(job) ?? job
+  }
+
+  recalled(job: JobRecord): void {
+    job.extras?.settle?.resolve(settlementOf(job))
   }
 
   /** Lets a dead job start over; false when it is not dead, is no longer unique, or the runtime stops. Throws QueueFullError. */

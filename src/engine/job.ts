@@ -16,6 +16,8 @@ export interface JobOwner {
   stored(record: JobRecord): Promise<void>
   /** The record's end is awaited. */
   keep(record: JobRecord): void
+  /** The record that is told of what becomes of the job. */
+  current(record: JobRecord): JobRecord
 }
 
 /** One accepted job, as its owner sees it. Promises are made when first asked for. */
@@ -46,7 +48,7 @@ export class Job<Result = unknown> {
 
   /** What the handler last gave to `ctx.progress`. */
   get progress(): unknown {
-    return this.#record.extras?.progress
+    return this.#owner.current(this.#record).extras?.progress
   }
 
   /**
@@ -59,7 +61,7 @@ export class Job<Result = unknown> {
 
   /** Resolves when the job is over, however it ended; never rejects. */
   get settled(): Promise<Settlement<Result>> {
-    const record = this.#record
+    const record = this.#owner.current(this.#record)
     // A durable broker tells of an end once it is written.
     const isOver = isTerminal(record.state) && record.extras?.isUntold !== true
     if (isOver) return Promise.resolve(settlementOf(record)) as Promise<Settlement<Result>>
@@ -85,7 +87,7 @@ export class Job<Result = unknown> {
 
   /** The facts of the job at this moment, as plain data. */
   toJSON(): JobInfo {
-    return infoOf(this.#record, this.#owner)
+    return infoOf(this.#owner.current(this.#record), this.#owner)
   }
 }
 

@@ -56,6 +56,8 @@ export interface JobExtras {
   storing?: PromiseWithResolvers<void>
   /** Its end is known here, but not yet written where the broker keeps it. */
   isUntold?: boolean
+  /** It waits where its broker keeps it, and its record here is not told of what becomes of it. */
+  isFar?: boolean
   /** It may have brought a process down: it travels alone. */
   isSuspect?: boolean
   /** Where the broker keeps it, its attempt is on record as running. */

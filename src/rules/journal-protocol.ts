@@ -214,6 +214,7 @@ export interface AttemptRow {
 /** What can be asked of the journal: the argument and the answer of each question. */
 export interface Questions {
   find: { ask: string; answer: Row | null }
+  row: { ask: number; answer: Row | null }
   list: {
     ask: { states: readonly number[] | null; task: string | null; limit: number }
     answer: readonly Row[]

@@ -83,6 +83,10 @@ export class Bench implements BrokerHost {
     this.#change()
   }
 
+  recalled(job: JobRecord): void {
+    this.settled(job)
+  }
+
   adopted(): void {
     this.#change()
   }
@@ -100,6 +104,8 @@ export class Bench implements BrokerHost {
     if (given.key !== undefined) job.more.key = given.key
     if (given.unique !== undefined) job.more.uniqueKey = given.unique
     if (given.delay !== undefined) job.more.dueAt = this.clock.now() + given.delay
+    // As one whose end is awaited: its record stays the same, wherever the job waits.
+    job.more.settle = Promise.withResolvers()
     job.batch = batch ?? null
     this.broker.add(job, after ?? null)
     return job

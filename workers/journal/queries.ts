@@ -73,6 +73,7 @@ export class Queries {
   answer<Q extends keyof Questions>(question: Q, argument: Questions[Q]['ask']): Questions[Q]['answer'] {
     const answers: { [K in keyof Questions]?: (argument: never) => Questions[K]['answer'] } = {
       find: (id: string) => this.#find(id),
+      row: (seq: number) => this.#row(this.base + seq),
       list: (filter: Questions['list']['ask']) => this.#list(filter),
       counts: () => this.countAll(),
       history: (seq: number) => this.#history(this.base + seq),
@@ -81,6 +82,11 @@ export class Queries {
     }
     const answer = answers[question] as (argument: unknown) => Questions[Q]['answer']
     return answer(argument)
+  }
+
+  #row(n: number): Row | null {
+    const row = this.#jobs.sql.row.get(n)
+    return row === undefined ? null : this.#whole(row)
   }
 
   #find(id: string): Row | null {

@@ -1,7 +1,7 @@
 /**
- * The records of jobs that this process has to do with. Those that are granted, held or being written are held here;
- * of the others only a weak reference stays, so that a handle that somebody still has goes on telling the truth, and
- * a job that nobody asks about costs no memory.
+ * The records of jobs that this process has to do with. Those that are granted, held, awaited or being written are held
+ * here; of all others nothing stays, so a queue of millions costs no memory. A handle of such a job that somebody still
+ * has is told of it when it is asked.
  */
 
 import { JobRecord } from '../../rules/job-record.ts'
@@ -10,7 +10,6 @@ import type { TaskEntry } from '../../rules/registry.ts'
 import type { Clock } from '../../words/clock.ts'
 import { isTerminal } from '../../words/job.ts'
 
-const SWEEP_FROM = 1024
 /** Milliseconds by which the clocks may drift apart before one of them is said to have been set. */
 const CLOCKS_DRIFT = 5
 
@@ -20,10 +19,8 @@ export class Records {
   readonly window = new Map<number, JobRecord>()
   /** Held for another reason: being written, held by a response, awaited, the holder of a unique key. */
   readonly kept = new Map<number, JobRecord>()
-  readonly #far = new Map<number, WeakRef<JobRecord>>()
   readonly #clock: Clock
   readonly #entries: readonly TaskEntry[]
-  #sweepAt = SWEEP_FROM
   #apart = Number.NEGATIVE_INFINITY
 
   constructor(clock: Clock, entries: readonly TaskEntry[]) {
@@ -32,27 +29,24 @@ export class Records {
   }
 
   get(seq: number): JobRecord | undefined {
-    return this.window.get(seq) ?? this.kept.get(seq) ?? this.#far.get(seq)?.deref()
+    return this.window.get(seq) ?? this.kept.get(seq)
   }
 
-  /** The job is on disk, and nothing here waits for it, but perhaps whoever has its handle. */
+  /** The job is on disk, and nothing here waits for it, unless somebody does: then its record stays the one. */
   letGo(job: JobRecord): void {
-    if (job.extras?.settle !== undefined && !isTerminal(job.state)) {
+    const { extras } = job
+    if (extras?.settle !== undefined || extras?.uniqueKey !== undefined) {
       this.kept.set(job.seq, job)
       return
     }
     this.kept.delete(job.seq)
-    this.#far.set(job.seq, new WeakRef(job))
-    if (this.#far.size < this.#sweepAt) return
-    for (const [seq, ref] of this.#far) if (ref.deref() === undefined) this.#far.delete(seq)
-    this.#sweepAt = Math.max(SWEEP_FROM, this.#far.size * 2)
+    job.more.isFar = true
   }
 
   /** The job is over, and its end was told. */
   forget(job: JobRecord): void {
     this.window.delete(job.seq)
     this.kept.delete(job.seq)
-    this.#far.delete(job.seq)
   }
 
   /** Holds the record of a job that somebody waits for. */

@@ -14,7 +14,6 @@ import {
   type Questions,
   type Reply,
   type Row,
-  RUN_SPAN,
   STATES,
   TO_JOURNAL,
 } from '../../rules/journal-protocol.ts'
@@ -269,6 +268,26 @@ export class SqliteBroker implements Broker {
 
   keep(job: JobRecord): void {
     this.#records.keep(job)
+  }
+
+  current(job: JobRecord): JobRecord {
+    if (job.extras?.isFar !== true) return job
+    const atHand = this.#records.get(job.seq)
+    if (atHand !== undefined) return atHand
+    void this.#recall(job)
+    return job
+  }
+
+  /** A job that waits on disk is asked about: from now on its record is told of what becomes of it. */
+  async #recall(job: JobRecord): Promise<void> {
+    job.more.isFar = false
+    this.#records.kept.set(job.seq, job)
+    const row = await this.#ask('row', job.seq).catch(() => null)
+    if (isTerminal(job.state) || this.#records.get(job.seq) !== job || row === null) return
+    if (row[3] < COMPLETED) return this.#moved(job.seq, row[3])
+    this.#records.end(job, row, row[3])
+    this.#records.forget(job)
+    this.#host.recalled(job)
   }
 
   release(job: JobRecord): void {
@@ -599,9 +618,7 @@ export class SqliteBroker implements Broker {
   #asItIs(row: Row): JobRecord | undefined {
     const known = this.#records.get(row[0])
     if (known === undefined) {
-      const view = this.#records.view(row)
-      if (view !== undefined && !isTerminal(view.state) && row[0] < RUN_SPAN) this.#records.letGo(view)
-      return view
+      return this.#records.view(row)
     }
     const isAhead = this.#records.window.has(row[0]) || isTerminal(known.state) || known.state === 'held'
     if (!isAhead) known.state = STATES[row[3]] ?? known.state

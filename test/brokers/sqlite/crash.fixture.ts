@@ -11,11 +11,11 @@ import type { FailPoint } from '../../../src/rules/journal-protocol.ts'
 
 const [mode = 'load', file = '', witness = '', round = '0', point = '', after = '0'] = process.argv.slice(2)
 
-const step = defineTask({
-  name: 'step',
-  payload: z.object({ n: z.string(), ms: z.number(), kill: z.boolean().optional() }),
-  handler: new URL('./witness-handler.ts', import.meta.url),
-})
+const payload = z.object({ n: z.string(), ms: z.number(), kill: z.boolean().optional() })
+const handler = new URL('./witness-handler.ts', import.meta.url)
+// Whoever is killed a hundred times within a minute is not to be blamed for it; the killer itself is.
+const step = defineTask({ name: 'step', payload, handler, maxCrashes: 1_000 })
+const killer = defineTask({ name: 'killer', payload, handler })
 
 const journalPoints: readonly string[] = [
   'before-commit',
@@ -55,7 +55,7 @@ if (point === 'before-the-final-write') {
 const line = openSync(witness, 'a')
 const tell = (what: string, n: string): void => void writeSync(line, `${what} ${n}\n`)
 const runtime = createRuntime({
-  tasks: [step],
+  tasks: [step, killer],
   broker,
   pool: { threads: 2, env: { WITNESS: witness } },
   maxPending: Number.POSITIVE_INFINITY,
@@ -75,7 +75,11 @@ async function load(writer: number): Promise<void> {
     const kill = point === 'mid-run' && writer === 0 && count === Number(after)
     const options =
       [{}, {}, { delay: 5 }, { key: `k${writer % 3}` }, { priority: count % 5 }][count % 5] ?? {}
-    const job = runtime.enqueue(step, { n, ms: count % 20 === 0 ? 2 : 0, ...(kill && { kill }) }, options)
+    const job = runtime.enqueue(
+      kill ? killer : step,
+      { n, ms: count % 20 === 0 ? 2 : 0, ...(kill && { kill }) },
+      options,
+    )
     numbers.set(job.id, n)
     await job.stored
     tell('acked', `${n} ${job.id}`)
