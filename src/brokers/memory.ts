@@ -176,6 +176,8 @@ class MemoryBroker implements Broker {
   /** Ends a job and returns the one of its batch that waited for it. */
   #close(job: JobRecord, ended: Ended): JobRecord | null {
     if (job.state === 'running') this.#leaveRunning(job)
+    // Its old place in the ring must not be taken for a new one, should it be revived.
+    if (job.state === 'available' && ended.state === 'dead') job.more.isInRing = true
     this.#move(job, ended.state)
     job.readyAt = Math.round(this.#host.clock.now())
     // A dead job can be revived; no other that is over has a use for its payload.

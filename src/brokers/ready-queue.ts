@@ -13,33 +13,39 @@ import { Ring } from './ring.ts'
 // Without ageing a step of priority weighs more than any wait.
 const NO_AGEING = 2 ** 40
 
+/** A place in the heap. It keeps its own rank: the job's time changes when it ends, and a heap's order must not. */
+interface Place {
+  readonly job: JobRecord
+  readonly readyAt: number
+  readonly rank: number
+}
+
 /** The available jobs of one pool. Jobs that left by another door (cancelled) are dropped when they surface. */
 export class ReadyQueue {
   readonly #fifo = new Ring<JobRecord>()
-  readonly #ranked: Heap<JobRecord>
+  readonly #ranked = new Heap<Place>((a, b) => a.rank - b.rank || a.job.seq - b.job.seq)
   readonly #weight: number
 
   constructor(ageing: number) {
     this.#weight = ageing === 0 ? NO_AGEING : ageing
-    this.#ranked = new Heap((a, b) => this.#rank(a) - this.#rank(b) || a.seq - b.seq)
   }
 
   /** Adds a job that has just become available. */
   push(job: JobRecord): void {
-    if (job.priority === 0) this.#fifo.push(job)
-    else this.#ranked.push(job)
+    if (job.priority === 0 && job.extras?.isInRing !== true) this.#fifo.push(job)
+    else this.putBack(job)
   }
 
   /** Puts back a job that was taken, at the place its waiting time gives it. */
   putBack(job: JobRecord): void {
-    this.#ranked.push(job)
+    this.#ranked.push({ job, readyAt: job.readyAt, rank: this.#rank(job) })
   }
 
   /** The job to run next, left where it is. */
   peek(): JobRecord | undefined {
     this.#drop()
     const first = this.#fifo.peek()
-    const ranked = this.#ranked.peek()
+    const ranked = this.#ranked.peek()?.job
     if (first === undefined) return ranked
     return ranked !== undefined && this.isBefore(ranked, first) ? ranked : first
   }
@@ -54,8 +60,15 @@ export class ReadyQueue {
   }
 
   #drop(): void {
-    while (this.#fifo.peek() !== undefined && this.#fifo.peek()?.state !== 'available') this.#fifo.shift()
-    while (this.#ranked.peek() !== undefined && this.#ranked.peek()?.state !== 'available') this.#ranked.pop()
+    for (let job = this.#fifo.peek(); job !== undefined; job = this.#fifo.peek()) {
+      if (job.state === 'available' && job.extras?.isInRing !== true) break
+      this.#fifo.shift()
+      if (job.extras !== null) job.extras.isInRing = false
+    }
+    for (let place = this.#ranked.peek(); place !== undefined; place = this.#ranked.peek()) {
+      if (place.job.state === 'available' && place.job.readyAt === place.readyAt) break
+      this.#ranked.pop()
+    }
   }
 
   /** True when `a` is to run before `b`. */

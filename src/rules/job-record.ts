@@ -47,6 +47,8 @@ export interface JobExtras {
   /** The order among the jobs of a key, once it has joined the key's line. */
   nextOfKey?: JobRecord | undefined
   previousOfKey?: JobRecord | undefined
+  /** True while a place among the available jobs is left of the time before it died. */
+  isInRing?: boolean
   /** Entries among the finished jobs that a revival has outdated. */
   staleEntries?: number
   /** Why a running attempt is being ended, once it is. */
