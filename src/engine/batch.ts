@@ -16,8 +16,6 @@ export interface BatchOwner {
 export interface BatchOptions {
   readonly order: 'sequential' | 'parallel'
   readonly onFailure: 'continue' | 'stop'
-  /** Reads the context that travels with the jobs; called once, with the batch's first job. */
-  readonly context: () => JobContext | undefined
 }
 
 /** The jobs of one request. Made with the first of them; `settle` is called once, by whoever watches the response. */
@@ -25,23 +23,21 @@ export class Batch implements BatchLink {
   facts: ResponseFacts | null = null
   readonly #owner: BatchOwner
   readonly #options: BatchOptions
-  #held: JobRecord[] = []
+  /** Made at the first use, as long as it needs to be: most batches have one job. */
+  #held: JobRecord[] | null = null
   /** The jobs that go one after the other, down to the last that is not over. */
-  readonly #chain: JobRecord[] = []
-  #context: JobContext | undefined | null = null
+  #chain: JobRecord[] | null = null
+  /** The context that travels with the jobs. */
+  readonly context: JobContext | undefined
 
-  constructor(owner: BatchOwner, options: BatchOptions) {
+  constructor(owner: BatchOwner, options: BatchOptions, context: JobContext | undefined) {
     this.#owner = owner
     this.#options = options
+    this.context = context
   }
 
   get onFailure(): 'continue' | 'stop' {
     return this.#options.onFailure
-  }
-
-  get context(): JobContext | undefined {
-    if (this.#context === null) this.#context = this.#options.context()
-    return this.#context
   }
 
   /** Adds a job, which starts once the response is over. Throws the same typed errors as `enqueue`. */
@@ -56,9 +52,16 @@ export class Batch implements BatchLink {
 
   /** The job that the next one of this batch waits for, when there is one. */
   link(job: JobRecord, order: 'sequential' | 'parallel' | undefined): JobRecord | null {
-    if (this.facts === null) this.#held.push(job)
+    if (this.facts === null) {
+      if (this.#held === null) this.#held = [job]
+      else this.#held.push(job)
+    }
     if ((order ?? this.#options.order) === 'parallel') return null
     const chain = this.#chain
+    if (chain === null) {
+      this.#chain = [job]
+      return null
+    }
     // One that is over, cancelled perhaps, does not end the wait for those before it.
     let before = chain.at(-1)
     while (before !== undefined && isTerminal(before.state)) {
@@ -74,8 +77,8 @@ export class Batch implements BatchLink {
     if (this.facts !== null) return
     this.facts = facts
     const held = this.#held
-    this.#held = []
-    for (const job of held) if (this.decide(job)) this.#owner.release(job)
+    this.#held = null
+    for (const job of held ?? []) if (this.decide(job)) this.#owner.release(job)
   }
 
   /** Whether a job runs after the response as it ended; skips it if not. */

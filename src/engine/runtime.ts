@@ -1,6 +1,7 @@
 /** The public face of the engine: `createRuntime` and what it returns. */
 import type { Broker, BrokerStats, JobFilter } from '../brokers/broker.ts'
 import { memoryBroker } from '../brokers/memory.ts'
+import type { JobContext } from '../rules/job-record.ts'
 import { type PoolOptions, type ReadRuntimeOptions, runtimeOptionsSchema } from '../rules/option-schemas.ts'
 import { readOptions } from '../rules/options.ts'
 import type { RetryPolicy } from '../rules/retry.ts'
@@ -339,8 +340,8 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
   }
 
   /** Opens a batch: for the edges of this package. @internal */
-  openBatch(options: BatchOptions): Batch {
-    return new Batch(this[engineOf], options)
+  openBatch(options: BatchOptions, context?: JobContext): Batch {
+    return new Batch(this[engineOf], options, context)
   }
 }
 

@@ -25,7 +25,7 @@ export class OpenResponse implements EndListener {
   readonly req: AnyRequest
   readonly res: AnyResponse
   readonly #url: string
-  #waiting: Waiting[] = []
+  #waiting: Waiting[] | null = null
   #isWatched = false
   #outcome: Outcome | null = null
   #facts: ResponseFacts | null = null
@@ -48,7 +48,8 @@ export class OpenResponse implements EndListener {
       return
     }
     const waiting = { batch, clock, handlerGrace }
-    this.#waiting.push(waiting)
+    if (this.#waiting === null) this.#waiting = [waiting]
+    else this.#waiting.push(waiting)
     if (this.#letGo !== null) this.#bound(waiting, this.#letGo)
     if (this.#isWatched) return
     this.#isWatched = true
@@ -77,7 +78,7 @@ export class OpenResponse implements EndListener {
   #hold(): void {
     const { res } = this
     this.#letGo = []
-    for (const waiting of this.#waiting) this.#bound(waiting, this.#letGo)
+    for (const waiting of this.#waiting ?? []) this.#bound(waiting, this.#letGo)
     const original = res.end
     const settle = (): void => this.#settle()
     const patched = function end(this: AnyResponse, ...args: unknown[]): unknown {
@@ -115,10 +116,10 @@ export class OpenResponse implements EndListener {
     if (this.#facts !== null) return
     this.#facts = this.#factsNow()
     const waiting = this.#waiting
-    this.#waiting = []
+    this.#waiting = null
     for (const letGo of this.#letGo ?? []) letGo()
     this.#letGo = null
-    for (const { batch } of waiting) batch.settle(this.#facts)
+    for (const { batch } of waiting ?? []) batch.settle(this.#facts)
   }
 
   #factsNow(): ResponseFacts {

@@ -142,10 +142,10 @@ export class RequestJobs {
   }
 
   #open(): Batch {
-    const { runtime, order, onFailure, baggage } = this.policy
+    const { runtime, baggage } = this.policy
     // Read before anything is accepted: a baggage function may throw.
     const context = travellingContext(this.req, baggage)
-    const batch = runtime.openBatch({ order, onFailure, context: () => context })
+    const batch = runtime.openBatch(this.policy, context)
     const { clock, options } = runtime[engineOf]
     this.openResponse().join(batch, clock, options.handlerGrace)
     this.#batch = batch

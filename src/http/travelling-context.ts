@@ -21,10 +21,9 @@ export function travellingContext(
   req: AnyRequest,
   readBaggage: ReadBaggage | undefined,
 ): JobContext | undefined {
-  const { headers } = req
-  const requestId = sane('id' in req ? req.id : undefined) ?? sane(headers['x-request-id'])
-  const { traceparent } = headers
-  const hasTrace = typeof traceparent === 'string' && TRACEPARENT.test(traceparent)
+  const requestId = sane('id' in req ? req.id : undefined) ?? sane(header(req, 'x-request-id'))
+  const traceparent = header(req, 'traceparent')
+  const hasTrace = traceparent !== undefined && TRACEPARENT.test(traceparent)
   const baggage = readBaggage === undefined ? undefined : checked(readBaggage(req))
   if (requestId === undefined && !hasTrace && baggage === undefined) return undefined
   return {
@@ -32,6 +31,20 @@ export function travellingContext(
     ...(hasTrace ? { traceparent } : {}),
     ...(baggage === undefined ? {} : { baggage }),
   }
+}
+
+// `req.headers` is put together at its first use, which costs more than the rest of adding a job; a server that does
+// not ask for it should not pay. A header that comes twice is none: which one would count?
+function header(req: AnyRequest, name: string): string | undefined {
+  const { rawHeaders } = req
+  let found: string | undefined
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const key = rawHeaders[at] as string
+    if (key.length !== name.length || key.toLowerCase() !== name) continue
+    if (found !== undefined) return undefined
+    found = rawHeaders[at + 1]
+  }
+  return found
 }
 
 function sane(id: unknown): string | undefined {

@@ -31,7 +31,7 @@ async function withGate(options: Parameters<typeof startThreads>[1] = {}) {
 
 /** A batch whose response is not over yet. */
 function openBatch(runtime: LooseRuntime) {
-  return runtime.openBatch({ order: 'sequential', onFailure: 'continue', context: () => undefined })
+  return runtime.openBatch({ order: 'sequential', onFailure: 'continue' })
 }
 
 describe('cancelling a job that has not started', () => {

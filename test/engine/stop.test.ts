@@ -54,7 +54,7 @@ describe('a soft stop', () => {
 
   test('waits for open responses, which may still add', async () => {
     const { runtime } = await withGate()
-    const batch = runtime.openBatch({ order: 'sequential', onFailure: 'continue', context: () => undefined })
+    const batch = runtime.openBatch({ order: 'sequential', onFailure: 'continue' })
     const first = batch.add('misbehave.ok', 1)
     const stopped = runtime.stop()
     const second = batch.add('misbehave.ok', 2)
@@ -184,7 +184,7 @@ describe('past its deadline a stop', () => {
 
   test('lets no held, waiting or queued job disappear: each is named once', async () => {
     const { runtime, gate } = await withGate({ bundles: { force: true, max: 4 } })
-    const batch = runtime.openBatch({ order: 'sequential', onFailure: 'continue', context: () => undefined })
+    const batch = runtime.openBatch({ order: 'sequential', onFailure: 'continue' })
     const jobs = [
       runtime.enqueue('gate.spin', { at: 1 }),
       ...addTogether(runtime, () => [1, 2, 3].map((number) => runtime.enqueue(ok, number, { key: 'k' }))),
