@@ -129,6 +129,10 @@ export interface JournalSetup {
   readonly wall: number
   /** The run to go on with, when its thread had died, and the jobs in its window. */
   readonly resume?: { readonly run: number; readonly window: readonly number[] }
+  /** How long a transaction waits for another process, in milliseconds. */
+  readonly patience: number
+  /** The most pages that the file may have: for tests of a full disk. */
+  readonly maxPages?: number
   readonly failAt?: { readonly point: FailPoint; readonly after: number }
 }
 

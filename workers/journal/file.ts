@@ -6,8 +6,6 @@ import { migrate } from './schema.ts'
 
 /** The first SQLite without the fault that can corrupt a WAL file under several connections. */
 const OLDEST = [3, 51, 3] as const
-/** How long a transaction waits for another process, in milliseconds. */
-const PATIENCE = 10_000
 
 /** Thrown when the file cannot be used; carries what the event loop's side makes a typed error from. */
 export class JournalError extends Error {
@@ -26,15 +24,16 @@ export interface OpenFile {
 }
 
 /** Opens the file, or says why not. */
-export function openFile({ file, durability, isShared }: JournalSetup): OpenFile {
+export function openFile({ file, durability, isShared, patience, maxPages }: JournalSetup): OpenFile {
   let lock: DatabaseSync | undefined
   let db: DatabaseSync | undefined
   try {
     checkVersion()
     lock = takeLock(file, isShared)
-    db = new DatabaseSync(file, { timeout: PATIENCE })
+    db = new DatabaseSync(file, { timeout: patience })
     setUp(db, durability)
     migrate(db, file)
+    if (maxPages !== undefined) db.exec(`PRAGMA max_page_count = ${maxPages}`)
     return { db, lock }
   } catch (error) {
     if (db?.isOpen) db.close()

@@ -25,6 +25,11 @@ export function errorOfFault({ kind, message, owner }: JournalFault): AftertaskE
   }
 }
 
+/** The typed error of a fault that befalls a file which was open: it may pass. */
+export function passingError({ kind, message }: JournalFault): BrokerUnavailableError {
+  return new BrokerUnavailableError(kind, message)
+}
+
 /** The error of a thread that died. */
 export function threadError(cause: Error | undefined): BrokerUnavailableError {
   const why = cause === undefined ? 'it ended without a word' : cause.message

@@ -49,6 +49,11 @@ export class ThreadLink implements JournalLink {
     })
   }
 
+  /** Ends the thread as a fault in it would: for tests. */
+  async kill(): Promise<void> {
+    await this.#worker?.terminate()
+  }
+
   post(message: readonly unknown[]): void {
     this.#worker?.postMessage(message)
   }

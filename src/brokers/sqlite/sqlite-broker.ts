@@ -22,7 +22,7 @@ import { type AttemptInfo, isTerminal, type JobState } from '../../words/job.ts'
 import type { Attempted, Broker, BrokerHost, Ended, JobFilter, ScheduleStore } from '../broker.ts'
 import { UniqueKeys } from '../unique-keys.ts'
 import { DueTimer } from './due-timer.ts'
-import { errorOfFault, threadError } from './faults.ts'
+import { errorOfFault, passingError, threadError } from './faults.ts'
 import { attemptInfoOf } from './history.ts'
 import type { JournalLink } from './link.ts'
 import { addOp, attemptOp, encodedResult, finishOp, retryOp } from './operations.ts'
@@ -45,11 +45,15 @@ export interface SqliteSettings {
   }
   /** Operations between checkpoints. */
   readonly checkpointEvery?: number
+  /** How long a transaction waits for another process, in milliseconds. */
+  readonly patience?: number
+  readonly maxPages?: number
   readonly failAt?: JournalSetup['failAt']
 }
 
 // About 16 MB of the log that is written ahead; reading it at the next start costs a tenth of a second.
 const CHECKPOINT_EVERY = 50_000
+const PATIENCE = 10_000
 // After a fault that has not stopped everything, the next job is let through to see whether it has passed.
 const PROBE_AFTER = 1000
 // A thread that dies is started again, ever more slowly when it keeps dying.
@@ -135,7 +139,16 @@ export class SqliteBroker implements Broker {
     })
     const resume =
       this.#run === 0 ? {} : { resume: { run: this.#run, window: [...this.#records.window.keys()] } }
-    const place = { file, durability, isShared, window, checkpointEvery }
+    const { patience = PATIENCE, maxPages } = this.#settings
+    const place = {
+      file,
+      durability,
+      isShared,
+      window,
+      checkpointEvery,
+      patience,
+      ...(maxPages && { maxPages }),
+    }
     const common = { ...place, tasks, ageing, idPrefix, wall: clock.wall() }
     return { ...common, retention: { count, age, dead }, ...resume, ...(failAt && { failAt }) }
   }
@@ -474,7 +487,7 @@ export class SqliteBroker implements Broker {
   }
 
   #faulty(fault: JournalFault, { upTo, isStuck }: Reply): void {
-    const error = errorOfFault(fault)
+    const error = passingError(fault)
     this.#fault = { error, at: this.#host.clock.now(), isStuck: isStuck === true }
     for (const job of this.#outbox.refused(upTo)) this.#refuse(job, error)
   }

@@ -3,26 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import { z } from 'zod'
 import { sqliteBroker, type SqliteOptions } from '../../../src/brokers/sqlite.ts'
-import {
-  createRuntime,
-  defineTask,
-  type Runtime,
-  type RuntimeOptions,
-  type TasksIn,
-} from '../../../src/index.ts'
+import { createRuntime, type Runtime, type RuntimeOptions, type TasksIn } from '../../../src/index.ts'
+import { echo, fails } from './tasks.fixture.ts'
 
-export const echo = defineTask({
-  name: 'echo',
-  payload: z.unknown(),
-  handler: { module: new URL('./workers/echo.ts', import.meta.url), export: 'echo' },
-})
-export const fails = defineTask({
-  name: 'fails',
-  retry: { maxAttempts: 2, backoff: { delay: 1, jitter: false } },
-  handler: { module: new URL('./workers/echo.ts', import.meta.url), export: 'fails' },
-})
+export { echo, fails }
 
 const tasks = [echo, fails]
 

@@ -1,0 +1,194 @@
+/** What goes wrong with a file, and what is said of it. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { statSync, truncateSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { SqliteBroker, type SqliteSettings } from '../../../src/brokers/sqlite/sqlite-broker.ts'
+import { ThreadLink } from '../../../src/brokers/sqlite/link.ts'
+import { createRuntime, type Runtime } from '../../../src/index.ts'
+import { echo, journalFile, journalRuntime } from './journal.fixture.ts'
+
+describe('a file that cannot be used', () => {
+  test('because another process has it is refused with that process named', async () => {
+    const file = journalFile()
+    const owner = journalRuntime(file)
+    await owner.ready()
+    const second = journalRuntime(file)
+    await expect(second.ready()).rejects.toMatchObject({ code: 'ERR_JOURNAL_LOCKED', pid: process.pid })
+    await expect(second.ready()).rejects.toThrow(`process ${process.pid}`)
+  })
+
+  test('because its folder is missing is refused', async () => {
+    const runtime = journalRuntime(join(dirname(journalFile()), 'no', 'journal.sqlite'))
+    await expect(runtime.ready()).rejects.toMatchObject({ code: 'ERR_BROKER_UNAVAILABLE', reason: 'missing' })
+  })
+
+  test('because it is no database is refused', async () => {
+    const file = journalFile()
+    writeFileSync(file, 'x'.repeat(8_192))
+    await expect(journalRuntime(file).ready()).rejects.toMatchObject({ code: 'ERR_JOURNAL_CORRUPT' })
+  })
+
+  test('because it is somebody else’s database is refused', async () => {
+    const file = journalFile()
+    const other = new DatabaseSync(file)
+    other.exec('CREATE TABLE users (name TEXT)')
+    other.close()
+    await expect(journalRuntime(file).ready()).rejects.toMatchObject({ code: 'ERR_JOURNAL_SCHEMA' })
+  })
+
+  test('because a newer release has written it is refused', async () => {
+    const file = journalFile()
+    await stopped(file)
+    const newer = new DatabaseSync(file)
+    newer.exec('PRAGMA user_version = 999')
+    newer.close()
+    await expect(journalRuntime(file).ready()).rejects.toThrow('newer release')
+  })
+
+  test('because it was cut short is refused, or opened with what is left, but never crashes the process', async () => {
+    const file = journalFile()
+    await stopped(file, 500)
+    truncateSync(file, Math.floor(statSync(file).size / 2))
+    const runtime = journalRuntime(file)
+    const opened = await runtime.ready().then(
+      () => 'opened',
+      (error: { code: string }) => error.code,
+    )
+    expect(['opened', 'ERR_JOURNAL_CORRUPT']).toContain(opened)
+  })
+
+  test('rejects what was to be stored in it, and refuses further jobs with 503', async () => {
+    const runtime = journalRuntime(join(dirname(journalFile()), 'no', 'journal.sqlite'))
+    const job = runtime.enqueue(echo, 1)
+    await expect(job.stored).rejects.toMatchObject({ code: 'ERR_BROKER_UNAVAILABLE', status: 503 })
+    expect((await job.settled).state).toBe('cancelled')
+    expect(() => runtime.enqueue(echo, 2)).toThrow(expect.objectContaining({ status: 503 }))
+  })
+})
+
+describe('a disk that is full', () => {
+  test('rejects what it cannot take, keeps what it took, and is used again once there is room', async () => {
+    const runtime = withSettings({ maxPages: 200 })
+    await runtime.ready()
+    const before = runtime.enqueue(echo, 'before')
+    await before.stored
+    const refused = runtime.enqueue(echo, 'x'.repeat(2_000_000))
+    await expect(refused.stored).rejects.toMatchObject({ reason: 'full', status: 503 })
+    expect((await refused.settled).state).toBe('cancelled')
+    expect(() => runtime.enqueue(echo, 'at once')).toThrow(expect.objectContaining({ reason: 'full' }))
+    await until(() => accepted(() => runtime.enqueue(echo, 'after').stored))
+    expect(await before.result()).toBe('before')
+  })
+})
+
+describe('a final write that cannot be made', () => {
+  test('is tried again until it is made, and the job is not run again', async () => {
+    const file = journalFile()
+    const runtime = withSettings({ file, patience: 20 })
+    await runtime.ready()
+    runtime.pause()
+    const job = runtime.enqueue(echo, 'once')
+    await job.stored
+    const other = new DatabaseSync(file)
+    other.exec('BEGIN IMMEDIATE')
+    runtime.resume()
+    const settled = job.settled
+    await until(async () => !(await accepted(async () => void runtime.enqueue(echo, 'meanwhile'))))
+    other.exec('COMMIT')
+    other.close()
+    expect(await settled).toMatchObject({ state: 'completed', attempts: 1 })
+    await until(() => accepted(() => runtime.enqueue(echo, 'after').stored))
+    expect((await runtime.job(job.id))?.history).toHaveLength(1)
+  })
+})
+
+describe('a journal thread that dies', () => {
+  test('is started again, and nothing that was said to it is lost', async () => {
+    const file = journalFile()
+    const link = new ThreadLink()
+    const runtime = withSettings({ file, window: 8 }, link)
+    await runtime.ready()
+    const jobs = Array.from({ length: 100 }, (_, n) => runtime.enqueue(echo, n))
+    await jobs[0]?.stored
+    await link.kill()
+    const results = await Promise.all(jobs.map((job) => job.result()))
+    expect(results).toEqual(jobs.map((_, n) => n))
+    const after = runtime.enqueue(echo, 'after')
+    expect(await after.result()).toBe('after')
+  })
+})
+
+describe('a file that is shared', () => {
+  test('is refused to who does not share it', async () => {
+    const file = journalFile()
+    await journalRuntime(file, { broker: { shared: true } }).ready()
+    await expect(journalRuntime(file).ready()).rejects.toMatchObject({ code: 'ERR_JOURNAL_LOCKED' })
+  })
+
+  test('lets each of its processes run what another has added, once', async () => {
+    const file = journalFile()
+    const adds = journalRuntime(file, { broker: { shared: true } })
+    const works = journalRuntime(file, { broker: { shared: true } })
+    await Promise.all([adds.ready(), works.ready()])
+    adds.pause()
+    // More than one window holds: the rest is for whoever is free.
+    const jobs = Array.from({ length: 200 }, (_, n) => adds.enqueue(echo, n))
+    await until(async () => works.stats().completed >= 200 - 64)
+    adds.resume()
+    const ends = await Promise.all(jobs.map((job) => job.settled))
+    expect(ends.map(({ result }) => result)).toEqual(jobs.map((_, n) => n))
+    expect(adds.stats().completed).toBeGreaterThanOrEqual(200)
+  })
+
+  test('has the jobs of a process that is killed taken over at once', async () => {
+    const file = journalFile()
+    const program = new URL('./shared-process.fixture.ts', import.meta.url).pathname
+    const child = spawn(process.execPath, [program, file], { stdio: ['ignore', 'pipe', 'inherit'] })
+    await once(child.stdout, 'data')
+    const runtime = journalRuntime(file, { broker: { shared: true } })
+    await runtime.ready()
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    const killedAt = performance.now()
+    await until(async () => (await runtime.counts()).completed === 20)
+    expect(performance.now() - killedAt).toBeLessThan(5_000)
+  })
+})
+
+/** A runtime over a journal with settings that are not for users. */
+function withSettings(given: Partial<SqliteSettings>, link = new ThreadLink()): Runtime<typeof echo> {
+  const base = {
+    file: given.file ?? journalFile(),
+    durability: 'process',
+    isShared: false,
+    window: 64,
+  } as const
+  const broker = new SqliteBroker({ ...base, retention: { dead: 1e9 }, ...given }, link)
+  const runtime = createRuntime({ tasks: [echo], broker, pool: { threads: 1 }, log: false })
+  onTestFinished(async () => void (await runtime.stop({ timeout: 0 })))
+  return runtime
+}
+
+/** A journal that has held jobs and was closed. */
+async function stopped(file: string, jobs = 1): Promise<void> {
+  const runtime = journalRuntime(file)
+  runtime.pause()
+  await Promise.all(Array.from({ length: jobs }, (_, n) => runtime.enqueue(echo, `job ${n}`).stored))
+  await runtime.stop()
+}
+
+async function accepted(add: () => Promise<void>): Promise<boolean> {
+  try {
+    await add()
+    return true
+  } catch {
+    return false
+  }
+}
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise(setImmediate)
+}
