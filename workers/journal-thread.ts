@@ -4,8 +4,8 @@
  */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { FROM_JOURNAL, type JournalSetup, type Questions, TO_JOURNAL } from '../src/rules/journal-protocol.ts'
-import { JournalError } from './journal/file.ts'
 import { type Batch, Journal } from './journal/journal.ts'
+import { JournalError } from './journal/journal-error.ts'
 
 // Enough for any burst to pay for its fsync, little enough that no acknowledgement waits long for its neighbours.
 const MOST_ENTRIES = 400_000
@@ -21,7 +21,12 @@ class JournalThread {
   readonly #asked: Message[] = []
   #retryIn = FIRST_RETRY
   #retry: NodeJS.Timeout | undefined
-  #look: NodeJS.Timeout | undefined
+  readonly #look: NodeJS.Timeout | undefined
+
+  /** Listens to the port from now on. */
+  static serve(port: MessagePort, journal: Journal, isShared: boolean): JournalThread {
+    return new JournalThread(port, journal, isShared)
+  }
 
   constructor(port: MessagePort, journal: Journal, isShared: boolean) {
     this.#port = port
@@ -99,7 +104,7 @@ function start(port: MessagePort, setup: JournalSetup): void {
   try {
     const journal = new Journal(setup)
     const opened = journal.open()
-    new JournalThread(port, journal, setup.isShared)
+    JournalThread.serve(port, journal, setup.isShared)
     port.postMessage([FROM_JOURNAL.opened, opened])
   } catch (error) {
     const fault =

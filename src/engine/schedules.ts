@@ -42,7 +42,7 @@ interface Schedule {
   nextAt: number
 }
 
-const RETRY_AFTER = 1_000
+const RETRY_AFTER = 1000
 // Long enough for two processes of one file to find that they have added the same run.
 const SAME_RUN = 60_000
 
@@ -171,14 +171,23 @@ export class Schedules {
         schedule.nextAt = at === runs.at(-1) ? next : at + 1
       }
     } catch (error) {
-      if (error instanceof QueueFullError || Reflect.get(Object(error) as object, 'status') === 503)
-        return false
+      if (error instanceof QueueFullError || statusOf(error) === 503) return false
       say(`schedule "${id}" could not add its job: ${error instanceof Error ? error.message : String(error)}`)
     }
     schedule.nextAt = next
     this.#keep(schedule)
     return true
   }
+}
+
+interface Kept {
+  readonly task: string
+  readonly payload: string | null | { readonly base64: string }
+  readonly rule: ScheduleRule
+}
+
+function statusOf(error: unknown): unknown {
+  return error instanceof Error ? Reflect.get(error, 'status') : undefined
 }
 
 function infoOf({ id, task, rule, nextAt }: Schedule): ScheduleInfo {
@@ -192,7 +201,6 @@ function definitionOf({ task, payload, rule }: Schedule): string {
 }
 
 function read(definition: string): Pick<Schedule, 'task' | 'payload' | 'rule'> {
-  type Kept = { task: string; payload: string | null | { base64: string }; rule: ScheduleRule }
   const { task, payload, rule } = JSON.parse(definition) as Kept
   const encoded =
     typeof payload === 'object' && payload !== null

@@ -34,8 +34,8 @@ export interface Given {
 /** One broker and its host. */
 export class Bench implements BrokerHost {
   readonly clock = systemClock
-  readonly ageing = 1_000
-  readonly retention = { count: 1_000, age: 3_600_000 }
+  readonly ageing = 1000
+  readonly retention = { count: 1000, age: 3_600_000 }
   readonly entries = new Registry(tasks).entries
   readonly idPrefix = `j${Date.now().toString(36)}x${++prefixes}-`
   readonly broker: Broker

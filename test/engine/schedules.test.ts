@@ -42,9 +42,9 @@ function runtimeWith(
 test('a schedule adds a job each time it is due', () => {
   const clock = new HandClock()
   const { runtime, added } = runtimeWith(clock)
-  const info = runtime.schedule('beat', tick, undefined, { every: 1_000 })
-  expect(info.nextAt).toBe(clock.wall() + 1_000)
-  clock.advance(3_500)
+  const info = runtime.schedule('beat', tick, undefined, { every: 1000 })
+  expect(info.nextAt).toBe(clock.wall() + 1000)
+  clock.advance(3500)
   expect(added).toHaveLength(3)
 })
 
@@ -65,20 +65,20 @@ test('a schedule in a time zone adds its job at that hour through the change to 
 test('a schedule that is set again unchanged keeps its time, and a changed one starts anew', () => {
   const clock = new HandClock()
   const { runtime } = runtimeWith(clock)
-  const first = runtime.schedule('beat', tick, undefined, { every: 1_000 })
+  const first = runtime.schedule('beat', tick, undefined, { every: 1000 })
   clock.advance(400)
-  expect(runtime.schedule('beat', tick, undefined, { every: 1_000 }).nextAt).toBe(first.nextAt)
+  expect(runtime.schedule('beat', tick, undefined, { every: 1000 }).nextAt).toBe(first.nextAt)
   expect(runtime.schedule('beat', tick, undefined, { every: 500 }).nextAt).toBe(clock.wall() + 500)
 })
 
 test('a schedule that is taken away adds nothing more and is listed no more', async () => {
   const clock = new HandClock()
   const { runtime, added } = runtimeWith(clock)
-  runtime.schedule('beat', tick, undefined, { every: 1_000 })
+  runtime.schedule('beat', tick, undefined, { every: 1000 })
   expect((await runtime.schedules()).map(({ id, task }) => [id, task])).toEqual([['beat', 'tick']])
   expect(await runtime.unschedule('beat')).toBe(true)
   expect(await runtime.unschedule('beat')).toBe(false)
-  clock.advance(5_000)
+  clock.advance(5000)
   expect([added, await runtime.schedules()]).toEqual([[], []])
 })
 

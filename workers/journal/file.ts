@@ -2,20 +2,11 @@
 import { hostname } from 'node:os'
 import { DatabaseSync } from 'node:sqlite'
 import type { JournalFault, JournalSetup } from '../../src/rules/journal-protocol.ts'
+import { JournalError } from './journal-error.ts'
 import { migrate } from './schema.ts'
 
 /** The first SQLite without the fault that can corrupt a WAL file under several connections. */
 const OLDEST = [3, 51, 3] as const
-
-/** Thrown when the file cannot be used; carries what the event loop's side makes a typed error from. */
-export class JournalError extends Error {
-  readonly fault: JournalFault
-
-  constructor(fault: JournalFault, options: { cause?: unknown } = {}) {
-    super(fault.message, options)
-    this.fault = fault
-  }
-}
 
 /** A file that is open, and the lock that says whose it is. */
 export interface OpenFile {
@@ -120,7 +111,7 @@ export const host: string = hostname()
 
 /** SQLite's primary result code; 0 for an error that is not its own. */
 export function codeOf(error: unknown): number {
-  const code = Reflect.get(Object(error), 'errcode')
+  const code = error instanceof Error ? Reflect.get(error, 'errcode') : undefined
   return typeof code === 'number' ? code & 0xff : 0
 }
 

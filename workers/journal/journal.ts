@@ -106,7 +106,7 @@ export class Journal {
   look(wall: number): Reply | null {
     if (!this.#setup.isShared || this.isStuck) return null
     const version = this.#dataVersion.get()?.[0] as number
-    if (version === this.#seenVersion && !this.#owners.isBeatDue(wall)) return null
+    if (version === this.#seenVersion && !this.#owners.hasWork(wall)) return null
     this.#seenVersion = version
     const reply = emptyReply()
     try {

@@ -18,6 +18,8 @@ import { type ArrayStatement, asArrays } from './statements.ts'
 
 /** How often a process of a shared file says that it is there, in milliseconds. */
 const BEAT = 5000
+/** How often it looks whether the others are there. */
+const LOOK = 250
 /** Silence after which a process of another machine or container counts as dead: of one here, we know. */
 const LEASE = 30_000
 
@@ -35,8 +37,9 @@ interface Run {
 export class Owners {
   readonly #jobs: Jobs
   readonly #setup: JournalSetup
-  readonly #sql: Record<'insert' | 'beat' | 'close' | 'owners' | 'run' | 'closeRun', ArrayStatement>
+  readonly #sql: Record<'insert' | 'open' | 'beat' | 'close' | 'owners' | 'run' | 'closeRun', ArrayStatement>
   #beatAt = 0
+  #lookedAt = 0
 
   constructor(db: DatabaseSync, jobs: Jobs, setup: JournalSetup) {
     this.#jobs = jobs
@@ -45,6 +48,9 @@ export class Owners {
     this.#sql = {
       insert: prepare(
         'INSERT INTO runs (prefix, pid, host, boot, started, opened, seen) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING run',
+      ),
+      open: prepare(
+        'SELECT run, pid, host, boot, started, seen, closed FROM runs WHERE closed IS NULL AND run <> ?',
       ),
       beat: prepare('UPDATE runs SET seen = ? WHERE run = ?'),
       close: prepare('UPDATE runs SET closed = ? WHERE run = ?'),
@@ -83,9 +89,13 @@ export class Owners {
     this.#takeOver(wall)
   }
 
-  /** Whether it is time to say that we are there. */
-  isBeatDue(wall: number): boolean {
-    return wall - this.#beatAt >= BEAT
+  /** Whether it is time to say that we are there, or another process is gone. */
+  hasWork(wall: number): boolean {
+    if (wall - this.#beatAt >= BEAT) return true
+    if (Math.abs(wall - this.#lookedAt) < LOOK) return false
+    this.#lookedAt = wall
+    const runs = this.#sql.open.all(this.#jobs.run).map(toRun)
+    return runs.some((run) => !isAlive(run, wall))
   }
 
   /** Gives back what is granted but has not run, and closes the run. */
@@ -107,7 +117,7 @@ export class Owners {
       const row = this.#sql.run.get(number)
       const run = row && toRun(row)
       if (run !== undefined && run.closed === null && this.#setup.isShared && isAlive(run, wall)) continue
-      this.#takeFrom(number, run?.closed != null)
+      this.#takeFrom(number, run !== undefined && run.closed !== null)
       this.#sql.closeRun.run(wall, number)
     }
   }
@@ -168,7 +178,7 @@ function isAlive(run: Run, wall: number): boolean {
     process.kill(run.pid, 0)
   } catch (error) {
     // EPERM: there is such a process, and it is not ours to signal.
-    if (Reflect.get(Object(error), 'code') !== 'EPERM') return false
+    if ((error as { code?: unknown }).code !== 'EPERM') return false
   }
   // The number may have been given to another process since.
   return run.started === '' || run.started === startOf(run.pid)

@@ -116,30 +116,11 @@ export class Queries {
   }
 
   #history(n: number): AttemptRow[] {
-    const rows = this.#jobs.sql.attempts.all(n) as readonly (readonly [
-      number,
-      string,
-      number,
-      number,
-      number,
-      number,
-      string,
-    ])[]
-    const history: AttemptRow[] = rows.map(([attempt, outcome, started, ended, thread, cpu, error]) => ({
-      attempt,
-      outcome,
-      started,
-      ended,
-      thread,
-      cpu,
-      error,
-    }))
-    const last = this.#jobs.sql.lastAttempt.get(n) as
-      | [number, number, number, number, number, number]
-      | undefined
+    const history = this.#jobs.sql.attempts.all(n).map(toAttempt)
+    const last = this.#jobs.sql.lastAttempt.get(n)
     if (last?.[1] !== COMPLETED) return history
     const [attempt, , started, ended, thread, cpu] = last
-    return [...history, { attempt, outcome: 'completed', started, ended, thread, cpu, error: null }]
+    return [...history, toAttempt([attempt, 'completed', started, ended, thread, cpu, null])]
   }
 
   #schedules(): { id: string; definition: string; nextAt: number }[] {
@@ -168,6 +149,11 @@ export class Queries {
     this.#prefixes.set(run, prefix)
     return prefix
   }
+}
+
+function toAttempt(row: readonly unknown[]): AttemptRow {
+  const [attempt, outcome, started, ended, thread, cpu, error] = row
+  return { attempt, outcome, started, ended, thread, cpu, error } as AttemptRow
 }
 
 // In the words of the partial indexes, so that they are used.

@@ -1,6 +1,6 @@
 /** The journal's schema, by version: a file of an older version is brought up to date when it is opened. */
 import type { DatabaseSync } from 'node:sqlite'
-import { JournalError } from './file.ts'
+import { JournalError } from './journal-error.ts'
 
 // 'aftr': tells a journal from any other SQLite file.
 const APPLICATION_ID = 0x61_66_74_72

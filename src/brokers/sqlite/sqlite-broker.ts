@@ -79,7 +79,7 @@ export class SqliteBroker implements Broker {
   #questioner!: Questioner
   #suspects!: Suspects
   #timer!: DueTimer
-  #opening = Promise.withResolvers<void>()
+  readonly #opening = Promise.withResolvers<void>()
   #closing: PromiseWithResolvers<void> | undefined
   #phase: 'new' | 'open' | 'restarting' | 'failed' | 'closed' = 'new'
   #run = 0

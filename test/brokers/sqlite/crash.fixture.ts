@@ -14,7 +14,7 @@ const [mode = 'load', file = '', witness = '', round = '0', point = '', after = 
 const payload = z.object({ n: z.string(), ms: z.number(), kill: z.boolean().optional() })
 const handler = new URL('./witness-handler.ts', import.meta.url)
 // Whoever is killed a hundred times within a minute is not to be blamed for it; the killer itself is.
-const step = defineTask({ name: 'step', payload, handler, maxCrashes: 1_000 })
+const step = defineTask({ name: 'step', payload, handler, maxCrashes: 1000 })
 const killer = defineTask({ name: 'killer', payload, handler })
 
 const journalPoints: readonly string[] = [

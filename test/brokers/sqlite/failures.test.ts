@@ -5,8 +5,8 @@ import { statSync, truncateSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { SqliteBroker, type SqliteSettings } from '../../../src/brokers/sqlite/sqlite-broker.ts'
 import { ThreadLink } from '../../../src/brokers/sqlite/link.ts'
+import { SqliteBroker, type SqliteSettings } from '../../../src/brokers/sqlite/sqlite-broker.ts'
 import { createRuntime, type Runtime } from '../../../src/index.ts'
 import { echo, journalFile, journalRuntime } from './journal.fixture.ts'
 
@@ -27,7 +27,7 @@ describe('a file that cannot be used', () => {
 
   test('because it is no database is refused', async () => {
     const file = journalFile()
-    writeFileSync(file, 'x'.repeat(8_192))
+    writeFileSync(file, 'x'.repeat(8192))
     await expect(journalRuntime(file).ready()).rejects.toMatchObject({ code: 'ERR_JOURNAL_CORRUPT' })
   })
 
@@ -154,7 +154,7 @@ describe('a file that is shared', () => {
     await once(child, 'exit')
     const killedAt = performance.now()
     await until(async () => (await runtime.counts()).completed === 20)
-    expect(performance.now() - killedAt).toBeLessThan(5_000)
+    expect(performance.now() - killedAt).toBeLessThan(5000)
   })
 })
 

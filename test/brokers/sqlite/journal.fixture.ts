@@ -3,11 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import { sqliteBroker, type SqliteOptions } from '../../../src/brokers/sqlite.ts'
+import { type SqliteOptions, sqliteBroker } from '../../../src/brokers/sqlite.ts'
 import { createRuntime, type Runtime, type RuntimeOptions, type TasksIn } from '../../../src/index.ts'
 import { echo, fails } from './tasks.fixture.ts'
 
-export { echo, fails }
+export { echo, fails } from './tasks.fixture.ts'
 
 const tasks = [echo, fails]
 
