@@ -72,7 +72,9 @@ function audit(lines: string): Pick<Round, 'accepted' | 'lost' | 'unaccounted'> 
     if (what === 'accepted') ends.set(id, [])
     else ends.set(id, [...(ends.get(id) ?? ['not accepted']), what])
   }
-  const unaccounted = [...ends].filter(([, how]) => how.length !== 1).map(([id, how]) => `${id}: ${how.join(', ') || 'no end'}`)
+  const unaccounted = [...ends]
+    .filter(([, how]) => how.length !== 1)
+    .map(([id, how]) => `${id}: ${how.join(', ') || 'no end'}`)
   const lost = [...ends.values()].filter((how) => how.includes('lost')).length
   return { accepted: ends.size, lost, unaccounted }
 }
@@ -89,10 +91,13 @@ if (import.meta.main) {
     lost += result.lost
     slowest = Math.max(slowest, result.took)
     for (const fault of result.unaccounted) faults.push(`round ${round}: ${fault}`)
-    if (result.exitCode !== (result.lost > 0 ? 1 : 0)) faults.push(`round ${round}: exit code ${result.exitCode} with ${result.lost} lost`)
+    if (result.exitCode !== (result.lost > 0 ? 1 : 0))
+      faults.push(`round ${round}: exit code ${result.exitCode} with ${result.lost} lost`)
     if (result.took > TIMEOUT + 1000) faults.push(`round ${round}: took ${Math.round(result.took)} ms`)
   }
-  console.log(`${values.rounds} rounds, ${accepted} jobs accepted, ${lost} reported as lost, slowest exit ${Math.round(slowest)} ms after the signal (timeout ${TIMEOUT} ms)`)
+  console.log(
+    `${values.rounds} rounds, ${accepted} jobs accepted, ${lost} reported as lost, slowest exit ${Math.round(slowest)} ms after the signal (timeout ${TIMEOUT} ms)`,
+  )
   for (const fault of faults) console.log(fault)
   console.log(faults.length === 0 ? 'Every accepted job is accounted for.' : `${faults.length} faults`)
   process.exitCode = faults.length === 0 ? 0 : 1

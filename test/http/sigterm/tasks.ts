@@ -5,5 +5,13 @@ import { z } from 'zod'
 const module = new URL('./workers.js', import.meta.url)
 
 export const quick = defineTask({ name: 'quick', handler: { module, export: 'quick' } })
-export const spin = defineTask({ name: 'spin', payload: z.object({ ms: z.number() }), handler: { module, export: 'spin' } })
-export const stubborn = defineTask({ name: 'stubborn', handler: { module, export: 'stubborn' }, timeout: 200 })
+export const spin = defineTask({
+  name: 'spin',
+  payload: z.object({ ms: z.number() }),
+  handler: { module, export: 'spin' },
+})
+export const stubborn = defineTask({
+  name: 'stubborn',
+  handler: { module, export: 'stubborn' },
+  timeout: 200,
+})
