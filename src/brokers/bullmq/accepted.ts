@@ -7,7 +7,7 @@ import type { Clock } from '../../words/clock.ts'
 import { isTerminal, type JobState } from '../../words/job.ts'
 import type { Found, Lookups } from './lookups.ts'
 import type { Store } from './store.ts'
-import { takeEnd, toRecord } from './stored-job.ts'
+import { originOf, takeEnd, toRecord } from './stored-job.ts'
 
 /** What is told of a job of another process: its id, how it ended, its attempts, its result if it is short. */
 type Told = readonly [id: string, state: JobState | 'progress', attempts: number, value?: unknown]
@@ -67,7 +67,7 @@ export class Accepted {
 
   /** Tells the process that accepted a job how it ended. */
   tell(id: string, state: Told[1], attempts: number, value: unknown): void {
-    const origin = id.slice(0, id.lastIndexOf('-') + 1)
+    const origin = originOf(id)
     if (origin === this.#origin) return
     if (this.#toTell.size === 0) this.#host.clock.soon(() => this.#send())
     const isShort = typeof value === 'string' ? value.length <= LONGEST_VALUE : value === undefined

@@ -5,6 +5,7 @@
 import type { IQueueBackend, JobJson } from 'bullmq'
 import type { Clock } from '../../words/clock.ts'
 import { stalledInterval } from './store.ts'
+import { byAge } from './stored-job.ts'
 
 /** What a feed asks of the broker. */
 export interface FeedHost {
@@ -132,15 +133,14 @@ export class Feed {
     })
     const answers = await Promise.allSettled(fetches)
     const fetched = answers.filter((answer) => answer.status === 'fulfilled').map(({ value }) => value)
+    if (fetched.length === 0) throw new Error('Nothing could be fetched.')
+    // BullMQ's answer without a job has an id that is none.
+    const jobs = fetched.flatMap(([token, [json, id]]) => (json && id ? [{ token, json, id }] : []))
     // From several connections they come in any order.
-    const byAge = fetched.toSorted(
-      ([, [one]], [, [other]]) => (one?.timestamp ?? 0) - (other?.timestamp ?? 0),
-    )
-    for (const [token, [json, id]] of byAge) if (json && id) this.#host.fetched(this, json, id, token)
-    const taken = fetched.map(([, answer]) => answer)
-    if (taken.length === 0) throw new Error('Nothing could be fetched.')
-    const count = taken.filter(([json]) => json).length
-    return { count, until: Math.max(0, ...taken.map(([, , , until]) => until ?? 0)) }
+    jobs.sort((one, other) => byAge(aged(one), aged(other)))
+    for (const { token, json, id } of jobs) this.#host.fetched(this, json, id, token)
+    const until = Math.max(0, ...fetched.map(([, [, , , due]]) => due ?? 0))
+    return { count: jobs.length, until }
   }
 
   async #waitForJob(until: number): Promise<void> {
@@ -181,4 +181,8 @@ export class Feed {
     this.backend.moveStalledJobsToWait().catch(() => {})
     this.#stopStalledTimer = this.#clock.timer(stalledInterval(this.#lease), () => this.#lookForStalled())
   }
+}
+
+function aged({ id, json }: { id: string; json: JobJson }): { id: string; at: number } {
+  return { id, at: json.timestamp }
 }

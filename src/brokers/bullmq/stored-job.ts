@@ -184,6 +184,18 @@ export function dataOf(json: JobJson): StoredData {
   return JSON.parse(json.data) as StoredData
 }
 
+/** What the ids of one process's jobs start with. */
+export function originOf(id: string): string {
+  return id.slice(0, id.lastIndexOf('-') + 1)
+}
+
+/** Sorts jobs by their age. The ids of one process count up; between processes the clocks decide. */
+export function byAge(one: { id: string; at: number }, other: { id: string; at: number }): number {
+  if (originOf(one.id) !== originOf(other.id)) return one.at - other.at
+  if (one.id.length !== other.id.length) return one.id.length - other.id.length
+  return one.id < other.id ? -1 : 1
+}
+
 /** The payload of a stored job. */
 export function payloadOf(data: StoredData): Encoded {
   return decoded(data)

@@ -17,6 +17,7 @@ import type { BullmqSettings } from './options.ts'
 import type { QueueOfTasks } from './queues.ts'
 import type { Store } from './store.ts'
 import {
+  byAge,
   dataOf,
   failedReason,
   payloadOf,
@@ -68,6 +69,8 @@ export class Work implements FeedHost {
   /** Pools whose threads do not ask for jobs at present. */
   readonly #unasked = new Set<string>()
   #isFetching = false
+  /** One after the other: through several connections they would arrive in any order. */
+  #putBacks: Promise<void> = Promise.resolve()
   /** Counts fetches and ends: whoever has asked the store can tell whether its answer still holds. */
   moves = 0
   #stopTimer: (() => void) | undefined
@@ -193,6 +196,8 @@ export class Work implements FeedHost {
     job.readyAt = Math.round(this.#host.clock.now())
     lease.fetchedAt = job.readyAt
     this.#enterWindow(lease)
+    // What was being looked at when the stop came has no place here any more.
+    if (!this.#isFetching) return this.#putBack(feed.pool)
     this.#host.wake(feed.pool)
   }
 
@@ -353,15 +358,16 @@ export class Work implements FeedHost {
   /** Nobody takes them: all that wait in a pool go back to the store, until a thread asks again. */
   #putBack(pool: string): void {
     this.#unasked.add(pool)
-    const window = this.#window(pool)
     // The last one first, so that the first one comes to stand in front.
-    for (const job of window.splice(0).reverse()) {
+    const jobs = this.#window(pool).splice(0).reverse()
+    for (const job of jobs) {
       const lease = this.leases.byJob.get(job)
       if (lease === undefined) continue
       const { feed, id, token } = lease
       const back = (): Promise<unknown> => feed.backend.moveJobFromActiveToWait(id, token)
       const over = (): void => this.#letGo(lease)
-      this.#parts.writes.insist(back).then(over, over)
+      const before = this.#putBacks
+      this.#putBacks = this.#parts.writes.insist(() => before.then(back)).then(over, over)
     }
   }
 
@@ -407,9 +413,7 @@ export class Work implements FeedHost {
 
 function comesBefore(one: Lease, other: Lease): boolean {
   if (one.job.priority !== other.job.priority) return one.job.priority > other.job.priority
-  if (one.data.a !== other.data.a) return one.data.a < other.data.a
-  // Ids of one process count up, so that the shorter one is the older.
-  return one.id.length === other.id.length ? one.id < other.id : one.id.length < other.id.length
+  return byAge({ id: one.id, at: one.data.a }, { id: other.id, at: other.data.a }) < 0
 }
 
 /** Brings a record to its end. */
