@@ -332,15 +332,18 @@ function run(program: string, args: string[], cwd = root): Promise<{ code: unkno
 /** Starts an example's server on a port of its own, until the test ends: the port, once it has printed it. */
 async function startServer(example: string): Promise<number> {
   const port = await freePort()
+  // What a server writes goes with the test, not into the example's own folder.
+  const data = mkdtempSync(join(tmpdir(), 'aftertask-docs-'))
   const server = spawn(process.execPath, [serverFile(example)], {
     cwd: root,
-    env: { ...process.env, PORT: String(port) },
+    env: { ...process.env, PORT: String(port), PHOTOS_DATA: data, SIGNUP_DATA: data },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const exited = once(server, 'exit')
   onTestFinished(async () => {
     server.kill('SIGKILL')
     await exited
+    rmSync(data, { recursive: true, force: true })
   })
   let output = ''
   await new Promise<void>((resolve, reject) => {
