@@ -20,51 +20,10 @@ import {
   SKIPPED,
   WAITING,
 } from '../../src/rules/journal-protocol.ts'
+import type { Add, End, Facts, KnownFacts, Place } from './job-facts.ts'
+import { KeyLines } from './key-lines.ts'
 import type { Statements } from './statements.ts'
 import type { Windows } from './windows.ts'
-
-/** What decides where a job goes. */
-export interface Facts {
-  readonly task: number
-  readonly priority: number
-  readonly due: number | null
-  readonly after: number | null
-  readonly key: string | null
-}
-
-/** Where a job goes. */
-interface Place {
-  readonly state: number
-  readonly owner: number
-  readonly line: number | null
-  readonly rank: number
-}
-
-/** How a job ends when the journal itself decides. */
-export interface End {
-  readonly state: number
-  readonly reason: string | null
-  readonly error: string | null
-  readonly crashes: number
-}
-
-/** An add as it comes: the entries of the operation behind its number. */
-export type Add = readonly [
-  seq: number,
-  task: number,
-  isHeld: boolean,
-  stops: boolean,
-  priority: number,
-  accepted: number,
-  due: number | null,
-  after: number | null,
-  key: string | null,
-  uniqueKey: string | null,
-  uniqueUntil: number | null,
-  expires: number | null,
-  payload: SQLInputValue,
-  rest: string | null,
-]
 
 // Without ageing a step of priority weighs more than any wait.
 const NO_AGEING = 2 ** 40
@@ -90,6 +49,7 @@ export class Jobs {
   /** Available jobs of tasks that this process does not have: they wait for one that does. */
   strangers = 0
   readonly #weight: number
+  readonly #lines: KeyLines
   readonly #toSkip: number[] = []
   #isSkipping = false
   readonly #ids: readonly number[]
@@ -97,6 +57,7 @@ export class Jobs {
 
   constructor(sql: Statements, windows: Windows, tasks: readonly JournalTask[], ageing: number) {
     this.sql = sql
+    this.#lines = new KeyLines(sql)
     this.windows = windows
     this.tasks = tasks
     this.#weight = ageing === 0 ? NO_AGEING : ageing
@@ -325,9 +286,8 @@ export class Jobs {
       this.isDueDirty = true
       return { state: SCHEDULED, owner: 0, line: null, rank }
     }
-    if (key !== null && !this.#takeKey(n, key)) {
-      const line = Number(this.sql.lastInLine.get(key)?.[0] ?? 0) + 1
-      return { state: WAITING, owner: 0, line, rank }
+    if (key !== null && !this.#lines.take(n, key)) {
+      return { state: WAITING, owner: 0, line: this.#lines.end(key), rank }
     }
     return { state: AVAILABLE, owner: this.windows.admit(task, rank) ? this.run : 0, line: null, rank }
   }
@@ -357,33 +317,15 @@ export class Jobs {
   }
 
   #unblock(n: number, { key, after }: Facts, state: number, reason: string | null): void {
-    if (key !== null) this.#leaveKey(n, key)
-    for (const [next, stops, nextState] of this.sql.followers.all(n) as [number, number, number][]) {
+    const next = key === null ? undefined : this.#lines.leave(n, key)
+    if (next !== undefined) this.advance(next)
+    for (const [follower, stops, nextState] of this.sql.followers.all(n) as [number, number, number][]) {
       // Who waited for a job that was cancelled in the middle of its batch now waits for the one before it.
-      this.sql.relink.run(after, next)
+      this.sql.relink.run(after, follower)
       const isSkipped = (state === DEAD && stops === 1) || reason === BATCH_FAILED
-      if (isSkipped) this.#toSkip.push(next)
-      else if (nextState === WAITING && after === null) this.advance(next)
+      if (isSkipped) this.#toSkip.push(follower)
+      else if (nextState === WAITING && after === null) this.advance(follower)
     }
-  }
-
-  #takeKey(n: number, key: string): boolean {
-    const holder = this.sql.holder.get(key)?.[0]
-    if (holder === n) return true
-    if (holder !== undefined) return false
-    this.sql.hold.run(key, n)
-    return true
-  }
-
-  #leaveKey(n: number, key: string): void {
-    if (this.sql.holder.get(key)?.[0] !== n) return
-    const next = this.sql.nextInLine.get(key)?.[0] as number | undefined
-    if (next === undefined) {
-      this.sql.letGo.run(key, n)
-      return
-    }
-    this.sql.hold.run(key, next)
-    this.advance(next)
   }
 
   #leave(facts: { state: number; owner: number; taskId: number }): void {
@@ -426,7 +368,7 @@ export class Jobs {
     this.toTell.push(n)
   }
 
-  #facts(n: number): (Facts & { state: number; owner: number; taskId: number; rank: number }) | undefined {
+  #facts(n: number): KnownFacts | undefined {
     const row = this.sql.facts.get(n)
     if (row === undefined) return undefined
     type Columns = [

@@ -2,6 +2,7 @@
  * The event loop's side of the journal. The journal decides when a job may run and grants it; this side holds what is
  * granted, hands it to threads, sends what becomes of it, and tells of an end once it is written.
  */
+// long because: what the engine says and what the journal says change the same few maps, often for one job in one turn.
 import { encode } from '../../rules/codec.ts'
 import { type JobRecord, Moved } from '../../rules/job-record.ts'
 import {

@@ -1,0 +1,53 @@
+/** What the journal knows of a job when it decides where that goes. */
+import type { SQLInputValue } from 'node:sqlite'
+
+/** What decides where a job goes. */
+export interface Facts {
+  readonly task: number
+  readonly priority: number
+  readonly due: number | null
+  readonly after: number | null
+  readonly key: string | null
+}
+
+/** Where a job goes. */
+export interface Place {
+  readonly state: number
+  readonly owner: number
+  readonly line: number | null
+  readonly rank: number
+}
+
+/** How a job ends when the journal itself decides. */
+export interface End {
+  readonly state: number
+  readonly reason: string | null
+  readonly error: string | null
+  readonly crashes: number
+}
+
+/** An add as it comes: the entries of the operation behind its number. */
+export type Add = readonly [
+  seq: number,
+  task: number,
+  isHeld: boolean,
+  stops: boolean,
+  priority: number,
+  accepted: number,
+  due: number | null,
+  after: number | null,
+  key: string | null,
+  uniqueKey: string | null,
+  uniqueUntil: number | null,
+  expires: number | null,
+  payload: SQLInputValue,
+  rest: string | null,
+]
+
+/** The facts of a job that is in the file. */
+export interface KnownFacts extends Facts {
+  readonly state: number
+  readonly owner: number
+  readonly taskId: number
+  readonly rank: number
+}
