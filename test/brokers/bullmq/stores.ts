@@ -1,0 +1,78 @@
+/** Runs the same tests over each store that is there. */
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, describe, test } from 'vitest'
+import { type BullmqOptions, bullmqBroker } from '../../../src/brokers/bullmq.ts'
+import { createRuntime, type Runtime, type RuntimeOptions } from '../../../src/engine/runtime.ts'
+import { type StoreServer, storeServer, whyNot } from '../../kit/store-servers.ts'
+import * as tasks from './fixture/tasks.ts'
+
+/** A store and what is made over it. */
+export interface Place {
+  readonly server: StoreServer
+  /** A prefix that no other test has. */
+  readonly prefix: string
+  /** A runtime over it; stopped by `end`. */
+  runtime(
+    broker?: Partial<BullmqOptions>,
+    options?: Omit<RuntimeOptions, 'tasks' | 'broker'>,
+  ): Runtime<typeof tasks.trail | typeof tasks.inOrder>
+  end(): Promise<void>
+}
+
+/** Describes tests for a store, or says why they are skipped. */
+export function overStore(store: 'redis' | 'postgres', check: (place: () => Place) => void): void {
+  const reason = whyNot(store)
+  describe.skipIf(reason !== undefined)(`over ${store}${reason === undefined ? '' : ` (${reason})`}`, () => {
+    let server: StoreServer
+    beforeAll(async () => {
+      server = await storeServer(store)
+      await server.start()
+    })
+    afterAll(() => server.dispose())
+    check(() => placeAt(server))
+  })
+}
+
+function placeAt(server: StoreServer): Place {
+  const prefix = `t${randomUUID().slice(0, 8)}`
+  const runtimes: Runtime<typeof tasks.trail | typeof tasks.inOrder>[] = []
+  return {
+    server,
+    prefix,
+    runtime: (broker = {}, options = {}) => {
+      const made = createRuntime({
+        tasks: [tasks.trail, tasks.inOrder],
+        log: false,
+        pool: { threads: 1 },
+        ...options,
+        broker: bullmqBroker({ connection: server.url, prefix, lease: 1000, ...broker }),
+      })
+      runtimes.push(made)
+      return made
+    },
+    end: async () => {
+      await Promise.all(runtimes.map((runtime) => runtime.stop({ timeout: 0 })))
+    },
+  }
+}
+
+/** A test with a place of its own. */
+export function testAt(
+  place: () => Place,
+  name: string,
+  check: (place: Place) => Promise<void>,
+  timeout = 20_000,
+): void {
+  test(
+    name,
+    async () => {
+      const here = place()
+      try {
+        await check(here)
+      } finally {
+        await here.end()
+      }
+    },
+    timeout,
+  )
+}
