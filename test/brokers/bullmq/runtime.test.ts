@@ -1,0 +1,162 @@
+/** The broker under a real runtime: what a caller sees. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect } from 'vitest'
+import type { Job } from '../../../src/engine/job.ts'
+import { nextEvent } from '../../kit/jobs.ts'
+import { inOrder, trail } from './fixture/tasks.ts'
+import { overStore, testAt } from './stores.ts'
+
+let folder: string
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'aftertask-trail-'))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+let files = 0
+const newFile = (): string => join(folder, `trail-${++files}`)
+const stepsOf = (file: string): string[] => readFileSync(file, 'utf8').trim().split('\n')
+
+for (const store of ['redis', 'postgres'] as const) {
+  overStore(store, (place) => {
+    testAt(
+      place,
+      'a job that a producer adds runs in a worker, and its handle settles with the result',
+      async (here) => {
+        here.runtime({ role: 'worker' })
+        const producer = here.runtime({ role: 'producer' })
+        expect(producer.stats().pools).toEqual({})
+        const job = producer.enqueue(trail, { file: newFile(), ms: 1 })
+        await job.stored
+        expect(await job.result()).toEqual({ pid: process.pid })
+        expect(await producer.job(job.id)).toMatchObject({ id: job.id, state: 'completed', attempts: 1 })
+        expect(producer.stats().pending).toBe(0)
+      },
+    )
+
+    testAt(
+      place,
+      'a job that fails is tried again as its task says, with its attempts counted',
+      async (here) => {
+        const runtime = here.runtime()
+        const job = runtime.enqueue(trail, { file: newFile(), ms: 1, fails: 2 })
+        expect(await job.settled).toMatchObject({ state: 'completed', attempts: 3 })
+      },
+    )
+
+    testAt(place, 'a job that fails too often is dead with its own error, wherever it ran', async (here) => {
+      here.runtime({ role: 'worker' })
+      const producer = here.runtime({ role: 'producer' })
+      const job = producer.enqueue(trail, { file: newFile(), ms: 1, fails: 9 })
+      await expect(job.result()).rejects.toThrow('attempt 3 fails')
+      expect(await producer.counts()).toMatchObject({ dead: 1 })
+      expect(await producer.revive(job.id)).toBe(true)
+    })
+
+    testAt(place, 'a running job is cancelled from another process', async (here) => {
+      here.runtime({ role: 'worker' })
+      const producer = here.runtime({ role: 'producer' })
+      const other = here.runtime({ role: 'producer' })
+      const job = producer.enqueue(trail, { file: newFile(), ms: 60_000 })
+      await job.stored
+      for (;;) {
+        const info = await other.job(job.id)
+        if (info?.state === 'running') break
+      }
+      expect(await other.cancel(job.id, 'not needed')).toBe(true)
+      expect(await job.settled).toMatchObject({ state: 'cancelled' })
+    })
+
+    testAt(place, 'jobs of one key run one at a time and in order, over two runtimes', async (here) => {
+      here.runtime({ role: 'worker' })
+      here.runtime({ role: 'worker' })
+      const producer = here.runtime({ role: 'producer' })
+      const file = newFile()
+      const jobs = Array.from({ length: 8 }, () => producer.enqueue(inOrder, { file, ms: 2 }))
+      await Promise.all(jobs.map(({ settled }) => settled))
+      const steps = stepsOf(file).map((line) => line.split(' ').slice(0, 2).join(' '))
+      expect(steps).toEqual(jobs.flatMap(({ id }) => [`begin ${id}`, `end ${id}`]))
+    })
+
+    testAt(
+      place,
+      'while the store is away adding is refused, and everything goes on once it is back',
+      async (here) => {
+        const runtime = here.runtime()
+        await runtime.ready()
+        const before = runtime.enqueue(trail, { file: newFile(), ms: 1 })
+        await before.settled
+        const down = nextEvent(runtime, 'broker:down')
+        await here.server.stop(true)
+        await down
+        expect(runtime.stats().broker).toEqual({ state: 'down', buffered: 0 })
+        expect(() => runtime.enqueue(trail, { file: newFile(), ms: 1 })).toThrow(
+          expect.objectContaining({ code: 'ERR_BROKER_UNAVAILABLE', status: 503 }),
+        )
+        const up = nextEvent(runtime, 'broker:up')
+        await here.server.start()
+        expect((await up).downFor).toBeGreaterThan(0)
+        expect(await runtime.enqueue(trail, { file: newFile(), ms: 1 }).settled).toMatchObject({
+          state: 'completed',
+        })
+      },
+    )
+
+    testAt(
+      place,
+      'while the store is away jobs are buffered up to the bound, and run once it is back',
+      async (here) => {
+        const runtime = here.runtime({ whenDown: 'buffer', buffer: 2 })
+        await runtime.ready()
+        const down = nextEvent(runtime, 'broker:down')
+        await here.server.stop()
+        await down
+        const jobs = [1, 2].map(() => runtime.enqueue(trail, { file: newFile(), ms: 1 }))
+        expect(runtime.stats().broker).toEqual({ state: 'down', buffered: 2 })
+        expect(() => runtime.enqueue(trail, { file: newFile(), ms: 1 })).toThrow('2 jobs wait for it already')
+        await here.server.start()
+        const settled = await Promise.all(jobs.map((job) => job.settled))
+        expect(settled.map(({ state }) => state)).toEqual(['completed', 'completed'])
+      },
+    )
+
+    testAt(
+      place,
+      'a store that is killed and started again under load loses no job',
+      async (here) => {
+        const worker = here.runtime({ role: 'worker' })
+        const producer = here.runtime({ role: 'producer', whenDown: 'buffer' })
+        await Promise.all([worker.ready(), producer.ready()])
+        const jobs = Array.from({ length: 60 }, () => producer.enqueue(trail, { file: newFile(), ms: 5 }))
+        await jobs[9]?.settled
+        const down = nextEvent(worker, 'broker:down')
+        await here.server.stop(true)
+        await down
+        jobs.push(...Array.from({ length: 10 }, () => producer.enqueue(trail, { file: newFile(), ms: 5 })))
+        await here.server.start()
+        const settled = await Promise.all(jobs.map((job) => job.settled))
+        expect(settled.filter(({ state }) => state !== 'completed')).toEqual([])
+      },
+      30_000,
+    )
+
+    testAt(
+      place,
+      'connections that are cut under load cost no job',
+      async (here) => {
+        const worker = here.runtime({ role: 'worker' })
+        const producer = here.runtime({ role: 'producer', whenDown: 'buffer' })
+        await Promise.all([worker.ready(), producer.ready()])
+        const jobs: Job[] = []
+        for (let round = 0; round < 4; round++) {
+          for (let n = 0; n < 25; n++) jobs.push(producer.enqueue(trail, { file: newFile(), ms: 2 }))
+          await jobs[round * 25 + 5]?.settled
+          here.server.cut()
+        }
+        const settled = await Promise.all(jobs.map((job) => job.settled))
+        expect(settled.filter(({ state }) => state !== 'completed')).toEqual([])
+      },
+      30_000,
+    )
+  })
+}
