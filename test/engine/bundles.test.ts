@@ -1,11 +1,13 @@
 import { describe, expect, test } from 'vitest'
+import { LeapingClock } from '../kit/leaping-clock.ts'
 import { gateTasks, MemoryGate } from '../kit/memory-gate.ts'
 import { addTogether, collectEvents, isoTask, nextEvent, startThreads } from '../kit/threads.ts'
 
 const tasks = [...Object.values(gateTasks), isoTask('misbehave', 'ok')]
 
-async function withGate(options: Parameters<typeof startThreads>[1] = {}) {
-  const runtime = startThreads(tasks, { bundles: { force: true, max: 8 }, ...options })
+async function withGate(options: Parameters<typeof startThreads>[1] = {}, clock?: LeapingClock) {
+  const bundles = { force: true, max: 8 }
+  const runtime = startThreads(tasks, { bundles, ...options }, clock ? { clock } : {})
   const gate = new MemoryGate()
   await gate.teach(runtime)
   return { runtime, gate }
@@ -95,9 +97,14 @@ test('a lone job is not delayed for company', async () => {
 })
 
 test('a result that finishes beside others of an io thread is told while one of them holds the loop', async () => {
-  const { runtime, gate } = await withGate({ pool: { threads: 1, concurrency: 8 } })
+  const clock = new LeapingClock()
+  const { runtime, gate } = await withGate({ pool: { threads: 1, concurrency: 8 } }, clock)
   const neighbour = runtime.enqueue('gate.waitToBeLetGo')
-  const holding = runtime.enqueue('gate.letGoAndHold', { at: 1 })
+  const holding = runtime.enqueue('gate.letGoAndHold', { at: 1, first: 2 })
+  await gate.reached(2)
+  // Also long after they were sent.
+  clock.leap(1000)
+  gate.open(2)
   await gate.reached(1)
   expect(await neighbour.result()).toBe('let go')
   expect(holding.state).toBe('running')

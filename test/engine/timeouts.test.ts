@@ -74,9 +74,14 @@ describe('the timeout of an attempt', () => {
   })
 
   test('does not undo the work of a handler that finishes all the same within its grace', async () => {
-    const { runtime } = await withGate({ killGrace: 60_000 })
-    const job = runtime.enqueue('signal.returnDespiteAbort', undefined, { timeout: 10 })
-    expect(await job.result()).toBe('done all the same')
+    const clock = new LeapingClock()
+    const { runtime, gate } = await withGate({ killGrace: 30_000 }, clock)
+    const job = runtime.enqueue('gate.finishAfterAbort', { at: 1 }, { timeout: 10 })
+    await gate.reached(1)
+    clock.leap(29_000)
+    await delay(20)
+    gate.open(1)
+    expect(await job.result()).toBe('finished')
   })
 
   test('is a failure, so that a retry is made where the task has retries', async () => {
@@ -124,9 +129,10 @@ describe('the timeout of an attempt', () => {
   })
 
   test('of a deaf handler on an io thread whose loop turns is given up alone: its neighbours finish there', async () => {
-    const { runtime, gate } = await withGate({ pool: { threads: 1, concurrency: 8 }, killGrace: 10 })
+    const { runtime, gate } = await withGate({ pool: { threads: 1, concurrency: 8 }, killGrace: 300 })
     const interrupted = collectEvents(runtime, 'job:interrupted')
     const neighbours = [1, 2].map((at) => runtime.enqueue('gate.wait', { at }))
+    for (const at of [1, 2]) await gate.reached(at)
     const deaf = runtime.enqueue('signal.returnDespiteAbort', { wait: 60_000 }, { timeout: 20 })
     expect(await deaf.settled).toMatchObject({ state: 'dead', error: { code: 'ERR_TASK_TIMEOUT' } })
     gate.open(1)
@@ -152,9 +158,10 @@ describe('the timeout of an attempt', () => {
   test('settles the job also when its thread sits in native code and cannot be ended', async () => {
     const clock = new LeapingClock()
     const { runtime } = await withGate({ killGrace: 10 }, clock)
-    const job = runtime.enqueue('signal.stuckInNativeCode', { seconds: 1 }, { timeout: 10 })
+    const job = runtime.enqueue('signal.stuckInNativeCode', { seconds: 2 }, { timeout: 10 })
     await nextEvent(runtime, 'job:progress')
     const settled = job.settled
+    const exited = nextEvent(runtime, 'thread:exited')
     let isSettled = false
     void settled.then(() => {
       isSettled = true
@@ -163,6 +170,7 @@ describe('the timeout of an attempt', () => {
       clock.leap(500)
       await delay(5)
     }
+    expect((await exited).error?.message).toContain('native code')
     expect(await settled).toMatchObject({ state: 'dead', error: { code: 'ERR_TASK_TIMEOUT' } })
     // The replacement takes over, although the old thread is still there.
     expect(await runtime.enqueue('misbehave.ok', 'next').result()).toBe('next')

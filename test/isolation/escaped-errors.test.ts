@@ -125,16 +125,18 @@ describe('an error thrown when the handler had already returned', () => {
   })
 
   test('is charged to nobody else: the job that runs meanwhile completes with its first attempt', async () => {
-    const runtime = startThreads([throwAfterReturn, ...Object.values(gateTasks)])
+    const runtime = startThreads(Object.values(gateTasks))
     const gate = new MemoryGate()
     await gate.teach(runtime)
     const interrupted = collectEvents(runtime, 'job:interrupted')
     const stray = nextEvent(runtime, 'thread:error')
-    await runtime.enqueue(throwAfterReturn, { wait: 20 }).result()
-    const innocent = runtime.enqueue(gateTasks.wait, { at: 1 })
-    await gate.reached(1)
-    await stray
+    const culprit = runtime.enqueue('gate.leaveThrow', { at: 1 })
+    await culprit.result()
+    const innocent = runtime.enqueue('gate.wait', { at: 2 })
+    await gate.reached(2)
     gate.open(1)
+    expect(await stray).toMatchObject({ jobId: culprit.id, error: { message: 'too late' } })
+    gate.open(2)
     expect(await innocent.settled).toMatchObject({ state: 'completed', attempts: 1 })
     expect(interrupted).toEqual([])
   })

@@ -71,6 +71,18 @@ test('a listener hears of a job outside of the request that happened to wake the
   expect(new Set(stores)).toEqual(new Set([undefined]))
 })
 
+test('a runtime that is made inside a request tells of its jobs outside of it', async () => {
+  const storage = new AsyncLocalStorage<string>()
+  const runtime = storage.run('of the first request', () => startThreads([look]))
+  const stores: unknown[] = []
+  for (const name of ['job:completed', 'thread:started', 'thread:exited'] as const) {
+    runtime.on(name, () => stores.push(storage.getStore()))
+  }
+  await runtime.enqueue(look).result()
+  await runtime.stop()
+  expect(stores).toEqual([undefined, undefined, undefined])
+})
+
 test('a job that runs out of its queue time is told outside of the request that added it', async () => {
   const storage = new AsyncLocalStorage<string>()
   const runtime = startThreads([look])

@@ -6,7 +6,6 @@ import { addTogether, collectEvents, failureOf, isoTask, nextEvent, startThreads
 const ok = isoTask('misbehave', 'ok')
 const exit = isoTask('misbehave', 'exit', { onCrash: 'fail' })
 const exitLater = isoTask('misbehave', 'exitLater', { onCrash: 'fail' })
-const exitAfterReturn = isoTask('misbehave', 'exitAfterReturn')
 
 describe('a handler that calls process.exit', () => {
   test.each([0, 1, 137])(
@@ -72,18 +71,20 @@ describe('a handler that calls process.exit', () => {
   })
 
   test('after it has returned costs no other job anything: it is told as a stray error', async () => {
-    const runtime = startThreads([exitAfterReturn, ...Object.values(gateTasks)])
+    const runtime = startThreads(Object.values(gateTasks))
     const gate = new MemoryGate()
     await gate.teach(runtime)
     const stray = nextEvent(runtime, 'thread:error')
-    const culprit = runtime.enqueue(exitAfterReturn)
-    await culprit.result()
-    const innocent = runtime.enqueue(gateTasks.wait, { at: 1 })
+    const culprit = runtime.enqueue('gate.leaveExit', { at: 1 })
+    expect(await culprit.result()).toBe('returned')
+    const innocent = runtime.enqueue('gate.wait', { at: 2 })
+    await gate.reached(2)
+    gate.open(1)
     expect(await stray).toMatchObject({
       jobId: culprit.id,
       error: { message: expect.stringContaining('process.exit(7)') },
     })
-    gate.open(1)
+    gate.open(2)
     expect(await innocent.settled).toMatchObject({ state: 'completed', attempts: 1 })
   })
 })

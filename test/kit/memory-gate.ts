@@ -14,6 +14,10 @@ export const gateTasks = {
   spin: isoTask('gate', 'spin'),
   exit: isoTask('gate', 'exit'),
   fail: isoTask('gate', 'fail'),
+  leaveExit: isoTask('gate', 'leaveExit'),
+  leaveThrow: isoTask('gate', 'leaveThrow'),
+  leaveBlock: isoTask('gate', 'leaveBlock'),
+  finishAfterAbort: isoTask('gate', 'finishAfterAbort'),
 }
 
 /** The test's side of the memory. */
