@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { ThreadStartError } from '../../src/words/errors.ts'
 import { LeapingClock } from '../kit/leaping-clock.ts'
