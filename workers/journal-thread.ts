@@ -10,6 +10,7 @@ import { JournalError } from './journal/journal-error.ts'
 // Enough for any burst to pay for its fsync, little enough that no acknowledgement waits long for its neighbours.
 const MOST_ENTRIES = 400_000
 const LOOK_EVERY = 50
+const IDLE_STEP = 20
 const FIRST_RETRY = 100
 const LAST_RETRY = 5000
 
@@ -21,6 +22,7 @@ class JournalThread {
   readonly #asked: Message[] = []
   #retryIn = FIRST_RETRY
   #retry: NodeJS.Timeout | undefined
+  #idle: NodeJS.Timeout | undefined
   readonly #look: NodeJS.Timeout | undefined
 
   /** Listens to the port from now on. */
@@ -58,6 +60,7 @@ class JournalThread {
   #write(batches: readonly Batch[]): void {
     const reply = this.#journal.write(batches)
     this.#port.postMessage([FROM_JOURNAL.committed, reply])
+    if (this.#journal.isBehind) this.#catchUp()
     if (reply.isStuck !== true) {
       this.#retryIn = FIRST_RETRY
       clearTimeout(this.#retry)
@@ -69,6 +72,15 @@ class JournalThread {
       }, this.#retryIn)
       this.#retryIn = Math.min(this.#retryIn * 2, LAST_RETRY)
     }
+  }
+
+  /** When the burst is over, the finished jobs that it has left are let go of, a step at a time. */
+  #catchUp(): void {
+    if (this.#idle !== undefined) return
+    this.#idle = setTimeout(() => {
+      this.#idle = undefined
+      if (this.#journal.isBehind) this.#write([])
+    }, IDLE_STEP)
   }
 
   #answer(message: Message): void {
@@ -90,6 +102,7 @@ class JournalThread {
   #close(wall: number): void {
     clearInterval(this.#look)
     clearTimeout(this.#retry)
+    clearTimeout(this.#idle)
     try {
       this.#journal.close(wall)
       this.#port.postMessage([FROM_JOURNAL.closed, null])

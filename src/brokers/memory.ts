@@ -99,7 +99,11 @@ class MemoryBroker implements Broker {
     let how = ended
     while (over !== null && !isTerminal(over.state)) {
       const next = this.#close(over, how)
-      over = next !== null && this.#unblock(over, next) ? next : null
+      const isStopped = next !== null && stops(over, next)
+      // All is in order before anybody hears of it: a listener may settle the batch or add to it.
+      if (next?.state === 'waiting' && next.extras?.before === undefined && !isStopped) this.#advance(next)
+      this.#host.settled(over)
+      over = isStopped ? next : null
       how = { state: 'skipped', reason: BATCH_FAILED }
     }
   }
@@ -132,6 +136,14 @@ class MemoryBroker implements Broker {
     // Its response may not be over yet: the job can have died of waiting for it.
     if (job.batch !== null && job.batch.facts === null) this.#move(job, 'held')
     else this.#advance(job)
+  }
+
+  async remove(job: JobRecord): Promise<boolean> {
+    if (!isTerminal(job.state) || this.#jobs.get(job.seq) !== job) return false
+    // Its entry among the finished jobs is passed over when its turn comes.
+    this.#finished.revived(job)
+    this.#forget(job)
+    return true
   }
 
   nextDue(): number {
@@ -192,7 +204,6 @@ class MemoryBroker implements Broker {
     if (job.extras !== null) this.#freeNames(job)
     const next = this.#unlink(job)
     this.#finished.add(job)
-    this.#host.settled(job)
     return next
   }
 
@@ -207,14 +218,6 @@ class MemoryBroker implements Broker {
     }
     if (next !== null) next.more.before = before
     return next
-  }
-
-  /** The one before it in its batch is over. True when this one is to be skipped for it. */
-  #unblock(before: JobRecord, next: JobRecord): boolean {
-    const stops = before.state === 'dead' && next.batch?.onFailure === 'stop'
-    if (stops || before.extras?.reason === BATCH_FAILED) return true
-    if (next.state === 'waiting' && next.extras?.before === undefined) this.#advance(next)
-    return false
   }
 
   #freeNames(job: JobRecord): void {
@@ -261,4 +264,9 @@ class MemoryBroker implements Broker {
     this.#counts[job.state]--
     this.#jobs.delete(job)
   }
+}
+
+/** True when a job is to be skipped for the end of the one before it in its batch. */
+function stops(before: JobRecord, next: JobRecord): boolean {
+  return (before.state === 'dead' && next.batch?.onFailure === 'stop') || before.extras?.reason === BATCH_FAILED
 }

@@ -194,6 +194,19 @@ export function brokerContract(kind: BrokerKind): void {
       expect(await bench.claim()).toBe(other)
     })
 
+    contract(kind, 'lets the job be removed, where the broker can, and no earlier', async (bench) => {
+      const job = bench.add()
+      const { broker } = bench
+      if (broker.remove === undefined) return
+      await bench.available(1)
+      expect(await broker.remove(job)).toBe(false)
+      bench.complete(await bench.claim())
+      await bench.over(job)
+      expect(await broker.remove(job)).toBe(true)
+      expect(await broker.list({})).toEqual([])
+      expect(await broker.counts()).toMatchObject({ completed: 0 })
+    })
+
     contract(kind, 'is no end for a dead job that is revived', async (bench) => {
       const job = bench.add()
       bench.fail(await bench.claim())

@@ -85,6 +85,11 @@ export class Journal {
     return { run: this.#jobs.run, unfinished: this.#queries.unfinished(), unique, reply }
   }
 
+  /** True when finished jobs wait to be let go of, for when there is nothing else to do. */
+  get isBehind(): boolean {
+    return !this.isStuck && this.#retention.isBehind
+  }
+
   get isStuck(): boolean {
     return this.#stuck.length > 0
   }
@@ -159,7 +164,7 @@ export class Journal {
     const last = batches.at(-1)
     reply.upTo = last?.number ?? 0
     try {
-      this.#transaction(last?.wall ?? 0, reply, () => {
+      this.#transaction(last?.wall ?? this.#jobs.now, reply, () => {
         for (const batch of batches) {
           this.#jobs.now = batch.wall
           this.#apply(batch.ops, reply)

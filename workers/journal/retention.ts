@@ -18,6 +18,11 @@ export class Retention {
     this.#limits = limits
   }
 
+  /** True when a step has left more to let go of. */
+  get isBehind(): boolean {
+    return sum(this.#jobs.counts.slice(COMPLETED, DEAD)) - this.#limits.count >= STEP
+  }
+
   /** One small step, inside of a transaction. */
   step(now: number): void {
     const { counts, sql } = this.#jobs

@@ -12,7 +12,7 @@ import type { FailPoint } from '../../../src/rules/journal-protocol.ts'
 const [mode = 'load', file = '', witness = '', round = '0', point = '', after = '0'] = process.argv.slice(2)
 
 const payload = z.object({ n: z.string(), ms: z.number(), kill: z.boolean().optional() })
-const handler = new URL('./witness-handler.ts', import.meta.url)
+const handler = new URL('./workers/witness-handler.ts', import.meta.url)
 // Whoever is killed a hundred times within a minute is not to be blamed for it; the killer itself is.
 const step = defineTask({ name: 'step', payload, handler, maxCrashes: 1000 })
 const killer = defineTask({ name: 'killer', payload, handler })
