@@ -87,7 +87,8 @@ export class Ending implements LifecycleHost {
     for (const lane of pools.lanes()) {
       for (const job of [...lane.inFlight.keys()]) {
         if (lane.revoke(job)) outcomes.notStarted(job)
-        else watch.end(lane, job, 'stop', undefined, 'The runtime is stopping.')
+        // Taking back the one before it may have told of an end, and whoever heard may have cancelled this one.
+        else if (lane.inFlight.has(job)) watch.end(lane, job, 'stop', undefined, 'The runtime is stopping.')
       }
     }
   }

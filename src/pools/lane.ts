@@ -143,7 +143,8 @@ export class ThreadLane implements Lane {
   }
 
   revoke(job: JobRecord): boolean {
-    const slot = this.#slotOf(job)
+    const slot = this.inFlight.get(job)
+    if (slot === undefined) return false
     if (Atomics.compareExchange(this.#table.state, slot, SENT, REVOKED) !== SENT) return false
     // The thread still holds the slot's number in its queue: the slot is free again once it has passed over it.
     this.#revoked++

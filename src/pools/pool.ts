@@ -19,7 +19,7 @@ export interface Lane {
   readonly inFlight: Pick<ReadonlySet<JobRecord>, 'size' | 'has' | 'keys'>
   /** Sends jobs in one message. They start in this order, `concurrency` at a time. */
   send(jobs: readonly JobRecord[]): void
-  /** Takes a job back if it has not started. From then on the lane does not know it. */
+  /** Takes a job back if it is there and has not started. From then on the lane does not know it. */
   revoke(job: JobRecord): boolean
   /** When the job's attempt started, on the monotonic clock; undefined when it has not. */
   startedAt(job: JobRecord): number | undefined
