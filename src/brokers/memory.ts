@@ -268,5 +268,7 @@ class MemoryBroker implements Broker {
 
 /** True when a job is to be skipped for the end of the one before it in its batch. */
 function stops(before: JobRecord, next: JobRecord): boolean {
-  return (before.state === 'dead' && next.batch?.onFailure === 'stop') || before.extras?.reason === BATCH_FAILED
+  return (
+    (before.state === 'dead' && next.batch?.onFailure === 'stop') || before.extras?.reason === BATCH_FAILED
+  )
 }

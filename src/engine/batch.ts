@@ -78,13 +78,21 @@ export class Batch implements BatchLink {
     this.facts = facts
     const held = this.#held
     this.#held = null
-    for (const job of held ?? []) if (this.decide(job)) this.#owner.release(job)
+    for (const job of held ?? []) if (this.#decide(job)) this.#owner.release(job)
   }
 
-  /** Whether a job runs after the response as it ended; skips it if not. */
-  decide(job: JobRecord): boolean {
-    if (this.facts === null) return false
-    const refusal = whyNot(job.extras?.when ?? job.entry.task.policy.when, this.facts)
+  /** Why a job does not run after the response as it ended; null when it does, or when that is still open. */
+  refusal(job: JobRecord): string | null {
+    return this.facts === null ? null : whyNot(job.extras?.when ?? job.entry.task.policy.when, this.facts)
+  }
+
+  /** Skips a job that was refused when it was added. */
+  skip(job: JobRecord): void {
+    this.#owner.skip(job, job.extras?.reason ?? '')
+  }
+
+  #decide(job: JobRecord): boolean {
+    const refusal = this.refusal(job)
     if (refusal !== null) this.#owner.skip(job, refusal)
     return refusal === null
   }

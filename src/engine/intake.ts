@@ -118,17 +118,23 @@ export class Intake {
   }
 
   #announce(record: JobRecord, { options }: Checked, batch: Batch | null): void {
-    const isSettled = batch !== null && batch.facts !== null
     this.#parts.announcer.enqueued(record)
     if (options?.signal !== undefined && !isTerminal(record.state)) this.#follow(record, options.signal)
-    if (isSettled) batch.decide(record)
+    if (record.batch !== batch) batch?.skip(record)
   }
 
   #join(record: JobRecord, batch: Batch, order: JobOptions['order']): JobRecord | null {
-    record.batch = batch
     const { context } = batch
     if (context !== undefined) record.more.context = context
-    return batch.link(record, order)
+    const after = batch.link(record, order)
+    const refusal = batch.refusal(record)
+    record.batch = batch
+    if (refusal !== null) {
+      // The response does not call for it. It is held until it has been announced, so that it cannot start meanwhile.
+      record.more.reason = refusal
+      record.batch = { onFailure: batch.onFailure, facts: null }
+    }
+    return after
   }
 
   #follow(record: JobRecord, signal: AbortSignal): void {
