@@ -124,10 +124,17 @@ export class Scheduler {
     })
   }
 
-  /** Sends one bundle to a lane, if it has room. False when no job is left. */
+  /**
+   * Fills the room of a lane. False when no job is left. One bundle is all where jobs run one at a time; where many run
+   * at once, a job that travels alone leaves room for those behind it.
+   */
   #fill(pool: Pool, lane: Lane): boolean {
-    const room = lane.room()
-    if (room === 0) return true
+    for (let room = lane.room(); room > 0; room = lane.room()) if (!this.#send(pool, lane, room)) return false
+    return true
+  }
+
+  /** Sends one bundle to a lane. False when no job is left. */
+  #send(pool: Pool, lane: Lane, room: number): boolean {
     const first = this.#claim(pool.name)
     if (first === undefined) return false
     const bundle = [first]
