@@ -35,7 +35,7 @@ const schema = z.strictObject({
 })
 
 /** What lateness makes a run a missed one, in milliseconds. */
-export const LATE = 10_000
+const LATE = 10_000
 const MOST_MADE_UP = 100
 
 /**
