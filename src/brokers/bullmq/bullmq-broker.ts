@@ -1,7 +1,9 @@
 /** The BullMQ broker: the port's calls, and which part of the broker a job is with at the moment. */
+// long because: every call of the port is answered here with one look at where the job is, and the parts meet here.
 import { randomUUID } from 'node:crypto'
 import { encode } from '../../rules/codec.ts'
 import { type JobRecord, Moved } from '../../rules/job-record.ts'
+import { DUPLICATE } from '../../rules/journal-protocol.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
 import { QueueTimeoutError, TaskCancelledError } from '../../words/errors.ts'
 import { isTerminal, type JobState } from '../../words/job.ts'
@@ -18,12 +20,12 @@ import { Lines, memberOf } from './lines.ts'
 import { type Found, Lookups } from './lookups.ts'
 import type { BullmqSettings } from './options.ts'
 import { Outbox } from './outbox.ts'
+import { Questions } from './questions.ts'
 import { queueOf, queuesOf } from './queues.ts'
 import { Reach } from './reach.ts'
 import type { Store } from './store.ts'
 import { conclude, Work } from './work.ts'
 
-const DUPLICATE = 'an equal job of another process is pending'
 // How long a stop waits for what is still to be written.
 const LAST_WRITES = 5000
 
@@ -46,8 +48,8 @@ export class BullmqBroker implements Broker {
   #elsewhere!: Elsewhere
   #finished!: FinishedJobs
   #held!: Held
-  #lookups!: Lookups
   #outbox!: Outbox
+  #questions!: Questions
   #reach!: Reach
   #timeouts!: Timeline
   #unique!: UniqueKeys
@@ -78,13 +80,14 @@ export class BullmqBroker implements Broker {
     const queues = queuesOf(host.entries)
     const ended = new EndedJobs(store, host.retention.age)
     const lookups = new Lookups(store, queues, ended, this)
-    this.#lookups = lookups
     this.#outbox = new Outbox(store, this, recheck)
     this.#held = new Held(store, writes, lines, recheck, this)
     this.#accepted = new Accepted(store, lookups, host.idPrefix, this.#asAcceptedHost())
     this.#elsewhere = new Elsewhere({ store, writes, lines, ended, lookups }, this.#asElsewhereHost())
     const parts = { store, writes, lines, ended, settings: this.#settings, recheck }
     this.#work = new Work(parts, this.#asWorkHost())
+    const asked = { lookups, accepted: this.#accepted, work: this.#work, endedHere: this.#endedHere }
+    this.#questions = new Questions(asked, this)
     this.#unique = new UniqueKeys(clock)
     this.#finished = new FinishedJobs(clock, host.retention, (job) => this.#endedHere.delete(this.idOf(job)))
     this.#timeouts = new Timeline(
@@ -277,61 +280,26 @@ export class BullmqBroker implements Broker {
     return job === undefined || this.#isAway(job) ? this.#endedHere.get(id) : job
   }
 
-  async find(id: string): Promise<JobRecord | undefined> {
-    const leased = this.#work.leases.byId.get(id)
-    if (leased !== undefined) return leased.job
-    await this.#opening
-    const found = await this.#lookups.find(id)
-    if (found !== undefined) return this.#recordOf(found)
-    return this.#accepted.byId.get(id) ?? this.#endedHere.get(id)
+  find(id: string): Promise<JobRecord | undefined> {
+    return this.#questions.find(id)
   }
 
-  async list(filter: JobFilter): Promise<readonly JobRecord[]> {
+  list(filter: JobFilter): Promise<readonly JobRecord[]> {
+    return this.#questions.list(filter)
+  }
+
+  counts(): Promise<Record<JobState, number>> {
+    return this.#questions.counts()
+  }
+
+  /** What is on its way to the store is answered for by the store, once it is there. */
+  async written(): Promise<void> {
     if (!this.#isClosing) await this.#opening
-    await this.#written()
-    const limit = filter.limit ?? 100
-    const states = filter.state === undefined ? undefined : new Set([filter.state].flat())
-    const fits = (job: JobRecord): boolean =>
-      (states === undefined || states.has(job.state)) &&
-      (filter.task === undefined || job.entry.task.name === filter.task)
-    const jobs = [...this.#accepted.byId.values()].filter((job) => !this.#stored.has(job) && fits(job))
-    for (const job of this.#endedHere.values()) if (fits(job)) jobs.push(job)
-    for (const found of await this.#lookups.list(filter)) {
-      const job = this.#recordOf(found)
-      if (job !== undefined && fits(job)) jobs.push(job)
-    }
-    return jobs.sort((one, other) => other.acceptedAt - one.acceptedAt || other.seq - one.seq).slice(0, limit)
-  }
-
-  #recordOf(found: Found): JobRecord | undefined {
-    const leased = this.#work.leases.byId.get(found.id)
-    if (leased !== undefined) return leased.job
-    const ours = this.#accepted.byId.get(found.id)
-    if (ours === undefined) return this.#lookups.record(found)
-    this.#accepted.take(ours, found.id, found)
-    return ours
-  }
-
-  /** What is on its way to the store is counted once it is there. */
-  async #written(): Promise<void> {
     if (this.#reach.isUp) await this.#outbox.settle(LAST_WRITES)
   }
 
-  async counts(): Promise<Record<JobState, number>> {
-    await this.#opening
-    await this.#written()
-    let counts = await this.#lookups.counts()
-    // What is fetched while the store counts would be counted twice, or not at all.
-    for (let again = 0, moves = -1; again < MOST_RECOUNTS && moves !== this.#work.moves; again++) {
-      ;({ moves } = this.#work)
-      counts = await this.#lookups.counts()
-    }
-    const waiting = this.#work.waiting
-    counts.running -= waiting
-    counts.available += waiting
-    for (const job of this.#accepted.byId.values()) if (!this.#stored.has(job)) counts[job.state]++
-    for (const job of this.#endedHere.values()) counts[job.state]++
-    return counts
+  isStored(job: JobRecord): boolean {
+    return this.#stored.has(job)
   }
 
   // ── The end ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -485,4 +453,3 @@ export class BullmqBroker implements Broker {
 }
 
 const MOST_LOG_LINES = 1000
-const MOST_RECOUNTS = 5

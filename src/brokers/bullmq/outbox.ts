@@ -1,4 +1,5 @@
 /** Accepted jobs on their way to the store: written in the order they came, many at a time, and again until it has them. */
+import { setTimeout } from 'node:timers/promises'
 import type { BulkJobOptions } from 'bullmq'
 import type { JobRecord } from '../../rules/job-record.ts'
 import type { Clock } from '../../words/clock.ts'
@@ -90,7 +91,7 @@ export class Outbox {
   /** Waits until all is written, but not longer than so many milliseconds. */
   async settle(most: number): Promise<void> {
     const deadline = Date.now() + most
-    while (this.size > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5))
+    while (this.size > 0 && Date.now() < deadline) await setTimeout(5)
   }
 
   /** Takes a job back that is not being written; false when it is, or was. */
@@ -122,13 +123,11 @@ export class Outbox {
 
   /** Adding is the same when it is done twice: BullMQ knows the ids. */
   async #write(entries: readonly Entry[]): Promise<void> {
-    let wait = FIRST_WAIT
-    while (!this.#isClosed) {
+    for (let wait = FIRST_WAIT; !this.#isClosed; wait = Math.min(wait * 2, LONGEST_WAIT)) {
       try {
         return await this.#tryToWrite(entries)
       } catch {
-        await new Promise((resolve) => setTimeout(resolve, wait))
-        wait = Math.min(wait * 2, LONGEST_WAIT)
+        await setTimeout(wait)
       }
     }
   }

@@ -135,8 +135,8 @@ export class PostgresStore implements Store {
   queue(name: string): Queue {
     const known = this.#queues.get(name)
     if (known !== undefined) return known
-    const { Queue, createPostgresBackend } = this.#bullmq
-    const queue = new Queue(
+    const { createPostgresBackend } = this.#bullmq
+    const queue = new this.#bullmq.Queue(
       this.#name(name),
       this.#options() as never,
       createPostgresBackend as never,

@@ -2,7 +2,7 @@
  * The store: BullMQ's queues, and the little that BullMQ does not have: lines, in which jobs stand one behind the other
  * whatever process they came from, and messages between processes. Redis and PostgreSQL each have one.
  */
-import type { BackendFactory, IQueueBackend, Queue } from 'bullmq'
+import type { IQueueBackend, Queue } from 'bullmq'
 
 /** What a store tells. */
 export interface StoreHears {
@@ -62,6 +62,3 @@ export function backendOptions(settings: QueueSettings): object {
 export function stalledInterval(lease: number): number {
   return Math.max(100, Math.round(lease / 4))
 }
-
-/** Makes backends, whatever the store is. */
-export type AnyFactory = BackendFactory<IQueueBackend, never>

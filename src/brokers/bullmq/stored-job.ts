@@ -95,7 +95,7 @@ function infinite(value: number | undefined): number | undefined {
 }
 
 /** The monotonic and the wall clock of this process, one in terms of the other. */
-export function wallOf(clock: Clock, monotonic: number): number {
+function wallOf(clock: Clock, monotonic: number): number {
   return Math.round(monotonic - clock.now() + clock.wall())
 }
 

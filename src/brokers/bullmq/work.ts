@@ -4,6 +4,7 @@
  */
 import type { JobJson } from 'bullmq'
 import type { JobRecord } from '../../rules/job-record.ts'
+import { BATCH_FAILED } from '../../rules/journal-protocol.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
 import { ProcessExitedError, QueueTimeoutError } from '../../words/errors.ts'
 import { isTerminal } from '../../words/job.ts'
@@ -17,7 +18,6 @@ import type { BullmqSettings } from './options.ts'
 import type { QueueOfTasks } from './queues.ts'
 import type { Store } from './store.ts'
 import {
-  byAge,
   dataOf,
   failedReason,
   payloadOf,
@@ -27,9 +27,7 @@ import {
   toReturnValue,
   toStacktrace,
 } from './stored-job.ts'
-
-/** Why a job is skipped whose batch ended with a failure before it. */
-export const BATCH_FAILED = 'an earlier job of its batch failed'
+import { Windows } from './windows.ts'
 
 /** What work needs of the broker. */
 export interface WorkHost {
@@ -65,7 +63,7 @@ export class Work implements FeedHost {
   readonly #parts: WorkParts
   readonly #broker: WorkHost
   readonly #host: BrokerHost
-  readonly #windows = new Map<string, JobRecord[]>()
+  readonly #windows = new Windows()
   /** Pools whose threads do not ask for jobs at present. */
   readonly #unasked = new Set<string>()
   #isFetching = false
@@ -195,7 +193,7 @@ export class Work implements FeedHost {
     job.state = 'available'
     job.readyAt = Math.round(this.#host.clock.now())
     lease.fetchedAt = job.readyAt
-    this.#enterWindow(lease)
+    this.#windows.enter(lease)
     // What was being looked at when the stop came has no place here any more.
     if (!this.#isFetching) return this.#putBack(feed.pool)
     this.#host.wake(feed.pool)
@@ -204,7 +202,7 @@ export class Work implements FeedHost {
   // ── Threads ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   peek(pool: string): JobRecord | undefined {
-    const [job] = this.#window(pool)
+    const job = this.#windows.peek(pool)
     if (job === undefined && this.#unasked.delete(pool)) this.#look(pool)
     return job
   }
@@ -212,7 +210,7 @@ export class Work implements FeedHost {
   claim(pool: string): JobRecord | undefined {
     const job = this.peek(pool)
     if (job === undefined) return undefined
-    this.#window(pool).shift()
+    this.#windows.shift(pool)
     job.state = 'running'
     return job
   }
@@ -223,7 +221,7 @@ export class Work implements FeedHost {
     if (lease === undefined) return
     if (lease.isLost) return this.#letGo(lease)
     lease.fetchedAt = this.#host.clock.now()
-    this.#enterWindow(lease)
+    this.#windows.enter(lease)
     this.#host.wake(lease.feed.pool)
   }
 
@@ -245,16 +243,14 @@ export class Work implements FeedHost {
 
   /** Jobs that wait for a thread here: the store counts them as running. */
   get waiting(): number {
-    let sum = 0
-    for (const window of this.#windows.values()) sum += window.length
-    return sum
+    return this.#windows.size
   }
 
   // ── Ends ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   finish(lease: Lease, ended: Ended): void {
     const { job, feed } = lease
-    this.#leaveWindow(job, feed.pool)
+    this.#windows.leave(job, feed.pool)
     conclude(job, ended, this.#host.clock.now())
     job.more.isUntold = true
     // The thread is free, but the place is kept for the job that comes with the answer.
@@ -325,7 +321,7 @@ export class Work implements FeedHost {
     lease.isLost = true
     const { job, feed } = lease
     if (!this.leases.byJob.has(job)) return
-    if (this.#leaveWindow(job, feed.pool) || job.state !== 'running') return this.#letGo(lease)
+    if (this.#windows.leave(job, feed.pool) || job.state !== 'running') return this.#letGo(lease)
     this.#host.interrupt?.(job, 'its lease was lost: another process may have it')
     this.#host.wake(feed.pool)
   }
@@ -348,10 +344,7 @@ export class Work implements FeedHost {
   #watchWindows(): void {
     this.#stopTimer = this.#host.clock.timer(UNCLAIMED / 2, () => {
       this.#watchWindows()
-      const late = this.#host.clock.now() - UNCLAIMED
-      for (const [pool, [job]] of this.#windows) {
-        if (job !== undefined && (this.leases.byJob.get(job)?.fetchedAt ?? 0) < late) this.#putBack(pool)
-      }
+      for (const pool of this.#windows.lateSince(this.#host.clock.now() - UNCLAIMED)) this.#putBack(pool)
     })
   }
 
@@ -359,10 +352,7 @@ export class Work implements FeedHost {
   #putBack(pool: string): void {
     this.#unasked.add(pool)
     // The last one first, so that the first one comes to stand in front.
-    const jobs = this.#window(pool).splice(0).reverse()
-    for (const job of jobs) {
-      const lease = this.leases.byJob.get(job)
-      if (lease === undefined) continue
+    for (const lease of this.#windows.empty(pool).reverse()) {
       const { feed, id, token } = lease
       const back = (): Promise<unknown> => feed.backend.moveJobFromActiveToWait(id, token)
       const over = (): void => this.#letGo(lease)
@@ -376,44 +366,12 @@ export class Work implements FeedHost {
     this.#isFetching = false
     this.#stopTimer?.()
     await Promise.all(this.feeds.map((feed) => feed.stop()))
-    for (const pool of [...this.#windows.keys()]) this.#putBack(pool)
+    for (const pool of this.#windows.pools) this.#putBack(pool)
   }
 
   #look(pool: string): void {
     for (const feed of this.feeds) if (feed.pool === pool) feed.look()
   }
-
-  /** Best priority first; of one priority, in the order in which they were accepted. */
-  #enterWindow(lease: Lease): void {
-    const window = this.#window(lease.feed.pool)
-    let at = window.length
-    for (; at > 0; at--) {
-      const before = this.leases.byJob.get(window[at - 1] as JobRecord)
-      if (before === undefined || comesBefore(before, lease)) break
-    }
-    window.splice(at, 0, lease.job)
-  }
-
-  #leaveWindow(job: JobRecord, pool: string): boolean {
-    const window = this.#window(pool)
-    const at = window.indexOf(job)
-    if (at >= 0) window.splice(at, 1)
-    return at >= 0
-  }
-
-  #window(pool: string): JobRecord[] {
-    let window = this.#windows.get(pool)
-    if (window === undefined) {
-      window = []
-      this.#windows.set(pool, window)
-    }
-    return window
-  }
-}
-
-function comesBefore(one: Lease, other: Lease): boolean {
-  if (one.job.priority !== other.job.priority) return one.job.priority > other.job.priority
-  return byAge({ id: one.id, at: one.data.a }, { id: other.id, at: other.data.a }) < 0
 }
 
 /** Brings a record to its end. */
