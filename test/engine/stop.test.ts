@@ -157,6 +157,7 @@ describe('past its deadline a stop', () => {
     const stopped = runtime.stop({ timeout: 0 })
     await new Promise((resolve) => setTimeout(resolve, 5))
     clock.leap(60_000)
+    expect(runtime.stats().phase).toBe('stopping')
     gate.open(1)
     expect(await stopped).toEqual({ completed: 1, failed: 0, lost: [], left: [] })
     expect(job.state).toBe('completed')
@@ -173,11 +174,14 @@ describe('past its deadline a stop', () => {
   })
 
   test('names a job with a moved payload as lost, not as dead', async () => {
-    const { runtime, gate } = await withGate({ bundles: { max: 1 } })
+    const { runtime, gate } = await withGate({ pool: { threads: 1, concurrency: 4 } })
     runtime.enqueue('gate.block', { at: 1 })
     await gate.reached(1)
     const { buffer } = new Uint8Array(8)
     const moved = runtime.enqueue('transfer.byteLength', { bytes: buffer }, { transfer: [buffer] })
+    // With the thread, which cannot take it up.
+    await new Promise((resolve) => setImmediate(resolve))
+    expect((await runtime.counts()).running).toBe(2)
     expect((await runtime.stop({ timeout: 0 })).lost.map(({ id }) => id)).toContain(moved.id)
     expect(await failureOf(moved)).toBeInstanceOf(JobLostError)
   })
