@@ -99,7 +99,7 @@ class MemoryBroker implements Broker {
     let how = ended
     while (over !== null && !isTerminal(over.state)) {
       const next = this.#close(over, how)
-      const isStopped = next !== null && stops(over, next)
+      const isStopped: boolean = next !== null && stops(over, next)
       // All is in order before anybody hears of it: a listener may settle the batch or add to it.
       if (next?.state === 'waiting' && next.extras?.before === undefined && !isStopped) this.#advance(next)
       this.#host.settled(over)
