@@ -98,7 +98,7 @@ class MemoryBroker implements Broker {
     let over: JobRecord | null = job
     let how = ended
     while (over !== null && !isTerminal(over.state)) {
-      const next = this.#close(over, how)
+      const next: JobRecord | null = this.#close(over, how)
       const isStopped: boolean = next !== null && stops(over, next)
       // All is in order before anybody hears of it: a listener may settle the batch or add to it.
       if (next?.state === 'waiting' && next.extras?.before === undefined && !isStopped) this.#advance(next)
