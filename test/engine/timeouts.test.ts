@@ -75,13 +75,22 @@ describe('the timeout of an attempt', () => {
 
   test('does not undo the work of a handler that finishes all the same within its grace', async () => {
     const clock = new LeapingClock()
-    const { runtime, gate } = await withGate({ killGrace: 30_000 }, clock)
+    const { runtime, gate } = await withGate(
+      { killGrace: 30_000, pool: { threads: 1, concurrency: 2 } },
+      clock,
+    )
     const job = runtime.enqueue('gate.finishAfterAbort', { at: 1 }, { timeout: 10 })
+    // With a neighbour the thread is looked at all the while.
+    const neighbour = runtime.enqueue('gate.wait', { at: 2 })
     await gate.reached(1)
+    await gate.reached(2)
     clock.leap(29_000)
+    clock.leap(500)
     await delay(20)
     gate.open(1)
     expect(await job.result()).toBe('finished')
+    gate.open(2)
+    await neighbour.result()
   })
 
   test('is a failure, so that a retry is made where the task has retries', async () => {
