@@ -35,6 +35,7 @@ export class Feed {
   readonly #host: FeedHost
   readonly #clock: Clock
   readonly #lease: number
+  readonly #isOrdered: boolean
   readonly #name: string
   #tokens = 0
   #isOpen = true
@@ -44,7 +45,16 @@ export class Feed {
   #isOver: Promise<void> = Promise.resolve()
 
   constructor(
-    at: { queue: string; pool: string; limit: number; backend: IQueueBackend; lease: number; name: string },
+    at: {
+      queue: string
+      pool: string
+      limit: number
+      backend: IQueueBackend
+      lease: number
+      name: string
+      /** All commands go through one connection. */
+      isOrdered: boolean
+    },
     host: FeedHost,
     clock: Clock,
   ) {
@@ -53,6 +63,7 @@ export class Feed {
     this.limit = at.limit
     this.backend = at.backend
     this.#lease = at.lease
+    this.#isOrdered = at.isOrdered
     this.#name = at.name
     this.#host = host
     this.#clock = clock
@@ -68,16 +79,19 @@ export class Feed {
     this.#wake?.()
   }
 
-  /** Whoever ends a job may fetch the next in the same step, unless a fetch is under way: they would come out of order. */
+  /**
+   * Whoever ends a job may fetch the next in the same step. Not while another fetch is under way, if they go through
+   * several connections: they would come out of order.
+   */
   begin(): boolean {
-    if (this.#isFetching || !this.#isOpen) return false
-    this.#isFetching = true
+    if (!this.#isOpen || (this.#isFetching && !this.#isOrdered)) return false
+    if (!this.#isOrdered) this.#isFetching = true
     return true
   }
 
   /** That fetch is over. */
   over(): void {
-    this.#isFetching = false
+    if (!this.#isOrdered) this.#isFetching = false
     this.look()
   }
 

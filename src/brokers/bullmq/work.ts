@@ -84,7 +84,15 @@ export class Work implements FeedHost {
     const { store, settings } = this.#parts
     this.#isFetching = true
     for (const { name: queue, pool, limit } of queues) {
-      const at = { queue, pool, limit, backend: store.fetcher(queue), lease: settings.lease, name }
+      const at = {
+        queue,
+        pool,
+        limit,
+        backend: store.fetcher(queue),
+        lease: settings.lease,
+        name,
+        isOrdered: settings.store === 'redis',
+      }
       const feed = new Feed(at, this, this.#host.clock)
       this.feeds.push(feed)
       feed.start()
