@@ -1,23 +1,11 @@
-/** The rules of the engine as checks: at each event, at what threads do, and after each step. */
-import type { Broker } from '../../src/brokers/broker.ts'
-import type { Runtime } from '../../src/engine/runtime.ts'
+/** The rules of the engine as checks: at each event, and at what threads do. */
 import type { Lane } from '../../src/pools/pool.ts'
 import type { JobRecord } from '../../src/rules/job-record.ts'
-import type { JobState } from '../../src/words/job.ts'
-import { type Model, type ModelJob, type Over, TIMER_SLACK } from './model.ts'
-import type { SimPool } from './sim-pool.ts'
+import { type Model, TIMER_SLACK } from './model.ts'
+import type { ModelJob, Over } from './model-job.ts'
 import type { HandlerEnd } from './sim-thread.ts'
 
 const CRASH_CODES = new Set(['ERR_THREAD_EXITED', 'ERR_OUT_OF_MEMORY'])
-
-/** What the checks look at besides the model. */
-export interface Observed {
-  readonly runtime: Runtime
-  readonly broker: Broker
-  readonly pools: ReadonlyMap<string, SimPool>
-  readonly maxPending: number
-  readonly retention: number
-}
 
 /** Holds what happens against what should. */
 export class Checks {
@@ -35,7 +23,8 @@ export class Checks {
     const job = model.byId.get(id)
     if (job === undefined) return model.violate(`${id}, which was never accepted, is ${how}`)
     if (job.over !== undefined) return model.violate(`${id} is ${how} although it was ${job.over} before`)
-    const isBatchStopped = job.batch?.stops === true && job.batch.jobs.some(({ ends }) => ends.includes('dead'))
+    const isBatchStopped =
+      job.batch?.stops === true && job.batch.jobs.some(({ ends }) => ends.includes('dead'))
     if (how === 'completed') {
       model.expect(job.lastEnd === 'returned', () => `${id} completed although its handler ${job.lastEnd}`)
     } else if (how === 'cancelled') {
@@ -52,7 +41,8 @@ export class Checks {
   retrying(id: string, error: Error, delay: number): void {
     const model = this.#model
     const job = model.byId.get(id)
-    if (job === undefined || job.over !== undefined) return model.violate(`${id}, which is over, is to be retried`)
+    if (job === undefined || job.over !== undefined)
+      return model.violate(`${id}, which is over, is to be retried`)
     this.#count(job, error)
     model.expect(!job.isCancelled, () => `${id} was cancelled and is retried`)
     model.expect(job.failures < job.maxAttempts, () => `${id} is retried after ${job.failures} failures`)
@@ -63,7 +53,8 @@ export class Checks {
 
   interrupted(id: string): void {
     const job = this.#model.byId.get(id)
-    if (job === undefined || job.over !== undefined) return this.#model.violate(`${id}, which is over, is interrupted`)
+    if (job === undefined || job.over !== undefined)
+      return this.#model.violate(`${id}, which is over, is interrupted`)
     job.isSent = false
   }
 
@@ -74,7 +65,10 @@ export class Checks {
     model.expect(!job.isCancelled, () => `${id} was cancelled and is dead (${code})`)
     if (code === 'ERR_QUEUE_TIMEOUT') {
       const isDue = model.clock.now() >= job.queueDeadline - TIMER_SLACK
-      return model.expect(isDue && job.counted === 0, () => `${id} is dead of a queueTimeout that has not passed`)
+      return model.expect(
+        isDue && job.counted === 0,
+        () => `${id} is dead of a queueTimeout that has not passed`,
+      )
     }
     this.#count(job, error)
     job.counted++
@@ -82,7 +76,10 @@ export class Checks {
       const isFinal = rules.onCrash === 'fail' || job.crashes >= rules.maxCrashes
       model.expect(isFinal, () => `${id} is dead after ${job.crashes} crashes`)
     } else if (code !== 'ERR_UNRECOVERABLE') {
-      model.expect(job.failures >= maxAttempts, () => `${id} is dead after ${job.failures} failures (${code})`)
+      model.expect(
+        job.failures >= maxAttempts,
+        () => `${id} is dead after ${job.failures} failures (${code})`,
+      )
     }
   }
 
@@ -97,7 +94,8 @@ export class Checks {
   sent(_lane: Lane, records: readonly JobRecord[]): void {
     for (const record of records) {
       const job = this.#model.byRecord.get(record)
-      if (job === undefined) return this.#model.violate(`job ${record.seq}, which was never accepted, was sent`)
+      if (job === undefined)
+        return this.#model.violate(`job ${record.seq}, which was never accepted, was sent`)
       this.#maySend(job)
       this.#isNext(job)
       job.isSent = true
@@ -117,12 +115,18 @@ export class Checks {
     model.expect(job.over === undefined, () => `${job.id} started although it is ${job.over}`)
     model.expect(!job.isExecuting, () => `${job.id} runs twice at once`)
     model.expect(!job.isCancelled, () => `${job.id} started although it was cancelled`)
-    model.expect(attempt === job.counted + 1, () => `${job.id} is told attempt ${attempt}, not ${job.counted + 1}`)
+    model.expect(
+      attempt === job.counted + 1,
+      () => `${job.id} is told attempt ${attempt}, not ${job.counted + 1}`,
+    )
     let ofTask = 1
     for (const other of model.pending) {
       if (!other.isExecuting || other === job) continue
       if (other.rules === job.rules) ofTask++
-      model.expect(job.key === undefined || other.key !== job.key, () => `${job.id} and ${other.id} run at once, key ${job.key}`)
+      model.expect(
+        job.key === undefined || other.key !== job.key,
+        () => `${job.id} and ${other.id} run at once, key ${job.key}`,
+      )
     }
     model.expect(ofTask <= job.rules.concurrency, () => `${ofTask} jobs of "${job.rules.name}" run at once`)
     model.executes(job)
@@ -132,12 +136,7 @@ export class Checks {
     const job = this.#model.byRecord.get(record) as ModelJob
     job.isExecuting = false
     job.lastEnd = how
-    this.#endsInTime(job)
-  }
-
-  #endsInTime(job: ModelJob): void {
-    const late = this.#model.clock.now() - job.executionEndsBy
-    this.#model.expect(late <= 0, () => `${job.id} ran ${late.toFixed(1)} ms longer than it may`)
+    this.#model.endsInTime(job)
   }
 
   #maySend(job: ModelJob): void {
@@ -151,7 +150,10 @@ export class Checks {
     model.expect(model.isWanted(job), () => `${id} was sent although its response does not call for it`)
     model.expect(now >= job.dueAt, () => `${id} was sent ${job.dueAt - now} ms before its time`)
     model.expect(now >= job.retryAt, () => `${id} was sent ${job.retryAt - now} ms before its retry is due`)
-    model.expect(!(model.isPaused || model.paused.has(job.rules.pool)), () => `${id} was sent to a paused pool`)
+    model.expect(
+      !(model.isPaused || model.paused.has(job.rules.pool)),
+      () => `${id} was sent to a paused pool`,
+    )
     model.expect(now <= model.stopDeadline + TIMER_SLACK, () => `${id} was sent after the deadline of stop`)
     const isLate = !job.hasStarted && job.revivals === 0 && now > job.queueDeadline + TIMER_SLACK
     model.expect(!isLate, () => `${id} was sent after its queueTimeout`)
@@ -165,7 +167,10 @@ export class Checks {
       if (other === job) continue
       const isEarlier = isSurelyEarlier(other, job)
       this.#model.expect(!other.holdsKey, () => `${job.id} was sent while ${other.id} holds key ${key}`)
-      this.#model.expect(!isEarlier, () => `${job.id} was sent before ${other.id}, which was first, key ${key}`)
+      this.#model.expect(
+        !isEarlier,
+        () => `${job.id} was sent before ${other.id}, which was first, key ${key}`,
+      )
     }
   }
 
@@ -177,110 +182,12 @@ export class Checks {
     const readyAt = job.key === undefined ? job.readyAt : Math.max(job.retryAt, job.runnableAt ?? 0)
     const rank = readyAt - job.priority * weight
     for (const other of model.pending) {
-      if (other === job || other.rules.pool !== job.rules.pool || !this.#surelyWaits(other)) continue
+      if (other === job || other.rules.pool !== job.rules.pool || !model.surelyWaits(other)) continue
       const otherRank = other.readyAt - other.priority * weight
-      model.expect(otherRank >= rank - 2 * TIMER_SLACK, () => `${job.id} was sent before ${other.id}, which ranks higher`)
-    }
-  }
-
-  /** It waits for a thread and for nothing else, and has for a while. */
-  #surelyWaits(job: ModelJob): boolean {
-    const now = this.#model.clock.now()
-    if (job.isSent || job.over !== undefined || job.runnableAt === undefined) return false
-    if (!this.#model.isWanted(job) || Math.max(job.readyAt, job.retryAt) > now - TIMER_SLACK) return false
-    if (job.key !== undefined && this.#model.lineOf(job.key).length > 1) return false
-    return this.#sentOf(job) < job.rules.concurrency
-  }
-
-  #sentOf(job: ModelJob): number {
-    if (job.rules.concurrency === Number.POSITIVE_INFINITY) return 0
-    let sent = 0
-    for (const other of this.#model.pending) if (other.rules === job.rules && other.isSent) sent++
-    return sent
-  }
-
-  // ── After each step ────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** Compares all numbers. */
-  step({ runtime, broker, maxPending, retention }: Observed): void {
-    const model = this.#model
-    const stats = runtime.stats()
-    const pending = model.pending.size
-    model.expect(pending === stats.pending, () => `stats().pending is ${stats.pending}, not ${pending}`)
-    model.expect(pending <= maxPending, () => `${pending} jobs are pending, with a limit of ${maxPending}`)
-    for (const how of ['completed', 'cancelled', 'skipped', 'dead', 'lost'] as const) {
-      const { [how]: expected } = model.endedAs
-      model.expect(stats[how] - this.#revived(how) === expected, () => `stats().${how} is ${stats[how]}, not ${expected}`)
-    }
-    const counts = broker.counts()
-    if (!(counts instanceof Promise)) this.#counts(counts, retention)
-    for (const job of model.pending) if (job.isExecuting) this.#endsInTime(job)
-  }
-
-  #revived(how: Over): number {
-    return how === 'dead' ? this.#model.jobs.reduce((sum, job) => sum + job.revivals, 0) : 0
-  }
-
-  #counts(counts: Record<JobState, number>, retention: number): void {
-    const model = this.#model
-    const { completed, cancelled, skipped, dead, ...rest } = counts
-    const finished = completed + cancelled + skipped + dead
-    const unfinished = Object.values(rest).reduce((sum, count) => sum + count, 0)
-    model.expect(unfinished === model.pending.size, () => `counts() knows ${unfinished} unfinished jobs: ${JSON.stringify(rest)}`)
-    model.expect(finished <= retention, () => `${finished} finished jobs are kept, with a limit of ${retention}`)
-    if (model.jobs.length <= retention) {
-      const over = model.jobs.length - model.pending.size
-      model.expect(finished === over, () => `${finished} finished jobs are kept of ${over}`)
-    }
-    const expected = this.#states()
-    if (expected === undefined) return
-    for (const [state, count] of Object.entries(expected)) {
-      const actual = counts[state as JobState]
-      model.expect(actual === count, () => `${actual} jobs are ${state}, not ${count}`)
-    }
-  }
-
-  /** How many jobs should be in each state; undefined when a timer is just due and may or may not have fired. */
-  #states(): Partial<Record<JobState, number>> | undefined {
-    const model = this.#model
-    const now = model.clock.now()
-    const states = { held: 0, waiting: 0, scheduled: 0, available: 0, running: 0, retryable: 0 }
-    const lines = new Map<string, number>()
-    for (const job of model.pending) {
-      if (isNear(job.retryAt, now) || isNear(job.runnableAt ?? 0, now)) {
-        if (job.dueAt > 0 || job.retryAt > 0) return undefined
-      }
-      if (model.isHeld(job)) states.held++
-      else if (job.runnableAt === undefined) states.waiting++
-      else if (job.isSent) states.running++
-      else if (job.retryAt > now) states.retryable++
-      else if (job.runnableAt > now) states.scheduled++
-      else states.available++
-      const isInLine = job.key !== undefined && job.runnableAt !== undefined && job.runnableAt <= now
-      if (isInLine && !(job.isSent || job.retryAt > now)) lines.set(job.key, (lines.get(job.key) ?? 0) + 1)
-    }
-    // Of a key's line the first may run, if none runs already.
-    for (const [key, inLine] of lines) {
-      const isTaken = model.lineOf(key).some((job) => job.isSent || job.retryAt > now)
-      const waiting = isTaken ? inLine : inLine - 1
-      states.available -= waiting
-      states.waiting += waiting
-    }
-    return states
-  }
-
-  /** No thread stands idle, and no pool stays small, while a job waits for it. */
-  noIdling({ pools }: Observed): void {
-    const model = this.#model
-    if (model.phase !== 'running' || model.isPaused) return
-    for (const job of model.pending) {
-      const pool = pools.get(job.rules.pool)
-      if (pool === undefined || model.paused.has(pool.name) || !this.#surelyWaits(job)) continue
-      const lanes = [...pool.lanes]
-      const idle = lanes.find((lane) => lane.room() > 0 && !lane.thread.isDead)
-      model.expect(idle === undefined, () => `${job.id} waits although thread ${idle?.id} of "${pool.name}" is idle`)
-      const isChanging = pool.isComing || lanes.some((lane) => lane.isKilled || lane.thread.isDead)
-      model.expect(isChanging || !pool.canGrow, () => `${job.id} waits although pool "${pool.name}" could grow`)
+      model.expect(
+        otherRank >= rank - 2 * TIMER_SLACK,
+        () => `${job.id} was sent before ${other.id}, which ranks higher`,
+      )
     }
   }
 }
@@ -290,10 +197,6 @@ function isSurelyEarlier(a: ModelJob, b: ModelJob): boolean {
   const isTimed = a.dueAt > 0 || b.dueAt > 0
   if (isTimed || !(a.isPlaceKnown && b.isPlaceKnown)) return a.runnableAt < b.runnableAt - TIMER_SLACK
   return a.place < b.place
-}
-
-function isNear(moment: number, now: number): boolean {
-  return Math.abs(moment - now) <= TIMER_SLACK
 }
 
 function codeOf(error: Error | undefined): string {

@@ -3,72 +3,11 @@
  * really do. It knows nothing of the broker; `checks` compares the two.
  */
 import type { JobRecord } from '../../src/rules/job-record.ts'
+import { type Accepted, type ModelBatch, type ModelJob, newJob, type Over } from './model-job.ts'
+import type { ResponseEnd } from './plan.ts'
 import { RESPONSES } from './responses.ts'
-import type { ResponseEnd, Spec } from './plan.ts'
-import { KILL_GRACE, type TaskRules } from './tasks.ts'
+import { KILL_GRACE } from './tasks.ts'
 import type { VirtualClock } from './virtual-clock.ts'
-
-/** Terminal states, with `lost` apart. */
-export type Over = 'completed' | 'cancelled' | 'skipped' | 'dead' | 'lost'
-
-/** A batch and its jobs in the order added. */
-export interface ModelBatch {
-  readonly stops: boolean
-  readonly isParallel: boolean
-  readonly jobs: ModelJob[]
-  /** Those that go one after the other, down to the last that is not over. */
-  readonly chain: ModelJob[]
-  end: ResponseEnd | undefined
-}
-
-/** One accepted job. */
-export interface ModelJob {
-  readonly id: string
-  readonly record: JobRecord
-  readonly rules: TaskRules & { readonly name: string }
-  readonly key: string | undefined
-  readonly uniqueKey: string | undefined
-  readonly uniqueUntil: number | undefined
-  readonly priority: number
-  readonly timeout: number
-  readonly queueDeadline: number
-  readonly maxAttempts: number
-  readonly when: 'ok' | 'error' | 'always'
-  readonly delay: number | undefined
-  readonly batch: ModelBatch | undefined
-  readonly isSequential: boolean
-  /** The job of its batch that it waits for. */
-  waitsFor: ModelJob | undefined
-  dueAt: number
-  /** When it can run but for its key; undefined while it is held or behind its batch. */
-  runnableAt: number | undefined
-  /** Its place among those that became runnable. */
-  place: number
-  isPlaceKnown: boolean
-  /** Since when it waits for a thread, as far as its key lets. */
-  readyAt: number
-  retryAt: number
-  over: Over | undefined
-  ends: Over[]
-  promised: string[]
-  promisesAsked: number
-  /** It is with a thread: sent, running, or its outcome is not told yet. */
-  isSent: boolean
-  isExecuting: boolean
-  executionEndsBy: number
-  holdsKey: boolean
-  lastEnd: string
-  counted: number
-  failures: number
-  crashes: number
-  cancelAsked: boolean
-  /** And was told that it would be so. */
-  isCancelled: boolean
-  hasStarted: boolean
-  /** Revived after its response was over: whoever did so wants it to run. */
-  isExempt: boolean
-  revivals: number
-}
 
 /** Slack for what is not exact by design: whole-millisecond times, the rhythm of the watch, the way of messages. */
 export const TIMER_SLACK = 3
@@ -118,58 +57,12 @@ export class Model {
   }
 
   /** A job was accepted. */
-  accepted(
-    id: string,
-    record: JobRecord,
-    { rules, spec, batch }: { rules: ModelJob['rules']; spec: Spec; batch: ModelBatch | undefined },
-  ): void {
-    const now = this.clock.now()
-    const own = spec.unique ?? (rules.uniqueFor === undefined ? undefined : 'held')
-    const uniqueFor = spec.unique === undefined ? rules.uniqueFor : spec.uniqueFor
-    const uniqueKey = own === undefined ? undefined : `${rules.name}:${own}`
-    this.expect(!this.byId.has(id), () => `${id} was accepted twice`)
+  accepted(id: string, record: JobRecord, { rules, spec, batch }: Omit<Accepted, 'now'>): void {
+    const job = newJob(id, record, { rules, spec, batch, now: this.clock.now() })
+    const { uniqueKey } = job
     const holder = uniqueKey === undefined ? undefined : this.holderOf(uniqueKey)
+    this.expect(!this.byId.has(id), () => `${id} was accepted twice`)
     this.expect(holder === undefined, () => `${id} was accepted although ${holder?.id} holds ${uniqueKey}`)
-    const job: ModelJob = {
-      id,
-      record,
-      rules,
-      key: spec.key ?? rules.key,
-      uniqueKey,
-      uniqueUntil: uniqueFor === undefined ? undefined : now + uniqueFor,
-      priority: spec.priority ?? rules.priority,
-      timeout: spec.timeout ?? rules.timeout,
-      queueDeadline: now + (spec.queueTimeout ?? rules.queueTimeout),
-      maxAttempts: spec.maxAttempts ?? rules.maxAttempts,
-      when: spec.when ?? 'ok',
-      delay: spec.delay,
-      batch,
-      isSequential: batch !== undefined && !(spec.parallel === undefined ? batch.isParallel : spec.parallel),
-      waitsFor: undefined,
-      dueAt: spec.delay === undefined && spec.runAt !== undefined ? now + Math.max(0, spec.runAt) : 0,
-      runnableAt: undefined,
-      place: 0,
-      isPlaceKnown: true,
-      readyAt: now,
-      retryAt: 0,
-      over: undefined,
-      ends: [],
-      promised: [],
-      promisesAsked: 0,
-      isSent: false,
-      isExecuting: false,
-      executionEndsBy: Number.POSITIVE_INFINITY,
-      holdsKey: false,
-      lastEnd: '',
-      counted: 0,
-      failures: 0,
-      crashes: 0,
-      cancelAsked: false,
-      isCancelled: false,
-      hasStarted: false,
-      isExempt: false,
-      revivals: 0,
-    }
     this.jobs.push(job)
     this.pending.add(job)
     this.byRecord.set(record, job)
@@ -185,7 +78,10 @@ export class Model {
 
   settles(batch: ModelBatch, end: ResponseEnd): void {
     batch.end = end
+    const wasReacting = this.isReacting
+    this.isReacting ||= batch.jobs.some((job) => !this.isCalledFor(job))
     for (const job of batch.jobs) if (job.over === undefined || this.isWanted(job)) this.#released(job)
+    this.isReacting = wasReacting
   }
 
   /** Whether a job's response calls for it. */
@@ -214,6 +110,23 @@ export class Model {
     return line
   }
 
+  /** It waits for a thread and for nothing else, and has for a while. */
+  surelyWaits(job: ModelJob): boolean {
+    const now = this.clock.now()
+    if (job.isSent || job.over !== undefined || job.runnableAt === undefined) return false
+    if (!this.isWanted(job) || Math.max(job.readyAt, job.retryAt) > now - TIMER_SLACK) return false
+    if (job.key !== undefined && this.lineOf(job.key).length > 1) return false
+    return this.#sentOf(job) < job.rules.concurrency
+  }
+
+  #sentOf(job: ModelJob): number {
+    if (job.rules.concurrency === Number.POSITIVE_INFINITY) return 0
+    let sent = 0
+    for (const other of this.pending) if (other.rules === job.rules && other.isSent) sent++
+    return sent
+  }
+
+  /** A job is over. */
   ended(job: ModelJob, how: Over): void {
     job.over = how
     job.ends.push(how)
@@ -265,6 +178,12 @@ export class Model {
     job.hasStarted = true
     const grace = Math.max(job.rules.killGrace, KILL_GRACE) * (job.rules.pool === 'io' ? 2 : 1)
     job.executionEndsBy = this.clock.now() + job.timeout + grace + WATCH_SLACK
+  }
+
+  /** It has not run longer than its limits and the patience with it allow. */
+  endsInTime(job: ModelJob): void {
+    const late = this.clock.now() - job.executionEndsBy
+    this.expect(late <= 0, () => `${job.id} ran ${late.toFixed(1)} ms longer than it may`)
   }
 
   #released(job: ModelJob): void {

@@ -62,7 +62,7 @@ export type Op =
   | { readonly do: 'thread dies'; readonly lane: number }
   | { readonly do: 'stop'; readonly timeout: number }
   /** The next such event makes its listener do something. */
-  | { readonly do: 'react'; readonly on: ReactsTo; readonly then: Op }
+  | { readonly do: 'react'; readonly on: ReactsTo; readonly does: Op }
 
 /** Events whose listener may call back into the runtime. */
 export type ReactsTo = (typeof REACTS_TO)[number]
@@ -165,54 +165,55 @@ const settle = fc.record({
   batch: number,
   end: pick('sent', 'sent', 'status 500', 'error', 'aborted'),
 })
+const many = fc.record({
+  do: fc.constant('many' as const),
+  specs: fc.array(specNumber, { minLength: 0, maxLength: 6 }),
+})
+const open = fc.record({ do: fc.constant('open' as const), parallel: fc.boolean(), stops: fc.boolean() })
+const wall = fc.record({ do: fc.constant('wall' as const), ms: pick(1000, -1000, 86_400_000, -86_400_000) })
+const death = fc.record({ do: fc.constant('thread dies' as const), lane: number })
 const stop = fc.record({
   do: fc.constant('stop' as const),
   timeout: pick(0, 50, 2000, Number.POSITIVE_INFINITY),
 })
 
-const reaction: fc.Arbitrary<Op> = fc.record({
-  do: fc.constant('react' as const),
-  on: pick(...REACTS_TO),
-  then: fc.oneof(
-    { weight: 3, arbitrary: add },
-    { weight: 5, arbitrary: cancel },
-    { weight: 2, arbitrary: revive },
-    { weight: 1, arbitrary: pause },
-    { weight: 1, arbitrary: settle },
-    { weight: 1, arbitrary: batch },
-    { weight: 1, arbitrary: stop },
-  ) as fc.Arbitrary<Op>,
-})
+/** What a listener does. */
+function reaction(mayStop: boolean): fc.Arbitrary<Op> {
+  return fc.record({
+    do: fc.constant('react' as const),
+    on: pick(...REACTS_TO),
+    does: fc.oneof(
+      { weight: 3, arbitrary: add },
+      { weight: 5, arbitrary: cancel },
+      { weight: 2, arbitrary: revive },
+      { weight: 1, arbitrary: pause },
+      { weight: 1, arbitrary: settle },
+      { weight: 1, arbitrary: batch },
+      { weight: mayStop ? 1 : 0, arbitrary: stop },
+    ) as fc.Arbitrary<Op>,
+  })
+}
 
-const op = fc.oneof(
-  { weight: 60, arbitrary: advance },
-  { weight: 40, arbitrary: add },
-  {
-    weight: 10,
-    arbitrary: fc.record({
-      do: fc.constant('many' as const),
-      specs: fc.array(specNumber, { minLength: 0, maxLength: 6 }),
-    }),
-  },
-  {
-    weight: 6,
-    arbitrary: fc.record({ do: fc.constant('open' as const), parallel: fc.boolean(), stops: fc.boolean() }),
-  },
-  { weight: 24, arbitrary: batch },
-  { weight: 8, arbitrary: settle },
-  { weight: 18, arbitrary: cancel },
-  { weight: 6, arbitrary: revive },
-  { weight: 8, arbitrary: pause },
-  {
-    weight: 3,
-    arbitrary: fc.record({ do: fc.constant('wall' as const), ms: pick(1000, -1000, 86_400_000, -86_400_000) }),
-  },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('thread dies' as const), lane: number }) },
-  { weight: 14, arbitrary: reaction },
-  { weight: 1, arbitrary: stop },
-) as fc.Arbitrary<Op>
+/** One step. */
+function step(mayStop: boolean): fc.Arbitrary<Op> {
+  return fc.oneof(
+    { weight: 60, arbitrary: advance },
+    { weight: 40, arbitrary: add },
+    { weight: 10, arbitrary: many },
+    { weight: 6, arbitrary: open },
+    { weight: 24, arbitrary: batch },
+    { weight: 8, arbitrary: settle },
+    { weight: 18, arbitrary: cancel },
+    { weight: 6, arbitrary: revive },
+    { weight: 8, arbitrary: pause },
+    { weight: 3, arbitrary: wall },
+    { weight: 4, arbitrary: death },
+    { weight: 14, arbitrary: reaction(mayStop) },
+    { weight: mayStop ? 1 : 0, arbitrary: stop },
+  ) as fc.Arbitrary<Op>
+}
 
-const world: fc.Arbitrary<WorldOptions> = fc.record({
+const options: fc.Arbitrary<WorldOptions> = fc.record({
   seed: fc.nat(),
   threads: pick(1, 2, 3),
   maxPending: pick(1000, 1000, 1000, 3, 6),
@@ -222,10 +223,14 @@ const world: fc.Arbitrary<WorldOptions> = fc.record({
   stillborn: pick(0, 0, 0, 1, 4),
 })
 
+// After a stop little happens: a plan longer than this has none.
+const LONG = 200
+
 /** Plans with so many steps. */
 export function plans(steps: { readonly least: number; readonly most: number }): fc.Arbitrary<Plan> {
+  const op = step(steps.most <= LONG)
   return fc.record({
-    world,
+    world: options,
     specs: fc.array(spec, { minLength: SPECS, maxLength: SPECS }),
     ops: fc.array(op, { minLength: steps.least, maxLength: steps.most, size: 'max' }),
   })

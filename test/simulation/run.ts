@@ -9,6 +9,7 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '10000' },
     jobs: { type: 'string', default: '1' },
     steps: { type: 'string', default: '80' },
+    least: { type: 'string', default: '1' },
     path: { type: 'string' },
   },
 })
@@ -20,7 +21,8 @@ const seed = Number(values.seed)
 const runs = Number(values.runs)
 const jobs = Number(values.jobs)
 const most = Number(values.steps)
-const steps = { least: 1, most }
+const least = Number(values.least)
+const steps = { least, most }
 
 // A runtime with a fault may not come to its end, and would keep this process alive.
 process.exit(jobs > 1 ? await share() : await run())
@@ -29,7 +31,7 @@ process.exit(jobs > 1 ? await share() : await run())
 async function share(): Promise<number> {
   const codes = Array.from({ length: jobs }, (_, index) => {
     const own = ['--seed', String(seed + index * runs), '--runs', String(Math.ceil(runs / jobs))]
-    const child = fork(import.meta.filename, [...own, '--steps', String(most)])
+    const child = fork(import.meta.filename, [...own, '--steps', String(most), '--least', String(least)])
     return new Promise<number>((resolve) => child.on('exit', (code) => resolve(code ?? 1)))
   })
   return Math.max(...(await Promise.all(codes)))
@@ -41,7 +43,7 @@ async function run(): Promise<number> {
     const count = Math.min(CHUNK, runs - done)
     const finding = await search({ seed: seed + done, runs: count, steps, path: values.path })
     if (finding !== undefined) {
-      console.error(report(finding))
+      console.error(report(finding, steps))
       return 1
     }
     if (values.path !== undefined) break

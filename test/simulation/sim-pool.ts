@@ -212,11 +212,17 @@ export class SimPool implements Pool, SimLaneHost {
     const { job, started, ended, behaviour } = slot
     this.#recovered()
     if (message?.kind === 'failed') {
-      const error = message.unrecoverable ? new UnrecoverableError(message.message) : new Error(message.message)
+      const error = message.unrecoverable
+        ? new UnrecoverableError(message.message)
+        : new Error(message.message)
       this.#host.failed(job, toWireError(error), started, ended)
     } else {
       const result =
-        behaviour.ends === 'returns rubbish' ? RUBBISH : behaviour.ends === 'returns poison' ? POISON : job.seq
+        behaviour.ends === 'returns rubbish'
+          ? RUBBISH
+          : behaviour.ends === 'returns poison'
+            ? POISON
+            : job.seq
       this.#host.completed(job, encode(result, 'result'), started, ended)
     }
   }

@@ -25,7 +25,12 @@ export type FromThread =
       readonly kind: 'result' | 'started' | 'exiting' | 'progress' | 'stray' | 'enqueue'
       readonly slot: Slot
     }
-  | { readonly kind: 'failed'; readonly slot: Slot; readonly message: string; readonly unrecoverable: boolean }
+  | {
+      readonly kind: 'failed'
+      readonly slot: Slot
+      readonly message: string
+      readonly unrecoverable: boolean
+    }
 
 /** Messages to the thread. */
 export type ToThread =

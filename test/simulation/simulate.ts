@@ -59,10 +59,10 @@ export async function search({ seed, runs, steps, subject, path }: Search): Prom
   const result = await fc.check(property, { seed, numRuns: runs, ...(path === undefined ? {} : { path }) })
   Error.stackTraceLimit = stackTraceLimit
   if (!result.failed || result.counterexample === null) return undefined
-  const [plan] = result.counterexample
+  const [smallest] = result.counterexample
   return {
-    violation: (await simulate(plan, subject)) ?? last ?? 'unknown',
-    plan,
+    violation: (await simulate(smallest, subject)) ?? last ?? 'unknown',
+    plan: smallest,
     seed: result.seed,
     path: result.counterexamplePath ?? '',
     runs: result.numRuns,
@@ -70,10 +70,11 @@ export async function search({ seed, runs, steps, subject, path }: Search): Prom
 }
 
 /** Says what was found, and how to see it again. */
-export function report({ violation, plan, seed, path, runs }: Finding): string {
+export function report({ violation, plan, seed, path, runs }: Finding, steps?: Search['steps']): string {
+  const more = steps === undefined ? '' : ` --steps ${steps.most} --least ${steps.least}`
   const lines = [
     `The simulation found a fault in run ${runs} of seed ${seed}: ${violation}`,
-    `Replay: npm run simulate -- --seed ${seed} --path ${path}`,
+    `Replay: npm run simulate -- --seed ${seed}${more} --path ${path}`,
     'Shrunk to:',
     `  world ${line(plan.world)}`,
     ...plan.specs.flatMap((spec, index) => (isUsed(plan, index) ? [`  spec ${index} ${line(spec)}`] : [])),
@@ -83,12 +84,17 @@ export function report({ violation, plan, seed, path, runs }: Finding): string {
 }
 
 function isUsed(plan: Plan, index: number): boolean {
-  return JSON.stringify(plan.ops).match(new RegExp(`"spec":${index}\\b|"specs":\\[[^\\]]*\\b${index}\\b`)) !== null ||
-    plan.specs.some((spec) => spec.runs.some(({ adds }) => adds === index))
+  return (
+    JSON.stringify(plan.ops).match(new RegExp(`"spec":${index}\\b|"specs":\\[[^\\]]*\\b${index}\\b`)) !==
+      null || plan.specs.some((spec) => spec.runs.some(({ adds }) => adds === index))
+  )
 }
 
 // As an object literal that can be pasted into a test.
 function line(value: object): string {
   const text = fc.stringify(value)
-  return text.replaceAll(/,?"[a-zA-Z]+":undefined/g, '').replaceAll(/"([a-zA-Z]+)":/g, '$1: ').replaceAll('"', "'")
+  return text
+    .replaceAll(/,?"[a-zA-Z]+":undefined/g, '')
+    .replaceAll(/"([a-zA-Z]+)":/g, '$1: ')
+    .replaceAll('"', "'")
 }

@@ -56,7 +56,11 @@ export const taskRules: readonly (TaskRules & { readonly name: string })[] = [
 
 // A payload is the number of its spec in the plan: it says how the handler behaves.
 const anyNumber = {
-  '~standard': { version: 1, vendor: 'simulation', validate: (value: unknown) => ({ value: value as number }) },
+  '~standard': {
+    version: 1,
+    vendor: 'simulation',
+    validate: (value: unknown) => ({ value: value as number }),
+  },
 } as const
 
 /** A result that `checked` refuses. */

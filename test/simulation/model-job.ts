@@ -1,0 +1,120 @@
+/** What the model knows of one job and of one batch. */
+import type { JobRecord } from '../../src/rules/job-record.ts'
+import type { ResponseEnd, Spec } from './plan.ts'
+import type { TaskRules } from './tasks.ts'
+
+/** Terminal states, with `lost` apart. */
+export type Over = 'completed' | 'cancelled' | 'skipped' | 'dead' | 'lost'
+
+/** A batch and its jobs in the order added. */
+export interface ModelBatch {
+  readonly stops: boolean
+  readonly isParallel: boolean
+  readonly jobs: ModelJob[]
+  /** Those that go one after the other, down to the last that is not over. */
+  readonly chain: ModelJob[]
+  end: ResponseEnd | undefined
+}
+
+/** One accepted job. */
+export interface ModelJob {
+  readonly id: string
+  readonly record: JobRecord
+  readonly rules: TaskRules & { readonly name: string }
+  readonly key: string | undefined
+  readonly uniqueKey: string | undefined
+  readonly uniqueUntil: number | undefined
+  readonly priority: number
+  readonly timeout: number
+  readonly queueDeadline: number
+  readonly maxAttempts: number
+  readonly when: 'ok' | 'error' | 'always'
+  readonly delay: number | undefined
+  readonly batch: ModelBatch | undefined
+  readonly isSequential: boolean
+  /** The job of its batch that it waits for. */
+  waitsFor: ModelJob | undefined
+  dueAt: number
+  /** When it can run but for its key; undefined while it is held or behind its batch. */
+  runnableAt: number | undefined
+  /** Its place among those that became runnable. */
+  place: number
+  isPlaceKnown: boolean
+  /** Since when it waits for a thread, as far as its key lets. */
+  readyAt: number
+  retryAt: number
+  over: Over | undefined
+  ends: Over[]
+  promised: string[]
+  promisesAsked: number
+  /** It is with a thread: sent, running, or its outcome is not told yet. */
+  isSent: boolean
+  isExecuting: boolean
+  executionEndsBy: number
+  holdsKey: boolean
+  lastEnd: string
+  counted: number
+  failures: number
+  crashes: number
+  cancelAsked: boolean
+  /** And was told that it would be so. */
+  isCancelled: boolean
+  hasStarted: boolean
+  /** Revived after its response was over: whoever did so wants it to run. */
+  isExempt: boolean
+  revivals: number
+}
+
+/** What is known of a job when it is accepted. */
+export interface Accepted {
+  readonly rules: ModelJob['rules']
+  readonly spec: Spec
+  readonly batch: ModelBatch | undefined
+  readonly now: number
+}
+
+/** A job that has just been accepted. */
+export function newJob(id: string, record: JobRecord, { rules, spec, batch, now }: Accepted): ModelJob {
+  const own = spec.unique ?? (rules.uniqueFor === undefined ? undefined : 'held')
+  const uniqueFor = spec.unique === undefined ? rules.uniqueFor : spec.uniqueFor
+  return {
+    id,
+    record,
+    rules,
+    key: spec.key ?? rules.key,
+    uniqueKey: own === undefined ? undefined : `${rules.name}:${own}`,
+    uniqueUntil: uniqueFor === undefined ? undefined : now + uniqueFor,
+    priority: spec.priority ?? rules.priority,
+    timeout: spec.timeout ?? rules.timeout,
+    queueDeadline: now + (spec.queueTimeout ?? rules.queueTimeout),
+    maxAttempts: spec.maxAttempts ?? rules.maxAttempts,
+    when: spec.when ?? 'ok',
+    delay: spec.delay,
+    batch,
+    isSequential: batch !== undefined && !(spec.parallel === undefined ? batch.isParallel : spec.parallel),
+    waitsFor: undefined,
+    dueAt: spec.delay === undefined && spec.runAt !== undefined ? now + Math.max(0, spec.runAt) : 0,
+    runnableAt: undefined,
+    place: 0,
+    isPlaceKnown: true,
+    readyAt: now,
+    retryAt: 0,
+    over: undefined,
+    ends: [],
+    promised: [],
+    promisesAsked: 0,
+    isSent: false,
+    isExecuting: false,
+    executionEndsBy: Number.POSITIVE_INFINITY,
+    holdsKey: false,
+    lastEnd: '',
+    counted: 0,
+    failures: 0,
+    crashes: 0,
+    cancelAsked: false,
+    isCancelled: false,
+    hasStarted: false,
+    isExempt: false,
+    revivals: 0,
+  }
+}

@@ -1,0 +1,177 @@
+/** Sequences that once broke a rule, as the simulation found and shrunk them. */
+import { describe, expect, test } from 'vitest'
+import type { Behaviour, Op, Plan, Spec } from './plan.ts'
+import { simulate } from './simulate.ts'
+
+const world: Plan['world'] = {
+  seed: 0,
+  threads: 1,
+  maxPending: 1000,
+  ageing: 1000,
+  retention: 1000,
+  force: false,
+  stillborn: 0,
+}
+const returns: Behaviour = { ends: 'returns', ms: 0, blocks: false, onAbort: 'throws' }
+const after = (ms: number): Behaviour => ({ ...returns, ms })
+const plain = (spec: Partial<Spec> = {}): Spec => ({ task: 0, runs: [returns], ...spec })
+
+const sequences: readonly { name: string; specs: readonly Spec[]; ops: readonly Op[]; threads?: number }[] = [
+  {
+    name: 'settled of a job that was revived tells of its new end',
+    specs: [plain({ queueTimeout: 0 })],
+    ops: [
+      { do: 'add', spec: 0 },
+      { do: 'advance', ms: 20 },
+      { do: 'revive', job: 0 },
+      { do: 'cancel', job: 0, by: 'handle' },
+    ],
+  },
+  {
+    name: 'a result schema that throws is a failure of the attempt',
+    specs: [{ task: 6, runs: [{ ...returns, ends: 'returns poison' }, returns] }],
+    ops: [
+      { do: 'add', spec: 0 },
+      { do: 'advance', ms: 100 },
+    ],
+  },
+  {
+    name: 'a job added in a listener gets a number of its own, and no room of others',
+    specs: [plain()],
+    ops: [
+      { do: 'react', on: 'job:enqueued', does: { do: 'add', spec: 0 } },
+      { do: 'many', specs: [0, 0] },
+    ],
+  },
+  {
+    name: 'a job waits for those before it in its batch, also when the one in between is cancelled',
+    specs: [plain({ runs: [after(60)] })],
+    threads: 3,
+    ops: [
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'settle', batch: 0, end: 'sent' },
+      { do: 'advance', ms: 20 },
+      { do: 'cancel', job: 1, by: 'handle' },
+      { do: 'advance', ms: 20 },
+    ],
+  },
+  {
+    name: 'a job that is skipped does not let the next of its batch overtake',
+    specs: [plain({ runs: [after(60)] }), plain({ when: 'error' })],
+    threads: 3,
+    ops: [
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'batch', batch: 0, spec: 1 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'settle', batch: 0, end: 'sent' },
+      { do: 'advance', ms: 20 },
+    ],
+  },
+  {
+    name: 'a job that died in the line of its key and was revived cuts nobody off',
+    specs: [plain({ key: 'a', runs: [after(60)] }), plain({ key: 'a', queueTimeout: 10 })],
+    ops: [
+      { do: 'many', specs: [0, 1, 0] },
+      { do: 'advance', ms: 20 },
+      { do: 'revive', job: 0 },
+      { do: 'add', spec: 0 },
+    ],
+  },
+  {
+    name: 'a listener that settles the batch of the job it heard of does not disturb the line of a key',
+    specs: [plain(), { task: 5, runs: [returns], delay: 0 }],
+    ops: [
+      { do: 'add', spec: 0 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'batch', batch: 0, spec: 1 },
+      { do: 'react', on: 'job:cancelled', does: { do: 'settle', batch: 0, end: 'sent' } },
+      { do: 'add', spec: 1 },
+      { do: 'cancel', job: 1, by: 'handle' },
+    ],
+  },
+  {
+    name: 'a timeout holds for a job that starts late',
+    specs: [
+      { task: 13, runs: [{ ends: 'returns', ms: 5000, blocks: true, onAbort: 'returns' }] },
+      { task: 13, runs: [after(5000)], timeout: 5 },
+      plain({ runs: [{ ...returns, blocks: true, adds: 0 }], timeout: 5 }),
+    ],
+    ops: [
+      { do: 'many', specs: [0, 0, 0, 1, 2] },
+      { do: 'advance', ms: 1000 },
+      { do: 'cancel', job: 0, by: 'handle' },
+    ],
+  },
+  {
+    name: 'a job whose queueTimeout passed behind a slow one is not sent again',
+    specs: [plain({ runs: [after(5000)] }), plain({ queueTimeout: 0 })],
+    threads: 2,
+    ops: [
+      { do: 'react', on: 'job:dead', does: { do: 'revive', job: 0 } },
+      { do: 'add', spec: 1 },
+      { do: 'advance', ms: 100 },
+      { do: 'add', spec: 0 },
+      { do: 'many', specs: [1] },
+    ],
+  },
+  {
+    name: 'nothing starts past the deadline of a stop, also when somebody resumes',
+    specs: [plain(), { task: 11, runs: [{ ...after(5000), onAbort: 'ignores' }], key: 'a' }],
+    ops: [
+      { do: 'many', specs: [1] },
+      { do: 'advance', ms: 1000 },
+      { do: 'stop', timeout: 0 },
+      { do: 'advance', ms: 5 },
+      { do: 'batch', batch: 0, spec: 0 },
+    ],
+  },
+  {
+    name: 'a job that was revived does not hold up those behind its old place',
+    specs: [plain(), plain({ priority: 1 }), { task: 8, runs: [returns], delay: 0 }],
+    ops: [
+      { do: 'pause', pool: null },
+      { do: 'add', spec: 2 },
+      { do: 'add', spec: 0 },
+      { do: 'advance', ms: 1100 },
+      { do: 'revive', job: 0 },
+      { do: 'add', spec: 1 },
+    ],
+  },
+  {
+    name: 'a thread of many jobs is filled also behind a job that travels alone',
+    specs: [
+      { task: 12, runs: [{ ...after(60), ends: 'dies' }, returns] },
+      { task: 11, runs: [after(300)] },
+    ],
+    ops: [
+      { do: 'many', specs: [0, 0, 0, 1, 1] },
+      { do: 'advance', ms: 60 },
+      { do: 'advance', ms: 100 },
+      { do: 'advance', ms: 100 },
+    ],
+  },
+  {
+    name: 'a job that a listener cancels while others are taken back is left alone',
+    specs: [plain({ queueTimeout: 0 }), plain({ runs: [after(60)], queueTimeout: 0 })],
+    ops: [
+      { do: 'react', on: 'job:dead', does: { do: 'cancel', job: 1, by: 'handle' } },
+      { do: 'advance', ms: 20 },
+      { do: 'many', specs: [1, 0, 0] },
+      { do: 'advance', ms: 100 },
+    ],
+  },
+]
+
+describe('the engine keeps its rules when', () => {
+  test.each(sequences)('$name', async ({ specs, ops, threads }) => {
+    const plan = {
+      world: { ...world, ...(threads === undefined ? {} : { threads }), force: true },
+      specs,
+      ops,
+    }
+    expect(await simulate(plan)).toBeUndefined()
+    expect(await simulate({ ...plan, world: { ...plan.world, force: false } })).toBeUndefined()
+  })
+})
