@@ -61,7 +61,7 @@ export class Scheduler {
    */
   wake(pool: string): void {
     this.#awake.add(pool)
-    if (this.#isSet) return
+    if (this.#isSet || this.#isWaiting) return
     this.#isSet = true
     this.#clock.soon(this.#turn)
   }
