@@ -12,6 +12,7 @@ import { FinishedJobs } from '../finished-jobs.ts'
 import { Timeline } from '../timeline.ts'
 import { UniqueKeys } from '../unique-keys.ts'
 import { Accepted } from './accepted.ts'
+import { conclude } from './conclude.ts'
 import { CANCEL_CHANNEL, Elsewhere } from './elsewhere.ts'
 import { EndedJobs } from './ended-jobs.ts'
 import { Held } from './held.ts'
@@ -24,7 +25,7 @@ import { Questions } from './questions.ts'
 import { queueOf, queuesOf } from './queues.ts'
 import { Reach } from './reach.ts'
 import type { Store } from './store.ts'
-import { conclude, Work } from './work.ts'
+import { Work } from './work.ts'
 
 // How long a stop waits for what is still to be written.
 const LAST_WRITES = 5000

@@ -95,6 +95,10 @@ export class Feed {
     this.look()
   }
 
+  get isFetching(): boolean {
+    return this.#isFetching
+  }
+
   /** A token that nobody else has. */
   token(): string {
     return `${this.#name}:${(this.#tokens++).toString(36)}`

@@ -70,8 +70,10 @@ export class Questions {
     await this.#host.written()
     let counts = await this.#lookups.counts()
     for (let again = 0, moves = -1; again < MOST_RECOUNTS && moves !== this.#work.moves; again++) {
+      await this.#work.fetchesOver()
       ;({ moves } = this.#work)
       counts = await this.#lookups.counts()
+      if (this.#work.isFetchUnderWay) moves = -1
     }
     counts.running -= this.#work.waiting
     counts.available += this.#work.waiting

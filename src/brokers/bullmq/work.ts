@@ -2,6 +2,7 @@
  * Work: the jobs that this process has fetched, from the fetch to the written outcome. A job that is fetched belongs to
  * this process for the time of its lease, which is renewed; an outcome counts only as long as the lease is ours.
  */
+import { setTimeout } from 'node:timers/promises'
 import type { JobJson } from 'bullmq'
 import type { JobRecord } from '../../rules/job-record.ts'
 import { BATCH_FAILED } from '../../rules/journal-protocol.ts'
@@ -9,6 +10,7 @@ import type { TaskEntry } from '../../rules/registry.ts'
 import { ProcessExitedError, QueueTimeoutError } from '../../words/errors.ts'
 import { isTerminal } from '../../words/job.ts'
 import type { BrokerHost, Ended } from '../broker.ts'
+import { conclude } from './conclude.ts'
 import type { EndedJobs } from './ended-jobs.ts'
 import { Feed, type FeedHost, type Fetched } from './feed.ts'
 import type { Writes } from './insist.ts'
@@ -207,6 +209,16 @@ export class Work implements FeedHost {
     this.#host.wake(feed.pool)
   }
 
+  /** A fetch is on its way: the store may have handed out a job that has not come yet. */
+  get isFetchUnderWay(): boolean {
+    return this.feeds.some((feed) => feed.isFetching)
+  }
+
+  /** Resolves once no fetch is under way, or after some milliseconds. */
+  async fetchesOver(): Promise<void> {
+    for (let look = 0; look < 10 && this.isFetchUnderWay; look++) await setTimeout(2)
+  }
+
   // ── Threads ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   peek(pool: string): JobRecord | undefined {
@@ -380,19 +392,4 @@ export class Work implements FeedHost {
   #look(pool: string): void {
     for (const feed of this.feeds) if (feed.pool === pool) feed.look()
   }
-}
-
-/** Brings a record to its end. */
-export function conclude(job: JobRecord, ended: Ended, now: number): void {
-  job.state = ended.state
-  job.readyAt = Math.round(now)
-  // A dead job can be revived; no other that is over has a use for its payload.
-  if (ended.state === 'completed') job.result = ended.result
-  else if (ended.state !== 'dead') job.payload = undefined
-  if (ended.error !== undefined) {
-    const { more } = job
-    more.errors ??= []
-    more.errors.push(ended.error)
-  }
-  if (ended.reason !== undefined) job.more.reason = ended.reason
 }
