@@ -122,6 +122,23 @@ for (const store of ['redis', 'postgres'] as const) {
 
     testAt(
       place,
+      'jobs that keep every thread busy for longer than their lease are not run again',
+      async (here) => {
+        here.runtime({ role: 'worker', lease: 500 }, { pool: { threads: 2 } })
+        here.runtime({ role: 'worker', lease: 500 })
+        const producer = here.runtime({ role: 'producer', lease: 500 })
+        const file = newFile()
+        const jobs = [1, 2, 3].map(() => producer.enqueue(trail, { file, ms: 2000 }))
+        const settled = await Promise.all(jobs.map((job) => job.settled))
+        expect(settled.map(({ state, attempts }) => [state, attempts])).toEqual(
+          jobs.map(() => ['completed', 1]),
+        )
+        expect(stepsOf(file).filter((line) => line.startsWith('begin'))).toHaveLength(3)
+      },
+    )
+
+    testAt(
+      place,
       'a store that is killed and started again under load loses no job',
       async (here) => {
         const worker = here.runtime({ role: 'worker' })
