@@ -81,9 +81,9 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     const { ended, rate, registry } = this
     const { killGrace, maxPending } = options
     const busy = (): void => keepAlive.hold()
-    const cancel = (job: JobRecord, reason: unknown): void => void this.cancel(job, reason)
     const intake = new Intake({
-      ...{ announcer, broker, busy, cancel, clock, lifecycle, maxPending, queueTimeouts, rate, registry },
+      ...{ announcer, broker, busy, clock, lifecycle, maxPending, queueTimeouts, rate, registry },
+      cancel: (record, reason) => void this.cancel(record, reason),
     })
     this.#ending = new Ending({
       ...{ announcer, broker, clock, ended, idOf, intake, keepAlive, killGrace, outcomes, pools },
