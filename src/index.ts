@@ -3,8 +3,6 @@
 export type { Broker, BrokerHost, BrokerStats, JobFilter } from './brokers/broker.ts'
 export { memoryBroker } from './brokers/memory.ts'
 export type { Job } from './engine/job.ts'
-export type { ScheduleOptions } from './engine/schedule-times.ts'
-export type { ScheduleInfo } from './engine/schedules.ts'
 export type { StopReport, Unfinished } from './engine/lifecycle.ts'
 export type {
   ManyEntry,
@@ -17,6 +15,8 @@ export type {
   TasksIn,
 } from './engine/runtime.ts'
 export { createRuntime } from './engine/runtime.ts'
+export type { ScheduleOptions } from './engine/schedule-times.ts'
+export type { ScheduleInfo } from './engine/schedules.ts'
 export { after } from './http/context.ts'
 export type { After, NamedTask, TryAfter } from './http/req-after.ts'
 export type { Shutdown, ShutdownOptions, ShutdownReport } from './http/shutdown.ts'

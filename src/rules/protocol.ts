@@ -94,15 +94,6 @@ export interface LaneReady {
   readonly problems: readonly import('../words/errors.ts').HandlerProblem[]
 }
 
-/** What a job takes along besides its payload: who it is, and the context of its request. */
-export interface JobMeta {
-  readonly attempt: number
-  readonly id: string
-  readonly requestId?: string
-  readonly traceparent?: string
-  readonly baggage?: Readonly<Record<string, string>>
-}
-
 /** Kinds of messages to a thread. A message is an array that starts with its kind. */
 export const TO_THREAD = {
   /** `[RUN, slot, task, attempt, id, payload, context, slot, task, ...]`: six entries a job. */

@@ -23,14 +23,3 @@ export interface StandardIssue {
   readonly message: string
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined
 }
-
-/** What goes into a schema. */
-export type SchemaInput<S> = S extends StandardSchema<infer Input, unknown> ? Input : never
-
-/** What comes out of a schema. */
-export type SchemaOutput<S> =
-  S extends StandardSchema<never, infer Output>
-    ? Output
-    : S extends { readonly '~standard': { readonly types?: { readonly output: infer Output } | undefined } }
-      ? Output
-      : never

@@ -51,18 +51,23 @@ export async function playRound(signalAfter: number): Promise<Round> {
 function load(port: number, answers: number): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   let left = answers
-  for (let index = 0; index < CONNECTIONS; index++) {
-    const socket = connect(port, '127.0.0.1')
-    const ask = (): void => void socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
-    socket.on('connect', ask)
-    socket.on('error', () => {})
-    socket.on('data', () => {
-      left--
-      if (left === 0) resolve()
-      ask()
-    })
+  const answered = (): void => {
+    left--
+    if (left === 0) resolve()
   }
+  for (let index = 0; index < CONNECTIONS; index++) ask(port, answered)
   return promise
+}
+
+function ask(port: number, answered: () => void): void {
+  const socket = connect(port, '127.0.0.1')
+  const again = (): void => void socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+  socket.on('connect', again)
+  socket.on('error', () => {})
+  socket.on('data', () => {
+    answered()
+    again()
+  })
 }
 
 function audit(lines: string): Pick<Round, 'accepted' | 'lost' | 'unaccounted'> {
