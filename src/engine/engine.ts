@@ -110,8 +110,8 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
         registry: this.registry,
         broker,
         clock,
-        enqueue: (task, payload, options) =>
-          void intake.take({ door: 'call', task, payload, options, batch: null }),
+        enqueue: (task, payload, how) =>
+          void intake.take({ door: 'call', task, payload, options: how, batch: null }),
         isRunning: () => lifecycle.phase === 'running',
         say: writeLine,
       },
