@@ -27,6 +27,7 @@ export interface Lease {
 export class Leases {
   readonly byJob = new Map<JobRecord, Lease>()
   readonly byId = new Map<string, Lease>()
+  readonly #held = new Set<Lease>()
   readonly #clock: Clock
   readonly #length: number
   readonly #lost: (lease: Lease) => void
@@ -44,13 +45,19 @@ export class Leases {
   add(lease: Lease): void {
     this.byJob.set(lease.job, lease)
     this.byId.set(lease.id, lease)
+    this.#held.add(lease)
     lease.feed.leased++
   }
 
+  has(lease: Lease): boolean {
+    return this.#held.has(lease)
+  }
+
   drop(lease: Lease): void {
-    if (!this.byJob.delete(lease.job)) return
-    this.byId.delete(lease.id)
-    lease.feed.leased--
+    // The job may have been fetched again before the answer came that it was put off.
+    if (this.byJob.get(lease.job) === lease) this.byJob.delete(lease.job)
+    if (this.byId.get(lease.id) === lease) this.byId.delete(lease.id)
+    if (this.#held.delete(lease)) lease.feed.leased--
   }
 
   close(): void {

@@ -44,11 +44,8 @@ export class Lines {
   /** Lets a job that waits in its queue come forward at once. */
   async call(member: string): Promise<void> {
     const { queue, id } = split(member)
-    // It may be on its way into the queue, or running already.
-    await this.#store
-      .queue(queue)
-      .backend.promote(id)
-      .catch(() => {})
+    // It may be on its way into the queue, or running already: then there is nothing to do.
+    await this.#store.promote(queue, id)
   }
 
   async #isOver({ head, since }: Place): Promise<boolean> {

@@ -194,12 +194,16 @@ export class PostgresStore implements Store {
   }
 
   /** One at a time in each line, so that the order of numbers is the order of commits. */
-  async #inLine(key: string, queries: readonly [string, unknown[]][]): Promise<{ rows: unknown[] }> {
+  #inLine(key: string, queries: readonly [string, unknown[]][]): Promise<{ rows: unknown[] }> {
+    return this.#together([[LOCK, [key]], ...queries])
+  }
+
+  /** Runs queries in one transaction; resolves to the answer of the last. */
+  async #together(queries: readonly [string, unknown[]][]): Promise<{ rows: unknown[] }> {
     const client = await (this.#pool as Pool).connect()
     let fault: Error | undefined
     try {
       await client.query('begin')
-      await client.query(LOCK, [key])
       let result: { rows: unknown[] } = { rows: [] }
       for (const [text, values] of queries) result = await client.query(text, values)
       await client.query('commit')
@@ -211,6 +215,18 @@ export class PostgresStore implements Store {
       // A connection in the middle of a transaction is of no use to anybody else.
       client.release(fault)
     }
+  }
+
+  /**
+   * BullMQ's own promote looks at the state and then writes, and a worker may take the job in between: it would run twice.
+   * With its row locked first, nobody can.
+   */
+  async promote(queue: string, id: string): Promise<void> {
+    const name = this.#name(queue)
+    await this.#together([
+      ['select from job where queue = $1 and id = $2 for update', [name, id]],
+      ['select promote($1, $2)', [name, id]],
+    ])
   }
 
   async close(): Promise<void> {

@@ -113,6 +113,15 @@ export class RedisStore implements Store {
     return (head as string | null) ?? undefined
   }
 
+  async promote(queue: string, id: string): Promise<void> {
+    // BullMQ's code for a job that is not delayed is what is to be passed over.
+    await this.queue(queue)
+      .backend.promote(id)
+      .catch((error: unknown) => {
+        if (Reflect.get(error as object, 'code') === undefined) throw error
+      })
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     if (this.#redis === undefined) return

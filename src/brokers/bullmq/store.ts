@@ -36,6 +36,8 @@ export interface Store {
   join(line: string, member: string): Promise<Place>
   /** Leaves a line; resolves to who is first now. `stop`: no other of the line may run. */
   leave(line: string, member: string, stop: boolean): Promise<string | undefined>
+  /** Lets a delayed job come forward at once; does nothing to one that is not delayed. */
+  promote(queue: string, id: string): Promise<void>
   close(): Promise<void>
 }
 

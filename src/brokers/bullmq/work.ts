@@ -168,7 +168,8 @@ export class Work implements FeedHost {
         return this.#postpone(lease, this.#parts.recheck, key)
       }
     }
-    if (!(lease.isLost || isTerminal(job.state))) this.#ready(lease)
+    const isOurs = !lease.isLost && this.leases.has(lease)
+    if (isOurs && !isTerminal(job.state)) this.#ready(lease)
   }
 
   /** The process that had it ended without a word: a crash, which may have been this job's doing. */
@@ -176,23 +177,27 @@ export class Work implements FeedHost {
     const { job } = lease
     const { onCrash, maxCrashes } = job.entry.task.policy
     const error = new ProcessExitedError(job.entry.task.name)
-    const { more } = job
-    more.isSuspect = true
+    job.more.isSuspect = true
     if (onCrash === 'fail' || job.crashes >= maxCrashes) {
       this.finish(lease, { state: 'dead', error })
       return true
     }
-    more.errors ??= []
-    more.errors.push(error)
+    job.more.errors = [...(job.more.errors ?? []), error]
     return false
   }
 
   async #postpone(lease: Lease, delay: number, line: string | undefined): Promise<void> {
     const { feed, id, token } = lease
     await feed.backend.moveToDelayed(id, Date.now(), Math.round(delay), token, { skipAttempt: true })
-    lease.job.state = line === undefined ? 'scheduled' : 'waiting'
+    // It may have been promoted and fetched again before the answer came.
+    if (this.leases.byJob.get(lease.job) === lease)
+      lease.job.state = line === undefined ? 'scheduled' : 'waiting'
     this.#letGo(lease)
-    if (line === undefined) return
+    // From here on the job is not with this process, so that what follows is tried again by itself.
+    if (line !== undefined) void this.#parts.writes.insist(() => this.#lookAgain(lease, line)).catch(() => {})
+  }
+
+  async #lookAgain({ feed, id }: Lease, line: string): Promise<void> {
     // The one before it may have left the line while this one was on its way back.
     const member = memberOf(feed.queue, id)
     if ((await this.#parts.store.join(line, member)).isFirst) await this.#parts.lines.call(member)
@@ -340,7 +345,7 @@ export class Work implements FeedHost {
   #lost(lease: Lease): void {
     lease.isLost = true
     const { job, feed } = lease
-    if (!this.leases.byJob.has(job)) return
+    if (!this.leases.has(lease)) return
     if (this.#windows.leave(job, feed.pool) || job.state !== 'running') return this.#letGo(lease)
     this.#host.interrupt?.(job, 'its lease was lost: another process may have it')
     this.#host.wake(feed.pool)
@@ -355,7 +360,7 @@ export class Work implements FeedHost {
   }
 
   #letGo(lease: Lease): void {
-    if (!this.leases.byJob.has(lease.job)) return
+    if (!this.leases.has(lease)) return
     this.leases.drop(lease)
     if (lease.isForeign) this.#host.adopted(-1)
     this.#look(lease.feed.pool)
