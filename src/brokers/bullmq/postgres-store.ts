@@ -57,6 +57,8 @@ export class PostgresStore implements Store {
     this.#pg = pg.default as unknown as typeof import('pg')
     this.#pool = new this.#pg.Pool({ max: 20, keepAlive: true, ...this.#config() })
     this.#pool.on('error', () => {})
+    // Each queue listens to it.
+    this.#pool.setMaxListeners(0)
     while (!(await this.#tryToStart())) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN))
   }
 
