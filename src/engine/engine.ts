@@ -83,6 +83,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     const busy = (): void => keepAlive.hold()
     const intake = new Intake({
       ...{ announcer, broker, busy, clock, lifecycle, maxPending, queueTimeouts, rate, registry },
+      announcing: (announce) => scheduler.announcing(announce),
       cancel: (record, reason) => void this.cancel(record, reason),
     })
     this.#ending = new Ending({

@@ -29,6 +29,8 @@ export interface IntakeParts {
   readonly rate: Rate
   readonly queueTimeouts: QueueTimeouts
   readonly maxPending: number
+  /** Runs announcements during which no job is sent to a thread. */
+  readonly announcing: (announce: () => void) => void
   /** Unfinished jobs went from none to one. */
   readonly busy: () => void
   readonly cancel: (job: JobRecord, reason: unknown) => void
@@ -69,9 +71,11 @@ export class Intake {
     const records = calls.map((checked) => toRecord(checked, ++this.#seq, this.#parts.clock))
     const stored = records.map((record, index) => this.#store(record, calls[index] as Checked, null))
     // Told once all are in: what a listener adds must not take the room, nor the number, of one that follows.
-    for (const [index, record] of records.entries()) {
-      if (stored[index] === record) this.#announce(record, calls[index] as Checked, null)
-    }
+    this.#parts.announcing(() => {
+      for (const [index, record] of records.entries()) {
+        if (stored[index] === record) this.#announce(record, calls[index] as Checked, null)
+      }
+    })
     return stored
   }
 

@@ -32,6 +32,7 @@ export class Scheduler {
   #isClosed = false
   #isSet = false
   #isWaiting = false
+  #isAnnouncing = false
 
   constructor(
     broker: Broker,
@@ -68,10 +69,22 @@ export class Scheduler {
 
   /** A thread has room: it is served at once, for it stands idle. What still waits may need another thread. */
   laneFree(pool: Pool, lane: Lane): void {
+    // Jobs are being announced: what a listener sets free is served at the end of the turn, after the announcements.
+    if (this.#isAnnouncing) return this.wake(pool.name)
     if (this.#isPaused || this.#paused.has(pool.name)) return
     const wait = this.#pace.wait()
     if (wait > 0) return this.#later(pool.name, wait)
     if (this.#fill(pool, lane) && this.#broker.peek(pool.name) !== undefined) pool.grow()
+  }
+
+  /** Nothing is sent while `announce` runs: several jobs are told of, and none of them may start before its turn came. */
+  announcing(announce: () => void): void {
+    this.#isAnnouncing = true
+    try {
+      announce()
+    } finally {
+      this.#isAnnouncing = false
+    }
   }
 
   /** Starts no more jobs: of one pool, or of all. Running ones go on. */
