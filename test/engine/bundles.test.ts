@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import { nextEvent } from '../kit/jobs.ts'
 import { LeapingClock } from '../kit/leaping-clock.ts'
 import { gateTasks, MemoryGate } from '../kit/memory-gate.ts'
-import { addTogether, collectEvents, isoTask, nextEvent, startThreads } from '../kit/threads.ts'
+import { addTogether, collectEvents, isoTask, startThreads } from '../kit/threads.ts'
 
 const tasks = [...Object.values(gateTasks), isoTask('misbehave', 'ok')]
 

@@ -2,6 +2,7 @@ import { getEventListeners } from 'node:events'
 import { describe, expect, test } from 'vitest'
 import { engineOf } from '../../src/engine/runtime.ts'
 import { TaskCancelledError } from '../../src/words/errors.ts'
+import { nextEvent } from '../kit/jobs.ts'
 import { gateTasks, MemoryGate } from '../kit/memory-gate.ts'
 import {
   addTogether,
@@ -9,7 +10,6 @@ import {
   failureOf,
   isoTask,
   type LooseRuntime,
-  nextEvent,
   startThreads,
 } from '../kit/threads.ts'
 

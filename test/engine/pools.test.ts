@@ -1,16 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { Crossing, waitForGo } from '../kit/crossing.ts'
+import { nextEvent } from '../kit/jobs.ts'
 import { LeapingClock } from '../kit/leaping-clock.ts'
 import { gateTasks, MemoryGate } from '../kit/memory-gate.ts'
-import {
-  addTogether,
-  collectEvents,
-  failureOf,
-  isoTask,
-  isoTaskAs,
-  nextEvent,
-  startThreads,
-} from '../kit/threads.ts'
+import { addTogether, collectEvents, failureOf, isoTask, isoTaskAs, startThreads } from '../kit/threads.ts'
 
 const ok = isoTask('misbehave', 'ok')
 const look = isoTask('state', 'look')

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { JobLostError, RuntimeStoppedError } from '../../src/words/errors.ts'
+import { nextEvent } from '../kit/jobs.ts'
 import { LeapingClock } from '../kit/leaping-clock.ts'
 import { gateTasks, MemoryGate } from '../kit/memory-gate.ts'
-import { addTogether, collectEvents, failureOf, isoTask, nextEvent, startThreads } from '../kit/threads.ts'
+import { addTogether, collectEvents, failureOf, isoTask, startThreads } from '../kit/threads.ts'
 
 const ok = isoTask('misbehave', 'ok')
 const tasks = [

@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { QueueTimeoutError, TaskTimeoutError } from '../../src/words/errors.ts'
+import { nextEvent } from '../kit/jobs.ts'
 import { LeapingClock } from '../kit/leaping-clock.ts'
 import { gateTasks, MemoryGate } from '../kit/memory-gate.ts'
-import { addTogether, collectEvents, failureOf, isoTask, nextEvent, startThreads } from '../kit/threads.ts'
+import { addTogether, collectEvents, failureOf, isoTask, startThreads } from '../kit/threads.ts'
 
 const tasks = [
   ...Object.values(gateTasks),

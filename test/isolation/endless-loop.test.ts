@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { TaskTimeoutError } from '../../src/words/errors.ts'
+import { nextEvent } from '../kit/jobs.ts'
 import { LeapingClock } from '../kit/leaping-clock.ts'
-import { addTogether, failureOf, isoTask, isoTaskAs, nextEvent, startThreads } from '../kit/threads.ts'
+import { addTogether, failureOf, isoTask, isoTaskAs, startThreads } from '../kit/threads.ts'
 
 const ok = isoTask('misbehave', 'ok')
 const spin = isoTaskAs('spin', 'misbehave', 'spin', { timeout: 50, killGrace: 20 })

@@ -1,7 +1,8 @@
 /** Errors thrown where the handler cannot catch them: from a timer, or as a rejection that nobody awaits. */
 import { describe, expect, test } from 'vitest'
+import { nextEvent } from '../kit/jobs.ts'
 import { gateTasks, MemoryGate } from '../kit/memory-gate.ts'
-import { addTogether, collectEvents, failureOf, isoTask, nextEvent, startThreads } from '../kit/threads.ts'
+import { addTogether, collectEvents, failureOf, isoTask, startThreads } from '../kit/threads.ts'
 
 const ok = isoTask('misbehave', 'ok')
 const throwInTimer = isoTask('misbehave', 'throwInTimer')

@@ -1,6 +1,7 @@
 /** Handlers that close or flood what leads to the event loop. */
 import { describe, expect, test } from 'vitest'
-import { collectEvents, failureOf, isoTask, nextEvent, startThreads } from '../kit/threads.ts'
+import { nextEvent } from '../kit/jobs.ts'
+import { collectEvents, failureOf, isoTask, startThreads } from '../kit/threads.ts'
 
 const ok = isoTask('misbehave', 'ok')
 const task = (name: string) => isoTask('misbehave', name)

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { defineTask } from '../../src/rules/task.ts'
 import { HandlerNotFoundError } from '../../src/words/errors.ts'
-import { failureOf, isoTask, nextEvent, startThreads } from '../kit/threads.ts'
+import { nextEvent } from '../kit/jobs.ts'
+import { failureOf, isoTask, startThreads } from '../kit/threads.ts'
 
 const ok = isoTask('misbehave', 'ok')
 const throwing = isoTask('throws-at-import', 'default')

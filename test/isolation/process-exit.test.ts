@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { ThreadExitedError } from '../../src/words/errors.ts'
+import { nextEvent } from '../kit/jobs.ts'
 import { gateTasks, MemoryGate } from '../kit/memory-gate.ts'
-import { addTogether, collectEvents, failureOf, isoTask, nextEvent, startThreads } from '../kit/threads.ts'
+import { addTogether, collectEvents, failureOf, isoTask, startThreads } from '../kit/threads.ts'
 
 const ok = isoTask('misbehave', 'ok')
 const exit = isoTask('misbehave', 'exit', { onCrash: 'fail' })

@@ -70,22 +70,6 @@ export function addTogether<R>(runtime: LooseRuntime, add: () => R): R {
   return added
 }
 
-/** The next event of a name that fits. */
-export function nextEvent<Name extends EventName>(
-  runtime: LooseRuntime,
-  name: Name,
-  fits: (event: RuntimeEvents[Name]) => boolean = () => true,
-): Promise<RuntimeEvents[Name]> {
-  const { promise, resolve } = Promise.withResolvers<RuntimeEvents[Name]>()
-  const listener = (event: RuntimeEvents[Name]): void => {
-    if (!fits(event)) return
-    runtime.off(name, listener)
-    resolve(event)
-  }
-  runtime.on(name, listener)
-  return promise
-}
-
 /** Collects the events of a name from now on. */
 export function collectEvents<Name extends EventName>(
   runtime: LooseRuntime,
