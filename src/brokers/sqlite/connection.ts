@@ -1,0 +1,198 @@
+/**
+ * Keeps the journal open: starts its thread, starts another when that one dies, sends what is to be written and asked,
+ * and knows what is wrong when nothing can be.
+ */
+import {
+  FROM_JOURNAL,
+  type JournalFault,
+  type JournalSetup,
+  type Opened,
+  type Questions,
+  type Reply,
+  TO_JOURNAL,
+} from '../../rules/journal-protocol.ts'
+import type { Clock } from '../../words/clock.ts'
+import { BrokerUnavailableError } from '../../words/errors.ts'
+import { errorOfFault, passingError, threadError } from './faults.ts'
+import type { JournalLink } from './link.ts'
+import { Outbox, type Outgoing } from './outbox.ts'
+import { Questioner } from './questioner.ts'
+
+/** Who hears what the journal says. */
+export interface ConnectionHost {
+  /** What to open the journal with; `run` is the one to go on with. */
+  setup(run: number | undefined): JournalSetup
+  /** The journal is open, for the first time or again. */
+  opened(opened: Opened, isFirst: boolean): void
+  committed(reply: Reply): void
+  /** This was never written, and will not be. */
+  abandoned(outgoing: Outgoing, error: Error): void
+}
+
+// After a fault that has not stopped everything, the next job is let through to see whether it has passed.
+const PROBE_AFTER = 1000
+// A thread that dies is started again, ever more slowly when it keeps dying.
+const FIRST_WAIT = 20
+const LONGEST_WAIT = 10_000
+
+/** The connection to a journal, for as long as the broker is open. */
+export class Connection {
+  readonly outbox: Outbox
+  readonly #link: JournalLink
+  readonly #clock: Clock
+  readonly #host: ConnectionHost
+  readonly #questioner: Questioner
+  readonly #opening = Promise.withResolvers<void>()
+  #closing: PromiseWithResolvers<void> | undefined
+  #phase: 'new' | 'open' | 'restarting' | 'failed' | 'closed' = 'new'
+  #run: number | undefined
+  #deaths = 0
+  #fault: { error: Error; at: number; isStuck: boolean } | undefined
+
+  constructor(link: JournalLink, clock: Clock, host: ConnectionHost) {
+    this.#link = link
+    this.#clock = clock
+    this.#host = host
+    const post = (message: readonly unknown[]): void => this.#post(message)
+    this.outbox = new Outbox(clock, post)
+    this.#questioner = new Questioner(clock, post)
+  }
+
+  /** Resolves when the journal is open for the first time; rejects with why it cannot be. */
+  open(): Promise<void> {
+    this.#start()
+    return this.#opening.promise
+  }
+
+  /** Has everything written that was said, and closes the journal behind it. */
+  async close(): Promise<void> {
+    if (this.#closing !== undefined) return this.#closing.promise
+    this.#closing = Promise.withResolvers<void>()
+    if (this.#phase === 'failed' || this.#phase === 'restarting') this.#closed()
+    else {
+      if (this.#phase === 'new') await this.#opening.promise.catch(() => {})
+      this.outbox.flush(true)
+      this.#post([TO_JOURNAL.close, this.#clock.wall()])
+    }
+    await this.#closing.promise
+    await this.#link.stop()
+  }
+
+  /** Why nothing can be taken in at present. */
+  refusal(): Error | undefined {
+    const fault = this.#fault
+    if (fault === undefined) return undefined
+    return fault.isStuck || this.#clock.now() - fault.at < PROBE_AFTER ? fault.error : undefined
+  }
+
+  /** The journal could not write; returns what to tell those whose jobs it could not take. */
+  faulty(fault: JournalFault, isStuck: boolean): Error {
+    const error = passingError(fault)
+    this.#fault = { error, at: this.#clock.now(), isStuck }
+    return error
+  }
+
+  /** The journal has written again. */
+  recovered(): void {
+    this.#fault = undefined
+    this.#deaths = 0
+  }
+
+  async ask<Q extends keyof Questions>(
+    question: Q,
+    argument: Questions[Q]['ask'],
+  ): Promise<Questions[Q]['answer']> {
+    if (this.#phase === 'failed' || this.#phase === 'closed') {
+      throw this.#fault?.error ?? new BrokerUnavailableError('closed', 'The journal has closed.')
+    }
+    // What was said before the question comes before it.
+    this.outbox.flush(true)
+    return this.#questioner.ask(question, argument)
+  }
+
+  /** What the journal says. */
+  receive(message: readonly unknown[]): void {
+    switch (message[0]) {
+      case FROM_JOURNAL.opened:
+        return this.#opened(message[1] as Opened)
+      case FROM_JOURNAL.refused:
+        // A file that was open may be so again: the thread ends, and another is started.
+        if (this.#phase === 'new') this.#failed(errorOfFault(message[1] as JournalFault))
+        return
+      case FROM_JOURNAL.committed:
+        this.#host.committed(message[1] as Reply)
+        break
+      case FROM_JOURNAL.answer:
+        this.#questioner.answered(message)
+        break
+      case FROM_JOURNAL.closed:
+        this.#closed()
+    }
+    this.#link.await(this.#isAwaiting || this.#closing !== undefined)
+  }
+
+  /** The journal's thread is gone. */
+  ended(cause: Error | undefined): void {
+    if (this.#closing !== undefined) return this.#closed()
+    if (this.#phase === 'failed') return
+    const error = threadError(cause)
+    this.outbox.closed()
+    this.#questioner.failAll(error)
+    if (this.#phase === 'new') return this.#failed(error)
+    this.#phase = 'restarting'
+    this.#fault = { error, at: this.#clock.now(), isStuck: true }
+    const wait = Math.min(FIRST_WAIT * 2 ** this.#deaths++, LONGEST_WAIT)
+    this.#clock.timer(wait, () => {
+      if (this.#phase === 'restarting') this.#start()
+    })
+  }
+
+  get #isAwaiting(): boolean {
+    return !(this.outbox.isEmpty && this.#questioner.isIdle)
+  }
+
+  #start(): void {
+    this.#link.start(this.#host.setup(this.#run), this)
+  }
+
+  #opened(opened: Opened): void {
+    const isFirst = this.#phase === 'new'
+    this.#phase = 'open'
+    this.#run = opened.run
+    this.#fault = undefined
+    this.#host.opened(opened, isFirst)
+    this.outbox.opened()
+    this.#questioner.opened()
+    this.#opening.resolve()
+    this.#link.await(this.#isAwaiting)
+  }
+
+  #failed(error: Error): void {
+    this.#phase = 'failed'
+    this.#fault = { error, at: this.#clock.now(), isStuck: true }
+    this.outbox.closed()
+    this.#questioner.failAll(error)
+    this.#abandon(error)
+    this.#opening.reject(error)
+    this.#link.await(false)
+    if (this.#closing !== undefined) this.#closed()
+  }
+
+  #closed(): void {
+    const error = new BrokerUnavailableError('closed', 'The journal has closed.')
+    this.outbox.closed()
+    this.#abandon(error)
+    this.#questioner.failAll(error)
+    this.#phase = this.#phase === 'failed' ? 'failed' : 'closed'
+    this.#closing?.resolve()
+  }
+
+  #abandon(error: Error): void {
+    for (const outgoing of this.outbox.abandoned()) this.#host.abandoned(outgoing, error)
+  }
+
+  #post(message: readonly unknown[]): void {
+    this.#link.await(true)
+    this.#link.post(message)
+  }
+}

@@ -1,0 +1,106 @@
+/** The jobs that this process has to do with, and the steps that they take here whoever asks for them. */
+import type { JobRecord } from '../../rules/job-record.ts'
+import { OP } from '../../rules/journal-protocol.ts'
+import { isTerminal } from '../../words/job.ts'
+import type { BrokerHost, Ended } from '../broker.ts'
+import { UniqueKeys } from '../unique-keys.ts'
+import { encodedResult, finishOp } from './operations.ts'
+import type { Outbox } from './outbox.ts'
+import { ReadyJobs } from './ready-jobs.ts'
+import { Records } from './records.ts'
+import { Suspects } from './suspects.ts'
+
+/** Everything that the event loop's side holds of jobs. */
+export class JobsHere {
+  readonly records: Records
+  readonly ready: ReadyJobs
+  readonly unique: UniqueKeys
+  /** Our own jobs that wait on disk, where another process may run them: only in a shared file. */
+  readonly away = new Set<number>()
+  /** Jobs that are not written yet. */
+  readonly adding = new Set<JobRecord>()
+  readonly #suspects: Suspects
+  readonly #host: BrokerHost
+  readonly #outbox: Outbox
+  readonly #isShared: boolean
+
+  constructor(host: BrokerHost, outbox: Outbox, isShared: boolean) {
+    this.#host = host
+    this.#outbox = outbox
+    this.#isShared = isShared
+    this.records = new Records(host.clock, host.entries)
+    this.ready = new ReadyJobs(host.ageing)
+    this.unique = new UniqueKeys(host.clock)
+    this.#suspects = new Suspects((job) => this.#mark(job))
+  }
+
+  /** A time on the monotonic clock as wall-clock time. */
+  readonly wall = (monotonic: number): number => this.records.wall(monotonic)
+
+  /** A job is granted to us: it waits for nothing but a thread. */
+  enterWindow(job: JobRecord, ready: number): void {
+    job.state = 'available'
+    job.readyAt = this.records.monotonic(ready)
+    this.records.kept.delete(job.seq)
+    this.records.window.set(job.seq, job)
+    this.away.delete(job.seq)
+    if (job.extras?.isSuspect === true) this.#suspects.add(job)
+    else this.offer(job)
+  }
+
+  /** A granted job may be claimed. */
+  offer(job: JobRecord): void {
+    if (job.state !== 'available') return
+    this.ready.push(job)
+    this.#host.wake(job.entry.task.policy.pool)
+  }
+
+  /** A job runs no more; another of its task may have waited for that. */
+  leaveRunning(job: JobRecord): void {
+    if (this.ready.leaveRunning(job)) this.#host.wake(job.entry.task.policy.pool)
+  }
+
+  /** True when the job was granted to us. */
+  leaveWindow(job: JobRecord): boolean {
+    this.#suspects.leave(job)
+    return this.records.window.delete(job.seq)
+  }
+
+  /** What was not granted waits on disk; its record is held for nobody but those who have it. */
+  settleDown(job: JobRecord): void {
+    if (isTerminal(job.state) || job.state === 'held' || this.records.window.has(job.seq)) return
+    if (this.#isShared) this.away.add(job.seq)
+    this.records.letGo(job)
+  }
+
+  /** A job is over as far as this process goes; it is told once that is written. */
+  finish(job: JobRecord, ended: Ended): void {
+    if (isTerminal(job.state)) return
+    if (job.state === 'running') this.leaveRunning(job)
+    const isGranted = this.leaveWindow(job)
+    const result = encodedResult(ended.result)
+    job.state = ended.state
+    job.readyAt = Math.round(this.#host.clock.now())
+    if (ended.state === 'completed') job.result = result
+    else if (ended.state !== 'dead') job.payload = undefined
+    const { more } = job
+    if (ended.error !== undefined) {
+      more.errors ??= []
+      more.errors.push(ended.error)
+    }
+    if (ended.reason !== undefined) more.reason = ended.reason
+    more.isUntold = true
+    const { next } = this.#outbox
+    finishOp(next.ops, job, { ...ended, result }, isGranted, this.wall)
+    next.endings.push(job)
+    this.records.kept.set(job.seq, job)
+    this.unique.over(job)
+  }
+
+  #mark(job: JobRecord): void {
+    job.more.isMarked = true
+    const { next } = this.#outbox
+    next.ops.push(OP.mark, job.seq, job.attempts + 1)
+    next.marks.push(job)
+  }
+}

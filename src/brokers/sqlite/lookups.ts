@@ -1,0 +1,109 @@
+/** What is asked about jobs: the record that is at hand where it knows more than the file, its row where not. */
+import type { JobRecord } from '../../rules/job-record.ts'
+import { COMPLETED, type Row, STATES } from '../../rules/journal-protocol.ts'
+import { type AttemptInfo, isTerminal, type JobState } from '../../words/job.ts'
+import type { BrokerHost, JobFilter } from '../broker.ts'
+import type { Connection } from './connection.ts'
+import { attemptInfoOf } from './history.ts'
+import type { JobsHere } from './jobs-here.ts'
+
+/** Finds jobs wherever they are. */
+export class Lookups {
+  readonly #host: BrokerHost
+  readonly #connection: Connection
+  readonly #jobs: JobsHere
+  readonly #isShared: boolean
+
+  constructor(host: BrokerHost, connection: Connection, jobs: JobsHere, isShared: boolean) {
+    this.#host = host
+    this.#connection = connection
+    this.#jobs = jobs
+    this.#isShared = isShared
+  }
+
+  get(seq: number): JobRecord | undefined {
+    const { records } = this.#jobs
+    const job = records.get(seq)
+    // What is on disk only may have changed there; its row is asked for.
+    return job !== undefined && (records.window.has(seq) || isTerminal(job.state)) ? job : undefined
+  }
+
+  /** The record that is told of what becomes of the job, for one that may not be. */
+  current(job: JobRecord): JobRecord {
+    if (job.extras?.isFar !== true) return job
+    const atHand = this.#jobs.records.get(job.seq)
+    if (atHand !== undefined) return atHand
+    void this.#recall(job)
+    return job
+  }
+
+  async find(id: string): Promise<JobRecord | undefined> {
+    const row = await this.#connection.ask('find', id)
+    return row === null ? undefined : this.#asItIs(row)
+  }
+
+  async list(filter: JobFilter): Promise<readonly JobRecord[]> {
+    const wanted = filter.state === undefined ? null : new Set([filter.state].flat())
+    const states = wanted === null ? null : [...wanted].map((state) => STATES.indexOf(state))
+    // What runs here is on record as granted, until it is over.
+    if (states !== null && wanted?.has('running') && !wanted.has('available'))
+      states.push(STATES.indexOf('available'))
+    const limit = filter.limit ?? 100
+    const rows = await this.#connection.ask('list', {
+      states,
+      task: filter.task ?? null,
+      limit: limit + this.#jobs.ready.running,
+    })
+    const jobs = rows.map((row) => this.#asItIs(row)).filter((job) => job !== undefined)
+    return jobs.filter((job) => wanted === null || wanted.has(job.state)).slice(0, limit)
+  }
+
+  async counts(): Promise<Record<JobState, number>> {
+    const counts = await this.#connection.ask('counts', null)
+    const named = Object.fromEntries(STATES.map((state, index) => [state, counts[index] ?? 0])) as Record<
+      JobState,
+      number
+    >
+    if (this.#isShared) return named
+    const { running } = this.#jobs.ready
+    const claimable = named.available + named.running
+    return { ...named, running, available: claimable - running }
+  }
+
+  async history(job: JobRecord): Promise<readonly AttemptInfo[]> {
+    return (await this.#connection.ask('history', job.seq)).map(attemptInfoOf)
+  }
+
+  /** Forgets a job that is over; false when it is not. */
+  async remove(job: JobRecord): Promise<boolean> {
+    const isGone = await this.#connection.ask('remove', job.seq)
+    if (isGone) this.#jobs.records.forget(job)
+    return isGone
+  }
+
+  /** A job that waits on disk is asked about: from now on its record is told of what becomes of it. */
+  async #recall(job: JobRecord): Promise<void> {
+    const { records } = this.#jobs
+    job.more.isFar = false
+    records.kept.set(job.seq, job)
+    const row = await this.#connection.ask('row', job.seq).catch(() => null)
+    if (isTerminal(job.state) || records.get(job.seq) !== job || row === null) return
+    if (row[3] < COMPLETED) {
+      job.state = STATES[row[3]] ?? job.state
+      return
+    }
+    records.end(job, row, row[3])
+    records.forget(job)
+    this.#host.recalled(job)
+  }
+
+  /** A row as its record: the one that is at hand, if it knows more than the file. */
+  #asItIs(row: Row): JobRecord | undefined {
+    const { records } = this.#jobs
+    const known = records.get(row[0])
+    if (known === undefined) return records.view(row)
+    const isAhead = records.window.has(row[0]) || isTerminal(known.state) || known.state === 'held'
+    if (!isAhead) known.state = STATES[row[3]] ?? known.state
+    return known
+  }
+}

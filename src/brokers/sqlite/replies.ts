@@ -1,0 +1,174 @@
+/** What the journal says of jobs: what it grants, what it has written, and what ended there. */
+import type { JobRecord } from '../../rules/job-record.ts'
+import { COMPLETED, type Opened, type Reply, type Row, STATES } from '../../rules/journal-protocol.ts'
+import { QueueTimeoutError } from '../../words/errors.ts'
+import { isTerminal } from '../../words/job.ts'
+import type { Attempted, BrokerHost } from '../broker.ts'
+import type { Connection } from './connection.ts'
+import type { DueTimer } from './due-timer.ts'
+import type { JobsHere } from './jobs-here.ts'
+import type { Outgoing } from './outbox.ts'
+
+/** Does with the jobs of this process what the journal's replies say. */
+export class Replies {
+  readonly #host: BrokerHost
+  readonly #connection: Connection
+  readonly #jobs: JobsHere
+  readonly #timer: DueTimer
+  readonly #isShared: boolean
+
+  constructor(host: BrokerHost, connection: Connection, jobs: JobsHere, timer: DueTimer, isShared: boolean) {
+    this.#host = host
+    this.#connection = connection
+    this.#jobs = jobs
+    this.#timer = timer
+    this.#isShared = isShared
+  }
+
+  opened({ unfinished, unique, reply }: Opened, isFirst: boolean): void {
+    if (isFirst) {
+      if (!this.#isShared) this.#host.adopted(unfinished + reply.settled.length)
+      for (const row of unique) this.#holdUnique(row)
+    }
+    this.committed(reply)
+  }
+
+  committed(reply: Reply): void {
+    for (let at = 0; at < reply.granted.length; at += 2)
+      this.#granted(reply.granted[at] as number, reply.granted[at + 1] as number)
+    for (let at = 0; at < reply.moved.length; at += 2)
+      this.#moved(reply.moved[at] as number, reply.moved[at + 1] as number)
+    for (const row of reply.rows) this.#grantedRow(row)
+    if (reply.fault !== undefined) {
+      const error = this.#connection.faulty(reply.fault, reply.isStuck === true)
+      for (const job of this.#connection.outbox.refused(reply.upTo)) this.#refuse(job, error)
+    } else if (reply.upTo > 0) this.#connection.recovered()
+    if (reply.isStuck !== true) this.#written(reply)
+    for (const row of reply.settled) this.#settledRow(row)
+    for (const row of reply.expired) this.#expired(row)
+    if (reply.nextDue !== undefined) this.#timer.set(reply.nextDue)
+    this.#connection.outbox.flush()
+  }
+
+  /** This will never be written: what it adds is refused, and what it ends is over all the same. */
+  abandoned({ arrivals, endings }: Outgoing, error: Error): void {
+    for (const job of arrivals) this.#refuse(job, error)
+    for (const job of endings) this.#tell(job)
+  }
+
+  #moved(seq: number, state: number): void {
+    const job = this.#jobs.records.get(seq)
+    if (job !== undefined && !isTerminal(job.state)) job.state = STATES[state] ?? job.state
+  }
+
+  #holdUnique(row: Row): void {
+    const { records, unique } = this.#jobs
+    const job = records.of(row)
+    const uniqueKey = row[13]
+    if (job === undefined || uniqueKey === null) return
+    unique.hold(uniqueKey, job)
+    records.letGo(job)
+  }
+
+  #written({ upTo, refused }: Reply): void {
+    const late = refused.length === 0 ? undefined : new Set(refused)
+    for (const { arrivals, releases, endings, marks } of this.#connection.outbox.written(upTo)) {
+      for (const job of arrivals) this.#arrived(job)
+      for (const job of releases) this.#jobs.settleDown(job)
+      for (const job of endings) {
+        if (late?.has(job.seq)) this.#lost(job)
+        else this.#tell(job)
+      }
+      for (const job of marks) this.#jobs.offer(job)
+    }
+  }
+
+  #arrived(job: JobRecord): void {
+    this.#jobs.adding.delete(job)
+    job.extras?.storing?.resolve()
+    this.#jobs.settleDown(job)
+  }
+
+  #refuse(job: JobRecord, error: Error): void {
+    this.#jobs.adding.delete(job)
+    if (isTerminal(job.state)) return
+    job.state = 'cancelled'
+    job.readyAt = Math.round(this.#host.clock.now())
+    const { more } = job
+    more.errors = [error]
+    more.reason = 'lost'
+    more.storing?.promise.catch(() => {})
+    more.storing?.reject(error)
+    this.#jobs.unique.over(job)
+    this.#jobs.records.forget(job)
+    this.#host.settled(job, 0)
+  }
+
+  /** The end of a job is written. */
+  #tell(job: JobRecord): void {
+    const { more } = job
+    if (more.isUntold !== true) return
+    more.isUntold = false
+    const attempt = more.attempted as Attempted | undefined
+    more.attempted = undefined
+    this.#jobs.records.forget(job)
+    this.#host.settled(job, attempt?.started === undefined ? 0 : attempt.ended - attempt.started)
+  }
+
+  /** Our end of a job came too late: it is over already, or another process has it. */
+  #lost(job: JobRecord): void {
+    const { records, away } = this.#jobs
+    records.forget(job)
+    if (job.extras?.isUntold !== true) return
+    const isOwn = job.extras.id === undefined
+    if (isOwn) away.add(job.seq)
+    else this.#host.adopted(-1)
+    if (job.extras.settle !== undefined) records.kept.set(job.seq, job)
+  }
+
+  #granted(seq: number, ready: number): void {
+    const job = this.#jobs.records.get(seq)
+    if (job === undefined || isTerminal(job.state)) return
+    this.#jobs.enterWindow(job, ready)
+  }
+
+  #grantedRow(row: Row): void {
+    const { records } = this.#jobs
+    if (row[3] >= COMPLETED || records.window.has(row[0])) return
+    const known = records.get(row[0])
+    if (known !== undefined && isTerminal(known.state) && known.extras?.isUntold === true) return
+    const job = known === undefined || isTerminal(known.state) ? records.view(row) : known
+    if (job === undefined) return
+    if (job.extras?.id !== undefined && this.#isShared) this.#host.adopted(1)
+    if (row[11] === 1) job.more.isSuspect = true
+    this.#jobs.enterWindow(job, row[6])
+  }
+
+  /** The journal itself, or another process, has ended a job. */
+  #settledRow(row: Row): void {
+    const [seq, , , state] = row
+    const { records, away } = this.#jobs
+    const known = records.get(seq)
+    if (known !== undefined && isTerminal(known.state)) {
+      if (known.extras?.isUntold !== true) return
+      known.more.isUntold = false
+    }
+    const isElsewhere = this.#isShared && known === undefined && !away.has(seq)
+    if (isElsewhere) return
+    const job = known ?? records.view(row)
+    if (job === undefined) return
+    away.delete(seq)
+    this.#jobs.leaveWindow(job)
+    records.end(job, row, state)
+    this.#jobs.unique.over(job)
+    records.forget(job)
+    this.#host.settled(job, 0)
+  }
+
+  #expired(row: Row): void {
+    const job = this.#jobs.records.of(row)
+    if (job === undefined || job.attempts > 0 || isTerminal(job.state) || job.state === 'running') return
+    const limit = job.extras?.queueTimeout ?? job.entry.task.policy.queueTimeout
+    this.#jobs.finish(job, { state: 'dead', error: new QueueTimeoutError(job.entry.task.name, limit) })
+  }
+}

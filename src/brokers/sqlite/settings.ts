@@ -1,0 +1,49 @@
+/** What a journal is opened with: the settings of the broker, and what the runtime adds to them. */
+import type { JournalSetup } from '../../rules/journal-protocol.ts'
+import type { BrokerHost } from '../broker.ts'
+
+/** What `sqliteBroker` was given, with every default filled in but those that the runtime decides. */
+export interface SqliteSettings {
+  readonly file: string
+  readonly durability: 'power' | 'process'
+  readonly isShared: boolean
+  readonly window: number
+  readonly retention: {
+    readonly count?: number | undefined
+    readonly age?: number | undefined
+    readonly dead: number
+  }
+  /** Operations between checkpoints. */
+  readonly checkpointEvery?: number
+  /** How long a transaction waits for another process, in milliseconds. */
+  readonly patience?: number
+  readonly maxPages?: number
+  readonly failAt?: JournalSetup['failAt']
+}
+
+// About 16 MB of the log that is written ahead; reading it at the next start costs a tenth of a second.
+const CHECKPOINT_EVERY = 50_000
+const PATIENCE = 10_000
+
+/** The setup of a journal; `resume` is the run that it goes on with, when its thread had died. */
+export function setupOf(
+  settings: SqliteSettings,
+  host: BrokerHost,
+  resume: JournalSetup['resume'],
+): JournalSetup {
+  const { entries, ageing, retention, idPrefix, clock } = host
+  const { file, durability, isShared, window, failAt, maxPages } = settings
+  const { checkpointEvery = CHECKPOINT_EVERY, patience = PATIENCE } = settings
+  const { count = retention.count, age = retention.age, dead } = settings.retention
+  const tasks = entries.map(({ task: { name, policy } }) => {
+    const { pool, concurrency, onCrash, maxCrashes } = policy
+    return { name, pool, concurrency, onCrash, maxCrashes }
+  })
+  return {
+    ...{ file, durability, isShared, window, checkpointEvery, patience },
+    ...{ tasks, ageing, idPrefix, wall: clock.wall(), retention: { count, age, dead } },
+    ...(maxPages && { maxPages }),
+    ...(resume && { resume }),
+    ...(failAt && { failAt }),
+  }
+}
