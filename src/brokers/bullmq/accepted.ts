@@ -29,7 +29,7 @@ const MOST_IN_A_MESSAGE = 16
 
 /** Accepted, unfinished jobs by their ids. */
 export class Accepted {
-  readonly byId = new Map<string, JobRecord>()
+  readonly byId: Map<string, JobRecord>
   readonly #store: Store
   readonly #lookups: Lookups
   readonly #host: AcceptedHost
@@ -42,7 +42,14 @@ export class Accepted {
   #isClosed = false
 
   /** `origin`: what the ids of this process's jobs start with. */
-  constructor(store: Store, lookups: Lookups, origin: string, host: AcceptedHost) {
+  constructor(
+    store: Store,
+    lookups: Lookups,
+    origin: string,
+    byId: Map<string, JobRecord>,
+    host: AcceptedHost,
+  ) {
+    this.byId = byId
     this.#store = store
     this.#lookups = lookups
     this.#origin = origin

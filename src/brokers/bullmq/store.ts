@@ -60,7 +60,10 @@ export function backendOptions(settings: QueueSettings): object {
   }
 }
 
-/** How often workers look for jobs whose lease has run out, in milliseconds. */
+/**
+ * How often workers look for jobs whose lease has run out, in milliseconds. The store lets one look in so long a time, so
+ * that a look which comes a little too early is put off by another interval: two of them are at most a quarter of a lease.
+ */
 export function stalledInterval(lease: number): number {
-  return Math.max(100, Math.round(lease / 4))
+  return Math.round(lease / 8)
 }

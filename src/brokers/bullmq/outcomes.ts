@@ -1,0 +1,111 @@
+/** Outcomes of jobs that this process has: written until the store has them, or until it says that the job is not ours. */
+import type { JobRecord } from '../../rules/job-record.ts'
+import { BATCH_FAILED } from '../../rules/journal-protocol.ts'
+import type { Ended } from '../broker.ts'
+import type { Fetched } from './feed.ts'
+import type { Lease } from './leases.ts'
+import { lineOfKey, memberOf } from './lines.ts'
+import { failedReason, type StoredData, toEnd, toReturnValue, toStacktrace } from './stored-job.ts'
+import type { WorkHost, WorkParts } from './work.ts'
+
+/** What outcomes need of the work. */
+export interface OutcomesHost {
+  /** Another job may be fetched in the same step. */
+  mayFetch(lease: Lease): boolean
+  /** The end is written; perhaps another job has come with the answer. */
+  written(lease: Lease, next: Fetched): void
+  /** The job is not with this process any more. */
+  letGo(lease: Lease): void
+}
+
+/** Writes how attempts went. */
+export class Outcomes {
+  readonly #parts: WorkParts
+  readonly #broker: WorkHost
+  readonly #work: OutcomesHost
+
+  constructor(parts: WorkParts, broker: WorkHost, work: OutcomesHost) {
+    this.#parts = parts
+    this.#broker = broker
+    this.#work = work
+  }
+
+  /** The job is to be tried again. */
+  retry(lease: Lease, dueAt: number): void {
+    const { id, token, feed, job } = lease
+    const delay = Math.max(0, Math.round(dueAt - this.#broker.host.clock.now()))
+    const fieldsToUpdate = { failedReason: failedReason(job), stacktrace: toStacktrace(job, lease.stalls) }
+    const write = async (): Promise<void> => {
+      await feed.backend.moveToDelayed(id, Date.now(), delay, token, { skipAttempt: true, fieldsToUpdate })
+    }
+    const over = (): void => this.#work.letGo(lease)
+    this.#parts.writes.insist(write).then(over, over)
+  }
+
+  /** The job is over. */
+  end(lease: Lease, ended: Ended): void {
+    lease.job.more.isUntold = true
+    const write = (): Promise<Fetched> => this.#write(lease, ended)
+    const written = lease.isLost
+      ? Promise.reject(new Error('The lease is lost.'))
+      : this.#parts.writes.insist(write)
+    written.then(
+      (next) => this.#written(lease, ended, next),
+      () => this.#fenced(lease),
+    )
+  }
+
+  async #write(lease: Lease, ended: Ended): Promise<Fetched> {
+    const { job, id, feed, token } = lease
+    const { backend } = feed
+    const bull = { id, opts: { attempts: 1 } } as never
+    if (ended.state === 'completed') {
+      const value = toReturnValue(job, ended.result)
+      const fetchNext = this.#work.mayFetch(lease) && feed.begin()
+      try {
+        const { result } = await backend.moveToCompleted(bull, value, undefined as never, token, fetchNext)
+        return (result ?? []) as unknown as Fetched
+      } finally {
+        if (fetchNext) feed.over()
+      }
+    }
+    const isDead = ended.state === 'dead'
+    if (!isDead) await this.#parts.ended.put(id, job.entry.task.name, this.#endOf(lease, ended))
+    const reason = failedReason(job)
+    const fields = { failedReason: reason, stacktrace: toStacktrace(job, lease.stalls) }
+    // BullMQ's failed jobs are our dead ones; what ended otherwise is kept apart.
+    await backend.moveToFailed(bull, reason, (isDead ? undefined : true) as never, token, false, fields)
+    return []
+  }
+
+  #endOf({ job, data, feed }: Lease, ended: Ended): StoredData & { end: ReturnType<typeof toEnd> } {
+    const wall = this.#broker.host.clock.wall()
+    const end = toEnd(job, feed.queue, wall, ended.state, ended.error, ended.reason)
+    return { ...data, p: undefined, b: undefined, end }
+  }
+
+  #written(lease: Lease, ended: Ended, next: Fetched): void {
+    this.#work.written(lease, next)
+    this.#leaveLines(lease, ended)
+    lease.job.more.isUntold = false
+    this.#broker.ended(lease.job, lease.id)
+  }
+
+  #leaveLines({ job, data, feed, id }: Lease, { state, reason }: Ended): void {
+    const member = memberOf(feed.queue, id)
+    const line = data.line ?? this.#broker.lineOf(job)
+    const stops = reason === BATCH_FAILED || (state === 'dead' && data.stops === true)
+    const { writes, lines } = this.#parts
+    if (line !== undefined) writes.insist(() => lines.leave(line, member, stops)).catch(() => {})
+    const { key } = data
+    if (key !== undefined) writes.insist(() => lines.leave(lineOfKey(key), member, false)).catch(() => {})
+  }
+
+  /** The store did not take the outcome: the job is not ours any more, and what it has done here does not count. */
+  #fenced(lease: Lease): void {
+    const job: JobRecord = lease.job
+    job.more.isUntold = false
+    job.state = 'available'
+    this.#work.letGo(lease)
+  }
+}
