@@ -1,10 +1,13 @@
-/** Redis and PostgreSQL for one test file: on a free port of 127.0.0.1, with data in a folder of their own, gone after it. */
+/** Redis, Valkey and PostgreSQL for one test file: on a free port of 127.0.0.1, with data in a folder of their own, gone after it. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+
+/** The stores that there are servers of. */
+export type StoreName = 'redis' | 'valkey' | 'postgres'
 
 /** A server that tests may stop and start again. */
 export interface StoreServer {
@@ -19,33 +22,34 @@ export interface StoreServer {
   dispose(): Promise<void>
 }
 
-const redisProgram = find('redis-server', [])
+const programs = { redis: find('redis-server'), valkey: find('valkey-server') }
 const postgresFolder = (existsSync('/usr/lib/postgresql') ? readdirSync('/usr/lib/postgresql') : [])
   .map((version) => `/usr/lib/postgresql/${version}/bin`)
   .find((folder) => existsSync(join(folder, 'initdb')))
 
 /**
  * Why tests of a store cannot run here; undefined when they can. Where `CI` is set a missing server is no reason to skip:
- * its tests run, and fail.
+ * its tests run, and fail; except for Valkey, which not every release of Debian has.
  */
-export function whyNot(store: 'redis' | 'postgres'): string | undefined {
-  if (process.env['CI'] !== undefined) return undefined
-  if (store === 'redis')
-    return redisProgram === undefined ? 'skipped: redis-server is not installed' : undefined
-  return postgresFolder === undefined ? 'skipped: PostgreSQL is not installed' : undefined
+export function whyNot(store: StoreName): string | undefined {
+  if (process.env['CI'] !== undefined && store !== 'valkey') return undefined
+  const isThere = store === 'postgres' ? postgresFolder !== undefined : programs[store] !== undefined
+  return isThere
+    ? undefined
+    : `skipped: ${store === 'postgres' ? 'PostgreSQL' : `${store}-server`} is not installed`
 }
 
 /** A server of a kind, not yet started. */
-export async function storeServer(store: 'redis' | 'postgres'): Promise<StoreServer> {
-  return store === 'redis' ? redisServer() : postgresServer()
+export async function storeServer(store: StoreName): Promise<StoreServer> {
+  return store === 'postgres' ? postgresServer() : redisServer(store)
 }
 
-async function redisServer(): Promise<StoreServer> {
+async function redisServer(kind: 'redis' | 'valkey'): Promise<StoreServer> {
   const port = await freePort()
-  const folder = mkdtempSync(join(tmpdir(), 'aftertask-redis-'))
+  const folder = mkdtempSync(join(tmpdir(), `aftertask-${kind}-`))
   let child: ChildProcess | undefined
   const cli = (...args: string[]): string =>
-    execFileSync('redis-cli', ['-p', String(port), ...args], { encoding: 'utf8', stdio: 'pipe' })
+    execFileSync(`${kind}-cli`, ['-p', String(port), ...args], { encoding: 'utf8', stdio: 'pipe' })
   const stop = async (kill = false): Promise<void> => {
     if (child === undefined) return
     const gone = once(child, 'exit')
@@ -54,13 +58,13 @@ async function redisServer(): Promise<StoreServer> {
     await gone
   }
   return {
-    url: `redis://127.0.0.1:${port}`,
+    url: `${kind}://127.0.0.1:${port}`,
     stop,
     start: async () => {
       const persistence = ['--appendonly', 'yes', '--appendfsync', 'always', '--save', '']
       const at = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder]
       const options = [...at, ...persistence, '--maxmemory-policy', 'noeviction']
-      child = spawn(redisProgram ?? 'redis-server', options, { stdio: ['ignore', 'pipe', 'inherit'] })
+      child = spawn(programs[kind] ?? `${kind}-server`, options, { stdio: ['ignore', 'pipe', 'inherit'] })
       await output(child, 'Ready to accept connections')
     },
     cut: () => void cli('client', 'kill', 'type', 'normal'),
@@ -138,7 +142,7 @@ async function freePort(): Promise<number> {
   return address.port
 }
 
-function find(program: string, folders: readonly string[]): string | undefined {
-  const path = [...(process.env['PATH'] ?? '').split(':'), ...folders]
+function find(program: string): string | undefined {
+  const path = (process.env['PATH'] ?? '').split(':')
   return path.map((folder) => join(folder, program)).find((file) => existsSync(file))
 }
