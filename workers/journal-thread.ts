@@ -4,8 +4,9 @@
  */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { FROM_JOURNAL, type JournalSetup, type Questions, TO_JOURNAL } from '../src/rules/journal-protocol.ts'
-import { type Batch, Journal } from './journal/journal.ts'
+import { Journal } from './journal/journal.ts'
 import { JournalError } from './journal/journal-error.ts'
+import type { Batch } from './journal/operations.ts'
 
 // Enough for any burst to pay for its fsync, little enough that no acknowledgement waits long for its neighbours.
 const MOST_ENTRIES = 400_000

@@ -1,5 +1,7 @@
 /** What the journal knows of a job when it decides where that goes. */
 import type { SQLInputValue } from 'node:sqlite'
+import type { Statements } from './statements.ts'
+import type { TaskNumbers } from './task-numbers.ts'
 
 /** What decides where a job goes. */
 export interface Facts {
@@ -50,4 +52,23 @@ export interface KnownFacts extends Facts {
   readonly owner: number
   readonly taskId: number
   readonly rank: number
+}
+
+/** Reads the facts of a job that is not over. */
+export function factsOf(sql: Statements, numbers: TaskNumbers, n: number): KnownFacts | undefined {
+  const row = sql.facts.get(n)
+  if (row === undefined) return undefined
+  type Columns = [
+    number,
+    number,
+    number,
+    number,
+    number | null,
+    number | null,
+    string | null,
+    number | null,
+    number,
+  ]
+  const [taskId, state, owner, priority, due, after, key, , rank] = row as unknown as Columns
+  return { taskId, task: numbers.indexOf(taskId), state, owner, priority, due, after, key, rank }
 }

@@ -12,6 +12,7 @@ import {
 } from '../../src/rules/journal-protocol.ts'
 import { toWireError } from '../../src/rules/wire-error.ts'
 import { ProcessExitedError } from '../../src/words/errors.ts'
+import type { Endings } from './endings.ts'
 import { host } from './file.ts'
 import type { Jobs } from './jobs.ts'
 import { type ArrayStatement, asArrays } from './statements.ts'
@@ -36,13 +37,15 @@ interface Run {
 /** Enters this run, takes over what dead runs have left, and leaves. */
 export class Owners {
   readonly #jobs: Jobs
+  readonly #endings: Endings
   readonly #setup: JournalSetup
   readonly #sql: Record<'insert' | 'open' | 'beat' | 'close' | 'owners' | 'run' | 'closeRun', ArrayStatement>
   #beatAt = 0
   #lookedAt = 0
 
-  constructor(db: DatabaseSync, jobs: Jobs, setup: JournalSetup) {
+  constructor(db: DatabaseSync, jobs: Jobs, endings: Endings, setup: JournalSetup) {
     this.#jobs = jobs
+    this.#endings = endings
     this.#setup = setup
     const prepare = (sql: string): ArrayStatement => asArrays(db.prepare(sql))
     this.#sql = {
@@ -84,7 +87,7 @@ export class Owners {
   lookAround(wall: number): void {
     if (wall - this.#beatAt >= BEAT) {
       this.#beatAt = wall
-      this.#sql.beat.run(wall, this.#jobs.run)
+      this.#sql.beat.run(wall, this.#jobs.turn.run)
     }
     this.#takeOver(wall)
   }
@@ -94,13 +97,14 @@ export class Owners {
     if (wall - this.#beatAt >= BEAT) return true
     if (Math.abs(wall - this.#lookedAt) < LOOK) return false
     this.#lookedAt = wall
-    const runs = this.#sql.open.all(this.#jobs.run).map(toRun)
+    const runs = this.#sql.open.all(this.#jobs.turn.run).map(toRun)
     return runs.some((run) => !isAlive(run, wall))
   }
 
   /** Gives back what is granted but has not run, and closes the run. */
   leave(wall: number): void {
-    const { run, sql } = this.#jobs
+    const { turn, sql } = this.#jobs
+    const { run } = turn
     sql.begin.run()
     for (const [n, state] of sql.owned.all(run) as [number, number][]) {
       if (state === HELD) this.#jobs.advance(n)
@@ -113,7 +117,7 @@ export class Owners {
 
   #takeOver(wall: number): void {
     for (const [number] of this.#sql.owners.all() as [number][]) {
-      if (number === this.#jobs.run) continue
+      if (number === this.#jobs.turn.run) continue
       const row = this.#sql.run.get(number)
       const run = row && toRun(row)
       if (run !== undefined && run.closed === null && this.#setup.isShared && isAlive(run, wall)) continue
@@ -134,25 +138,25 @@ export class Owners {
 
   /** A process ended while it ran this job. */
   #charge(n: number): void {
-    const { sql, tasks } = this.#jobs
+    const { sql, numbers } = this.#jobs
     const [attempts, before, started] = sql.running.get(n) as [number, number, number | null]
-    const task = tasks[this.#jobs.indexOf(sql.row.get(n)?.[1] as number)]
+    const task = numbers.tasks[numbers.indexOf(sql.row.get(n)?.[1] as number)]
     const crashes = before + 1
     const error = errorText(toWireError(new ProcessExitedError(task?.name ?? 'a task')))
     sql.attempt.run(n, attempts, 'crashed', started, null, null, null, error)
     const isFinal = task !== undefined && (task.onCrash === 'fail' || crashes >= task.maxCrashes)
-    if (isFinal) this.#jobs.end(n, { state: DEAD, reason: null, error, crashes })
+    if (isFinal) this.#endings.end(n, { state: DEAD, reason: null, error, crashes })
     else this.#jobs.reclaim(n, 1, crashes, error)
   }
 
   /** Our own run goes on: what was granted without the event loop's hearing of it is told again. */
   #resume(window: ReadonlySet<number>): void {
-    const { sql, windows, run } = this.#jobs
-    for (const [n, state] of sql.owned.all(run) as [number, number][]) {
+    const { sql, windows, numbers, turn } = this.#jobs
+    for (const [n, state] of sql.owned.all(turn.run) as [number, number][]) {
       if (state !== AVAILABLE && state !== RUNNING) continue
       const facts = sql.facts.get(n)
-      windows.grant(this.#jobs.indexOf(facts?.[0] as number), facts?.[8] as number)
-      if (!window.has(this.#jobs.seqOf(n))) this.#jobs.toSend.push(n)
+      windows.grant(numbers.indexOf(facts?.[0] as number), facts?.[8] as number)
+      if (!window.has(this.#jobs.seqOf(n))) turn.toSend.push(n)
     }
   }
 }

@@ -1,5 +1,6 @@
 /** What is asked of the journal: whole jobs, lists, counts, histories. */
 import type { DatabaseSync } from 'node:sqlite'
+import { ATTEMPTS_KEPT } from '../../src/rules/job-record.ts'
 import {
   type AttemptRow,
   COMPLETED,
@@ -8,8 +9,8 @@ import {
   RUN_SPAN,
   STATES,
 } from '../../src/rules/journal-protocol.ts'
-import type { Jobs } from './jobs.ts'
-import { type ArrayStatement, asArrays, ROW_COLUMNS } from './statements.ts'
+import { type ArrayStatement, asArrays, ROW_COLUMNS, type Statements } from './statements.ts'
+import type { TaskNumbers } from './task-numbers.ts'
 
 /** How far back a look at jobs that others ended goes beyond the last one, in milliseconds. */
 const OVERLAP = 2000
@@ -19,16 +20,18 @@ export class Queries {
   /** What `seq` is counted from. */
   base = 0
   readonly #db: DatabaseSync
-  readonly #jobs: Jobs
+  readonly #sql: Statements
+  readonly #numbers: TaskNumbers
   readonly #prefixes = new Map<number, string>()
   readonly #lists = new Map<string, ArrayStatement>()
   readonly #elsewhere: ArrayStatement
   readonly #unique: ArrayStatement
   #lookedAt = 0
 
-  constructor(db: DatabaseSync, jobs: Jobs) {
+  constructor(db: DatabaseSync, sql: Statements, numbers: TaskNumbers) {
     this.#db = db
-    this.#jobs = jobs
+    this.#sql = sql
+    this.#numbers = numbers
     this.#unique = asArrays(db.prepare(`SELECT ${ROW_COLUMNS} FROM jobs WHERE unique_key IS NOT NULL`))
     this.#elsewhere = asArrays(
       db.prepare(`SELECT ${ROW_COLUMNS} FROM jobs WHERE finished IS NOT NULL AND state <> 9 AND finished >= ?1 AND n BETWEEN ?2 AND ?3
@@ -39,24 +42,17 @@ export class Queries {
   /** Whole jobs, into a list. Those that a later operation has ended are left out of what was granted. */
   rows(numbers: readonly number[], into: Row[]): void {
     for (const n of numbers) {
-      const row = this.#jobs.sql.row.get(n)
+      const row = this.#sql.row.get(n)
       if (row !== undefined) into.push(this.#whole(row))
     }
   }
 
   countAll(): number[] {
     const counts: number[] = new Array(STATES.length).fill(0)
-    for (const [state, count] of this.#jobs.sql.counts.all() as [number, number][]) {
+    for (const [state, count] of this.#sql.counts.all() as [number, number][]) {
       counts[state] = (counts[state] ?? 0) + count
     }
     return counts
-  }
-
-  /** Unfinished jobs that can run here. */
-  unfinished(): number {
-    return (
-      this.#jobs.counts.slice(0, COMPLETED).reduce((total, count) => total + count, 0) - this.#jobs.strangers
-    )
   }
 
   uniqueHolders(): Row[] {
@@ -85,7 +81,7 @@ export class Queries {
   }
 
   #row(n: number): Row | null {
-    const row = this.#jobs.sql.row.get(n)
+    const row = this.#sql.row.get(n)
     return row === undefined ? null : this.#whole(row)
   }
 
@@ -93,8 +89,8 @@ export class Queries {
     const dash = id.lastIndexOf('-')
     const seq = Number.parseInt(id.slice(dash + 1), 36)
     if (dash === -1 || !Number.isSafeInteger(seq)) return null
-    for (const [run] of this.#jobs.sql.runsOfPrefix.all(id.slice(0, dash + 1)) as [number][]) {
-      const row = this.#jobs.sql.row.get(run * RUN_SPAN + seq)
+    for (const [run] of this.#sql.runsOfPrefix.all(id.slice(0, dash + 1)) as [number][]) {
+      const row = this.#sql.row.get(run * RUN_SPAN + seq)
       if (row === undefined) continue
       const whole = this.#whole(row)
       if (whole[1] === id) return whole
@@ -111,20 +107,20 @@ export class Queries {
       statement = asArrays(this.#db.prepare(sql))
       this.#lists.set(sql, statement)
     }
-    const id = task === null ? null : this.#jobs.nameIdFor(task)
+    const id = task === null ? null : this.#numbers.nameIdFor(task)
     return statement.all(id, Math.min(limit, 1e9)).map((row) => this.#whole(row))
   }
 
   #history(n: number): AttemptRow[] {
-    const history = this.#jobs.sql.attempts.all(n).map(toAttempt)
-    const last = this.#jobs.sql.lastAttempt.get(n)
+    const history = this.#sql.attempts.all(n).map(toAttempt)
+    const last = this.#sql.lastAttempt.get(n)
     if (last?.[1] !== COMPLETED) return history
     const [attempt, , started, ended, thread, cpu] = last
-    return [...history, toAttempt([attempt, 'completed', started, ended, thread, cpu, null])]
+    return [...history, toAttempt([attempt, 'completed', started, ended, thread, cpu, null])].slice(-ATTEMPTS_KEPT)
   }
 
   #schedules(): { id: string; definition: string; nextAt: number }[] {
-    const rows = this.#jobs.sql.schedules.all() as readonly (readonly [string, string, number])[]
+    const rows = this.#sql.schedules.all() as readonly (readonly [string, string, number])[]
     return rows.map(([id, definition, nextAt]) => ({ id, definition, nextAt }))
   }
 
@@ -137,15 +133,15 @@ export class Queries {
     const [n, taskId, ...rest] = row as [number, number, ...unknown[]]
     const run = Math.floor(n / RUN_SPAN)
     const id = this.#prefixOf(run) + (n - run * RUN_SPAN).toString(36)
-    const task = this.#jobs.indexOf(taskId)
-    const name = this.#jobs.tasks[task]?.name ?? (this.#jobs.sql.nameOf.get(taskId)?.[0] as string)
+    const task = this.#numbers.indexOf(taskId)
+    const name = this.#numbers.tasks[task]?.name ?? (this.#sql.nameOf.get(taskId)?.[0] as string)
     return [n - this.base, id, task, ...rest, name] as unknown as Row
   }
 
   #prefixOf(run: number): string {
     const known = this.#prefixes.get(run)
     if (known !== undefined) return known
-    const prefix = this.#jobs.sql.prefix.get(run)?.[0] as string
+    const prefix = this.#sql.prefix.get(run)?.[0] as string
     this.#prefixes.set(run, prefix)
     return prefix
   }

@@ -1,7 +1,8 @@
 /** Lets go of jobs that are over, oldest first, a few at a time: no commit waits for a large clearance. */
 import type { JournalSetup } from '../../src/rules/journal-protocol.ts'
 import { COMPLETED, DEAD } from '../../src/rules/journal-protocol.ts'
-import type { Jobs } from './jobs.ts'
+import type { Statements } from './statements.ts'
+import type { Turn } from './turn.ts'
 
 const STEP = 256
 /** Milliseconds between looks at ages. */
@@ -9,23 +10,26 @@ const LOOK_EVERY = 1000
 
 /** Keeps finished jobs by count and age, and dead ones by their own age. */
 export class Retention {
-  readonly #jobs: Jobs
+  readonly #sql: Statements
+  readonly #turn: Turn
   readonly #limits: JournalSetup['retention']
   #lookedAt = Number.NEGATIVE_INFINITY
 
-  constructor(jobs: Jobs, limits: JournalSetup['retention']) {
-    this.#jobs = jobs
+  constructor(sql: Statements, turn: Turn, limits: JournalSetup['retention']) {
+    this.#sql = sql
+    this.#turn = turn
     this.#limits = limits
   }
 
   /** True when a step has left more to let go of. */
   get isBehind(): boolean {
-    return sum(this.#jobs.counts.slice(COMPLETED, DEAD)) - this.#limits.count >= STEP
+    return sum(this.#turn.counts.slice(COMPLETED, DEAD)) - this.#limits.count >= STEP
   }
 
   /** One small step, inside of a transaction. */
   step(now: number): void {
-    const { counts, sql } = this.#jobs
+    const { counts } = this.#turn
+    const sql = this.#sql
     const { count, age, dead } = this.#limits
     const over = sum(counts.slice(COMPLETED, DEAD)) - count
     if (over >= STEP || (over > 0 && count < STEP)) this.#drop(sql.oldest.all(Math.min(over, 4 * STEP)))
@@ -37,14 +41,15 @@ export class Retention {
 
   /** Forgets one job that is over. */
   remove(n: number): boolean {
-    const state = this.#jobs.sql.row.get(n)?.[2] as number | undefined
+    const state = this.#sql.row.get(n)?.[2] as number | undefined
     if (state === undefined || state < COMPLETED) return false
     this.#drop([[n, state]])
     return true
   }
 
   #drop(rows: readonly (readonly unknown[])[]): void {
-    const { sql, counts } = this.#jobs
+    const sql = this.#sql
+    const { counts } = this.#turn
     for (const [n, state] of rows as readonly (readonly [number, number])[]) {
       if (Number(sql.remove.run(n).changes) === 0) continue
       sql.removeAttempts.run(n)

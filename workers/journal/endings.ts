@@ -1,0 +1,109 @@
+/** How jobs end, by the event loop's word or the journal's own, and what that does to those who waited for them. */
+import type { SQLInputValue } from 'node:sqlite'
+import {
+  AVAILABLE,
+  BATCH_FAILED,
+  CANCELLED,
+  DEAD,
+  RUNNING,
+  SKIPPED,
+  WAITING,
+} from '../../src/rules/journal-protocol.ts'
+import { type End, type Facts, factsOf } from './job-facts.ts'
+import type { Jobs } from './jobs.ts'
+import type { Statements } from './statements.ts'
+import type { TaskNumbers } from './task-numbers.ts'
+import type { Turn } from './turn.ts'
+import type { Windows } from './windows.ts'
+
+/** Ends jobs. */
+export class Endings {
+  readonly #jobs: Jobs
+  readonly #sql: Statements
+  readonly #turn: Turn
+  readonly #numbers: TaskNumbers
+  readonly #windows: Windows
+  readonly #toSkip: number[] = []
+  #isSkipping = false
+
+  constructor(jobs: Jobs) {
+    this.#jobs = jobs
+    this.#sql = jobs.sql
+    this.#turn = jobs.turn
+    this.#numbers = jobs.numbers
+    this.#windows = jobs.windows
+  }
+
+  /** Ends a job as the event loop says. False when it is over already, or not ours any more. */
+  finish(n: number, isClaimed: boolean, values: readonly SQLInputValue[]): boolean {
+    const facts = factsOf(this.#sql, this.#numbers, n)
+    if (facts === undefined) return false
+    const isOthers = facts.owner !== 0 && facts.owner !== this.#turn.run
+    if (isOthers || (isClaimed && facts.owner !== this.#turn.run)) return false
+    const [state, result, error, reason, attempts, failures, crashes, started, ended, thread, cpu] =
+      values as never[]
+    this.#leave(facts)
+    this.#sql.finish.run(
+      state ?? CANCELLED,
+      result ?? null,
+      error ?? null,
+      reason ?? null,
+      attempts ?? 0,
+      failures ?? 0,
+      crashes ?? 0,
+      started ?? null,
+      ended ?? this.#turn.now,
+      thread ?? null,
+      cpu ?? null,
+      n,
+    )
+    this.#turn.count(facts.state, Number(state))
+    this.#goOn(n, facts, Number(state), reason ?? null)
+    return true
+  }
+
+  /** Ends a job by the journal's own decision, and tells of it. */
+  end(n: number, { state, reason, error, crashes }: End): void {
+    const facts = factsOf(this.#sql, this.#numbers, n)
+    if (facts === undefined) return
+    this.#leave(facts)
+    this.#sql.end.run(state, reason, error, crashes, this.#turn.now, n)
+    this.#turn.count(facts.state, state)
+    this.#turn.toTell.push(n)
+    this.#goOn(n, facts, state, reason)
+  }
+
+  /** The job is over: whoever waited for it goes on. A loop, not a recursion, since a batch may be long. */
+  #goOn(n: number, facts: Facts, state: number, reason: string | null): void {
+    this.#unblock(n, facts, state, reason)
+    if (this.#isSkipping) return
+    this.#isSkipping = true
+    try {
+      for (let next = this.#toSkip.pop(); next !== undefined; next = this.#toSkip.pop()) {
+        this.end(next, { state: SKIPPED, reason: BATCH_FAILED, error: null, crashes: 0 })
+      }
+    } finally {
+      // A write that fails is rolled back and made again from the start.
+      this.#isSkipping = false
+      this.#toSkip.length = 0
+    }
+  }
+
+  #unblock(n: number, { key, after }: Facts, state: number, reason: string | null): void {
+    const next = key === null ? undefined : this.#jobs.lines.leave(n, key)
+    if (next !== undefined) this.#jobs.advance(next)
+    for (const [follower, stops, nextState] of this.#sql.followers.all(n) as [number, number, number][]) {
+      // Who waited for a job that was cancelled in the middle of its batch now waits for the one before it.
+      this.#sql.relink.run(after, follower)
+      const isSkipped = (state === DEAD && stops === 1) || reason === BATCH_FAILED
+      if (isSkipped) this.#toSkip.push(follower)
+      else if (nextState === WAITING && after === null) this.#jobs.advance(follower)
+    }
+  }
+
+  #leave(facts: { state: number; owner: number; taskId: number }): void {
+    if (facts.state !== AVAILABLE && facts.state !== RUNNING) return
+    if (facts.owner === this.#turn.run) this.#windows.leave(this.#numbers.indexOf(facts.taskId))
+    else if (facts.owner === 0) this.#windows.unspill(this.#numbers.indexOf(facts.taskId))
+  }
+}

@@ -1,0 +1,66 @@
+/** Jobs that are available and granted to nobody: they are on disk only, and come into a window as it empties. */
+import type { Statements } from './statements.ts'
+import type { TaskNumbers } from './task-numbers.ts'
+import type { Turn } from './turn.ts'
+import type { Windows } from './windows.ts'
+
+/** Counts and grants what is spilled. */
+export class Spilled {
+  /** Available jobs of tasks that this process does not have: they wait for one that does. */
+  strangers = 0
+  readonly #sql: Statements
+  readonly #turn: Turn
+  readonly #windows: Windows
+  readonly #numbers: TaskNumbers
+
+  constructor(sql: Statements, turn: Turn, windows: Windows, numbers: TaskNumbers) {
+    this.#sql = sql
+    this.#turn = turn
+    this.#windows = windows
+    this.#numbers = numbers
+  }
+
+  /** Grants what is spilled, best first, to pools that have become half empty. */
+  grant(): void {
+    for (const pool of this.#windows.pools.keys()) {
+      const tasks = this.#windows.wanting(pool)
+      if (tasks.length > 0) this.#refill(pool, tasks)
+    }
+  }
+
+  /** Counts what is spilled, by looking: at the start, and where other processes change it too. */
+  look(): void {
+    const rows = this.#sql.spilledCounts.all() as readonly (readonly [number, number, number])[]
+    const found = new Map(
+      rows.map(([id, count, rank]) => [this.#numbers.indexOf(id), [count, rank] as const]),
+    )
+    this.strangers = found.get(-1)?.[0] ?? 0
+    for (const task of this.#numbers.tasks.keys()) {
+      const [count, rank] = found.get(task) ?? [0, 0]
+      this.#windows.setSpilled(task, count, rank)
+    }
+  }
+
+  #refill(pool: number, tasks: readonly number[]): void {
+    const room = this.#windows.room(pool)
+    const share = Math.max(64, Math.ceil((2 * room) / tasks.length))
+    let bound = Number.POSITIVE_INFINITY
+    const found: { n: number; rank: number; task: number }[] = []
+    for (const task of tasks) {
+      const limit = Math.min(share, this.#windows.roomOf(task), room)
+      const rows = this.#sql.spilled.all(this.#numbers.nameIdOf(task), limit)
+      for (const [n, rank] of rows) found.push({ n: n as number, rank: rank as number, task })
+      // What lies behind the last one of a full list has not been seen.
+      if (rows.length === limit && limit === share) bound = Math.min(bound, rows.at(-1)?.[1] as number)
+      if (rows.length === 0) this.#windows.setSpilled(task, 0, 0)
+    }
+    found.sort((a, b) => a.rank - b.rank || a.n - b.n)
+    for (const { n, rank, task } of found.slice(0, room)) {
+      if (rank > bound) break
+      this.#windows.unspill(task, rank)
+      if (Number(this.#sql.take.run(this.#turn.run, n).changes) === 0) continue
+      this.#windows.grant(task, rank)
+      this.#turn.toSend.push(n)
+    }
+  }
+}

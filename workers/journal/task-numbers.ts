@@ -1,0 +1,34 @@
+/** Tasks have two numbers: the event loop counts those of its runtime, and the file all that it has ever seen. */
+import type { JournalTask } from '../../src/rules/journal-protocol.ts'
+import type { Statements } from './statements.ts'
+
+/** Translates between the two. */
+export class TaskNumbers {
+  readonly tasks: readonly JournalTask[]
+  readonly #sql: Statements
+  readonly #ids: readonly number[]
+  readonly #indexes: ReadonlyMap<number, number>
+
+  constructor(sql: Statements, tasks: readonly JournalTask[]) {
+    this.tasks = tasks
+    this.#sql = sql
+    this.#ids = tasks.map(({ name }) => sql.addName.get(name)?.[0] as number)
+    this.#indexes = new Map(this.#ids.map((id, index) => [id, index]))
+  }
+
+  /** The number that the event loop knows a task by; -1 when this process has no such task. */
+  indexOf(id: number): number {
+    return this.#indexes.get(id) ?? -1
+  }
+
+  /** The number that the file knows a task by. */
+  nameIdOf(index: number): number {
+    return this.#ids[index] as number
+  }
+
+  /** The task that a filter names; -1 when the file has none such. */
+  nameIdFor(name: string): number {
+    const index = this.tasks.findIndex((task) => task.name === name)
+    return index === -1 ? ((this.#sql.addName.get(name)?.[0] as number) ?? -1) : this.nameIdOf(index)
+  }
+}
