@@ -1,6 +1,7 @@
 /** aftertask: background tasks that run after the response has ended, on worker threads. */
 
 export type { Broker, BrokerHost, BrokerStats, JobFilter } from './brokers/broker.ts'
+export type { MemoryOptions } from './brokers/memory.ts'
 export { memoryBroker } from './brokers/memory.ts'
 export type { Job } from './engine/job.ts'
 export type { StopReport, Unfinished } from './engine/lifecycle.ts'

@@ -57,6 +57,13 @@ export class JobRunner {
   #untold = false
   #bellIsSet = false
   #heapLookedAt = 0
+  /** Milliseconds of CPU time of this thread; null where nobody asks for it. */
+  readonly #cpuNow: (() => number) | null
+  /** What it was when the last job ended or the next could start. */
+  #cpu = 0
+  /** The attempt that has had the thread to itself since it started, and when that was: of others nobody could tell. */
+  #sole: Attempt | undefined
+  #soleSince = 0
 
   constructor(setup: LaneSetup, handlers: LoadedHandlers) {
     const { port, table, concurrency, idPrefix, zero } = setup
@@ -66,6 +73,7 @@ export class JobRunner {
     this.#concurrency = concurrency
     this.#idPrefix = idPrefix
     this.#shift = clockZero() - zero
+    this.#cpuNow = setup.measuresCpu ? cpuClock() : null
   }
 
   /** Starts to take what comes over the port. */
@@ -117,6 +125,7 @@ export class JobRunner {
   /** Ends an attempt with an error, whatever its handler still does. */
   fail(attempt: Attempt, thrown: unknown): void {
     if (attempt.isOver) return
+    this.#endCpu(attempt)
     attempt.end()
     const { slot } = attempt
     this.#table.ended[slot] = this.#now()
@@ -175,6 +184,7 @@ export class JobRunner {
   /** Starts jobs until the thread is as busy as it may be, or nothing is left. */
   #run(): void {
     let time = this.#now()
+    if (this.#cpuNow !== null) this.#cpu = this.#cpuNow()
     while (this.#active < this.#concurrency && this.#at < this.#queue.length && !this.#isRetiring) {
       const at = this.#at
       this.#at += RUN_STRIDE
@@ -209,11 +219,13 @@ export class JobRunner {
     )
     this.#active++
     this.#attempts.set(slot, attempt)
+    if (this.#cpuNow !== null) this.#beginCpu(attempt)
     if (Atomics.load(header, TELL_STARTS) === 1) this.post([FROM_THREAD.started, slot])
     try {
       const result = whose.run(attempt, this.#call, this, task, queue[at + 4], attempt)
       if (isThenable(result)) {
         this.#ringSoon()
+        if (this.#cpuNow !== null) this.#waits(this.#cpuNow())
         result.then(
           (value) => this.#completeLater(attempt, value),
           (error: unknown) => this.#failLater(attempt, error),
@@ -249,6 +261,7 @@ export class JobRunner {
 
   #complete(attempt: Attempt, value: unknown, ended: number): void {
     if (attempt.isOver) return
+    if (this.#cpuNow !== null) this.#endCpu(attempt)
     const { slot } = attempt
     const isPlain = value === undefined && !attempt.hasPosted
     if (!(isPlain || this.#writeResult(attempt, value, ended))) return
@@ -288,6 +301,26 @@ export class JobRunner {
       this.fail(attempt, error)
     }
     return false
+  }
+
+  #beginCpu(attempt: Attempt): void {
+    this.#table.cpu[attempt.slot] = Number.NaN
+    this.#sole = attempt
+    this.#soleSince = this.#cpu
+  }
+
+  /** The handler that was called last waits: the thread turns to others. */
+  #waits(cpu: number): void {
+    this.#cpu = cpu
+    if (this.#active > 1) this.#sole = undefined
+  }
+
+  #endCpu(attempt: Attempt): void {
+    if (this.#cpuNow === null || this.#sole !== attempt) return
+    this.#sole = undefined
+    // The end of one job is the start of the next: one reading serves both.
+    this.#cpu = this.#cpuNow()
+    this.#table.cpu[attempt.slot] = this.#cpu - this.#soleSince
   }
 
   #leave(slot: number): void {
@@ -337,6 +370,15 @@ export class JobRunner {
   #close(): void {
     const told = (): void => this.#port.postMessage([FROM_THREAD.closed])
     process.stdout.write('', () => process.stderr.write('', told))
+  }
+}
+
+/** Reads this thread's CPU time, where Node tells it (from 23.9). */
+function cpuClock(): (() => number) | null {
+  if (typeof process.threadCpuUsage !== 'function') return null
+  return () => {
+    const { user, system } = process.threadCpuUsage()
+    return (user + system) / 1000
   }
 }
 

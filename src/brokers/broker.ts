@@ -153,7 +153,9 @@ export interface Broker {
   current?(job: JobRecord): JobRecord
   /** Claimed jobs were sent to a thread in one message: a lone one can be said to run from now on. */
   sent?(jobs: readonly JobRecord[], thread: number): void
-  /** How an attempt went; told before what follows from it. */
+  /** True when it keeps every attempt, also of a job that completes at the first: CPU time is measured then. */
+  readonly keepsHistory?: boolean
+  /** How an attempt went; told before what follows from it. Of one that completed only where `keepsHistory` says so. */
   attempted?(job: JobRecord, attempt: Attempted): void
   /** A job by its id, wherever it is. */
   find?(id: string): Promise<JobRecord | undefined>

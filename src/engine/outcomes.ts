@@ -70,7 +70,8 @@ export class Outcomes {
     const fault = faultOf(job, result)
     if (fault !== undefined) return this.#failedWith(job, fault)
     if (job.extras !== null) job.extras.ending = undefined
-    this.#tell(job, 'completed')
+    job.startedAt = Math.round(started)
+    if (this.#broker.keepsHistory === true) this.#tell(job, 'completed')
     this.#broker.finish(job, { state: 'completed', result })
   }
 

@@ -18,7 +18,7 @@ export class PoolSet {
     entries: readonly TaskEntry[],
     idPrefix: string,
     { makePool, clock }: Ports,
-    broker: Pick<Broker, 'runs'>,
+    broker: Pick<Broker, 'runs' | 'keepsHistory'>,
   ) {
     this.#settings = settings
     for (const { task } of entries) {
@@ -36,7 +36,8 @@ export class PoolSet {
       // A pool without tasks would be threads for nothing.
       if (handlers.every((handler) => handler === null)) continue
       if (broker.runs?.(name) === false) continue
-      this.byName.set(name, makePool({ name, options, handlers, idPrefix, clock }))
+      const measuresCpu = broker.keepsHistory === true
+      this.byName.set(name, makePool({ name, options, handlers, idPrefix, clock, measuresCpu }))
     }
   }
 

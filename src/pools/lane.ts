@@ -74,11 +74,17 @@ export class ThreadLane implements Lane {
   #closed: PromiseWithResolvers<void> | undefined
 
   readonly #lifetime: number
+  readonly #measuresCpu: boolean
 
-  /** `lifetime`: attempts after which the thread is to be replaced. */
+  /** `lifetime`: attempts after which the thread is to be replaced. `measuresCpu`: jobs are told where they ran, and for how long. */
   constructor(
     id: number,
-    options: { readonly concurrency: number; readonly lifetime: number; readonly now: number },
+    options: {
+      readonly concurrency: number
+      readonly lifetime: number
+      readonly measuresCpu: boolean
+      readonly now: number
+    },
     port: MessagePort,
     table: LaneTable,
     host: LaneHost,
@@ -86,6 +92,9 @@ export class ThreadLane implements Lane {
     this.id = id
     this.concurrency = options.concurrency
     this.#lifetime = options.lifetime
+    this.#measuresCpu = options.measuresCpu
+    // A thread whose Node does not tell it leaves this as it is.
+    if (this.#measuresCpu) table.cpu.fill(Number.NaN)
     this.idleSince = options.now
     this.#port = port
     this.#table = table
@@ -224,6 +233,7 @@ export class ThreadLane implements Lane {
     for (const [job, slot] of this.inFlight) {
       const wasSent = Atomics.load(this.#table.state, slot) === SENT
       ;(wasSent ? unstarted : running).push(job)
+      if (!wasSent) this.#note(job, Number.NaN)
     }
     this.inFlight.clear()
     return { unstarted, running, culprit: this.#culprit }
@@ -287,20 +297,30 @@ export class ThreadLane implements Lane {
     const result = length === NO_RESULT ? undefined : this.#table.results.toString('utf8', at, at + length)
     const started = this.#startedIn(slot)
     const ended = this.#endedIn(slot)
+    if (this.#measuresCpu) this.#note(job, this.#table.cpu[slot] as number)
     this.#free.push(slot)
     this.#host.completed(this, job, result, started, ended)
   }
 
   #settlePosted(job: JobRecord, slot: number, result: Encoded | Moved): void {
+    if (this.#measuresCpu) this.#note(job, this.#table.cpu[slot] as number)
     this.#release(job, slot)
     this.#host.completed(this, job, result, this.#startedIn(slot), this.#endedIn(slot))
     this.#host.settledSome(this)
   }
 
   #settleFailed(job: JobRecord, slot: number, error: WireError): void {
+    this.#note(job, this.#measuresCpu ? (this.#table.cpu[slot] as number) : Number.NaN)
     this.#release(job, slot)
     this.#host.failed(this, job, error, this.#startedIn(slot), this.#endedIn(slot))
     this.#host.settledSome(this)
+  }
+
+  /** Where an attempt ran, and the CPU time that it took: NaN where nobody can tell. */
+  #note(job: JobRecord, cpu: number): void {
+    const { more } = job
+    more.thread = this.id
+    more.cpu = Number.isNaN(cpu) ? undefined : cpu
   }
 
   #startedIn(slot: number): number {

@@ -4,7 +4,10 @@
  */
 import type { Encoded } from '../rules/codec.ts'
 import type { JobRecord, Moved } from '../rules/job-record.ts'
+import type { ReadPoolOptions } from '../rules/option-schemas.ts'
+import type { HandlerLocation } from '../rules/protocol.ts'
 import type { WireError } from '../rules/wire-error.ts'
+import type { Clock } from '../words/clock.ts'
 import type { HandlerProblem } from '../words/errors.ts'
 
 /** The way to one thread. A job is `sent` to it, and then either started there or taken back, never both. */
@@ -36,6 +39,18 @@ export interface Lane {
   kill(): void
   /** Sends nothing more to the thread and ends it once its jobs are done. */
   retire(): void
+}
+
+/** What a pool is made from. */
+export interface PoolParts {
+  readonly name: string
+  readonly options: ReadPoolOptions
+  /** Handlers by task number; null for the tasks of other pools. */
+  readonly handlers: readonly (HandlerLocation | null)[]
+  readonly idPrefix: string
+  readonly clock: Clock
+  /** Whether the CPU time of each attempt is measured. */
+  readonly measuresCpu: boolean
 }
 
 /** What a thread's end means for the jobs that were with it. */

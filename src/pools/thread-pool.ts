@@ -12,7 +12,7 @@ import type { WireError } from '../rules/wire-error.ts'
 import { type Clock, clockZero } from '../words/clock.ts'
 import { type HandlerProblem, ThreadStartError } from '../words/errors.ts'
 import { type LaneHost, type ThreadHandle, ThreadLane } from './lane.ts'
-import type { LogLevel, Pool, PoolHost } from './pool.ts'
+import type { LogLevel, Pool, PoolHost, PoolParts } from './pool.ts'
 import { threadCounts } from './sizes.ts'
 
 /** How a thread ended. */
@@ -57,6 +57,7 @@ export class ThreadPool implements Pool, LaneHost {
   readonly #source: ThreadSource
   readonly #idPrefix: string
   readonly #clock: Clock
+  readonly #measuresCpu: boolean
   readonly #counts: { readonly min: number; readonly max: number }
   #host!: PoolHost
   #starting = 0
@@ -70,20 +71,14 @@ export class ThreadPool implements Pool, LaneHost {
   #clearIdleTimer: (() => void) | undefined
   readonly #ready = Promise.withResolvers<readonly HandlerProblem[]>()
 
-  constructor(
-    name: string,
-    options: ReadPoolOptions,
-    handlers: readonly (HandlerLocation | null)[],
-    source: ThreadSource,
-    idPrefix: string,
-    clock: Clock,
-  ) {
+  constructor({ name, options, handlers, idPrefix, clock, measuresCpu }: PoolParts, source: ThreadSource) {
     this.name = name
     this.#options = options
     this.#handlers = handlers
     this.#source = source
     this.#idPrefix = idPrefix
     this.#clock = clock
+    this.#measuresCpu = measuresCpu
     this.#counts = threadCounts(options)
     this.#ready.promise.catch(() => {})
   }
@@ -186,7 +181,12 @@ export class ThreadPool implements Pool, LaneHost {
     const lifetime = isolation === 'job' ? 1 : (recycle?.jobs ?? Number.POSITIVE_INFINITY)
     const lane = new ThreadLane(
       this.#nextId++,
-      { concurrency: isolation === 'job' ? 1 : concurrency, lifetime, now: this.#clock.now() },
+      {
+        concurrency: isolation === 'job' ? 1 : concurrency,
+        lifetime,
+        measuresCpu: this.#measuresCpu,
+        now: this.#clock.now(),
+      },
       port1,
       table,
       this,
@@ -198,6 +198,7 @@ export class ThreadPool implements Pool, LaneHost {
         table: table.buffer,
         concurrency: lane.concurrency,
         warmUp,
+        measuresCpu: this.#measuresCpu,
         zero: clockZero(),
         idPrefix: this.#idPrefix,
         handlers: this.#handlers,

@@ -18,6 +18,9 @@ export class Moved {
   }
 }
 
+/** The attempts of a job that are kept: the latest. A job that is tried again for ever must not grow for ever. */
+export const ATTEMPTS_KEPT = 50
+
 /** What only some jobs have. */
 export interface JobExtras {
   /** The id of a job that another process accepted; ours are made from `seq`. */
@@ -66,7 +69,11 @@ export interface JobExtras {
   isMarked?: boolean
   /** The thread it was last sent to, and when. */
   thread?: number
+  /** Milliseconds of CPU time that its last attempt took, where that was measured. */
+  cpu?: number | undefined
   sentAt?: number
+  /** Attempts that did not complete it, oldest first, where the broker keeps them in memory. */
+  tries?: unknown[]
   /** How its last attempt went, until that is written. */
   attempted?: unknown
 }
@@ -108,6 +115,8 @@ export class JobRecord {
   readonly acceptedAt: number
   /** When it became available; once it is over, when it was. */
   readyAt: number
+  /** When the attempt started that completed it. */
+  startedAt = 0
   priority: number
   batch: BatchLink | null = null
   /** The job of its batch that waits for this one. */

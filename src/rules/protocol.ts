@@ -12,6 +12,7 @@
  * - `aborted`, a word a slot, which a handler's `ctx.signal.aborted` reads, so that even a loop that never
  *   yields can see that it should end.
  * - `started` and `ended`, milliseconds on the monotonic scale that all threads share.
+ * - `cpu`, milliseconds of the thread's CPU time that an attempt took, where that is measured; NaN where nobody can tell.
  * - `results`, a few bytes a slot for small results; longer ones are posted.
  */
 
@@ -44,13 +45,14 @@ export interface LaneTable {
   readonly resultLength: Int32Array
   readonly started: Float64Array
   readonly ended: Float64Array
+  readonly cpu: Float64Array
   readonly results: Buffer
 }
 
 /** Lays the views over a buffer; without one, makes it. */
 export function laneTable(buffer?: SharedArrayBuffer): LaneTable {
   const words = HEADER_WORDS + SLOTS * 4
-  const size = words * 4 + SLOTS * 16 + SLOTS * RESULT_BYTES
+  const size = words * 4 + SLOTS * 24 + SLOTS * RESULT_BYTES
   const memory = buffer ?? new SharedArrayBuffer(size)
   const ints = (at: number, length: number) => new Int32Array(memory, at * 4, length)
   const doubles = words * 4
@@ -63,7 +65,8 @@ export function laneTable(buffer?: SharedArrayBuffer): LaneTable {
     resultLength: ints(HEADER_WORDS + SLOTS * 3, SLOTS),
     started: new Float64Array(memory, doubles, SLOTS),
     ended: new Float64Array(memory, doubles + SLOTS * 8, SLOTS),
-    results: Buffer.from(memory, doubles + SLOTS * 16, SLOTS * RESULT_BYTES),
+    cpu: new Float64Array(memory, doubles + SLOTS * 16, SLOTS),
+    results: Buffer.from(memory, doubles + SLOTS * 24, SLOTS * RESULT_BYTES),
   }
 }
 
@@ -73,6 +76,8 @@ export interface LaneSetup {
   readonly table: SharedArrayBuffer
   readonly concurrency: number
   readonly warmUp: boolean
+  /** Whether the CPU time of each attempt is measured, which costs a call to the system for each. */
+  readonly measuresCpu: boolean
   /** The zero of the event loop's clock on the scale of `process.hrtime`, in milliseconds: times in the table are relative to it. */
   readonly zero: number
   /** What job numbers become ids with. */

@@ -38,7 +38,17 @@ function poolOf(options: PoolOptions) {
       for (const start of starts) start.end(0)
     },
   }
-  const pool = new ThreadPool('default', poolOptionsSchema.parse(options), [], source, 'j', clock)
+  const pool = new ThreadPool(
+    {
+      name: 'default',
+      options: poolOptionsSchema.parse(options),
+      handlers: [],
+      idPrefix: 'j',
+      clock,
+      measuresCpu: false,
+    },
+    source,
+  )
   const host = {
     laneFree: () => {},
     threadStarted: () => {},

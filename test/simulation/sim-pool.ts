@@ -1,6 +1,5 @@
 /** A pool of simulated threads: keeps the same rules as `pools/thread-pool`, in virtual time. */
-import type { PoolParts } from '../../src/engine/ports.ts'
-import type { Pool, PoolHost } from '../../src/pools/pool.ts'
+import type { Pool, PoolHost, PoolParts } from '../../src/pools/pool.ts'
 import { threadCounts } from '../../src/pools/sizes.ts'
 import { encode } from '../../src/rules/codec.ts'
 import { toWireError } from '../../src/rules/wire-error.ts'

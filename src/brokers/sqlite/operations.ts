@@ -43,7 +43,7 @@ export function finishOp(ops: unknown[], job: JobRecord, ended: Ended, isGranted
   )
   ops.push(error, ended.reason ?? null, job.attempts, job.failures, job.crashes)
   ops.push(isLast ? orNull(attempt.started, wall) : null, wall(isLast ? attempt.ended : job.readyAt))
-  ops.push((isLast ? extras?.thread : undefined) ?? null, null)
+  ops.push((isLast ? extras?.thread : undefined) ?? null, (isLast ? extras?.cpu : undefined) ?? null)
 }
 
 /** An attempt is over that did not end its job as completed. */
@@ -58,7 +58,7 @@ export function attemptOp(ops: unknown[], job: JobRecord, attempt: Attempted, wa
     orNull(started, wall),
     wall(ended),
     job.extras?.thread ?? null,
-    null,
+    job.extras?.cpu ?? null,
   )
   ops.push(error === undefined ? null : errorText(wireOf(error)))
 }

@@ -21,6 +21,7 @@ import { type SqliteSettings, setupOf } from './settings.ts'
 /** The broker of `aftertask/sqlite`. */
 export class SqliteBroker implements Broker {
   readonly durable = true
+  readonly keepsHistory = true
   readonly schedules: ScheduleStore = {
     load: () => this.#connection.ask('schedules', null),
     put: ({ id, definition, nextAt }) => void this.#next.ops.push(OP.putSchedule, id, definition, nextAt),
