@@ -1,5 +1,6 @@
 /** What a message asks to be written, one operation after the other. */
 import type { SQLInputValue } from 'node:sqlite'
+import { ATTEMPTS_KEPT } from '../../src/rules/job-record.ts'
 import { ADD_HELD, ADD_STOPS, OP, OP_LENGTH, type Reply } from '../../src/rules/journal-protocol.ts'
 import type { Endings } from './endings.ts'
 import type { Add } from './job-facts.ts'
@@ -64,6 +65,7 @@ export class Operations {
         return
       case OP.attempt:
         this.#sql.attempt.run(n, ...values.slice(at + 2, at + 9))
+        this.#sql.trimAttempts.run(n, ATTEMPTS_KEPT)
         return
       case OP.revive:
         return this.#jobs.revive(n, ops[at + 2] === 1)

@@ -43,8 +43,11 @@ const SQL = {
   freeUnique:
     'UPDATE jobs SET unique_key = NULL WHERE unique_key = ? AND finished IS NOT NULL AND (unique_until IS NULL OR unique_until <= ?)',
   uniqueHolder: 'SELECT n FROM jobs WHERE unique_key = ?',
-  attempt: `INSERT OR IGNORE INTO attempts (n, number, attempt, outcome, started, ended, thread, cpu, error)
-    VALUES (?1, (SELECT count(*) FROM attempts WHERE n = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8)`,
+  attempt: `INSERT INTO attempts (n, number, attempt, outcome, started, ended, thread, cpu, error)
+    SELECT ?1, (SELECT coalesce(max(number) + 1, 0) FROM attempts WHERE n = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8
+    WHERE NOT EXISTS (SELECT 1 FROM attempts WHERE n = ?1 AND attempt = ?2 AND outcome = ?3 AND started IS ?4 AND ended IS ?5)`,
+  trimAttempts:
+    'DELETE FROM attempts WHERE n = ?1 AND number <= (SELECT max(number) FROM attempts WHERE n = ?1) - ?2',
   attempts:
     'SELECT attempt, outcome, started, ended, thread, cpu, error FROM attempts WHERE n = ? ORDER BY number',
   lastAttempt: 'SELECT attempts, state, started, finished, thread, cpu FROM jobs WHERE n = ?',
