@@ -116,7 +116,9 @@ export class Queries {
     const last = this.#sql.lastAttempt.get(n)
     if (last?.[1] !== COMPLETED) return history
     const [attempt, , started, ended, thread, cpu] = last
-    return [...history, toAttempt([attempt, 'completed', started, ended, thread, cpu, null])].slice(-ATTEMPTS_KEPT)
+    return [...history, toAttempt([attempt, 'completed', started, ended, thread, cpu, null])].slice(
+      -ATTEMPTS_KEPT,
+    )
   }
 
   #schedules(): { id: string; definition: string; nextAt: number }[] {
