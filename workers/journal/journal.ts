@@ -15,7 +15,7 @@ import {
 } from '../../src/rules/journal-protocol.ts'
 import { Endings } from './endings.ts'
 import { FailPoints } from './fail-points.ts'
-import { codeOf, faultOf, openFile } from './file.ts'
+import { codeOf, faultOf, type OpenFile, openFile } from './file.ts'
 import { Jobs } from './jobs.ts'
 import { type Batch, Operations, withoutAdds } from './operations.ts'
 import { Owners } from './owners.ts'
@@ -48,9 +48,8 @@ export class Journal {
   #stuck: Batch[] = []
 
   /** @throws JournalError when the file cannot be used. */
-  constructor(setup: JournalSetup) {
+  constructor(setup: JournalSetup, { db, lock }: OpenFile = openFile(setup)) {
     this.#setup = setup
-    const { db, lock } = openFile(setup)
     this.#db = db
     this.#lock = lock
     this.#sql = prepare(db)

@@ -1,0 +1,123 @@
+/**
+ * What a journal does with messages, whatever brings them. All that has arrived while one transaction was written is the
+ * next one (group commit): under load a commit serves hundreds of jobs, and a lone job waits for nothing. What the disk
+ * refuses is tried again, ever more slowly.
+ */
+import { FROM_JOURNAL, type Questions, TO_JOURNAL } from '../../src/rules/journal-protocol.ts'
+import type { Journal } from './journal.ts'
+import type { Batch } from './operations.ts'
+
+// Enough for any burst to pay for its fsync, little enough that no acknowledgement waits long for its neighbours.
+const MOST_ENTRIES = 400_000
+const LOOK_EVERY = 50
+const IDLE_STEP = 20
+const FIRST_RETRY = 100
+const LAST_RETRY = 5000
+
+/** One message, in either direction. */
+export type Message = readonly unknown[]
+
+/** Where a journal is served: a thread, or a simulation of one. */
+export interface Surroundings {
+  /** Says something to the event loop's side. */
+  post(message: Message): void
+  /** The next message that has arrived already. */
+  next(): Message | undefined
+  /** Calls back once; returns the call that takes it back. */
+  timer(milliseconds: number, callback: () => void): () => void
+  wall(): number
+  /** No message will be taken any more. */
+  ended(): void
+}
+
+/** Takes messages, writes them, answers. */
+export class JournalService {
+  readonly #journal: Journal
+  readonly #around: Surroundings
+  #retryIn = FIRST_RETRY
+  #clearRetry: (() => void) | undefined
+  #clearIdle: (() => void) | undefined
+  #clearLook: (() => void) | undefined
+
+  constructor(journal: Journal, around: Surroundings, isShared: boolean) {
+    this.#journal = journal
+    this.#around = around
+    if (isShared) this.#lookLater()
+  }
+
+  /** Takes a message and all that wait behind it, up to a question or a full transaction. */
+  take(first: Message): void {
+    const batches: Batch[] = []
+    let asked: Message | undefined
+    let entries = 0
+    for (let message: Message | undefined = first; message !== undefined; message = this.#around.next()) {
+      if (message[0] !== TO_JOURNAL.batch) {
+        asked = message
+        break
+      }
+      const [, number, wall, ops] = message as [number, number, number, unknown[]]
+      batches.push({ number, wall, ops })
+      entries += ops.length
+      if (entries > MOST_ENTRIES) break
+    }
+    if (batches.length > 0) this.#write(batches)
+    if (asked !== undefined) this.#answer(asked)
+  }
+
+  #write(batches: readonly Batch[]): void {
+    const reply = this.#journal.write(batches)
+    this.#around.post([FROM_JOURNAL.committed, reply])
+    if (this.#journal.isBehind) this.#catchUp()
+    if (reply.isStuck !== true) {
+      this.#retryIn = FIRST_RETRY
+      this.#clearRetry?.()
+      this.#clearRetry = undefined
+    } else if (this.#clearRetry === undefined) {
+      this.#clearRetry = this.#around.timer(this.#retryIn, () => {
+        this.#clearRetry = undefined
+        this.#write([])
+      })
+      this.#retryIn = Math.min(this.#retryIn * 2, LAST_RETRY)
+    }
+  }
+
+  /** When the burst is over, the finished jobs that it has left are let go of, a step at a time. */
+  #catchUp(): void {
+    this.#clearIdle ??= this.#around.timer(IDLE_STEP, () => {
+      this.#clearIdle = undefined
+      if (this.#journal.isBehind) this.#write([])
+    })
+  }
+
+  #answer(message: Message): void {
+    if (message[0] === TO_JOURNAL.close) return this.#close(message[1] as number)
+    const [, number, wall, question, argument] = message as [number, number, number, keyof Questions, never]
+    try {
+      const answer = this.#journal.ask(question, argument, wall)
+      this.#around.post([FROM_JOURNAL.answer, number, null, answer])
+    } catch (error) {
+      this.#around.post([FROM_JOURNAL.answer, number, this.#journal.faultOf(error), null])
+    }
+  }
+
+  #lookLater(): void {
+    this.#clearLook = this.#around.timer(LOOK_EVERY, () => {
+      const reply = this.#journal.look(this.#around.wall())
+      if (reply !== null) this.#around.post([FROM_JOURNAL.committed, reply])
+      this.#lookLater()
+    })
+  }
+
+  #close(wall: number): void {
+    this.#clearLook?.()
+    this.#clearRetry?.()
+    this.#clearIdle?.()
+    try {
+      this.#journal.close(wall)
+      this.#around.post([FROM_JOURNAL.closed, null])
+    } catch (error) {
+      this.#around.post([FROM_JOURNAL.closed, this.#journal.faultOf(error)])
+    }
+    this.#around.ended()
+  }
+}
