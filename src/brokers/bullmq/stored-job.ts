@@ -129,7 +129,11 @@ export function toData(job: JobRecord, clock: Clock, line: string | undefined, h
 /** What BullMQ is told of a job. */
 export function toOptions(id: string, job: JobRecord, data: StoredData, delay: number): BulkJobOptions {
   const { extras } = job
-  const ttl = extras?.uniqueUntil === undefined ? undefined : extras.uniqueUntil - job.acceptedAt
+  // BullMQ takes whole milliseconds only, and fails at anything else.
+  const ttl =
+    extras?.uniqueUntil === undefined
+      ? undefined
+      : Math.max(1, Math.round(extras.uniqueUntil - job.acceptedAt))
   const unique = extras?.uniqueKey
   return {
     jobId: id,

@@ -53,6 +53,19 @@ for (const store of ['redis', 'postgres'] as const) {
       expect(await producer.revive(job.id)).toBe(true)
     })
 
+    testAt(
+      place,
+      'a job that is unique for a time keeps an equal one away for that time, over two runtimes',
+      async (here) => {
+        const [one, other] = [here.runtime(), here.runtime({ role: 'producer' })]
+        const unique = { unique: { key: 'same', for: 60_000 } }
+        const first = one.enqueue(trail, { file: newFile(), ms: 1 }, unique)
+        expect(await first.settled).toMatchObject({ state: 'completed' })
+        const second = other.enqueue(trail, { file: newFile(), ms: 1 }, unique)
+        expect(await second.settled).toMatchObject({ state: 'skipped' })
+      },
+    )
+
     testAt(place, 'a running job is cancelled from another process', async (here) => {
       here.runtime({ role: 'worker' })
       const producer = here.runtime({ role: 'producer' })
