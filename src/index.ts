@@ -16,8 +16,8 @@ export type {
   TasksIn,
 } from './engine/runtime.ts'
 export { createRuntime } from './engine/runtime.ts'
+export type { ScheduleInfo } from './engine/schedule-definition.ts'
 export type { ScheduleOptions } from './engine/schedule-times.ts'
-export type { ScheduleInfo } from './engine/schedules.ts'
 export { after } from './http/context.ts'
 export type { After, NamedTask, TryAfter } from './http/req-after.ts'
 export type { Shutdown, ShutdownOptions, ShutdownReport } from './http/shutdown.ts'

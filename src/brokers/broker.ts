@@ -92,7 +92,22 @@ export interface BrokerStats {
 export interface ScheduleStore {
   load(): Promise<readonly StoredSchedule[]>
   put(schedule: StoredSchedule): void
-  remove(id: string): void
+  remove(id: string): void | Promise<void>
+  /** Where several processes share the schedules: which of them makes a run. */
+  readonly turns?: ScheduleTurns
+}
+
+/** Who makes a run of a schedule that several processes share. `put` leaves one alone that is unchanged there. */
+export interface ScheduleTurns {
+  /**
+   * Takes the run that is due, for some seconds. False when another process has taken it or made it, or when the
+   * schedule has been changed or removed.
+   */
+  take(schedule: StoredSchedule): Promise<boolean>
+  /** The run that was taken has been added, and the schedule is next due then. */
+  made(schedule: StoredSchedule, nextAt: number): Promise<void>
+  /** Calls back when another process has set or removed a schedule, or may have. */
+  onChange(callback: () => void): void
 }
 
 /** Where jobs wait. */

@@ -111,8 +111,10 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
         registry: this.registry,
         broker,
         clock,
-        enqueue: (task, payload, how) =>
-          void intake.take({ door: 'call', task, payload, options: how, batch: null }),
+        enqueue: (task, payload, how) => {
+          const record = intake.take({ door: 'call', task, payload, options: how, batch: null })
+          return () => this.stored(record)
+        },
         isRunning: () => lifecycle.phase === 'running',
         say: writeLine,
       },

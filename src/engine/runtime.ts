@@ -15,8 +15,8 @@ import { Engine } from './engine.ts'
 import { infoOf, Job } from './job.ts'
 import type { StopReport } from './lifecycle.ts'
 import { type Ports, realPorts } from './ports.ts'
+import type { ScheduleInfo } from './schedule-definition.ts'
 import type { ScheduleOptions } from './schedule-times.ts'
-import type { ScheduleInfo } from './schedules.ts'
 
 /** What `createRuntime` takes. */
 export interface RuntimeOptions<Tasks extends TaskList = TaskList> {

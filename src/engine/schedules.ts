@@ -1,49 +1,39 @@
-/** Schedules: jobs that are added by the clock. On a durable broker they outlive the process, and so do their due times. */
-import type { Broker, StoredSchedule } from '../brokers/broker.ts'
-import { decode, type Encoded, encode } from '../rules/codec.ts'
+/**
+ * Schedules: jobs that are added by the clock. On a durable broker they outlive the process, and so do their due times.
+ * Where several processes share them, each run is made by the one that takes it first.
+ */
+import type { Broker, ScheduleTurns, StoredSchedule } from '../brokers/broker.ts'
+import { decode, encode } from '../rules/codec.ts'
 import type { Registry } from '../rules/registry.ts'
 import type { AnyTask } from '../rules/task.ts'
 import type { Clock } from '../words/clock.ts'
 import { OptionsInvalidError, QueueFullError } from '../words/errors.ts'
 import type { JobOptions } from '../words/job.ts'
-import { dueRuns, nextAfter, readRule, type ScheduleOptions, type ScheduleRule } from './schedule-times.ts'
-
-/** A schedule at one moment: plain data. */
-export interface ScheduleInfo {
-  readonly id: string
-  /** The task's name. */
-  readonly task: string
-  /** The next run, in milliseconds since 1970; Infinity when its pattern has no further one. */
-  readonly nextAt: number
-  readonly cron?: string
-  readonly timeZone?: string
-  readonly every?: number
-  readonly missed: 'once' | 'all' | 'skip'
-}
+import {
+  definitionOf,
+  fromStored,
+  infoOf,
+  type Schedule,
+  type ScheduleInfo,
+  toStored,
+} from './schedule-definition.ts'
+import { dueRuns, nextAfter, readRule, type ScheduleOptions } from './schedule-times.ts'
 
 /** What schedules work with. */
 export interface ScheduleParts {
   readonly registry: Registry
   readonly broker: Broker
   readonly clock: Clock
-  /** Adds a job; throws what `enqueue` throws. */
-  readonly enqueue: (task: string, payload: unknown, options: JobOptions | undefined) => void
+  /** Adds a job; throws what `enqueue` throws. What it returns resolves once the job is stored. */
+  readonly enqueue: (task: string, payload: unknown, options: JobOptions | undefined) => () => Promise<void>
   /** False once the runtime stops: what is due then is made up at the next start. */
   readonly isRunning: () => boolean
   /** One line for whoever runs the process, when a run could not be added. */
   readonly say: (line: string) => void
 }
 
-interface Schedule {
-  readonly id: string
-  readonly task: string
-  readonly payload: Encoded
-  readonly rule: ScheduleRule
-  nextAt: number
-}
-
 const RETRY_AFTER = 1000
-// Long enough for two processes of one file to find that they have added the same run.
+// Long enough for two processes to find that they have added the same run.
 const SAME_RUN = 60_000
 
 /** The schedules of one runtime. */
@@ -55,6 +45,8 @@ export class Schedules {
   #isLoaded: boolean
   #timerAt = Number.POSITIVE_INFINITY
   #clearTimer: (() => void) | undefined
+  /** Counts what is set and removed here: an older answer of the store must not undo it. */
+  #changes = 0
 
   constructor(parts: ScheduleParts, opened: Promise<void>) {
     this.#parts = parts
@@ -66,6 +58,7 @@ export class Schedules {
         : opened.then(() => store.load()).then((stored) => this.#load(stored))
     // `list` hears of it, and so does `ready`.
     this.#loaded.catch(() => {})
+    store?.turns?.onChange(() => void this.#loaded.then(() => this.#reload()).catch(() => {}))
   }
 
   /** Sets a schedule, or sets it anew. One that is unchanged goes on as it was, over restarts too. */
@@ -81,6 +74,7 @@ export class Schedules {
     const before = this.#schedules.get(id)
     const schedule = { id, task: entry.task.name, payload: encoded, rule, nextAt: nextAfter(rule, now, now) }
     if (before !== undefined && definitionOf(before) === definitionOf(schedule)) return infoOf(before)
+    this.#changes++
     this.#schedules.set(id, schedule)
     // What the broker keeps under this id may be the same schedule: then its due time counts.
     if (this.#isLoaded) this.#keep(schedule)
@@ -91,13 +85,16 @@ export class Schedules {
   /** Takes a schedule away; false when there was none. */
   async remove(id: string): Promise<boolean> {
     await this.#loaded
+    await this.#reload()
     if (!this.#schedules.delete(id)) return false
-    this.#parts.broker.schedules?.remove(id)
+    this.#changes++
+    await this.#parts.broker.schedules?.remove(id)
     return true
   }
 
   async list(): Promise<ScheduleInfo[]> {
     await this.#loaded
+    await this.#reload()
     return [...this.#schedules.values()].map(infoOf).sort((a, b) => (a.id < b.id ? -1 : 1))
   }
 
@@ -114,24 +111,44 @@ export class Schedules {
       if (same?.definition === definitionOf(schedule)) schedule.nextAt = same.nextAt
       else this.#keep(schedule)
     }
-    for (const { id, definition, nextAt } of stored) {
-      if (!this.#schedules.has(id)) this.#schedules.set(id, { ...read(definition), id, nextAt })
+    for (const schedule of stored) {
+      if (!this.#schedules.has(schedule.id)) this.#schedules.set(schedule.id, fromStored(schedule))
     }
     this.#timerAt = Number.POSITIVE_INFINITY
     this.#arm()
   }
 
   #keep(schedule: Schedule): void {
-    const { id, nextAt } = schedule
-    this.#parts.broker.schedules?.put({ id, definition: definitionOf(schedule), nextAt })
+    this.#parts.broker.schedules?.put(toStored(schedule))
+  }
+
+  /** Other processes set, remove and run the schedules that are shared with them. */
+  async #reload(): Promise<void> {
+    const store = this.#parts.broker.schedules
+    if (store?.turns === undefined) return
+    const changes = this.#changes
+    const stored = await store.load()
+    if (changes !== this.#changes) return this.#reload()
+    this.#schedules.clear()
+    for (const schedule of stored) this.#schedules.set(schedule.id, fromStored(schedule))
+    this.#arm()
   }
 
   #arm(): void {
     // Before the broker has told what it keeps, nothing can be said to be due.
     if (!this.#isLoaded) return
-    const next = Math.min(...[...this.#schedules.values()].map(({ nextAt }) => nextAt))
+    const isShared = this.#parts.broker.schedules?.turns !== undefined
+    let next = Number.POSITIVE_INFINITY
+    for (const schedule of this.#schedules.values()) {
+      // A shared one waits for a process that knows its task.
+      if (schedule.nextAt < next && (!isShared || this.#isKnown(schedule))) next = schedule.nextAt
+    }
     if (next >= this.#timerAt || next === Number.POSITIVE_INFINITY) return
     this.#setTimer(next)
+  }
+
+  #isKnown({ task }: Schedule): boolean {
+    return this.#parts.registry.entries.some((entry) => entry.task.name === task)
   }
 
   #setTimer(at: number): void {
@@ -143,6 +160,8 @@ export class Schedules {
 
   #fire(): void {
     if (!this.#parts.isRunning()) return
+    const { turns } = this.#parts.broker.schedules ?? {}
+    if (turns !== undefined) return void this.#takeTurns(turns)
     this.#timerAt = Number.POSITIVE_INFINITY
     const now = this.#parts.clock.wall()
     let isFull = false
@@ -155,56 +174,76 @@ export class Schedules {
 
   /** Adds the jobs that are due and keeps the next time, both in one turn: a broker writes both or neither. */
   #run(schedule: Schedule, now: number): boolean {
-    const { broker, registry, enqueue, say } = this.#parts
-    const { id, task, payload, rule } = schedule
+    const { say } = this.#parts
+    const { id, task, rule } = schedule
     // A task that a deployment has taken away may come back with the next.
-    if (!registry.entries.some((entry) => entry.task.name === task)) {
+    if (!this.#isKnown(schedule)) {
       schedule.nextAt = nextAfter(rule, schedule.nextAt, now)
       say(`schedule "${id}" is due, but no task is named "${task}"`)
       return true
     }
     const { runs, next } = dueRuns(rule, schedule.nextAt, now)
-    try {
-      for (const at of runs) {
-        const once = broker.durable ? { unique: { key: `schedule ${id} ${at}`, for: SAME_RUN } } : undefined
-        enqueue(task, decode(payload), once)
-        schedule.nextAt = at === runs.at(-1) ? next : at + 1
-      }
-    } catch (error) {
-      if (error instanceof QueueFullError || statusOf(error) === 503) return false
-      say(`schedule "${id}" could not add its job: ${error instanceof Error ? error.message : String(error)}`)
+    for (const at of runs) {
+      const outcome = this.#add(schedule, at)
+      if (outcome === 'full') return false
+      if (outcome === 'refused') break
+      schedule.nextAt = at === runs.at(-1) ? next : at + 1
     }
     schedule.nextAt = next
     this.#keep(schedule)
     return true
   }
-}
 
-interface Kept {
-  readonly task: string
-  readonly payload: string | null | { readonly base64: string }
-  readonly rule: ScheduleRule
+  /** Adds the job of one run; returns what tells when it is stored, or why there is none. */
+  #add({ id, task, payload }: Schedule, at: number): (() => Promise<void>) | 'full' | 'refused' {
+    const { broker, enqueue, say } = this.#parts
+    const once = broker.durable ? { unique: { key: `schedule ${id} ${at}`, for: SAME_RUN } } : undefined
+    try {
+      return enqueue(task, decode(payload), once)
+    } catch (error) {
+      if (error instanceof QueueFullError || statusOf(error) === 503) return 'full'
+      say(`schedule "${id}" could not add its job: ${error instanceof Error ? error.message : String(error)}`)
+      return 'refused'
+    }
+  }
+
+  // ── Where several processes share the schedules ────────────────────────────────────────────────────────────────
+
+  /** Takes what is due, as far as no other process has. */
+  async #takeTurns(turns: ScheduleTurns): Promise<void> {
+    const { clock } = this.#parts
+    const isDue = (schedule: Schedule): boolean => schedule.nextAt <= clock.wall() && this.#isKnown(schedule)
+    this.#timerAt = Number.NEGATIVE_INFINITY
+    const due = [...this.#schedules.values()].filter(isDue)
+    const taken = await Promise.all(due.map((schedule) => this.#takeTurn(turns, schedule).catch(() => false)))
+    if (taken.includes(false)) await this.#reload().catch(() => {})
+    if (!this.#parts.isRunning()) return
+    this.#timerAt = Number.POSITIVE_INFINITY
+    // Whoever has taken such a one may die before it is made.
+    if ([...this.#schedules.values()].some(isDue)) this.#setTimer(clock.wall() + RETRY_AFTER)
+    else this.#arm()
+  }
+
+  /** False when there is nothing to make here, or no room for it. */
+  async #takeTurn(turns: ScheduleTurns, schedule: Schedule): Promise<boolean> {
+    const before = toStored(schedule)
+    if (!(await turns.take(before))) return false
+    const { runs, next } = dueRuns(schedule.rule, before.nextAt, this.#parts.clock.wall())
+    const stored: Promise<void>[] = []
+    for (const at of runs) {
+      const outcome = this.#add(schedule, at)
+      if (outcome === 'full') return false
+      if (outcome === 'refused') break
+      stored.push(outcome())
+    }
+    // Only then: a process that dies in between leaves the run to another.
+    await Promise.all(stored)
+    await turns.made(before, next)
+    schedule.nextAt = next
+    return true
+  }
 }
 
 function statusOf(error: unknown): unknown {
   return error instanceof Error ? Reflect.get(error, 'status') : undefined
-}
-
-function infoOf({ id, task, rule, nextAt }: Schedule): ScheduleInfo {
-  return { id, task, nextAt, ...rule }
-}
-
-function definitionOf({ task, payload, rule }: Schedule): string {
-  const kept =
-    payload instanceof Uint8Array ? { base64: Buffer.from(payload).toString('base64') } : (payload ?? null)
-  return JSON.stringify({ task, payload: kept, rule })
-}
-
-function read(definition: string): Pick<Schedule, 'task' | 'payload' | 'rule'> {
-  const { task, payload, rule } = JSON.parse(definition) as Kept
-  const encoded =
-    typeof payload === 'object' && payload !== null
-      ? Buffer.from(payload.base64, 'base64')
-      : (payload ?? undefined)
-  return { task, payload: encoded, rule }
 }

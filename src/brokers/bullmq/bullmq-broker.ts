@@ -6,6 +6,7 @@ import { QueueTimeoutError, TaskCancelledError } from '../../words/errors.ts'
 import { isTerminal, type JobState } from '../../words/job.ts'
 import type { Broker, BrokerHost, BrokerStats, Ended, JobFilter } from '../broker.ts'
 import { Accepted } from './accepted.ts'
+import { type ClusterSchedules, SCHEDULES_CHANNEL } from './cluster-schedules.ts'
 import { CANCEL_CHANNEL } from './elsewhere.ts'
 import type { BullmqSettings } from './options.ts'
 import { makeParts, type Parts, type Whole } from './parts.ts'
@@ -45,7 +46,7 @@ export class BullmqBroker implements Broker, Whole {
       down: (fault: Error) => parts.reach.down(fault),
       message: (channel: string, text: string) => this.#heard(channel, text),
     }
-    const channels = [CANCEL_CHANNEL, Accepted.channel(host.idPrefix)]
+    const channels = [CANCEL_CHANNEL, SCHEDULES_CHANNEL, Accepted.channel(host.idPrefix)]
     this.#opening = this.#store.open(hears, channels, host.retention).then(
       () => this.#begin(),
       (error: Error) => {
@@ -58,10 +59,11 @@ export class BullmqBroker implements Broker, Whole {
 
   #begin(): void {
     if (this.#isClosing) return
-    const { reach, outbox, accepted, work, queues } = this.#parts
+    const { reach, outbox, accepted, work, queues, schedules } = this.#parts
     reach.up()
     outbox.open()
     accepted.start()
+    schedules.start()
     const name = `${this.#host.idPrefix}${randomUUID().slice(0, 8)}`
     const ours = queues.filter(({ pool }) => this.runs(pool))
     work.start(ours, name)
@@ -178,6 +180,10 @@ export class BullmqBroker implements Broker, Whole {
     lease?.feed.backend.addLog(lease.id, `${level}: ${message}`, MOST_LOG_LINES).catch(() => {})
   }
 
+  get schedules(): ClusterSchedules {
+    return this.#parts.schedules
+  }
+
   refusal(): Error | undefined {
     return this.#parts.reach.refusal()
   }
@@ -238,13 +244,13 @@ export class BullmqBroker implements Broker, Whole {
 
   async close(): Promise<void> {
     this.#isClosing = true
-    const { held, work, reach, outbox, writes, accepted, elsewhere, own } = this.#parts
+    const { held, work, reach, outbox, writes, accepted, elsewhere, own, schedules } = this.#parts
     // Their responses will never be over here: they run wherever the others run.
     for (const job of held.giveUp()) this.#admit(job)
     await work.stop()
     if (reach.isUp) await outbox.settle(LAST_WRITES)
     await writes.settle(reach.isUp ? LAST_WRITES : 0)
-    for (const part of [outbox, accepted, elsewhere, held, own, work.leases]) part.close()
+    for (const part of [outbox, accepted, elsewhere, held, own, schedules, work.leases]) part.close()
     own.loseWhatIsNotStored()
     await this.#store.close()
     await this.#opening.catch(() => {})
@@ -254,10 +260,12 @@ export class BullmqBroker implements Broker, Whole {
     this.#parts.reach.up()
     // Messages that were sent in the meantime have not come.
     this.#parts.accepted.look().catch(() => {})
+    this.#parts.schedules.look()
   }
 
   #heard(channel: string, text: string): void {
-    const { accepted, work } = this.#parts
+    const { accepted, work, schedules } = this.#parts
+    if (channel.endsWith(SCHEDULES_CHANNEL)) return schedules.heard(text)
     if (!channel.endsWith(CANCEL_CHANNEL)) return accepted.heard(text)
     const { id, reason } = JSON.parse(text) as { id: string; reason?: string }
     const lease = work.leases.byId.get(id)

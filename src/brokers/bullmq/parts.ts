@@ -4,6 +4,7 @@ import type { TaskEntry } from '../../rules/registry.ts'
 import type { BrokerHost } from '../broker.ts'
 import { Accepted } from './accepted.ts'
 import { BatchLines } from './batch-lines.ts'
+import { ClusterSchedules } from './cluster-schedules.ts'
 import { Elsewhere } from './elsewhere.ts'
 import { EndedJobs } from './ended-jobs.ts'
 import { Held } from './held.ts'
@@ -43,6 +44,7 @@ export interface Parts {
   readonly ended: EndedJobs
   readonly questions: Questions
   readonly reach: Reach
+  readonly schedules: ClusterSchedules
   /** The job lies in the store, and is not with this process. */
   isAway(job: JobRecord): boolean
 }
@@ -123,10 +125,11 @@ export function makeParts(settings: BullmqSettings, store: Store, host: BrokerHo
       isStored: (job) => own.isStored(job),
     },
   )
+  const schedules = new ClusterSchedules(store, writes, clock)
   const reach = new Reach(host, settings, () => outbox.size)
   const { isAway } = basics
   return {
     ...{ queues, writes, lines, batchLines, own, accepted, held, outbox, work, elsewhere, lookups, ended },
-    ...{ questions, reach, isAway },
+    ...{ questions, reach, schedules, isAway },
   }
 }

@@ -3,6 +3,7 @@ import type { IQueueBackend, Queue } from 'bullmq'
 import type { Client, Pool, PoolConfig } from 'pg'
 import type { BullmqSettings } from './options.ts'
 import { peer } from './peers.ts'
+import { PostgresSchedules, SCHEDULES_TABLE } from './postgres-schedules.ts'
 import { backendOptions, type Place, type QueueSettings, type Store, type StoreHears } from './store.ts'
 
 // One transaction at a time may make the tables: two processes that start together would otherwise trip over each other.
@@ -12,7 +13,8 @@ create schema if not exists aftertask;
 create table if not exists aftertask.lines (
   line text not null, n bigserial, member text not null, since double precision not null,
   primary key (line, member));
-create table if not exists aftertask.stopped_lines (line text primary key, since double precision not null)`
+create table if not exists aftertask.stopped_lines (line text primary key, since double precision not null);
+${SCHEDULES_TABLE}`
 const LOCK = 'select pg_advisory_xact_lock(hashtextextended($1, 4021771))'
 const JOIN = 'insert into aftertask.lines (line, member, since) values ($1, $2, $3) on conflict do nothing'
 const HEAD = `select member, since, exists (select from aftertask.stopped_lines s where s.line = $1) as stopped
@@ -171,6 +173,10 @@ export class PostgresStore implements Store {
     const message = `${this.#key(channel)} ${text}`
     if (!this.#isUp || Buffer.byteLength(message) > LONGEST_MESSAGE) return
     this.#pool?.query("select pg_notify('aftertask', $1)", [message]).catch(() => {})
+  }
+
+  get schedules(): PostgresSchedules {
+    return new PostgresSchedules(this.#pool as Pool, this.#settings.prefix)
   }
 
   async join(line: string, member: string): Promise<Place> {

@@ -3,6 +3,7 @@ import type { IQueueBackend, Queue } from 'bullmq'
 import type { Redis, RedisOptions } from 'ioredis'
 import type { BullmqSettings } from './options.ts'
 import { peer } from './peers.ts'
+import { RedisSchedules } from './redis-schedules.ts'
 import { backendOptions, type Place, type QueueSettings, type Store, type StoreHears } from './store.ts'
 
 // Members are scored by when they came, each later than the one before it, so that the order is kept within a millisecond.
@@ -99,6 +100,10 @@ export class RedisStore implements Store {
 
   publish(channel: string, text: string): void {
     this.#redis.publish(this.#key(channel), text).catch(() => {})
+  }
+
+  get schedules(): RedisSchedules {
+    return new RedisSchedules(this.#redis, this.#settings.prefix)
   }
 
   async join(line: string, member: string): Promise<Place> {

@@ -3,6 +3,7 @@
  * whatever process they came from, and messages between processes. Redis and PostgreSQL each have one.
  */
 import type { IQueueBackend, Queue } from 'bullmq'
+import type { ScheduleTable } from './cluster-schedules.ts'
 
 /** What a store tells. */
 export interface StoreHears {
@@ -38,6 +39,8 @@ export interface Store {
   leave(line: string, member: string, stop: boolean): Promise<string | undefined>
   /** Lets a delayed job come forward at once; does nothing to one that is not delayed. */
   promote(queue: string, id: string): Promise<void>
+  /** The schedules of the prefix; there once the store has been opened. */
+  readonly schedules: ScheduleTable
   close(): Promise<void>
 }
 

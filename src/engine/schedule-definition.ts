@@ -1,0 +1,59 @@
+/** What a schedule is made of, as plain data: compared, kept by brokers, and shown. */
+import type { StoredSchedule } from '../brokers/broker.ts'
+import type { Encoded } from '../rules/codec.ts'
+import type { ScheduleRule } from './schedule-times.ts'
+
+/** A schedule at one moment: plain data. */
+export interface ScheduleInfo {
+  readonly id: string
+  /** The task's name. */
+  readonly task: string
+  /** The next run, in milliseconds since 1970; Infinity when its pattern has no further one. */
+  readonly nextAt: number
+  readonly cron?: string
+  readonly timeZone?: string
+  readonly every?: number
+  readonly missed: 'once' | 'all' | 'skip'
+}
+
+/** A schedule, and when it is next due. */
+export interface Schedule {
+  readonly id: string
+  readonly task: string
+  readonly payload: Encoded
+  readonly rule: ScheduleRule
+  nextAt: number
+}
+
+interface Kept {
+  readonly task: string
+  readonly payload: string | null | { readonly base64: string }
+  readonly rule: ScheduleRule
+}
+
+/** The facts of a schedule. */
+export function infoOf({ id, task, rule, nextAt }: Schedule): ScheduleInfo {
+  return { id, task, nextAt, ...rule }
+}
+
+/** What a schedule says, without when it is next due. */
+export function definitionOf({ task, payload, rule }: Schedule): string {
+  const kept =
+    payload instanceof Uint8Array ? { base64: Buffer.from(payload).toString('base64') } : (payload ?? null)
+  return JSON.stringify({ task, payload: kept, rule })
+}
+
+/** A schedule as a broker keeps it. */
+export function toStored(schedule: Schedule): StoredSchedule {
+  return { id: schedule.id, definition: definitionOf(schedule), nextAt: schedule.nextAt }
+}
+
+/** A schedule that a broker has kept. */
+export function fromStored({ id, definition, nextAt }: StoredSchedule): Schedule {
+  const { task, payload, rule } = JSON.parse(definition) as Kept
+  const encoded =
+    typeof payload === 'object' && payload !== null
+      ? Buffer.from(payload.base64, 'base64')
+      : (payload ?? undefined)
+  return { id, task, payload: encoded, rule, nextAt }
+}

@@ -1,0 +1,177 @@
+/** Schedules that several processes share. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Redis } from 'ioredis'
+import pg from 'pg'
+import { afterAll, beforeAll, expect } from 'vitest'
+import type { ScheduleTable } from '../../../src/brokers/bullmq/cluster-schedules.ts'
+import { PostgresSchedules } from '../../../src/brokers/bullmq/postgres-schedules.ts'
+import { RedisSchedules } from '../../../src/brokers/bullmq/redis-schedules.ts'
+import { bullmqBroker } from '../../../src/brokers/bullmq.ts'
+import { realPorts } from '../../../src/engine/ports.ts'
+import { Runtime } from '../../../src/engine/runtime.ts'
+import { nextEvent } from '../../kit/next-event.ts'
+import { trail } from './fixture/tasks.ts'
+import { overStore, type Place, testAt } from './stores.ts'
+
+const DAY = 86_400_000
+let folder: string
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'aftertask-schedules-'))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+const payload = () => ({ file: join(folder, 'trail'), ms: 0 })
+
+for (const store of ['redis', 'postgres'] as const) {
+  overStore(store, (place) => {
+    testAt(
+      place,
+      'each run of a schedule is made once, however many processes share it, whichever stops',
+      async (here) => {
+        const runtimes = [
+          here.runtime(),
+          here.runtime({ role: 'producer' }),
+          here.runtime({ role: 'producer' }),
+        ]
+        const added: string[] = []
+        const skipped: string[] = []
+        const seen = Promise.withResolvers<void>()
+        for (const runtime of runtimes) {
+          runtime.on('job:enqueued', ({ job }) => {
+            added.push(job.id)
+            if (added.length === 5) void runtime.stop({ timeout: 0 })
+            if (added.length === 12) seen.resolve()
+          })
+          runtime.on('job:skipped', ({ job }) => skipped.push(job.id))
+        }
+        await Promise.all(runtimes.map((runtime) => runtime.ready()))
+        for (const runtime of runtimes) runtime.schedule('beat', trail, payload(), { every: 100 })
+        await seen.promise
+        const left = here.runtime({ role: 'producer' })
+        await left.unschedule('beat')
+        await Promise.all(runtimes.map((runtime) => runtime.stop({ timeout: 0 })))
+        const made = new Set(added)
+        expect(made.size).toBe(added.length)
+        expect(skipped).toEqual([])
+      },
+    )
+
+    testAt(
+      place,
+      'a run of a schedule is made for each time between the first and the next, and no other',
+      async (here) => {
+        const runtimes = [here.runtime({ role: 'producer' }), here.runtime({ role: 'producer' })]
+        let added = 0
+        const seen = Promise.withResolvers<void>()
+        const count = (): void => void (++added === 20 && seen.resolve())
+        for (const runtime of runtimes) runtime.on('job:enqueued', count)
+        const [one, other] = runtimes as [Runtime, Runtime]
+        await one.ready()
+        const { nextAt: first } = one.schedule('beat', trail, payload(), { every: 50, missed: 'all' })
+        await seen.promise
+        // Both stop, and what was begun is over with that: then the numbers stand still.
+        await Promise.all([one.stop({ timeout: 0 }), other.stop({ timeout: 0 })])
+        const [beat] = await tableOf(here, (table) => table.all())
+        expect(((beat?.nextAt ?? 0) - first) / 50).toBe(added)
+      },
+    )
+
+    testAt(
+      place,
+      'a schedule is listed and taken away in any process, and outlives all of them',
+      async (here) => {
+        const first = here.runtime({ role: 'producer' })
+        await first.ready()
+        const set = first.schedule('nightly', trail, payload(), {
+          cron: '0 3 * * *',
+          timeZone: 'Europe/Berlin',
+        })
+        expect(await first.schedules()).toEqual([set])
+        await first.stop({ timeout: 0 })
+        const [second, third] = [here.runtime({ role: 'producer' }), here.runtime()]
+        expect(await second.schedules()).toEqual([set])
+        expect(await third.unschedule('nightly')).toBe(true)
+        expect(await second.unschedule('nightly')).toBe(false)
+        expect(await second.schedules()).toEqual([])
+      },
+    )
+
+    testAt(place, 'a schedule that one process changes is the changed one in every other', async (here) => {
+      const [one, other] = [here.runtime({ role: 'producer' }), here.runtime({ role: 'producer' })]
+      await Promise.all([one.ready(), other.ready()])
+      one.schedule('beat', trail, payload(), { every: DAY })
+      expect(await other.schedules()).toMatchObject([{ every: DAY }])
+      const added = nextEvent(other, 'job:enqueued')
+      // This process ends before the first run, so the other one has heard of it by itself.
+      one.schedule('beat', trail, payload(), { every: 1500 })
+      await one.schedules()
+      await one.stop({ timeout: 0 })
+      expect((await added).job.name).toBe('trail')
+    })
+
+    testAt(
+      place,
+      'runs that nobody was there for are made up by one job in the whole cluster',
+      async (here) => {
+        const first = here.runtime({ role: 'producer' })
+        await first.ready()
+        const { nextAt } = first.schedule('beat', trail, payload(), { every: 40_000 })
+        expect(await first.schedules()).toHaveLength(1)
+        await first.stop({ timeout: 0 })
+        const clock = { ...realPorts.clock, wall: () => Date.now() + DAY }
+        const added: string[] = []
+        const later = [1, 2, 3].map(() => {
+          const broker = bullmqBroker({ connection: here.server.url, prefix: here.prefix, role: 'producer' })
+          const runtime = new Runtime({ tasks: [trail], log: false, broker }, { ...realPorts, clock })
+          runtime.on('job:enqueued', ({ job }) => added.push(job.id))
+          return runtime
+        })
+        try {
+          for (;;) {
+            const lists = await Promise.all(later.map((runtime) => runtime.schedules()))
+            if (lists.every(([info]) => (info?.nextAt ?? 0) > clock.wall())) break
+          }
+          expect(added).toHaveLength(1)
+          const [beat] = (await later[0]?.schedules()) ?? []
+          expect(((beat?.nextAt ?? 0) - nextAt) % 40_000).toBe(0)
+        } finally {
+          await Promise.all(later.map((runtime) => runtime.stop({ timeout: 0 })))
+        }
+      },
+    )
+
+    testAt(place, 'a run whose process died while it made it is made by another', async (here) => {
+      const runtime = here.runtime({ role: 'producer' })
+      await runtime.ready()
+      runtime.schedule('beat', trail, payload(), { every: 500, missed: 'skip' })
+      await runtime.schedules()
+      const added = nextEvent(runtime, 'job:enqueued')
+      await tableOf(here, async (table) => {
+        const [beat] = await table.all()
+        if (beat === undefined) throw new Error('The schedule is not kept.')
+        expect(await table.take(beat, 'dead', 1200)).toBe(true)
+        expect(await table.take(beat, 'another', 1200)).toBe(false)
+      })
+      expect((await added).job.name).toBe('trail')
+    })
+  })
+}
+
+/** What the store itself keeps. */
+async function tableOf<T>({ server, prefix }: Place, ask: (table: ScheduleTable) => Promise<T>): Promise<T> {
+  if (server.url.startsWith('redis')) {
+    const redis = new Redis(server.url)
+    try {
+      return await ask(new RedisSchedules(redis, prefix))
+    } finally {
+      redis.disconnect()
+    }
+  }
+  const pool = new pg.Pool({ connectionString: server.url, options: '-c search_path=bullmq' })
+  try {
+    return await ask(new PostgresSchedules(pool, prefix))
+  } finally {
+    await pool.end()
+  }
+}
