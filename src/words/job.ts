@@ -100,7 +100,10 @@ export interface AttemptInfo {
   readonly endedAt?: number
   /** The number of its thread in its pool. */
   readonly thread?: number
-  /** CPU time of the thread during the attempt in milliseconds, where Node tells it. */
+  /**
+   * CPU time of the thread during the attempt in milliseconds, where Node tells it (from 23.9) and the broker keeps it.
+   * Absent when the attempt shared its thread with another, since nobody can tell whose it was.
+   */
   readonly cpu?: number
   readonly error?: {
     readonly name: string
@@ -131,6 +134,6 @@ export interface JobInfo {
   readonly settledAt?: number
   readonly priority: number
   readonly key?: string
-  /** Its attempts, oldest first: from `runtime.job(id)`, where the broker keeps them (`aftertask/sqlite` does). */
+  /** Its attempts that are over, oldest first, the latest 50: from `runtime.job(id)`, with memory and `aftertask/sqlite`. */
   readonly history?: readonly AttemptInfo[]
 }
