@@ -3,7 +3,7 @@
 import { type Encoded, encode } from '../src/rules/codec.ts'
 import type { HandlerContext, HandlerLog, MovedResult, NestedJobOptions } from '../src/rules/handler.ts'
 import { type JobContext, Moved } from '../src/rules/job-record.ts'
-import { FROM_THREAD } from '../src/rules/protocol.ts'
+import { FROM_THREAD, LEASE_LOST, NOT_ASKED } from '../src/rules/protocol.ts'
 import { AftertaskError } from '../src/words/errors.ts'
 import type { JobRunner } from './job-runner.ts'
 
@@ -93,7 +93,7 @@ export class Attempt implements HandlerContext {
 
   /** The soft abort: reaches listeners of `signal`, if the handler lets the thread's loop turn. */
   abort(reason: string): void {
-    this.#controller?.abort(abortReason(reason))
+    this.#controller?.abort(abortReason(reason, this.#runner.asked(this.slot)))
   }
 
   /** The outcome is about to be told: what was held back goes first. */
@@ -111,8 +111,9 @@ export class Attempt implements HandlerContext {
     const controller = new AbortController()
     const { signal } = controller
     const look = (): void => {
-      const isAsked = !this.isOver && this.#runner.isAborted(this.slot)
-      if (isAsked && !isAborted.call(signal)) controller.abort(abortReason('The attempt is to end.'))
+      const asked = this.isOver ? NOT_ASKED : this.#runner.asked(this.slot)
+      if (asked === NOT_ASKED || isAborted.call(signal)) return
+      controller.abort(abortReason('The attempt is to end.', asked))
     }
     const looking =
       <Args extends unknown[], Result>(method: (this: AbortSignal, ...args: Args) => Result) =>
@@ -187,13 +188,13 @@ function encodeIfPossible(data: unknown): Encoded {
 }
 
 /** The reason of an abort, in the platform's words, with a code of ours. */
-function abortReason(message: string): Error {
-  return new AttemptAbortedError(message)
+function abortReason(message: string, asked: number): Error {
+  return new AttemptAbortedError(asked === LEASE_LOST ? 'ERR_LEASE_LOST' : 'ERR_ATTEMPT_ABORTED', message)
 }
 
 class AttemptAbortedError extends AftertaskError {
-  constructor(message: string) {
-    super('ERR_ATTEMPT_ABORTED', message)
+  constructor(code: string, message: string) {
+    super(code, message)
   }
 
   override get name(): string {

@@ -91,8 +91,9 @@ export class JobRunner {
     return this.#idPrefix + seq.toString(36)
   }
 
-  isAborted(slot: number): boolean {
-    return Atomics.load(this.#table.aborted, slot) === 1
+  /** Whether an attempt is to end: NOT_ASKED, ASKED or LEASE_LOST. */
+  asked(slot: number): number {
+    return Atomics.load(this.#table.aborted, slot)
   }
 
   /** The attempt that runs when there is only one: whose fault it must be when the context is lost. */

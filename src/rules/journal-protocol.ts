@@ -42,6 +42,8 @@ export const RUN_SPAN = 2 ** 33
 export const BATCH_FAILED = 'an earlier job of its batch failed'
 /** Why a job is skipped that turned out to be equal to one of another process. */
 export const DUPLICATE = 'an equal job of another process is pending'
+/** Why a job ended without having run: as the one that it is equal to did. */
+export const TWIN = 'an equal job of another process ran in its place'
 
 /** Operations: the first entry of each. Times are wall-clock milliseconds. */
 export const OP = {
@@ -67,10 +69,12 @@ export const OP = {
   putSchedule: 9,
   /** `id` */
   removeSchedule: 10,
+  /** `seq, reason`: a job that is not at hand is to be cancelled, wherever it is. */
+  cancel: 11,
 } as const
 
 /** Entries of each operation, itself included, by its number. */
-export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 3, 1, 4, 2]
+export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 3, 1, 4, 2, 3]
 
 /** Flags of `add`. */
 export const ADD_HELD = 1
@@ -160,8 +164,10 @@ export interface Reply {
   expired: Row[]
   /** Jobs that are where their add did not show: `seq, state, ...`. */
   moved: number[]
-  /** Finishes that came too late: another process has the job now, or it is over. */
+  /** Ends that do not count: another process has the job now, or has ended it. */
   refused: number[]
+  /** Jobs of ours that somebody asks to cancel: `seq, reason, ...`. */
+  cancels: (number | string | null)[]
   /** When the next job is due; Infinity for none, absent when nothing changed. */
   nextDue?: number
   /** Why the jobs that these batches added could not be taken. The other operations wait, or were written. */
@@ -232,9 +238,11 @@ export interface Questions {
 
 /** What a wire error is called in a column. */
 export function errorText(error: WireError): string {
-  return JSON.stringify(error, (_key, value: unknown) =>
-    value instanceof Uint8Array ? { base64: Buffer.from(value).toString('base64') } : value,
-  )
+  // What is asked about is the property itself: a Buffer's `toJSON` has already made something else of its value.
+  return JSON.stringify(error, function (this: Record<string, unknown>, key, value: unknown) {
+    const own = this[key]
+    return own instanceof Uint8Array ? { base64: Buffer.from(own).toString('base64') } : value
+  })
 }
 
 /** Reads what `errorText` made. */

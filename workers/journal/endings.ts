@@ -5,15 +5,20 @@ import {
   BATCH_FAILED,
   CANCELLED,
   DEAD,
+  errorText,
   RUNNING,
   SKIPPED,
   WAITING,
 } from '../../src/rules/journal-protocol.ts'
+import { toWireError } from '../../src/rules/wire-error.ts'
+import { TaskCancelledError } from '../../src/words/errors.ts'
 import { type End, type Facts, factsOf } from './job-facts.ts'
 import type { Jobs } from './jobs.ts'
+import type { CancelNotice, Notices } from './notices.ts'
 import type { Statements } from './statements.ts'
 import type { TaskNumbers } from './task-numbers.ts'
 import type { Turn } from './turn.ts'
+import type { Twins } from './twins.ts'
 import type { Windows } from './windows.ts'
 
 /** Ends jobs. */
@@ -23,25 +28,31 @@ export class Endings {
   readonly #turn: Turn
   readonly #numbers: TaskNumbers
   readonly #windows: Windows
+  readonly #notices: Notices
+  readonly #twins: Twins
   readonly #toSkip: number[] = []
   #isSkipping = false
 
-  constructor(jobs: Jobs) {
+  constructor(jobs: Jobs, notices: Notices, twins: Twins) {
     this.#jobs = jobs
     this.#sql = jobs.sql
     this.#turn = jobs.turn
     this.#numbers = jobs.numbers
     this.#windows = jobs.windows
+    this.#notices = notices
+    this.#twins = twins
   }
 
-  /** Ends a job as the event loop says. False when it is over already, or not ours any more. */
+  /** Ends a job as the event loop says. False when it is over otherwise, or not ours any more. */
   finish(n: number, isClaimed: boolean, values: readonly SQLInputValue[]): boolean {
     const facts = factsOf(this.#sql, this.#numbers, n)
-    if (facts === undefined) return false
-    const isOthers = facts.owner !== 0 && facts.owner !== this.#turn.run
-    if (isOthers || (isClaimed && facts.owner !== this.#turn.run)) return false
     const [state, result, error, reason, attempts, failures, crashes, started, ended, thread, cpu] =
       values as never[]
+    // It is said again when the thread that wrote it has died before it could say so.
+    if (facts === undefined)
+      return this.#sql.isSameEnd.get(n, state ?? null, attempts ?? null, ended ?? null) !== undefined
+    const isOthers = facts.owner !== 0 && facts.owner !== this.#turn.run
+    if (isOthers || (isClaimed && facts.owner !== this.#turn.run)) return false
     this.#leave(facts)
     this.#sql.finish.run(
       state ?? CANCELLED,
@@ -73,8 +84,27 @@ export class Endings {
     this.#goOn(n, facts, state, reason)
   }
 
+  /** Cancels a job, or has it cancelled by whoever holds it. */
+  cancel({ n, text }: CancelNotice): void {
+    const facts = factsOf(this.#sql, this.#numbers, n)
+    if (facts === undefined) return
+    if (facts.owner === 0) return this.cancelHere(n, facts, text)
+    if (facts.owner !== this.#turn.run) return this.#notices.cancel(n, facts.owner, text)
+    // It may be on its way to the event loop, which knows more of it by now.
+    this.#turn.reply.cancels.push(this.#jobs.seqOf(n), text)
+  }
+
+  /** Cancels a job that runs nowhere. */
+  cancelHere(n: number, { task, taskId }: { task: number; taskId: number }, text: string | null): void {
+    const name = this.#numbers.tasks[task]?.name ?? String(this.#sql.nameOf.get(taskId)?.[0])
+    const error = errorText(toWireError(new TaskCancelledError(name, text ?? undefined)))
+    this.end(n, { state: CANCELLED, reason: null, error, crashes: null })
+  }
+
   /** The job is over: whoever waited for it goes on. A loop, not a recursion, since a batch may be long. */
   #goOn(n: number, facts: Facts, state: number, reason: string | null): void {
+    this.#notices.ended(n)
+    this.#twins.ended(n)
     this.#unblock(n, facts, state, reason)
     if (this.#isSkipping) return
     this.#isSkipping = true

@@ -25,7 +25,8 @@ export interface End {
   readonly state: number
   readonly reason: string | null
   readonly error: string | null
-  readonly crashes: number
+  /** Null: as many as before. */
+  readonly crashes: number | null
 }
 
 /** An add as it comes: the entries of the operation behind its number. */

@@ -13,12 +13,12 @@ import {
   SCHEDULED,
   WAITING,
 } from '../../src/rules/journal-protocol.ts'
-import { Duplicates } from './duplicates.ts'
 import { type Add, type Facts, factsOf, type Place } from './job-facts.ts'
 import { KeyLines } from './key-lines.ts'
 import type { Statements } from './statements.ts'
 import type { TaskNumbers } from './task-numbers.ts'
 import type { Turn } from './turn.ts'
+import type { Twins } from './twins.ts'
 import type { Windows } from './windows.ts'
 
 // Without ageing a step of priority weighs more than any wait.
@@ -32,16 +32,20 @@ export class Jobs {
   readonly numbers: TaskNumbers
   readonly lines: KeyLines
   readonly #weight: number
-  readonly #duplicates: Duplicates
+  readonly #twins: Twins
 
-  constructor(sql: Statements, turn: Turn, windows: Windows, numbers: TaskNumbers, ageing: number) {
+  constructor(
+    parts: { sql: Statements; turn: Turn; windows: Windows; numbers: TaskNumbers; twins: Twins },
+    ageing: number,
+  ) {
+    const { sql, turn, windows, numbers, twins } = parts
     this.sql = sql
     this.turn = turn
     this.windows = windows
     this.numbers = numbers
     this.lines = new KeyLines(sql)
     this.#weight = ageing === 0 ? NO_AGEING : ageing
-    this.#duplicates = new Duplicates(sql, turn, numbers)
+    this.#twins = twins
   }
 
   add(base: number, add: Add): void {
@@ -62,9 +66,9 @@ export class Jobs {
       rest,
     ] = add
     const n = base + seq
-    if (uniqueKey !== null && this.#duplicates.has(n, uniqueKey)) return this.#duplicates.add(n, add)
-    const before = afterSeq === null ? null : base + afterSeq
-    const after = before !== null && this.sql.isOpen.get(before) !== undefined ? before : null
+    const after = afterSeq === null ? null : this.#openFrom(base + afterSeq)
+    const first = uniqueKey === null ? undefined : this.#twins.firstOf(n, uniqueKey)
+    if (first !== undefined) return this.#twins.add(n, first, after, add)
     const place: Place = isHeld
       ? { state: HELD, owner: this.turn.run, line: null, rank: accepted }
       : this.#placeFor(n, { task, priority, due, after, key })
@@ -110,16 +114,15 @@ export class Jobs {
     if (place.owner !== 0) this.turn.toSend.push(n)
   }
 
-  /** A granted job failed and is to be tried again. False when it is not ours any more. */
-  retry(n: number, due: number, [attempts, failures, crashes, error]: readonly SQLInputValue[]): boolean {
+  /** A granted job failed and is to be tried again, unless it is not ours any more. */
+  retry(n: number, due: number, [attempts, failures, crashes, error]: readonly SQLInputValue[]): void {
     const facts = factsOf(this.sql, this.numbers, n)
-    if (facts === undefined || facts.owner !== this.turn.run) return false
+    if (facts === undefined || facts.owner !== this.turn.run) return
     this.windows.leave(this.numbers.indexOf(facts.taskId))
     this.sql.retry.run(due, attempts ?? 0, failures ?? 0, crashes ?? 0, error ?? null, n)
     this.turn.count(facts.state, RETRYABLE)
     this.turn.isDueDirty = true
     if (due <= this.turn.now) this.advance(n)
-    return true
   }
 
   /** A job of a run that is gone is available again, at its old rank. */
@@ -159,6 +162,16 @@ export class Jobs {
 
   rankOf(ready: number, priority: number): number {
     return ready - priority * this.#weight
+  }
+
+  /** The last job of a batch, from this one back, that is not over and will run. */
+  #openFrom(last: number): number | null {
+    for (let n: number | null = last; n !== null; ) {
+      const [finished, after, twin] = (this.sql.chain.get(n) ?? [0, null, null]) as (number | null)[]
+      if (finished === null && twin === null) return n
+      n = after ?? null
+    }
+    return null
   }
 
   #placeFor(n: number, { task, priority, due, after, key }: Facts): Place {

@@ -17,6 +17,7 @@ import { Endings } from './endings.ts'
 import { FailPoints } from './fail-points.ts'
 import { codeOf, faultOf, type OpenFile, openFile } from './file.ts'
 import { Jobs } from './jobs.ts'
+import { Notices } from './notices.ts'
 import { type Batch, Operations, withoutAdds } from './operations.ts'
 import { Owners } from './owners.ts'
 import { Queries } from './queries.ts'
@@ -25,6 +26,7 @@ import { Spilled } from './spilled.ts'
 import { type ArrayStatement, asArrays, prepare, type Statements } from './statements.ts'
 import { TaskNumbers } from './task-numbers.ts'
 import { Turn } from './turn.ts'
+import { Twins } from './twins.ts'
 import { Windows } from './windows.ts'
 
 /** An open journal. */
@@ -37,7 +39,9 @@ export class Journal {
   readonly #windows: Windows
   readonly #spilled: Spilled
   readonly #jobs: Jobs
+  readonly #endings: Endings
   readonly #operations: Operations
+  readonly #notices: Notices
   readonly #owners: Owners
   readonly #queries: Queries
   readonly #retention: Retention
@@ -55,12 +59,16 @@ export class Journal {
     this.#sql = prepare(db)
     this.#dataVersion = asArrays(db.prepare('PRAGMA data_version'))
     const numbers = new TaskNumbers(this.#sql, setup.tasks)
-    this.#windows = new Windows(setup.tasks, setup.window)
+    this.#windows = new Windows(setup.tasks, setup.window, setup.isShared)
     this.#spilled = new Spilled(this.#sql, this.#turn, this.#windows, numbers)
-    this.#jobs = new Jobs(this.#sql, this.#turn, this.#windows, numbers, setup.ageing)
-    const endings = new Endings(this.#jobs)
+    this.#notices = new Notices(this.#sql, this.#turn, setup.isShared)
+    const basics = { sql: this.#sql, turn: this.#turn, windows: this.#windows, numbers }
+    const twins = new Twins(this.#sql, this.#turn, numbers, this.#notices, setup.isShared)
+    this.#jobs = new Jobs({ ...basics, twins }, setup.ageing)
+    const endings = new Endings(this.#jobs, this.#notices, twins)
+    this.#endings = endings
     this.#operations = new Operations(this.#jobs, endings)
-    this.#owners = new Owners(db, this.#jobs, endings, setup)
+    this.#owners = new Owners(db, { jobs: this.#jobs, endings, notices: this.#notices }, setup)
     this.#queries = new Queries(db, this.#sql, numbers)
     this.#retention = new Retention(this.#sql, this.#turn, setup.retention)
     this.#failPoints = new FailPoints(setup.failAt)
@@ -77,10 +85,11 @@ export class Journal {
       this.#operations.base = run * RUN_SPAN
       this.#queries.base = run * RUN_SPAN
       this.#turn.counts = this.#queries.countAll()
-      this.#spilled.look()
+      this.#spilled.count()
       this.#owners.recover(wall, resume?.window)
       this.#jobs.tick()
-      unique = this.#queries.uniqueHolders()
+      // Of other processes' jobs we would not hear when they let go of their keys.
+      if (!this.#setup.isShared) unique = this.#queries.uniqueHolders()
     })
     return { run: this.#turn.run, unfinished: this.#unfinished(), unique, reply }
   }
@@ -112,12 +121,13 @@ export class Journal {
   look(wall: number): Reply | null {
     if (!this.#setup.isShared || this.isStuck) return null
     const version = this.#dataVersion.get()?.[0] as number
-    if (version === this.#seenVersion && !this.#owners.hasWork(wall)) return null
+    if (version === this.#seenVersion && !this.#owners.hasWork(wall) && !this.#notices.isBehind) return null
     this.#seenVersion = version
     const reply = emptyReply()
     try {
       this.#transaction(wall, reply, () => {
         this.#owners.lookAround(wall)
+        this.#notices.read((notice) => this.#endings.cancel(notice))
         this.#spilled.look()
         this.#jobs.tick()
       })
@@ -125,7 +135,7 @@ export class Journal {
       if (codeOf(error) === 0) throw error
       return null
     }
-    for (const row of this.#queries.endedElsewhere(wall)) reply.settled.push(row)
+    this.#notices.passedOn()
     return reply
   }
 
@@ -171,11 +181,11 @@ export class Journal {
         }
       })
       this.#stuck = []
-      this.#checkpoint()
-      return reply
     } catch (error) {
       return { ...emptyReply(), upTo: reply.upTo, fault: this.faultOf(error) }
     }
+    this.#checkpoint()
+    return reply
   }
 
   #transaction(wall: number, reply: Reply, work: () => void): void {
@@ -183,6 +193,10 @@ export class Journal {
     this.#windows.save()
     try {
       this.#sql.begin.run()
+      if (this.#setup.isShared && this.#turn.run > 0) {
+        this.#owners.stayOpen(wall)
+        this.#spilled.lookAtOthers()
+      }
       work()
       this.#spilled.grant()
       this.#retention.step(this.#turn.now)
@@ -223,10 +237,15 @@ export class Journal {
     this.#operations.count = 0
     this.#failPoints.at('before-checkpoint')
     this.#failPoints.during('during-checkpoint')
-    this.#db.exec('PRAGMA wal_checkpoint(PASSIVE)')
+    try {
+      this.#db.exec('PRAGMA wal_checkpoint(PASSIVE)')
+    } catch (error) {
+      // What was committed is safe in the log, and the next checkpoint takes it over.
+      if (codeOf(error) === 0) throw error
+    }
   }
 }
 
 function emptyReply(): Reply {
-  return { upTo: 0, granted: [], rows: [], settled: [], expired: [], moved: [], refused: [] }
+  return { upTo: 0, granted: [], rows: [], settled: [], expired: [], moved: [], refused: [], cancels: [] }
 }

@@ -57,8 +57,7 @@ export class Operations {
         this.#sql.unmark.run(values[at + 2] ?? 0, n, this.#turn.run)
         return
       case OP.retry:
-        if (!this.#jobs.retry(n, ops[at + 2] as number, values.slice(at + 3, at + 7))) reply.refused.push(seq)
-        return
+        return this.#jobs.retry(n, ops[at + 2] as number, values.slice(at + 3, at + 7))
       case OP.finish:
         if (!this.#endings.finish(n, ops[at + 2] === 1, values.slice(at + 3, at + 14)))
           reply.refused.push(seq)
@@ -69,6 +68,8 @@ export class Operations {
         return
       case OP.revive:
         return this.#jobs.revive(n, ops[at + 2] === 1)
+      case OP.cancel:
+        return this.#endings.cancel({ n, text: ops[at + 2] as string | null })
       case OP.tick:
         return this.#jobs.tick()
       case OP.putSchedule:

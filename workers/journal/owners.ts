@@ -8,13 +8,16 @@ import {
   errorText,
   HELD,
   type JournalSetup,
+  RUN_SPAN,
   RUNNING,
 } from '../../src/rules/journal-protocol.ts'
 import { toWireError } from '../../src/rules/wire-error.ts'
 import { ProcessExitedError } from '../../src/words/errors.ts'
 import type { Endings } from './endings.ts'
 import { host } from './file.ts'
+import { factsOf } from './job-facts.ts'
 import type { Jobs } from './jobs.ts'
+import type { CancelNotice, Notices } from './notices.ts'
 import { type ArrayStatement, asArrays } from './statements.ts'
 
 /** How often a process of a shared file says that it is there, in milliseconds. */
@@ -38,14 +41,24 @@ interface Run {
 export class Owners {
   readonly #jobs: Jobs
   readonly #endings: Endings
+  readonly #notices: Notices
   readonly #setup: JournalSetup
-  readonly #sql: Record<'insert' | 'open' | 'beat' | 'close' | 'owners' | 'run' | 'closeRun', ArrayStatement>
+  readonly #sql: Record<
+    'insert' | 'open' | 'beat' | 'close' | 'owners' | 'run' | 'closeRun' | 'isClosed' | 'reopen' | 'ended',
+    ArrayStatement
+  >
   #beatAt = 0
   #lookedAt = 0
 
-  constructor(db: DatabaseSync, jobs: Jobs, endings: Endings, setup: JournalSetup) {
+  constructor(
+    db: DatabaseSync,
+    parts: { jobs: Jobs; endings: Endings; notices: Notices },
+    setup: JournalSetup,
+  ) {
+    const { jobs, endings, notices } = parts
     this.#jobs = jobs
     this.#endings = endings
+    this.#notices = notices
     this.#setup = setup
     const prepare = (sql: string): ArrayStatement => asArrays(db.prepare(sql))
     this.#sql = {
@@ -58,6 +71,9 @@ export class Owners {
       beat: prepare('UPDATE runs SET seen = ? WHERE run = ?'),
       close: prepare('UPDATE runs SET closed = ? WHERE run = ?'),
       closeRun: prepare('UPDATE runs SET closed = ? WHERE run = ? AND closed IS NULL'),
+      isClosed: prepare('SELECT 1 FROM runs WHERE run = ? AND closed IS NOT NULL'),
+      reopen: prepare('UPDATE runs SET closed = NULL, seen = ? WHERE run = ?'),
+      ended: prepare('SELECT n FROM jobs WHERE finished IS NOT NULL AND n BETWEEN ? AND ?'),
       owners: prepare(
         'SELECT run FROM runs WHERE closed IS NULL UNION SELECT DISTINCT owner FROM jobs WHERE owner <> 0',
       ),
@@ -92,6 +108,15 @@ export class Owners {
     this.#takeOver(wall)
   }
 
+  /** Others may have taken us for dead, as after a long pause of the machine: what we had is theirs, and we begin anew. */
+  stayOpen(wall: number): void {
+    const { run, toTell } = this.#jobs.turn
+    if (this.#sql.isClosed.get(run) === undefined) return
+    this.#sql.reopen.run(wall, run)
+    // What they have to say to us was not kept.
+    for (const [n] of this.#sql.ended.all(run * RUN_SPAN, (run + 1) * RUN_SPAN - 1)) toTell.push(n as number)
+  }
+
   /** Whether it is time to say that we are there, or another process is gone. */
   hasWork(wall: number): boolean {
     if (wall - this.#beatAt >= BEAT) return true
@@ -109,6 +134,7 @@ export class Owners {
     for (const [n, state] of sql.owned.all(run) as [number, number][]) {
       if (state === HELD) this.#jobs.advance(n)
     }
+    this.#cancelFor(run)
     // Nothing is granted to a run that is closed.
     for (const [n] of sql.owned.all(run) as [number][]) sql.giveUp.run(n)
     this.#sql.close.run(wall, run)
@@ -128,11 +154,24 @@ export class Owners {
 
   #takeFrom(run: number, isClosed: boolean): void {
     const { sql } = this.#jobs
+    this.#cancelFor(run)
     for (const [n, state] of sql.owned.all(run) as [number, number][]) {
       if (state === HELD) this.#jobs.advance(n)
       else if (state === RUNNING && !isClosed) this.#charge(n)
       // It may have been sent with others, and so may have been what ended the process: next time it travels alone.
       else this.#jobs.reclaim(n, isClosed ? 0 : 1)
+    }
+  }
+
+  /** A run that is over was asked to cancel jobs: those that it has not ended are. */
+  #cancelFor(run: number): void {
+    for (const { n, text } of this.#notices.clear(run)) this.#cancelHere(n, run, text)
+  }
+
+  #cancelHere(n: number, run: number, text: CancelNotice['text']): void {
+    const facts = factsOf(this.#jobs.sql, this.#jobs.numbers, n)
+    if (facts !== undefined && (facts.owner === run || facts.owner === 0)) {
+      this.#endings.cancelHere(n, facts, text)
     }
   }
 

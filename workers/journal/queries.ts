@@ -12,9 +12,6 @@ import {
 import { type ArrayStatement, asArrays, ROW_COLUMNS, type Statements } from './statements.ts'
 import type { TaskNumbers } from './task-numbers.ts'
 
-/** How far back a look at jobs that others ended goes beyond the last one, in milliseconds. */
-const OVERLAP = 2000
-
 /** Reads the file for the event loop's side. */
 export class Queries {
   /** What `seq` is counted from. */
@@ -24,19 +21,13 @@ export class Queries {
   readonly #numbers: TaskNumbers
   readonly #prefixes = new Map<number, string>()
   readonly #lists = new Map<string, ArrayStatement>()
-  readonly #elsewhere: ArrayStatement
   readonly #unique: ArrayStatement
-  #lookedAt = 0
 
   constructor(db: DatabaseSync, sql: Statements, numbers: TaskNumbers) {
     this.#db = db
     this.#sql = sql
     this.#numbers = numbers
     this.#unique = asArrays(db.prepare(`SELECT ${ROW_COLUMNS} FROM jobs WHERE unique_key IS NOT NULL`))
-    this.#elsewhere = asArrays(
-      db.prepare(`SELECT ${ROW_COLUMNS} FROM jobs WHERE finished IS NOT NULL AND state <> 9 AND finished >= ?1 AND n BETWEEN ?2 AND ?3
-        UNION ALL SELECT ${ROW_COLUMNS} FROM jobs WHERE state = 9 AND finished >= ?1 AND n BETWEEN ?2 AND ?3`),
-    )
   }
 
   /** Whole jobs, into a list. Those that a later operation has ended are left out of what was granted. */
@@ -57,13 +48,6 @@ export class Queries {
 
   uniqueHolders(): Row[] {
     return this.#unique.all().map((row) => this.#whole(row))
-  }
-
-  /** Jobs of this run that another process has ended lately. */
-  endedElsewhere(wall: number): Row[] {
-    const since = this.#lookedAt - OVERLAP
-    this.#lookedAt = wall
-    return this.#elsewhere.all(since, this.base, this.base + RUN_SPAN - 1).map((row) => this.#whole(row))
   }
 
   answer<Q extends keyof Questions>(question: Q, argument: Questions[Q]['ask']): Questions[Q]['answer'] {

@@ -42,6 +42,16 @@ const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE schedules (id TEXT PRIMARY KEY, definition TEXT NOT NULL, next_at REAL NOT NULL) STRICT, WITHOUT ROWID;
   `,
+  // What one process of a shared file has to tell another, and jobs that end as the one does that they are equal to.
+  `
+  CREATE TABLE notices (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, kind INTEGER NOT NULL, n INTEGER NOT NULL, text TEXT
+  ) STRICT;
+  CREATE INDEX notices_by_run ON notices (run, id);
+  CREATE INDEX notices_by_job ON notices (n);
+  ALTER TABLE jobs ADD COLUMN twin INTEGER;
+  CREATE INDEX twins ON jobs (twin) WHERE twin IS NOT NULL;
+  `,
 ]
 
 /** Brings the file to the newest version; refuses one that a newer release has written, or that is none of ours. */

@@ -28,17 +28,30 @@ export class Spilled {
     }
   }
 
-  /** Counts what is spilled, by looking: at the start, and where other processes change it too. */
-  look(): void {
+  /** Counts what is spilled, at the start. */
+  count(): void {
     const rows = this.#sql.spilledCounts.all() as readonly (readonly [number, number, number])[]
-    const found = new Map(
-      rows.map(([id, count, rank]) => [this.#numbers.indexOf(id), [count, rank] as const]),
-    )
-    this.strangers = found.get(-1)?.[0] ?? 0
-    for (const task of this.#numbers.tasks.keys()) {
-      const [count, rank] = found.get(task) ?? [0, 0]
-      this.#windows.setSpilled(task, count, rank)
+    for (const [id, count, rank] of rows) {
+      const task = this.#numbers.indexOf(id)
+      if (task === -1) this.strangers += count
+      else this.#windows.setSpilled(task, count, rank)
     }
+  }
+
+  /** Looks what is spilled now, where other processes add to it and take from it. How much that is matters to nobody. */
+  look(): void {
+    for (const task of this.#numbers.tasks.keys()) {
+      const first = this.#sql.spilled.all(this.#numbers.nameIdOf(task), 1)[0]
+      if (first === undefined) this.#windows.setSpilled(task, 0, 0)
+      else this.#windows.setSpilled(task, Number.POSITIVE_INFINITY, first[1] as number)
+    }
+  }
+
+  /** In a shared file a task's concurrency counts over all processes: looks what the others were granted. */
+  lookAtOthers(): void {
+    if (!this.#windows.isLimited) return
+    const rows = this.#sql.grantedToOthers.all(this.#turn.run) as readonly (readonly [number, number])[]
+    this.#windows.setOthers(new Map(rows.map(([id, count]) => [this.#numbers.indexOf(id), count])))
   }
 
   #refill(pool: number, tasks: readonly number[]): void {

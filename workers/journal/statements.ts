@@ -17,7 +17,7 @@ const SQL = {
   commit: 'COMMIT',
   insert: `INSERT OR IGNORE INTO jobs (n, task, state, owner, rank, priority, accepted, ready, due, after, stops, key, line,
     unique_key, unique_until, expires, payload, rest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  isOpen: 'SELECT 1 FROM jobs WHERE n = ? AND finished IS NULL',
+  chain: 'SELECT finished, after, twin FROM jobs WHERE n = ?',
   facts:
     'SELECT task, state, owner, priority, due, after, key, line, rank, suspect FROM jobs WHERE n = ? AND finished IS NULL',
   place:
@@ -30,11 +30,19 @@ const SQL = {
     'UPDATE jobs SET state = 5, owner = 0, due = ?, attempts = ?, failures = ?, crashes = ?, error = ?, started = NULL, expires = NULL WHERE n = ?',
   finish: `UPDATE jobs SET state = ?1, owner = 0, payload = CASE WHEN ?1 = 9 THEN payload END, result = ?2, error = ?3,
     reason = ?4, attempts = ?5, failures = ?6, crashes = ?7, started = ?8, finished = ?9, thread = ?10, cpu = ?11, ready = ?9,
-    due = NULL, after = NULL, line = NULL, expires = NULL, unique_key = CASE WHEN unique_until > ?9 THEN unique_key END WHERE n = ?12`,
-  end: `UPDATE jobs SET state = ?1, owner = 0, payload = CASE WHEN ?1 = 9 THEN payload END, reason = ?2, error = ?3, crashes = ?4,
-    finished = ?5, ready = ?5, due = NULL, after = NULL, line = NULL, expires = NULL,
+    due = NULL, after = NULL, line = NULL, twin = NULL, expires = NULL,
+    unique_key = CASE WHEN unique_until > ?9 THEN unique_key END WHERE n = ?12`,
+  isSameEnd: 'SELECT 1 FROM jobs WHERE n = ? AND state = ? AND attempts = ? AND finished = ?',
+  end: `UPDATE jobs SET state = ?1, owner = 0, payload = CASE WHEN ?1 = 9 THEN payload END, reason = ?2, error = ?3,
+    crashes = coalesce(?4, crashes), twin = NULL, finished = ?5, ready = ?5, due = NULL, after = NULL, line = NULL, expires = NULL,
     unique_key = CASE WHEN unique_until > ?5 THEN unique_key END WHERE n = ?6`,
-  followers: 'SELECT n, stops, state FROM jobs WHERE after = ?',
+  twin: 'UPDATE jobs SET state = 1, owner = 0, after = ?, twin = ? WHERE n = ?',
+  twins: 'SELECT n FROM jobs WHERE twin = ?',
+  endTwin: `UPDATE jobs SET (state, result, error, attempts) = (SELECT state, result, error, attempts FROM jobs WHERE n = ?1),
+    payload = CASE WHEN (SELECT state FROM jobs WHERE n = ?1) = 9 THEN payload END, reason = ?2, finished = ?3, ready = ?3,
+    after = NULL, twin = NULL, expires = NULL WHERE n = ?4 RETURNING state`,
+  hasTwins: 'SELECT 1 FROM jobs WHERE twin IS NOT NULL LIMIT 1',
+  followers: 'SELECT n, stops, state FROM jobs WHERE after = ? AND twin IS NULL',
   holder: 'SELECT holder FROM lines WHERE key = ?',
   hold: 'INSERT INTO lines (key, holder) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET holder = excluded.holder',
   letGo: 'DELETE FROM lines WHERE key = ? AND holder = ?',
@@ -53,7 +61,9 @@ const SQL = {
   lastAttempt: 'SELECT attempts, state, started, finished, thread, cpu FROM jobs WHERE n = ?',
   revive:
     'UPDATE jobs SET finished = NULL, failures = 0, crashes = 0, suspect = 0, due = NULL, reason = NULL, thread = NULL, cpu = NULL WHERE n = ? AND state = 9 AND finished IS NOT NULL',
-  remove: 'DELETE FROM jobs WHERE n = ? AND finished IS NOT NULL',
+  // Whoever has added it hears of its end first.
+  remove:
+    'DELETE FROM jobs WHERE n = ?1 AND finished IS NOT NULL AND NOT EXISTS (SELECT 1 FROM notices WHERE n = ?1)',
   removeAttempts: 'DELETE FROM attempts WHERE n = ?',
   dueNow: 'SELECT n FROM jobs WHERE state IN (2, 5) AND due <= ? ORDER BY due, n LIMIT 1000',
   expiredNow: 'SELECT n FROM jobs WHERE expires <= ? LIMIT 1000',
@@ -62,6 +72,8 @@ const SQL = {
     (SELECT due FROM jobs WHERE state IN (2, 5) AND state = 5 ORDER BY due LIMIT 1), (SELECT min(expires) FROM jobs WHERE expires IS NOT NULL)`,
   spilled: 'SELECT n, rank FROM jobs WHERE task = ? AND state = 3 AND owner = 0 ORDER BY rank, n LIMIT ?',
   spilledCounts: 'SELECT task, count(*), min(rank) FROM jobs WHERE state = 3 AND owner = 0 GROUP BY task',
+  grantedToOthers:
+    'SELECT task, count(*) FROM jobs WHERE owner <> 0 AND state IN (3, 4) AND owner <> ? GROUP BY task',
   take: 'UPDATE jobs SET owner = ? WHERE n = ? AND state = 3 AND owner = 0',
   reclaim:
     'UPDATE jobs SET state = 3, owner = ?, suspect = ?, crashes = ?, error = ?, started = NULL WHERE n = ?',
@@ -79,6 +91,11 @@ const SQL = {
   oldestBefore:
     'SELECT n, state FROM jobs WHERE finished < ? AND finished IS NOT NULL AND state <> 9 ORDER BY finished LIMIT ?',
   deadBefore: 'SELECT n, state FROM jobs WHERE finished < ? AND state = 9 ORDER BY finished LIMIT ?',
+  notifyEnd:
+    'INSERT INTO notices (run, kind, n) SELECT ?1, 0, ?2 FROM runs WHERE run = ?1 AND closed IS NULL',
+  notifyCancel: 'INSERT INTO notices (run, kind, n, text) VALUES (?, 1, ?, ?)',
+  notices: 'SELECT id, kind, n, text FROM notices WHERE run = ? AND id > ? ORDER BY id',
+  dropNotices: 'DELETE FROM notices WHERE run = ? AND id <= ?',
   putSchedule:
     'INSERT INTO schedules (id, definition, next_at) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET definition = excluded.definition, next_at = excluded.next_at',
   removeSchedule: 'DELETE FROM schedules WHERE id = ?',

@@ -27,15 +27,21 @@ export class Windows {
   readonly #poolOf: readonly number[]
   readonly #caps: readonly number[]
   readonly #size: number
+  /** True when a task has a limit, so that it matters what others were granted. */
+  readonly isLimited: boolean
+  /** By task: jobs granted to other processes. */
+  #others: ReadonlyMap<number, number> = new Map()
   #counts: Counts
   #saved: Counts
 
-  constructor(tasks: readonly JournalTask[], size: number) {
+  constructor(tasks: readonly JournalTask[], size: number, isShared: boolean) {
     const names = [...new Set(tasks.map((task) => task.pool))]
     this.#poolOf = tasks.map((task) => names.indexOf(task.pool))
     this.pools = names.map((_, pool) => [...tasks.keys()].filter((task) => this.#poolOf[task] === pool))
     const limited = tasks.filter((task) => task.concurrency !== Number.POSITIVE_INFINITY).length
-    const slack = Math.min(SLACK, Math.floor(size / (4 * limited)))
+    this.isLimited = limited > 0
+    // What is granted in a shared file counts as running: it keeps the others from running as many.
+    const slack = isShared ? 0 : Math.min(SLACK, Math.floor(size / (4 * limited)))
     this.#caps = tasks.map((task) => task.concurrency + slack)
     this.#size = size
     this.#counts = {
@@ -97,6 +103,11 @@ export class Windows {
     else if (horizon !== undefined) horizons[task] = horizon
   }
 
+  /** Sets what other processes were granted. */
+  setOthers(granted: ReadonlyMap<number, number>): void {
+    this.#others = granted
+  }
+
   /** Sets what is spilled of a task, when it was looked up. */
   setSpilled(task: number, count: number, horizon: number): void {
     this.#counts.spilled[task] = count
@@ -116,7 +127,7 @@ export class Windows {
   }
 
   roomOf(task: number): number {
-    return at(this.#caps, task) - at(this.#counts.grantedOf, task)
+    return at(this.#caps, task) - at(this.#counts.grantedOf, task) - (this.#others.get(task) ?? 0)
   }
 
   #isEligible(task: number): boolean {

@@ -15,8 +15,8 @@ export class JobsHere {
   readonly records: Records
   readonly ready: ReadyJobs
   readonly unique: UniqueKeys
-  /** Our own jobs that wait on disk, where another process may run them: only in a shared file. */
-  readonly away = new Set<number>()
+  /** Our own jobs whose end was not told yet: only in a shared file, where another process may end them. */
+  readonly #untold = new Set<number>()
   /** Jobs that are not written yet. */
   readonly adding = new Set<JobRecord>()
   readonly #suspects: Suspects
@@ -37,13 +37,43 @@ export class JobsHere {
   /** A time on the monotonic clock as wall-clock time. */
   readonly wall = (monotonic: number): number => this.records.wall(monotonic)
 
+  /** A job comes in, or starts over: its end is to be told. */
+  expect(job: JobRecord): void {
+    if (this.#isShared && isOwn(job)) this.#untold.add(job.seq)
+  }
+
+  /** Another process's job is not with us any more: whoever gets it next counts it. */
+  leaveToOthers(job: JobRecord): void {
+    if (this.#isShared && !isOwn(job)) this.#host.adopted(-1)
+  }
+
+  /** True when the end of a job is to be told, which it is once: whoever has written it, and in whatever order we hear. */
+  takeEnd(job: JobRecord): boolean {
+    return !(this.#isShared && isOwn(job)) || this.#untold.delete(job.seq)
+  }
+
+  /** Whether a job of a shared file is ours to end: granted to us, or held or being written here. */
+  isHere(job: JobRecord): boolean {
+    if (!this.#isShared || this.records.window.has(job.seq) || this.adding.has(job)) return true
+    return job.state === 'held' && this.records.kept.get(job.seq) === job
+  }
+
+  /** Another process has the job, or has ended it: what was thought of its end here does not count. */
+  disown(job: JobRecord): void {
+    this.records.forget(job)
+    if (!isOwn(job)) return this.leaveToOthers(job)
+    job.state = 'available'
+    job.more.isUntold = false
+    job.more.errors = []
+    this.records.letGo(job)
+  }
+
   /** A job is granted to us: it waits for nothing but a thread. */
   enterWindow(job: JobRecord, ready: number): void {
     job.state = 'available'
     job.readyAt = this.records.monotonic(ready)
     this.records.kept.delete(job.seq)
     this.records.window.set(job.seq, job)
-    this.away.delete(job.seq)
     if (job.extras?.isSuspect === true) this.#suspects.add(job)
     else this.offer(job)
   }
@@ -69,7 +99,6 @@ export class JobsHere {
   /** What was not granted waits on disk; its record is held for nobody but those who have it. */
   settleDown(job: JobRecord): void {
     if (isTerminal(job.state) || job.state === 'held' || this.records.window.has(job.seq)) return
-    if (this.#isShared) this.away.add(job.seq)
     this.records.letGo(job)
   }
 
@@ -78,6 +107,7 @@ export class JobsHere {
     if (isTerminal(job.state)) return
     if (job.state === 'running') this.leaveRunning(job)
     const isGranted = this.leaveWindow(job)
+    if (this.#isShared && !isGranted && !isOwn(job)) this.#host.adopted(1)
     const result = encodedResult(ended.result)
     job.state = ended.state
     job.readyAt = Math.round(this.#host.clock.now())
@@ -103,4 +133,8 @@ export class JobsHere {
     next.ops.push(OP.mark, job.seq, job.attempts + 1)
     next.marks.push(job)
   }
+}
+
+function isOwn(job: JobRecord): boolean {
+  return job.extras?.id === undefined
 }

@@ -70,6 +70,12 @@ export function retryOp(ops: unknown[], job: JobRecord, dueAt: number, wall: Wal
   ops.push(OP.retry, job.seq, wall(dueAt), job.attempts, job.failures, job.crashes, error)
 }
 
+/** A job that is not with us is to be cancelled. */
+export function cancelOp(ops: unknown[], seq: number, reason: unknown): void {
+  const text = reason instanceof Error ? reason.message : reason
+  ops.push(OP.cancel, seq, text === undefined || text === null ? null : String(text))
+}
+
 /** A result as it is stored: what was moved from the thread is encoded now. */
 export function encodedResult(result: Encoded | Moved): Encoded {
   return result instanceof Moved ? encode(result.value, 'the result') : result

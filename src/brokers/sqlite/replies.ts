@@ -7,6 +7,7 @@ import type { Attempted, BrokerHost } from '../broker.ts'
 import type { Connection } from './connection.ts'
 import type { DueTimer } from './due-timer.ts'
 import type { JobsHere } from './jobs-here.ts'
+import { cancelOp } from './operations.ts'
 import type { Outgoing } from './outbox.ts'
 
 /** Does with the jobs of this process what the journal's replies say. */
@@ -43,9 +44,12 @@ export class Replies {
       const error = this.#connection.faulty(reply.fault, reply.isStuck === true)
       for (const job of this.#connection.outbox.refused(reply.upTo)) this.#refuse(job, error)
     } else if (reply.upTo > 0) this.#connection.recovered()
-    if (reply.isStuck !== true) this.#written(reply)
+    const late = reply.isStuck === true ? [] : this.#written(reply)
     for (const row of reply.settled) this.#settledRow(row)
+    for (const job of late) this.#late(job)
     for (const row of reply.expired) this.#expired(row)
+    for (let at = 0; at < reply.cancels.length; at += 2)
+      this.#cancel(reply.cancels[at] as number, reply.cancels[at + 1] as string | null)
     if (reply.nextDue !== undefined) this.#timer.set(reply.nextDue)
     this.#connection.outbox.flush()
   }
@@ -70,17 +74,20 @@ export class Replies {
     records.letGo(job)
   }
 
-  #written({ upTo, refused }: Reply): void {
-    const late = refused.length === 0 ? undefined : new Set(refused)
+  /** Returns the jobs whose end was not taken. */
+  #written({ upTo, refused }: Reply): JobRecord[] {
+    const refusals = refused.length === 0 ? undefined : new Set(refused)
+    const late: JobRecord[] = []
     for (const { arrivals, releases, endings, marks } of this.#connection.outbox.written(upTo)) {
       for (const job of arrivals) this.#arrived(job)
       for (const job of releases) this.#jobs.settleDown(job)
       for (const job of endings) {
-        if (late?.has(job.seq)) this.#lost(job)
+        if (refusals?.has(job.seq)) late.push(job)
         else this.#tell(job)
       }
       for (const job of marks) this.#jobs.offer(job)
     }
+    return late
   }
 
   #arrived(job: JobRecord): void {
@@ -101,7 +108,7 @@ export class Replies {
     more.storing?.reject(error)
     this.#jobs.unique.over(job)
     this.#jobs.records.forget(job)
-    this.#host.settled(job, 0)
+    if (this.#jobs.takeEnd(job)) this.#host.settled(job, 0)
   }
 
   /** The end of a job is written. */
@@ -112,18 +119,28 @@ export class Replies {
     const attempt = more.attempted as Attempted | undefined
     more.attempted = undefined
     this.#jobs.records.forget(job)
+    if (!this.#jobs.takeEnd(job)) return
     this.#host.settled(job, attempt?.started === undefined ? 0 : attempt.ended - attempt.started)
   }
 
   /** Our end of a job came too late: it is over already, or another process has it. */
-  #lost(job: JobRecord): void {
-    const { records, away } = this.#jobs
-    records.forget(job)
-    if (job.extras?.isUntold !== true) return
-    const isOwn = job.extras.id === undefined
-    if (isOwn) away.add(job.seq)
-    else this.#host.adopted(-1)
-    if (job.extras.settle !== undefined) records.kept.set(job.seq, job)
+  #late(job: JobRecord): void {
+    if (job.extras?.isUntold !== true) return this.#jobs.records.forget(job)
+    // It was ours alone, and has been let go of since.
+    if (!this.#isShared) return this.#tell(job)
+    const isCancelled = job.state === 'cancelled'
+    this.#jobs.disown(job)
+    if (isCancelled) cancelOp(this.#connection.outbox.next.ops, job.seq, undefined)
+  }
+
+  /** Another process asks for it; if the job has gone from here meanwhile, the journal looks where it is. */
+  #cancel(seq: number, reason: string | null): void {
+    const job = this.#jobs.records.get(seq)
+    if (job === undefined || !this.#jobs.isHere(job)) {
+      cancelOp(this.#connection.outbox.next.ops, seq, reason ?? undefined)
+    } else if (!isTerminal(job.state)) {
+      this.#host.cancel?.(job, reason ?? undefined)
+    }
   }
 
   #granted(seq: number, ready: number): void {
@@ -147,22 +164,23 @@ export class Replies {
   /** The journal itself, or another process, has ended a job. */
   #settledRow(row: Row): void {
     const [seq, , , state] = row
-    const { records, away } = this.#jobs
+    const { records } = this.#jobs
     const known = records.get(seq)
-    if (known !== undefined && isTerminal(known.state)) {
-      if (known.extras?.isUntold !== true) return
-      known.more.isUntold = false
-    }
-    const isElsewhere = this.#isShared && known === undefined && !away.has(seq)
-    if (isElsewhere) return
+    if (known !== undefined && isTerminal(known.state) && known.extras?.isUntold !== true) return
     const job = known ?? records.view(row)
-    if (job === undefined) return
-    away.delete(seq)
+    if (job === undefined || !this.#isToTell(job)) return
     this.#jobs.leaveWindow(job)
     records.end(job, row, state)
+    job.more.isUntold = false
     this.#jobs.unique.over(job)
     records.forget(job)
     this.#host.settled(job, 0)
+  }
+
+  /** In a shared file an end is told where the job was added; and where it was granted, if it was. */
+  #isToTell(job: JobRecord): boolean {
+    const isOthers = this.#isShared && job.extras?.id !== undefined
+    return isOthers ? this.#jobs.records.window.has(job.seq) : this.#jobs.takeEnd(job)
   }
 
   #expired(row: Row): void {

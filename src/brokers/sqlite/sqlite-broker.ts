@@ -13,7 +13,7 @@ import { DueTimer } from './due-timer.ts'
 import { JobsHere } from './jobs-here.ts'
 import type { JournalLink } from './link.ts'
 import { Lookups } from './lookups.ts'
-import { addOp, attemptOp, retryOp } from './operations.ts'
+import { addOp, attemptOp, cancelOp, retryOp } from './operations.ts'
 import type { Outbox, Outgoing } from './outbox.ts'
 import { Replies } from './replies.ts'
 import { type SqliteSettings, setupOf } from './settings.ts'
@@ -88,6 +88,7 @@ export class SqliteBroker implements Broker {
     addOp(next.ops, job, after, this.#jobs.wall)
     next.arrivals.push(job)
     this.#jobs.adding.add(job)
+    this.#jobs.expect(job)
     this.#jobs.records.kept.set(job.seq, job)
   }
 
@@ -156,11 +157,18 @@ export class SqliteBroker implements Broker {
     job.state = 'retryable'
     job.more.isMarked = false
     retryOp(this.#next.ops, job, dueAt, this.#jobs.wall)
+    this.#jobs.leaveToOthers(job)
     this.#jobs.records.letGo(job)
   }
 
   finish(job: JobRecord, ended: Ended): void {
     this.#jobs.finish(job, ended)
+  }
+
+  cancelElsewhere(job: JobRecord, reason: unknown): boolean {
+    if (this.#jobs.isHere(job)) return false
+    cancelOp(this.#next.ops, job.seq, reason)
+    return true
   }
 
   revive(job: JobRecord): void {
@@ -172,6 +180,8 @@ export class SqliteBroker implements Broker {
     job.more.isSuspect = false
     job.more.isMarked = false
     this.#next.ops.push(OP.revive, job.seq, isHeld ? 1 : 0)
+    this.#jobs.expect(job)
+    this.#jobs.leaveToOthers(job)
     if (isHeld) this.#jobs.records.keep(job)
     else this.#jobs.records.letGo(job)
   }

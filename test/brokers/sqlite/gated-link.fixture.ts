@@ -1,0 +1,37 @@
+/** A journal whose answers can be held up on their way, as a busy machine holds them up. */
+import { type LinkHost, ThreadLink } from '../../../src/brokers/sqlite/link.ts'
+import { FROM_JOURNAL, type JournalSetup } from '../../../src/rules/journal-protocol.ts'
+
+/** Passes everything on but answers, for as long as its gate is shut. */
+export class GatedLink extends ThreadLink {
+  #isShut = false
+  readonly #held: (() => void)[] = []
+  readonly #heard: (() => void)[] = []
+
+  override start(setup: JournalSetup, host: LinkHost): void {
+    super.start(setup, {
+      receive: (message) => {
+        if (this.#isShut && message[0] === FROM_JOURNAL.answer) this.#held.push(() => host.receive(message))
+        else host.receive(message)
+        if (message[0] !== FROM_JOURNAL.answer) for (const heard of this.#heard.splice(0)) heard()
+      },
+      ended: (error) => host.ended(error),
+    })
+  }
+
+  /** Answers wait from now on. */
+  shut(): void {
+    this.#isShut = true
+  }
+
+  /** What has waited arrives. */
+  open(): void {
+    this.#isShut = false
+    for (const arrive of this.#held.splice(0)) arrive()
+  }
+
+  /** Resolves when the journal has said something else than an answer. */
+  said(): Promise<void> {
+    return new Promise((resolve) => this.#heard.push(resolve))
+  }
+}

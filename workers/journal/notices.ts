@@ -1,0 +1,80 @@
+/**
+ * What one process of a shared file has to tell another: that it has ended a job which the other has added, and that a
+ * job which the other holds is to be cancelled. A notice is written in the transaction that makes it true, and taken away
+ * only once it was passed on: so each is heard, however the processes end, and whatever their clocks say.
+ */
+import { RUN_SPAN } from '../../src/rules/journal-protocol.ts'
+import type { Statements } from './statements.ts'
+import type { Turn } from './turn.ts'
+
+const CANCEL = 1
+
+/** Who asks to have which job cancelled. */
+export interface CancelNotice {
+  readonly n: number
+  readonly text: string | null
+}
+
+/** Writes and reads notices. */
+export class Notices {
+  readonly #sql: Statements
+  readonly #turn: Turn
+  readonly #isShared: boolean
+  /** The last one that was passed on, the last that is about to be, and the last that was taken away. */
+  #told = 0
+  #telling = 0
+  #dropped = 0
+
+  constructor(sql: Statements, turn: Turn, isShared: boolean) {
+    this.#sql = sql
+    this.#turn = turn
+    this.#isShared = isShared
+  }
+
+  /** True when some that were passed on are to be taken away. */
+  get isBehind(): boolean {
+    return this.#dropped < this.#told
+  }
+
+  /** We have ended a job: whoever has added it is told. */
+  ended(n: number): void {
+    if (!this.#isShared) return
+    const run = Math.floor(n / RUN_SPAN)
+    if (run !== this.#turn.run) this.#sql.notifyEnd.run(run, n)
+  }
+
+  /** A job is to be cancelled that another process holds. */
+  cancel(n: number, owner: number, text: string | null): void {
+    this.#sql.notifyCancel.run(owner, n, text)
+  }
+
+  /** Passes on what is there for us. */
+  read(cancel: (notice: CancelNotice) => void): void {
+    const { run, toTell } = this.#turn
+    if (this.isBehind) this.#sql.dropNotices.run(run, this.#told)
+    this.#telling = this.#told
+    for (const [id, kind, n, text] of this.#all(run, this.#told)) {
+      this.#telling = id
+      if (kind === CANCEL) cancel({ n, text })
+      else toTell.push(n)
+    }
+  }
+
+  /** What `read` has passed on is written, and on its way. */
+  passedOn(): void {
+    this.#dropped = this.#told
+    this.#told = this.#telling
+  }
+
+  /** Takes away what is there for a run that is over; returns what it was asked to cancel. */
+  clear(run: number): readonly CancelNotice[] {
+    const all = this.#all(run, 0)
+    const last = all.at(-1)
+    if (last !== undefined) this.#sql.dropNotices.run(run, last[0])
+    return all.filter(([, kind]) => kind === CANCEL).map(([, , n, text]) => ({ n, text }))
+  }
+
+  #all(run: number, after: number): readonly (readonly [number, number, number, string | null])[] {
+    return this.#sql.notices.all(run, after) as readonly (readonly [number, number, number, string | null])[]
+  }
+}

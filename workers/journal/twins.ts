@@ -1,0 +1,61 @@
+/**
+ * Jobs that turn out to be equal to one that another process has added, which within a process could not be: there
+ * whoever adds the second is given the first. They never run, and end as the first does.
+ */
+import { AVAILABLE, TWIN, WAITING } from '../../src/rules/journal-protocol.ts'
+import type { Add } from './job-facts.ts'
+import type { Notices } from './notices.ts'
+import type { Statements } from './statements.ts'
+import type { TaskNumbers } from './task-numbers.ts'
+import type { Turn } from './turn.ts'
+
+/** Finds them, takes them in, and ends them. */
+export class Twins {
+  readonly #sql: Statements
+  readonly #turn: Turn
+  readonly #numbers: TaskNumbers
+  readonly #notices: Notices
+  readonly #areThere: boolean
+
+  constructor(sql: Statements, turn: Turn, numbers: TaskNumbers, notices: Notices, isShared: boolean) {
+    this.#sql = sql
+    this.#turn = turn
+    this.#numbers = numbers
+    this.#notices = notices
+    // A file that was shared may still have some.
+    this.#areThere = isShared || sql.hasTwins.get() !== undefined
+  }
+
+  /** The other job that holds the unique key. */
+  firstOf(n: number, uniqueKey: string): number | undefined {
+    this.#sql.freeUnique.run(uniqueKey, this.#turn.now)
+    const holder = this.#sql.uniqueHolder.get(uniqueKey)?.[0] as number | undefined
+    return holder === n ? undefined : holder
+  }
+
+  /** Takes in a job that is equal to another; `after` is the one before it in its batch. */
+  add(n: number, first: number, after: number | null, add: Add): void {
+    const [seq, task, , stops, priority, accepted, , , key, , , , payload, rest] = add
+    const id = this.#numbers.nameIdOf(task)
+    const times = [accepted, priority, accepted, accepted, null] as const
+    const places = [null, stops ? 1 : 0, key, null, null, null, null] as const
+    const { changes } = this.#sql.insert.run(n, id, AVAILABLE, 0, ...times, ...places, payload, rest)
+    if (changes === 0) return
+    this.#turn.countIn(WAITING)
+    this.#sql.twin.run(after, first, n)
+    this.#turn.reply.moved.push(seq, WAITING)
+    // It may hold its key for a time beyond its end.
+    if (this.#sql.chain.get(first)?.[0] !== null) this.ended(first)
+  }
+
+  /** A job is over, and those that are equal to it end with it. */
+  ended(n: number): void {
+    if (!this.#areThere) return
+    for (const [twin] of this.#sql.twins.all(n) as [number][]) {
+      const state = this.#sql.endTwin.get(n, TWIN, this.#turn.now, twin)?.[0] as number
+      this.#turn.count(WAITING, state)
+      this.#turn.toTell.push(twin)
+      this.#notices.ended(twin)
+    }
+  }
+}
