@@ -1,10 +1,10 @@
 /** From a call to an accepted job: everything that can be refused is refused here, before anything is kept. */
-import { encode } from '../rules/codec.ts'
+import { type Encoded, encode } from '../rules/codec.ts'
 import { type JobExtras, JobRecord, Moved } from '../rules/job-record.ts'
 import { jobOptionsSchema } from '../rules/option-schemas.ts'
 import { readOptions } from '../rules/options.ts'
 import type { Registry, TaskEntry } from '../rules/registry.ts'
-import type { AnyTask } from '../rules/task.ts'
+import type { AnyTask, TaskPolicy } from '../rules/task.ts'
 import type { Clock } from '../words/clock.ts'
 import { NotSerializableError, OptionsInvalidError, QueueFullError } from '../words/errors.ts'
 import type { JobOptions } from '../words/job.ts'
@@ -101,19 +101,33 @@ function keyOf(entry: TaskEntry, payload: unknown): string | undefined {
   return typeof key === 'function' ? (key as (payload: unknown) => string | undefined)(payload) : key
 }
 
-/** What makes a job equal to another, and for how long. The task's name is part of it. */
-function makeUnique(record: JobRecord, { entry, payload, options }: Checked, clock: Clock): void {
-  const rule = options?.unique ?? entry.task.policy.unique
-  if (rule === undefined || rule === false) return
-  const detail = typeof rule === 'object' ? rule : undefined
-  const given = detail === undefined ? rule : detail.key
-  const own = typeof given === 'function' ? (given as (payload: unknown) => string)(payload) : given
-  const equal = typeof own === 'string' ? `:${own}` : `=${encodedText(record)}`
-  record.more.uniqueKey = `${entry.task.name}${equal}`
-  if (detail?.for !== undefined) record.more.uniqueUntil = clock.now() + detail.for
+function makeUnique(record: JobRecord, checked: Checked, clock: Clock): void {
+  const { payload } = record
+  const key = uniqueKeyOf(checked, () => payload)
+  if (key === undefined) return
+  record.more.uniqueKey = key
+  const rule = uniqueRuleOf(checked)
+  if (typeof rule === 'object' && rule.for !== undefined) record.more.uniqueUntil = clock.now() + rule.for
 }
 
-function encodedText({ payload }: JobRecord): string {
+function uniqueRuleOf({ entry, options }: Checked): JobOptions['unique'] | TaskPolicy['unique'] {
+  return options?.unique ?? entry.task.policy.unique
+}
+
+/** What makes a job equal to another, the task's name included; undefined for one that may be added at any time. */
+export function uniqueKeyOf(
+  checked: Checked,
+  encoded = (): Encoded | Moved => encode(checked.payload, 'payload'),
+): string | undefined {
+  const rule = uniqueRuleOf(checked)
+  if (rule === undefined || rule === false) return undefined
+  const given = typeof rule === 'object' ? rule.key : rule
+  const own = typeof given === 'function' ? (given as (payload: unknown) => string)(checked.payload) : given
+  const equal = typeof own === 'string' ? `:${own}` : `=${encodedText(encoded())}`
+  return `${checked.entry.task.name}${equal}`
+}
+
+function encodedText(payload: Encoded | Moved): string {
   if (payload instanceof Moved) {
     throw new OptionsInvalidError(
       'options: a payload that is moved cannot be compared; give "unique" a string.',

@@ -3,13 +3,13 @@
  * accepted is handed to the broker in one go.
  */
 import type { Broker } from '../brokers/broker.ts'
-import type { JobRecord } from '../rules/job-record.ts'
+import type { JobContext, JobRecord } from '../rules/job-record.ts'
 import type { Registry } from '../rules/registry.ts'
 import type { AnyTask } from '../rules/task.ts'
 import type { Clock } from '../words/clock.ts'
 import { QueueFullError, RuntimeStoppedError } from '../words/errors.ts'
 import { isTerminal, type JobOptions } from '../words/job.ts'
-import { type Checked, check, toRecord } from './acceptance.ts'
+import { type Checked, check, toRecord, uniqueKeyOf } from './acceptance.ts'
 import type { Announcer } from './announcer.ts'
 import type { Batch } from './batch.ts'
 import type { Lifecycle } from './lifecycle.ts'
@@ -54,11 +54,19 @@ export class Intake {
     readonly payload: unknown
     readonly options: JobOptions | undefined
     readonly batch: Batch | null
+    /** The context that travels with it, where that is not its batch's. */
+    readonly context?: JobContext | undefined
   }): JobRecord {
     this.#open(call.door)
     const checked = check(this.#parts.registry, call.task, call.payload, call.options)
-    this.makeRoom(1)
+    if (this.#isFull(1)) {
+      const first = this.#first(checked)
+      if (first !== undefined) return first
+      this.makeRoom(1)
+    }
     const record = toRecord(checked, ++this.#seq, this.#parts.clock)
+    // Before it is handed over: a broker that writes it down writes this too.
+    if (call.context !== undefined) record.more.context = call.context
     const first = this.#store(record, checked, call.batch)
     if (first === record) this.#announce(record, checked, call.batch)
     return first
@@ -67,7 +75,7 @@ export class Intake {
   /** Accepts all of these or none. */
   takeAll(calls: readonly Checked[]): JobRecord[] {
     this.#open('call')
-    this.makeRoom(calls.length)
+    if (this.#isFull(calls.length)) this.makeRoom(this.#countNew(calls))
     const records = calls.map((checked) => toRecord(checked, ++this.#seq, this.#parts.clock))
     const stored = records.map((record, index) => this.#store(record, calls[index] as Checked, null))
     // Told once all are in: what a listener adds must not take the room, nor the number, of one that follows.
@@ -92,10 +100,32 @@ export class Intake {
     if (refusal !== undefined) throw refusal
   }
 
+  #isFull(jobs: number): boolean {
+    return this.pending + jobs > this.#parts.maxPending
+  }
+
+  /** The job that a call would find instead of adding one. */
+  #first(checked: Checked): JobRecord | undefined {
+    const key = uniqueKeyOf(checked)
+    return key === undefined ? undefined : this.#parts.broker.duplicateOf(key)
+  }
+
+  /** How many of these would be added: those that equal a job which is there, or one before them, need no room. */
+  #countNew(calls: readonly Checked[]): number {
+    const seen = new Set<string>()
+    return calls.filter((checked) => {
+      const key = uniqueKeyOf(checked)
+      if (key === undefined) return true
+      const isNew = !seen.has(key) && this.#parts.broker.duplicateOf(key) === undefined
+      seen.add(key)
+      return isNew
+    }).length
+  }
+
   /** @throws QueueFullError when so many more do not fit. */
   makeRoom(jobs: number): void {
     const { maxPending, rate, clock, announcer } = this.#parts
-    if (this.pending + jobs <= maxPending) return
+    if (!this.#isFull(jobs)) return
     const retryAfter = rate.retryAfter(maxPending, clock.now())
     announcer.events.emit('runtime:overloaded', { pending: this.pending, maxPending, retryAfter })
     throw new QueueFullError(this.pending, maxPending, retryAfter)

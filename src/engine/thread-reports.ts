@@ -98,9 +98,8 @@ export class ThreadReports implements PoolHost {
         payload: decode(payload),
         options: decode(options) as JobOptions | undefined,
         batch: null,
+        context: by.extras?.context,
       })
-      const context = by.extras?.context
-      if (context !== undefined) record.more.context ??= context
       const accept = (): void => answer(this.#parts.idOf(record), null)
       const stored = this.#parts.broker.stored?.(record)
       if (stored === undefined) accept()

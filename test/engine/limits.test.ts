@@ -52,6 +52,27 @@ describe('maxPending', () => {
     expect(told).toEqual([{ pending: 1, maxPending: 1, retryAfter: expect.any(Number) }])
   })
 
+  test('does not refuse a job that equals one which is there, since nothing is added', async () => {
+    const { runtime } = await withGate({ maxPending: 2 })
+    runtime.pause()
+    const first = runtime.enqueue(ok, 1, { unique: true })
+    const second = runtime.enqueue(ok, 2)
+    const buffer = new ArrayBuffer(8)
+    expect(runtime.enqueue(ok, 1, { unique: true }).id).toBe(first.id)
+    expect(() => runtime.enqueue(ok, { buffer }, { unique: 'other', transfer: [buffer] })).toThrow(
+      QueueFullError,
+    )
+    expect(buffer.byteLength).toBe(8)
+    second.cancel()
+    const entries = [1, 3, 3, 1].map((payload) => ({ task: ok, payload, options: { unique: true } }))
+    const many = runtime.enqueueMany(entries).map(({ id }) => id)
+    expect([many[0], many[3], many[2]]).toEqual([first.id, first.id, many[1]])
+    expect(runtime.stats().pending).toBe(2)
+    expect(() => runtime.enqueueMany([...entries, { task: ok, payload: 4, options: {} }])).toThrow(
+      QueueFullError,
+    )
+  })
+
   test('accepts all of enqueueMany or none of it', async () => {
     const { runtime } = await withGate({ maxPending: 3 })
     runtime.pause()
