@@ -8,6 +8,7 @@ import {
   type Row,
   RUN_SPAN,
   STATES,
+  TWIN,
 } from '../../src/rules/journal-protocol.ts'
 import { type ArrayStatement, asArrays, ROW_COLUMNS, type Statements } from './statements.ts'
 import type { TaskNumbers } from './task-numbers.ts'
@@ -98,7 +99,7 @@ export class Queries {
   #history(n: number): AttemptRow[] {
     const history = this.#sql.attempts.all(n).map(toAttempt)
     const last = this.#sql.lastAttempt.get(n)
-    if (last?.[1] !== COMPLETED) return history
+    if (last?.[1] !== COMPLETED || last[6] === TWIN) return history
     const [attempt, , started, ended, thread, cpu] = last
     return [...history, toAttempt([attempt, 'completed', started, ended, thread, cpu, null])].slice(
       -ATTEMPTS_KEPT,

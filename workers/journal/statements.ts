@@ -58,7 +58,7 @@ const SQL = {
     'DELETE FROM attempts WHERE n = ?1 AND number <= (SELECT max(number) FROM attempts WHERE n = ?1) - ?2',
   attempts:
     'SELECT attempt, outcome, started, ended, thread, cpu, error FROM attempts WHERE n = ? ORDER BY number',
-  lastAttempt: 'SELECT attempts, state, started, finished, thread, cpu FROM jobs WHERE n = ?',
+  lastAttempt: 'SELECT attempts, state, started, finished, thread, cpu, reason FROM jobs WHERE n = ?',
   revive:
     'UPDATE jobs SET finished = NULL, failures = 0, crashes = 0, suspect = 0, due = NULL, reason = NULL, thread = NULL, cpu = NULL WHERE n = ? AND state = 9 AND finished IS NOT NULL',
   // Whoever has added it hears of its end first.

@@ -1,12 +1,19 @@
-/** A process of a shared journal that has jobs in its window and is killed. */
+/** A process of a shared journal that has jobs in its window, or runs one without end, and is killed. */
 import { sqliteBroker } from '../../../src/brokers/sqlite.ts'
 import { createRuntime } from '../../../src/index.ts'
-import { echo } from './tasks.fixture.ts'
+import { echo, waits } from './tasks.fixture.ts'
 
-const [file = ''] = process.argv.slice(2)
+const [file = '', what = 'queued'] = process.argv.slice(2)
 const broker = sqliteBroker({ file, durability: 'process', shared: true })
-const runtime = createRuntime({ tasks: [echo], broker, pool: { threads: 1 } })
+const runtime = createRuntime({ tasks: [echo, waits], broker, pool: { threads: 1 } })
 await runtime.ready()
-runtime.pause()
-await Promise.all(Array.from({ length: 20 }, (_, n) => runtime.enqueue(echo, n).stored))
-process.stdout.write('stored\n')
+if (what === 'waits') {
+  const started = new Promise((resolve) => runtime.on('job:started', resolve))
+  const { id } = runtime.enqueue(waits)
+  await started
+  process.stdout.write(`${id}\n`)
+} else {
+  runtime.pause()
+  await Promise.all(Array.from({ length: 20 }, (_, n) => runtime.enqueue(echo, n).stored))
+  process.stdout.write('stored\n')
+}

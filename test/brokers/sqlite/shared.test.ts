@@ -1,51 +1,233 @@
-/** Several processes on one file. Each runtime here stands for one. */
+/** Several processes on one file: who runs a job, who hears of its end, and what holds over all of them. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { ThreadLink } from '../../../src/brokers/sqlite/link.ts'
-import { SqliteBroker } from '../../../src/brokers/sqlite/sqlite-broker.ts'
-import { createRuntime, type Runtime, type RuntimeOptions } from '../../../src/index.ts'
+import type { Job } from '../../../src/index.ts'
 import { GatedLink } from './gated-link.fixture.ts'
 import { journalFile } from './journal.fixture.ts'
-import { echo } from './tasks.fixture.ts'
+import { sharing, until } from './shared.fixture.ts'
+import { alone, echo, fails, spans, waits } from './tasks.fixture.ts'
+
+/** A process that adds and is paused, so that its jobs beyond the first run in the other. */
+async function adderAndWorker(given = {}) {
+  const file = journalFile()
+  const adds = await sharing(file, { window: 1, ...given })
+  adds.pause()
+  // It takes the one place in the window.
+  await adds.enqueue(echo, 'first').stored
+  return { file, adds, works: await sharing(file) }
+}
 
 describe('the end of a job that another process has run', () => {
   test('is told once, also when it is asked for while it is told', async () => {
-    const file = journalFile()
     const link = new GatedLink()
-    const adds = shared(file, { link, window: 1 })
-    await adds.ready()
-    adds.pause()
-    const jobs = [1, 2, 3, 4].map((n) => adds.enqueue(echo, n))
-    await Promise.all(jobs.map((job) => job.stored))
-    const works = shared(file)
-    await works.ready()
-    const ranElsewhere = works.stats().completed
-    await until(() => adds.stats().completed >= 2 && works.stats().completed > ranElsewhere)
-    const { completed, pending } = adds.stats()
+    const { adds, works } = await adderAndWorker({ link })
+    const jobs = [1, 2, 3].map((n) => adds.enqueue(echo, n))
+    await until(() => adds.stats().completed === 3)
     link.shut()
     const settled = jobs.map((job) => job.settled)
     // Whatever another process writes has this one look what is new.
     const said = link.said()
     await works.enqueue(echo, 5).settled
     await said
-    expect(adds.stats()).toMatchObject({ completed, pending })
     link.open()
-    adds.resume()
-    expect((await Promise.all(settled)).map(({ result }) => result)).toEqual([1, 2, 3, 4])
-    expect(adds.stats()).toMatchObject({ completed: 4, pending: 0 })
+    expect((await Promise.all(settled)).map(({ result }) => result)).toEqual([1, 2, 3])
+    expect(adds.stats()).toMatchObject({ completed: 3, pending: 1 })
+  })
+
+  test('is told after another attempt, and counted by nobody twice', async () => {
+    const { adds, works } = await adderAndWorker()
+    const job = adds.enqueue(fails)
+    expect(await job.settled).toMatchObject({ state: 'dead', attempts: 2 })
+    expect(adds.stats()).toMatchObject({ dead: 1, pending: 1 })
+    await until(() => works.stats().dead === 1)
+    expect(works.stats().pending).toBe(0)
+  })
+
+  test('is told also when the other keeps no finished jobs', async () => {
+    const file = journalFile()
+    const adds = await sharing(file, { window: 1 })
+    adds.pause()
+    await adds.enqueue(echo, 'first').stored
+    await sharing(file, { retention: { count: 0, dead: 0 } })
+    expect(await adds.enqueue(echo, 'kept').result()).toBe('kept')
+  })
+
+  test('is told when the job waited too long for its first attempt', async () => {
+    const { adds, works } = await adderAndWorker()
+    works.pause()
+    const job = adds.enqueue(echo, 1, { queueTimeout: 20 })
+    expect(await job.settled).toMatchObject({
+      state: 'dead',
+      error: expect.objectContaining({ code: 'ERR_QUEUE_TIMEOUT' }),
+    })
+    await until(() => adds.stats().pending === 1 && works.stats().pending === 0)
+  })
+
+  test('is told when it was written before the journal’s thread died, and nobody could say so', async () => {
+    const link = new GatedLink()
+    const only = await sharing(journalFile(), { link })
+    await only.enqueue(echo, 'warm').settled
+    const started = new Promise((resolve) => only.on('job:started', resolve))
+    const job = only.enqueue(echo, 'once')
+    await job.stored
+    await started
+    link.loseReplies()
+    while (link.lost === 0) await new Promise(setImmediate)
+    await link.kill()
+    expect(await job.settled).toMatchObject({ state: 'completed', attempts: 1, result: 'once' })
+    expect(only.stats()).toMatchObject({ completed: 2, pending: 0 })
   })
 })
 
-type Options = Partial<Omit<RuntimeOptions, 'broker' | 'tasks'>> & { link?: ThreadLink; window?: number }
+describe('a job is cancelled from one process', () => {
+  test('while it waits in another', async () => {
+    const { adds, works } = await adderAndWorker()
+    works.pause()
+    const job = adds.enqueue(echo, 1)
+    await job.stored
+    expect(job.cancel('changed my mind')).toBe(true)
+    const { state, error } = await job.settled
+    expect([state, error?.cause]).toEqual(['cancelled', 'changed my mind'])
+    await until(() => works.stats().pending === 0)
+  })
 
-/** A process of the file; stopped after the test if it has not been before. */
-function shared(file: string, { link, window = 64, ...options }: Options = {}): Runtime<typeof echo> {
-  const settings = { file, durability: 'process', isShared: true, window, retention: { dead: 1e9 } } as const
-  const broker = new SqliteBroker(settings, link ?? new ThreadLink())
-  const runtime = createRuntime({ tasks: [echo], broker, pool: { threads: 1 }, log: false, ...options })
-  onTestFinished(async () => void (await runtime.stop({ timeout: 0 })))
-  return runtime
+  test('while it runs in another, whose attempt is aborted', async () => {
+    const { adds, works } = await adderAndWorker()
+    const started = new Promise((resolve) => works.on('job:started', resolve))
+    const job = adds.enqueue(waits)
+    await started
+    expect(await adds.cancel(job.id, 'enough')).toBe(true)
+    expect((await job.settled).state).toBe('cancelled')
+    expect((await works.job(job.id))?.history).toMatchObject([{ outcome: 'cancelled' }])
+    await until(() => works.stats().pending === 0)
+    expect(adds.stats().cancelled).toBe(1)
+  })
+
+  test('that has not added it and does not have it', async () => {
+    const { adds, works } = await adderAndWorker()
+    const [first] = await adds.jobs()
+    expect(await works.cancel(first?.id ?? '')).toBe(true)
+    await until(() => adds.stats().cancelled === 1)
+    expect(adds.stats().pending).toBe(0)
+  })
+
+  test('while nobody has it', async () => {
+    const { adds, works } = await adderAndWorker()
+    works.pause()
+    const job = adds.enqueue(echo, 1, { delay: 3_600_000 })
+    await job.stored
+    expect(await works.cancel(job.id)).toBe(true)
+    expect((await job.settled).state).toBe('cancelled')
+    expect(works.stats().pending).toBe(0)
+  })
+
+  test('while the process that runs it cannot hear, and is killed: it is not tried again', async () => {
+    const file = journalFile()
+    const program = new URL('./shared-process.fixture.ts', import.meta.url).pathname
+    const child = spawn(process.execPath, [program, file, 'waits'], { stdio: ['ignore', 'pipe', 'inherit'] })
+    onTestFinished(() => void child.kill('SIGKILL'))
+    const [said] = (await once(child.stdout, 'data')) as [Buffer]
+    const id = String(said).trim()
+    child.kill('SIGSTOP')
+    const runtime = await sharing(file)
+    expect(await runtime.cancel(id)).toBe(true)
+    // The request is written before anything that is asked later is answered.
+    await runtime.counts()
+    child.kill('SIGKILL')
+    await until(async () => (await runtime.job(id))?.state === 'cancelled')
+  })
+
+  test('and is over before that is heard: the end that it has is told', async () => {
+    const { adds } = await adderAndWorker()
+    const job = adds.enqueue(echo, 'done')
+    await until(async () => (await adds.counts()).completed === 1)
+    job.cancel()
+    expect(await job.settled).toMatchObject({ state: 'completed', result: 'done' })
+  })
+})
+
+describe('over all processes of a file', () => {
+  test('no more jobs of a task run at a time than its concurrency says', async () => {
+    const { adds, works } = await adderAndWorker()
+    adds.resume()
+    const jobs = [adds, works].flatMap((runtime) => Array.from({ length: 15 }, () => runtime.enqueue(alone)))
+    expect(overlaps(await ranOf(jobs))).toBe(0)
+  })
+
+  test('the jobs of a key run one at a time, in the order added', async () => {
+    const file = journalFile()
+    const [adds, works] = [await sharing(file, { threads: 2 }), await sharing(file, { threads: 2 })]
+    const jobs: Job[] = []
+    for (let n = 0; n < 20; n++) {
+      const job = (n % 2 === 0 ? adds : works).enqueue(spans, undefined, { key: 'same' })
+      await job.stored
+      jobs.push(job)
+    }
+    const ran = await ranOf(jobs)
+    expect(overlaps(ran)).toBe(0)
+    expect(ran).toEqual(ran.toSorted(([a], [b]) => a - b))
+  })
+
+  test('a job that is equal to a pending one of another process does not run, and ends as that one does', async () => {
+    const { adds, works } = await adderAndWorker()
+    works.pause()
+    const first = adds.enqueue(spans, undefined, { unique: 'same' })
+    await first.stored
+    const second = works.enqueue(spans, undefined, { unique: 'same' })
+    await second.stored
+    expect(second.state).toBe('waiting')
+    works.resume()
+    const [one, other] = await Promise.all([first.settled, second.settled])
+    expect(other).toEqual(one)
+    expect((await works.job(second.id))?.history).toEqual([])
+    expect((await works.job(second.id))?.reason).toBe('an equal job of another process ran in its place')
+    const third = works.enqueue(spans, undefined, { unique: 'same' })
+    expect((await third.settled).result).not.toEqual(one.result)
+  })
+
+  test('a job that is equal to a cancelled one is cancelled with it', async () => {
+    const { adds, works } = await adderAndWorker()
+    const [first] = [adds.enqueue(echo, 1, { unique: 'same', delay: 3_600_000 })]
+    await first.stored
+    const second = works.enqueue(echo, 1, { unique: 'same' })
+    await second.stored
+    first.cancel()
+    expect((await second.settled).state).toBe('cancelled')
+    expect(works.stats().pending).toBe(0)
+  })
+
+  test('a job that is equal to one which holds its key beyond its end ends at once, as that one has', async () => {
+    const { adds, works } = await adderAndWorker()
+    const unique = { key: 'same', for: 3_600_000 }
+    const first = await adds.enqueue(spans, undefined, { unique }).settled
+    expect(await works.enqueue(spans, undefined, { unique }).settled).toEqual(first)
+  })
+})
+
+describe('a process that others took for dead', () => {
+  test('goes on with a place among them', async () => {
+    const { file, adds, works } = await adderAndWorker()
+    const other = new DatabaseSync(file)
+    other.exec('PRAGMA busy_timeout = 5000; UPDATE runs SET closed = 1')
+    other.close()
+    expect(await works.enqueue(echo, 1).result()).toBe(1)
+    // What each had is taken over by whoever comes first, once.
+    adds.resume()
+    await until(async () => adds.stats().pending === 0 && (await works.counts()).completed === 2)
+    expect(works.stats().pending).toBe(0)
+  })
+})
+
+async function ranOf(
+  jobs: readonly Job<readonly [number, number]>[],
+): Promise<(readonly [number, number])[]> {
+  return Promise.all(jobs.map((job) => job.result()))
 }
 
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise(setImmediate)
+/** How many began before one that had begun earlier was over. */
+function overlaps(ran: readonly Span[]): number {
+  const inOrder = ran.toSorted(([a], [b]) => a - b)
+  return inOrder.filter(([began], at) => at > 0 && began < (inOrder[at - 1]?.[1] ?? 0)).length
 }
