@@ -43,6 +43,7 @@ export {
   AftertaskError,
   HandlerNotFoundError,
   JobLostError,
+  LeaseLostError,
   NonErrorThrownError,
   NoRuntimeError,
   NotSerializableError,

@@ -33,7 +33,9 @@ export interface BrokerHost {
   /** Jobs that the threads of a pool can run at once, when all of them are up. */
   slots?(pool: string): number
   /** A job that runs here is not ours any more: its attempt is to end, and its outcome does not count. */
-  interrupt?(job: JobRecord, reason: string): void
+  leaseLost?(job: JobRecord): void
+  /** The outcome of an attempt came after the job was ours no more: it was refused. */
+  fenced?(job: JobRecord, state: JobState): void
   /** Another process asks to cancel a job that this one has. */
   cancel?(job: JobRecord, reason: unknown): boolean
   /** Where jobs are kept cannot be reached (with why), or can again (undefined) after so many milliseconds. */
@@ -86,6 +88,8 @@ export interface BrokerStats {
   readonly state: 'up' | 'down'
   /** Accepted jobs that it does not hold yet. */
   readonly buffered: number
+  /** Outcomes that came after their lease was lost, and were refused. */
+  readonly fenced: number
 }
 
 /** Where schedules are kept by a broker that survives the process. A change travels with the jobs of the same turn, or not at all. */

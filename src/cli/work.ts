@@ -90,6 +90,9 @@ function logEvents(runtime: Runtime): void {
     log('warn', 'job:retrying', { job, error: inWords(error), delay })
   })
   runtime.on('job:interrupted', ({ job, reason }) => log('warn', 'job:interrupted', { job, reason }))
+  runtime.on('job:fenced', ({ job, state, error }) =>
+    log('warn', 'job:fenced', { job, state, error: inWords(error) }),
+  )
   runtime.on('job:log', ({ job, level, message, data }) => log(level, 'job:log', { job, message, data }))
   runtime.on('thread:exited', ({ pool, thread, exitCode, expected, error }) => {
     if (!expected) log('error', 'thread:exited', { pool, thread, exitCode, error: error && inWords(error) })

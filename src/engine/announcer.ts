@@ -5,6 +5,7 @@ import type { JobRecord } from '../rules/job-record.ts'
 import { fromWireError, type WireError } from '../rules/wire-error.ts'
 import { AftertaskError, JobLostError } from '../words/errors.ts'
 import { Emitter, type EventJob, type RuntimeEvents } from '../words/events.ts'
+import type { JobState } from '../words/job.ts'
 import { errorOf, resultOf, settlementOf } from './job.ts'
 
 /** Where lines go when nobody listens. */
@@ -51,10 +52,19 @@ export class Announcer {
       this.events.emit('job:retrying', { job: this.#about(job), error, delay })
   }
 
-  interrupted(job: JobRecord, reason: string): void {
+  interrupted(job: JobRecord, reason: string, error: Error | undefined): void {
     if (this.events.has('job:interrupted')) {
       // Its attempt has already been taken off the count, but it is what this is about.
-      this.events.emit('job:interrupted', { job: { ...this.#about(job), attempt: job.attempts + 1 }, reason })
+      const about = { ...this.#about(job), attempt: job.attempts + 1 }
+      this.events.emit('job:interrupted', { job: about, reason, error })
+    }
+  }
+
+  fenced(job: JobRecord, state: JobState, error: Error): void {
+    if (this.events.has('job:fenced')) this.events.emit('job:fenced', { job: this.#about(job), state, error })
+    else {
+      const what = `came to its end (${state}) after its lease was lost; that does not count`
+      this.#writeLine(`job ${this.#idOf(job)} (${job.entry.task.name}) ${what}`)
     }
   }
 

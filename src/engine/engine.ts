@@ -10,7 +10,7 @@ import { Registry, type TaskEntry } from '../rules/registry.ts'
 import { retryPolicy } from '../rules/retry.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { toWireError } from '../rules/wire-error.ts'
-import { TaskCancelledError } from '../words/errors.ts'
+import { LeaseLostError, TaskCancelledError } from '../words/errors.ts'
 import { isTerminal, type JobOptions, type JobState } from '../words/job.ts'
 import { Announcer } from './announcer.ts'
 import type { Batch, BatchOwner } from './batch.ts'
@@ -166,11 +166,16 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     return this.pools.slots(pool)
   }
 
-  interrupt(job: JobRecord, reason: string): void {
+  leaseLost(job: JobRecord): void {
     const lane = this.pools.laneOf(job)
     if (lane === undefined) return
+    const error = new LeaseLostError(job.entry.task.name)
     if (lane.revoke(job)) this.#outcomes.notStarted(job)
-    else this.#watch.end(lane, job, 'stop', reason, reason)
+    else this.#watch.end(lane, job, 'lease', error, error.message)
+  }
+
+  fenced(job: JobRecord, state: JobState): void {
+    this.announcer.fenced(job, state, new LeaseLostError(job.entry.task.name))
   }
 
   reached(fault: Error | undefined, downFor: number): void {
@@ -226,8 +231,8 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     this.announcer.retrying(job, error, delay)
   }
 
-  interrupted(job: JobRecord, reason: string): void {
-    this.announcer.interrupted(job, reason)
+  interrupted(job: JobRecord, reason: string, error: Error | undefined): void {
+    this.announcer.interrupted(job, reason, error)
   }
 
   // ── What handles ask ───────────────────────────────────────────────────────────────────────────────────────────

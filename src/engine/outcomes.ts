@@ -22,7 +22,7 @@ import type { RunTimes } from './run-times.ts'
 /** What is told of outcomes that are not terminal. */
 export interface OutcomeHost {
   retrying(job: JobRecord, error: Error, delay: number): void
-  interrupted(job: JobRecord, reason: string): void
+  interrupted(job: JobRecord, reason: string, error: Error | undefined): void
   /** A job that was sent to a thread waits for its start again. */
   waitsAgain(job: JobRecord): void
   timeoutOf(job: JobRecord): number
@@ -141,9 +141,8 @@ export class Outcomes {
       const timeout = new TaskTimeoutError(name, this.#host.timeoutOf(job))
       if (error !== undefined) timeout.cause = error
       this.#attemptFailed(job, timeout)
-    } else {
-      this.#interrupted(job, 'the runtime is stopping')
-    }
+    } else if (why === 'lease') this.#interrupted(job, 'its lease was lost', reason as Error)
+    else this.#interrupted(job, 'the runtime is stopping')
   }
 
   #cancelled(job: JobRecord, reason: unknown): void {
@@ -152,13 +151,13 @@ export class Outcomes {
     this.#broker.finish(job, { state: 'cancelled', error })
   }
 
-  #interrupted(job: JobRecord, reason: string): void {
+  #interrupted(job: JobRecord, reason: string, error?: Error): void {
     if (this.#isGone(job)) return this.#crashed(job, new ThreadExitedError(job.entry.task.name, 1))
     this.#tell(job, 'interrupted')
     job.attempts--
     // Told once it is so: a listener may cancel the job.
     this.#broker.giveBack(job)
-    this.#host.interrupted(job, reason)
+    this.#host.interrupted(job, reason, error)
   }
 
   #attemptFailed(job: JobRecord, error: WireError | Error): void {

@@ -64,7 +64,7 @@ export class Watch {
     const killAt = now + this.#host.killGraceOf(job)
     job.more.ending = { why, reason, killAt, isGivenUp: false }
     if (lane === undefined) return
-    lane.abort(job, message)
+    lane.abort(job, message, why === 'lease')
     if (!this.#lanes.has(lane)) this.#lanes.set(lane, { sentAt: now })
     this.#arm(killAt)
   }

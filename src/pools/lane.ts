@@ -3,10 +3,12 @@ import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import type { Encoded } from '../rules/codec.ts'
 import { type JobRecord, Moved } from '../rules/job-record.ts'
 import {
+  ASKED,
   FINISHED,
   FROM_THREAD,
   HEAP_MB,
   type LaneTable,
+  LEASE_LOST,
   LOG_COUNT,
   NO_RESULT,
   RESULT_BYTES,
@@ -167,9 +169,9 @@ export class ThreadLane implements Lane {
     return state === RUNNING || state === FINISHED ? this.#startedIn(slot) : undefined
   }
 
-  abort(job: JobRecord, reason: string): void {
+  abort(job: JobRecord, reason: string, isLeaseLost: boolean): void {
     const slot = this.#slotOf(job)
-    Atomics.store(this.#table.aborted, slot, 1)
+    Atomics.store(this.#table.aborted, slot, isLeaseLost ? LEASE_LOST : ASKED)
     this.#port.postMessage([TO_THREAD.abort, slot, reason])
   }
 

@@ -27,7 +27,7 @@ export interface Lane {
   /** When the job's attempt started, on the monotonic clock; undefined when it has not. */
   startedAt(job: JobRecord): number | undefined
   /** Asks a running attempt to end, through its `ctx.signal`. */
-  abort(job: JobRecord, reason: string): void
+  abort(job: JobRecord, reason: string, isLeaseLost: boolean): void
   /**
    * Asks the thread to count a running attempt as failed although its handler goes on, and to be replaced afterwards:
    * spares the other jobs of a thread whose loop still turns.

@@ -87,7 +87,7 @@ export interface JobContext {
 
 /** Why an attempt is being ended from outside, and when the thread is to be killed if it does not end by itself. */
 export interface Ending {
-  readonly why: 'timeout' | 'cancel' | 'stop'
+  readonly why: 'timeout' | 'cancel' | 'stop' | 'lease'
   /** What the caller gave as the reason. */
   readonly reason: unknown
   /** When patience with the handler ends, on the monotonic clock. */

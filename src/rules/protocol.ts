@@ -10,7 +10,7 @@
  * - `log`, a ring of slot numbers in the order finished. It is read on the thread's bell and by the watchdog, so a
  *   finished result is never held behind a slow neighbour of its bundle.
  * - `aborted`, a word a slot, which a handler's `ctx.signal.aborted` reads, so that even a loop that never
- *   yields can see that it should end.
+ *   yields can see that it should end, and whether that is because the lease was lost.
  * - `started` and `ended`, milliseconds on the monotonic scale that all threads share.
  * - `cpu`, milliseconds of the thread's CPU time that an attempt took, where that is measured; NaN where nobody can tell.
  * - `results`, a few bytes a slot for small results; longer ones are posted.
@@ -25,6 +25,11 @@ export const SENT = 1
 export const RUNNING = 2
 export const FINISHED = 3
 export const REVOKED = 4
+
+/** A slot's word in `aborted`. */
+export const NOT_ASKED = 0
+export const ASKED = 1
+export const LEASE_LOST = 2
 
 /** Words of the header: how many log entries were written; whether starts are to be told; bytes of the thread's heap. */
 export const LOG_COUNT = 0

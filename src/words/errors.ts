@@ -249,6 +249,16 @@ export class ProcessExitedError extends AftertaskError {
 }
 
 /**
+ * This process has lost its hold on a job while it ran it, since it could not be heard of for too long: another process
+ * has the job, and what became of it here does not count. `code` of `ctx.signal.reason` in such an attempt is the same.
+ */
+export class LeaseLostError extends AftertaskError {
+  constructor(task: string) {
+    super('ERR_LEASE_LOST', `The lease of a job of "${task}" was lost: another process may have it.`)
+  }
+}
+
+/**
  * The broker cannot take or keep jobs at present: the disk is full, the file is read-only, its thread or server is
  * gone. It recovers by itself where that is possible; meanwhile adding a job throws this, with `status` 503.
  */

@@ -40,7 +40,17 @@ export interface RuntimeEvents {
   /** Terminal: the job's response did not call for it. */
   'job:skipped': { readonly job: EventJob; readonly reason: string; readonly total: number }
   /** A running attempt was ended through no fault of its own; it does not count and the job is available again. */
-  'job:interrupted': { readonly job: EventJob; readonly reason: string }
+  'job:interrupted': {
+    readonly job: EventJob
+    readonly reason: string
+    /** LeaseLostError (`ERR_LEASE_LOST`), where that is why. */
+    readonly error: Error | undefined
+  }
+  /**
+   * An attempt ended here after its lease was lost, and the store refused its outcome, which would have made the job's
+   * state `state`. The job goes on in another process.
+   */
+  'job:fenced': { readonly job: EventJob; readonly state: JobState; readonly error: Error }
   /** Terminal: the runtime stopped first, and the broker keeps nothing. */
   'job:lost': { readonly job: EventJob; readonly error: Error; readonly total: number }
   /** A thread is up. */

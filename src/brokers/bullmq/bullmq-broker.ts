@@ -189,7 +189,8 @@ export class BullmqBroker implements Broker, Whole {
   }
 
   stats(): BrokerStats {
-    return this.#parts.reach.stats()
+    const { reach, work } = this.#parts
+    return { ...reach.stats(), fenced: work.fenced }
   }
 
   stored(job: JobRecord): Promise<void> {

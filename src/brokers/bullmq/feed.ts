@@ -36,7 +36,8 @@ export class Feed {
   readonly #clock: Clock
   readonly #lease: number
   readonly #isOrdered: boolean
-  readonly #name: string
+  /** What BullMQ notes on a job that this process fetches. */
+  readonly name: string
   #tokens = 0
   #isOpen = true
   #isFetching = false
@@ -64,7 +65,7 @@ export class Feed {
     this.backend = at.backend
     this.#lease = at.lease
     this.#isOrdered = at.isOrdered
-    this.#name = at.name
+    this.name = at.name
     this.#host = host
     this.#clock = clock
   }
@@ -101,7 +102,7 @@ export class Feed {
 
   /** A token that nobody else has. */
   token(): string {
-    return `${this.#name}:${(this.#tokens++).toString(36)}`
+    return `${this.name}:${(this.#tokens++).toString(36)}`
   }
 
   /** Stops fetching; what is under way is still handed over. */
@@ -143,7 +144,7 @@ export class Feed {
       this.leased++
       let taken: Fetched
       try {
-        taken = (await this.backend.moveToActive(token, this.#name)) as unknown as Fetched
+        taken = (await this.backend.moveToActive(token, this.name)) as unknown as Fetched
       } finally {
         this.leased--
       }

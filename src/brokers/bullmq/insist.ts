@@ -6,7 +6,7 @@ const FIRST_WAIT = 50
 const LONGEST_WAIT = 1000
 
 /** True when the store has refused a write for good: another process has the job, or nobody does. */
-function isNotOurs(error: unknown): boolean {
+export function isNotOurs(error: unknown): boolean {
   return NOT_OURS.has(Reflect.get(error as object, 'code'))
 }
 

@@ -1,8 +1,9 @@
 /** Outcomes of jobs that this process has: written until the store has them, or until it says that the job is not ours. */
-import type { JobRecord } from '../../rules/job-record.ts'
 import { BATCH_FAILED } from '../../rules/journal-protocol.ts'
+import type { JobState } from '../../words/job.ts'
 import type { Ended } from '../broker.ts'
 import type { Fetched } from './feed.ts'
+import { isNotOurs } from './insist.ts'
 import type { Lease } from './leases.ts'
 import { lineOfKey, memberOf } from './lines.ts'
 import { failedReason, type StoredData, toEnd, toReturnValue, toStacktrace } from './stored-job.ts'
@@ -23,6 +24,8 @@ export class Outcomes {
   readonly #parts: WorkParts
   readonly #broker: WorkHost
   readonly #work: OutcomesHost
+  /** Outcomes that the store has refused. */
+  fenced = 0
 
   constructor(parts: WorkParts, broker: WorkHost, work: OutcomesHost) {
     this.#parts = parts
@@ -35,24 +38,45 @@ export class Outcomes {
     const { id, token, feed, job } = lease
     const delay = Math.max(0, Math.round(dueAt - this.#broker.host.clock.now()))
     const fieldsToUpdate = { failedReason: failedReason(job), stacktrace: toStacktrace(job, lease.stalls) }
-    const write = async (): Promise<void> => {
-      await feed.backend.moveToDelayed(id, Date.now(), delay, token, { skipAttempt: true, fieldsToUpdate })
-    }
-    const over = (): void => this.#work.letGo(lease)
-    this.#parts.writes.insist(write).then(over, over)
+    const write = (): Promise<unknown> =>
+      feed.backend.moveToDelayed(id, Date.now(), delay, token, {
+        skipAttempt: true,
+        fieldsToUpdate,
+      }) as Promise<unknown>
+    this.#insist(lease, 'retryable', write, () => this.#work.letGo(lease))
   }
 
   /** The job is over. */
   end(lease: Lease, ended: Ended): void {
     lease.job.more.isUntold = true
     const write = (): Promise<Fetched> => this.#write(lease, ended)
-    const written = lease.isLost
-      ? Promise.reject(new Error('The lease is lost.'))
-      : this.#parts.writes.insist(write)
-    written.then(
-      (next) => this.#written(lease, ended, next),
-      () => this.#fenced(lease),
-    )
+    this.#insist(lease, ended.state, write, (next) => this.#written(lease, ended, next ?? []))
+  }
+
+  /** `written` is told when the store has taken the outcome, as far as its answer has come: with it. */
+  #insist<T>(
+    lease: Lease,
+    state: JobState,
+    write: () => Promise<T>,
+    written: (answer: T | undefined) => void,
+  ): void {
+    if (lease.isLost) return this.#fenced(lease, state)
+    let tries = 0
+    const attempt = (): Promise<T> => {
+      tries++
+      return write()
+    }
+    this.#parts.writes.insist(attempt).then(written, async (error: unknown) => {
+      if (!isNotOurs(error)) this.#letGo(lease)
+      // Its first answer may have got lost on the way, and then the second says that there is nothing to write.
+      else if (tries > 1 && (await this.#isWritten(lease).catch(() => false))) written(undefined)
+      else this.#fenced(lease, state)
+    })
+  }
+
+  async #isWritten({ feed, id }: Lease): Promise<boolean> {
+    const json = await feed.backend.getJobData(id)
+    return json === undefined || (json.finishedOn !== undefined && json.processedBy === feed.name)
   }
 
   async #write(lease: Lease, ended: Ended): Promise<Fetched> {
@@ -102,8 +126,14 @@ export class Outcomes {
   }
 
   /** The store did not take the outcome: the job is not ours any more, and what it has done here does not count. */
-  #fenced(lease: Lease): void {
-    const job: JobRecord = lease.job
+  #fenced(lease: Lease, state: JobState): void {
+    this.#letGo(lease)
+    this.fenced++
+    this.#broker.host.fenced?.(lease.job, state)
+  }
+
+  #letGo(lease: Lease): void {
+    const { job } = lease
     job.more.isUntold = false
     job.state = 'available'
     this.#work.letGo(lease)

@@ -44,7 +44,7 @@ export class Reach {
     this.#fault = fault
   }
 
-  stats(): BrokerStats {
+  stats(): Pick<BrokerStats, 'state' | 'buffered'> {
     return { state: this.#fault === undefined ? 'up' : 'down', buffered: this.#buffered() }
   }
 

@@ -173,6 +173,11 @@ export class Work implements FeedHost {
     if (lease !== undefined) this.#outcomes.retry(lease, dueAt)
   }
 
+  /** Outcomes that came too late. */
+  get fenced(): number {
+    return this.#outcomes.fenced
+  }
+
   /** Jobs that wait for a thread here: the store counts them as running. */
   get waiting(): number {
     return this.#windows.size
@@ -211,7 +216,7 @@ export class Work implements FeedHost {
     const { job, feed } = lease
     if (!this.leases.has(lease)) return
     if (this.#windows.leave(job, feed.pool) || job.state !== 'running') return this.#letGo(lease)
-    this.#host.interrupt?.(job, 'its lease was lost: another process may have it')
+    this.#host.leaseLost?.(job)
     this.#host.wake(feed.pool)
   }
 

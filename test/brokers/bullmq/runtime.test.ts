@@ -3,7 +3,6 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect } from 'vitest'
-import type { Job } from '../../../src/engine/job.ts'
 import { nextEvent } from '../../kit/jobs.ts'
 import { inOrder, trail } from './fixture/tasks.ts'
 import { overStore, testAt } from './stores.ts'
@@ -102,7 +101,7 @@ for (const store of ['redis', 'postgres'] as const) {
         const down = nextEvent(runtime, 'broker:down')
         await here.server.stop(true)
         await down
-        expect(runtime.stats().broker).toEqual({ state: 'down', buffered: 0 })
+        expect(runtime.stats().broker).toEqual({ state: 'down', buffered: 0, fenced: 0 })
         expect(() => runtime.enqueue(trail, { file: newFile(), ms: 1 })).toThrow(
           expect.objectContaining({ code: 'ERR_BROKER_UNAVAILABLE', status: 503 }),
         )
@@ -125,7 +124,7 @@ for (const store of ['redis', 'postgres'] as const) {
         await here.server.stop()
         await down
         const jobs = [1, 2].map(() => runtime.enqueue(trail, { file: newFile(), ms: 1 }))
-        expect(runtime.stats().broker).toEqual({ state: 'down', buffered: 2 })
+        expect(runtime.stats().broker).toEqual({ state: 'down', buffered: 2, fenced: 0 })
         expect(() => runtime.enqueue(trail, { file: newFile(), ms: 1 })).toThrow('2 jobs wait for it already')
         await here.server.start()
         const settled = await Promise.all(jobs.map((job) => job.settled))
@@ -148,45 +147,6 @@ for (const store of ['redis', 'postgres'] as const) {
         )
         expect(stepsOf(file).filter((line) => line.startsWith('begin'))).toHaveLength(3)
       },
-    )
-
-    testAt(
-      place,
-      'a store that is killed and started again under load loses no job',
-      async (here) => {
-        const worker = here.runtime({ role: 'worker' })
-        const producer = here.runtime({ role: 'producer', whenDown: 'buffer' })
-        await Promise.all([worker.ready(), producer.ready()])
-        const jobs = Array.from({ length: 60 }, () => producer.enqueue(trail, { file: newFile(), ms: 5 }))
-        await jobs[9]?.settled
-        const down = nextEvent(worker, 'broker:down')
-        await here.server.stop(true)
-        await down
-        jobs.push(...Array.from({ length: 10 }, () => producer.enqueue(trail, { file: newFile(), ms: 5 })))
-        await here.server.start()
-        const settled = await Promise.all(jobs.map((job) => job.settled))
-        expect(settled.filter(({ state }) => state !== 'completed')).toEqual([])
-      },
-      30_000,
-    )
-
-    testAt(
-      place,
-      'connections that are cut under load cost no job',
-      async (here) => {
-        const worker = here.runtime({ role: 'worker' })
-        const producer = here.runtime({ role: 'producer', whenDown: 'buffer' })
-        await Promise.all([worker.ready(), producer.ready()])
-        const jobs: Job[] = []
-        for (let round = 0; round < 4; round++) {
-          for (let n = 0; n < 25; n++) jobs.push(producer.enqueue(trail, { file: newFile(), ms: 2 }))
-          await jobs[round * 25 + 5]?.settled
-          here.server.cut()
-        }
-        const settled = await Promise.all(jobs.map((job) => job.settled))
-        expect(settled.filter(({ state }) => state !== 'completed')).toEqual([])
-      },
-      30_000,
     )
   })
 }

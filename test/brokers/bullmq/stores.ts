@@ -6,6 +6,8 @@ import { createRuntime, type Runtime, type RuntimeOptions } from '../../../src/e
 import { type StoreServer, storeServer, whyNot } from '../../kit/store-servers.ts'
 import * as tasks from './fixture/tasks.ts'
 
+type TestTask = typeof tasks.trail | typeof tasks.inOrder | typeof tasks.clinging
+
 /** A store and what is made over it. */
 export interface Place {
   readonly server: StoreServer
@@ -15,7 +17,7 @@ export interface Place {
   runtime(
     broker?: Partial<BullmqOptions>,
     options?: Omit<RuntimeOptions, 'tasks' | 'broker'>,
-  ): Runtime<typeof tasks.trail | typeof tasks.inOrder>
+  ): Runtime<TestTask>
   end(): Promise<void>
 }
 
@@ -35,13 +37,13 @@ export function overStore(store: 'redis' | 'postgres', check: (place: () => Plac
 
 function placeAt(server: StoreServer): Place {
   const prefix = `t${randomUUID().slice(0, 8)}`
-  const runtimes: Runtime<typeof tasks.trail | typeof tasks.inOrder>[] = []
+  const runtimes: Runtime<TestTask>[] = []
   return {
     server,
     prefix,
     runtime: (broker = {}, options = {}) => {
       const made = createRuntime({
-        tasks: [tasks.trail, tasks.inOrder],
+        tasks: [tasks.trail, tasks.inOrder, tasks.clinging],
         log: false,
         pool: { threads: 1 },
         ...options,

@@ -1,0 +1,130 @@
+/** Leases that are lost: the attempt is told so, and what becomes of it does not count. */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import pg from 'pg'
+import { afterAll, beforeAll, expect } from 'vitest'
+import type { Runtime } from '../../../src/engine/runtime.ts'
+import { nextEvent } from '../../kit/next-event.ts'
+import { startWorker } from '../../kit/worker-process.ts'
+import { clinging, trail } from './fixture/tasks.ts'
+import { overStore, type Place, testAt } from './stores.ts'
+
+let folder: string
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'aftertask-leases-'))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+let files = 0
+const newFile = (): string => join(folder, `file-${++files}`)
+
+for (const store of ['redis', 'postgres'] as const) {
+  overStore(store, (place) => {
+    for (const how of ['waits', 'spins'] as const) {
+      testAt(
+        place,
+        `an attempt that ${how} for its signal hears that its lease was lost, and its job ends elsewhere`,
+        async (here) => {
+          const worker = here.runtime({ role: 'worker' })
+          const interrupted = nextEvent(worker, 'job:interrupted')
+          const producer = here.runtime({ role: 'producer' })
+          const file = newFile()
+          const job = producer.enqueue(clinging, { file, how })
+          await begun(file)
+          here.runtime({ role: 'worker' })
+          await loseLease(here, job.id)
+          expect(await interrupted).toMatchObject({
+            job: { id: job.id, attempt: 1 },
+            reason: 'its lease was lost',
+            error: { code: 'ERR_LEASE_LOST' },
+          })
+          expect(await job.result()).toBe('again')
+          expect(readFileSync(file, 'utf8')).toContain('AbortError ERR_LEASE_LOST')
+        },
+      )
+    }
+
+    testAt(
+      place,
+      'the outcome of an attempt whose lease was lost is refused, told and counted, and the job ends once',
+      async (here) => {
+        const worker = here.runtime({ role: 'worker' })
+        const fenced = nextEvent(worker, 'job:fenced')
+        const producer = here.runtime({ role: 'producer' })
+        const other = here.runtime({ role: 'producer' })
+        const ends: unknown[] = []
+        for (const runtime of [worker, producer]) {
+          runtime.on('job:completed', (end) => ends.push([end.job.id, end.result]))
+        }
+        const file = newFile()
+        const job = producer.enqueue(clinging, { file, how: 'ignores' })
+        await begun(file)
+        here.runtime({ role: 'worker' })
+        await loseLease(here, job.id)
+        expect(await fenced).toMatchObject({
+          job: { id: job.id },
+          state: 'completed',
+          error: { code: 'ERR_LEASE_LOST' },
+        })
+        expect(await job.result()).toBe('again')
+        expect(worker.stats().broker?.fenced).toBe(1)
+        expect((await other.job(job.id))?.result).toBe('again')
+        expect(ends).toEqual([[job.id, 'again']])
+      },
+    )
+
+    testAt(
+      place,
+      'a process that was stopped for longer than its lease cannot end the job that another has taken over',
+      async (here) => {
+        const args = ['--store', here.server.url, '--prefix', here.prefix, '--lease', '1000']
+        const stopped = await startWorker(new URL('./fixture/tasks.ts', import.meta.url), ...args)
+        try {
+          const producer = here.runtime({ role: 'producer' })
+          const file = newFile()
+          const job = producer.enqueue(trail, { file, ms: 1500 })
+          await begun(file)
+          stopped.child.kill('SIGSTOP')
+          const worker = here.runtime({ role: 'worker' })
+          expect(await job.result()).toEqual({ pid: process.pid })
+          stopped.child.kill('SIGCONT')
+          expect(await stopped.told('job:fenced')).toMatchObject({ job: { id: job.id }, state: 'completed' })
+          expect(await recorded(worker, job.id)).toEqual(['completed', { pid: process.pid }, 2])
+          expect(await producer.counts()).toMatchObject({ completed: 1, dead: 0, running: 0 })
+        } finally {
+          stopped.child.kill('SIGCONT')
+          await stopped.end('SIGKILL')
+        }
+      },
+    )
+  })
+}
+
+async function recorded(runtime: Runtime, id: string): Promise<unknown[]> {
+  const info = await runtime.job(id)
+  return [info?.state, info?.result, info?.attempts]
+}
+
+/** A handler is running: what it does in its own thread is seen by looking. */
+async function begun(file: string): Promise<void> {
+  while (!existsSync(file)) await setTimeout(5)
+}
+
+/** As if it had run out: the process that has the job cannot know before it renews. */
+async function loseLease({ server, prefix }: Place, id: string): Promise<void> {
+  if (server.url.startsWith('redis')) {
+    const redis = new Redis(server.url)
+    const gone = await redis.del(`${prefix}:pool.default:${id}:lock`)
+    redis.disconnect()
+    if (gone !== 1) throw new Error('There was no lease.')
+    return
+  }
+  const client = new pg.Client({ connectionString: server.url })
+  await client.connect()
+  const lose = "update bullmq.job set lock_token = 'lost', locked_until_ms = 0 where id = $1"
+  const { rowCount } = await client.query(lose, [id])
+  await client.end()
+  if (rowCount !== 1) throw new Error('There was no lease.')
+}
