@@ -18,6 +18,8 @@ export interface AcceptedHost {
   queueOf(job: JobRecord): string
   /** The job lies in the store, and is not with this process. */
   isAway(job: JobRecord): boolean
+  /** The store has the job. */
+  arrived(job: JobRecord): void
   /** A job of ours ended elsewhere. */
   ended(job: JobRecord, id: string): void
 }
@@ -98,7 +100,10 @@ export class Accepted {
   heard(text: string): void {
     for (const [id, state, attempts, value] of JSON.parse(text) as Told[]) {
       const job = this.byId.get(id)
-      if (job === undefined || !this.#host.isAway(job)) continue
+      if (job === undefined) continue
+      // The news of what ran elsewhere can be faster than the answer that the store has it.
+      this.#host.arrived(job)
+      if (!this.#host.isAway(job)) continue
       if (state === 'progress') job.more.progress = JSON.parse(value as string)
       else if (state === 'completed' && value !== undefined) this.#completed(job, id, attempts, value)
       else void this.learn(job, id).catch(() => {})

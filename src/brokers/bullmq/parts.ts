@@ -72,7 +72,8 @@ export function makeParts(settings: BullmqSettings, store: Store, host: BrokerHo
     lineOf: (job: JobRecord): string | undefined => batchLines.of(job),
     entryOf: (name: string): TaskEntry | undefined => byName.get(name),
     foreignSeq: (): number => --foreign,
-    isAway: (job: JobRecord): boolean => own.isStored(job) && !work.leases.byJob.has(job) && !held.has(job),
+    isAway: (job: JobRecord): boolean =>
+      own.isStored(job) && !own.isReviving(job) && !work.leases.byJob.has(job) && !held.has(job),
   }
   const lookups = new Lookups(store, queues, ended, basics)
   const outbox = new Outbox(
@@ -83,6 +84,7 @@ export function makeParts(settings: BullmqSettings, store: Store, host: BrokerHo
   const held: Held = new Held(store, writes, lines, recheck, basics)
   const accepted: Accepted = new Accepted(store, lookups, host.idPrefix, own.byId, {
     ...basics,
+    arrived: (job) => own.arrived(job, false),
     ended: (job, id) => {
       // Whoever ended it may not have known that it stands in a line.
       batchLines.leave(job, id, job.state === 'dead' && job.batch?.onFailure === 'stop')
