@@ -63,7 +63,11 @@ export class RedisStore implements Store {
     this.#listener.on('error', () => {})
     this.#listener.on('message', (channel, text) => hears.message(channel, text))
     await this.#untilReady()
-    await this.#listener.subscribe(...channels.map((channel) => this.#key(channel)))
+    const keys = channels.map((channel) => this.#key(channel))
+    await this.#listener.subscribe(...keys)
+    // What was sent before it listens again has not come: whoever missed it is told to look for itself.
+    const heardAgain = (): void => void (this.#isClosed || this.#redis.status !== 'ready' || hears.up())
+    this.#listener.on('ready', () => void this.#listener.subscribe(...keys).then(heardAgain, () => {}))
   }
 
   #untilReady(): Promise<void> {
