@@ -1,15 +1,9 @@
 /** Waiting for what jobs do, without waiting for time. */
 import { afterAll } from 'vitest'
-import {
-  createRuntime,
-  type EventName,
-  type Job,
-  type Runtime,
-  type RuntimeEvents,
-  type RuntimeOptions,
-  type TasksIn,
-} from '../../src/index.ts'
+import { createRuntime, type Job, type Runtime, type RuntimeOptions, type TasksIn } from '../../src/index.ts'
 import { httpTasks, note } from '../fixtures/http-tasks.ts'
+
+export { nextEvent } from './next-event.ts'
 
 type HttpTasks = TasksIn<typeof httpTasks>
 
@@ -23,22 +17,6 @@ export function httpRuntime(
     await runtime.stop({ timeout: 0 })
   })
   return runtime
-}
-
-/** The next event of a name, or the next one that fits. */
-export function nextEvent<Name extends EventName>(
-  runtime: Pick<Runtime, 'on' | 'off'>,
-  name: Name,
-  fits: (event: RuntimeEvents[Name]) => boolean = () => true,
-): Promise<RuntimeEvents[Name]> {
-  const { promise, resolve } = Promise.withResolvers<RuntimeEvents[Name]>()
-  const listener = (event: RuntimeEvents[Name]): void => {
-    if (!fits(event)) return
-    runtime.off(name, listener)
-    resolve(event)
-  }
-  runtime.on(name, listener)
-  return promise
 }
 
 /** Resolves when a job that was added now, with no response to wait for, is done: whatever could run has had its chance. */

@@ -1,0 +1,77 @@
+/** What happened, by two witnesses: the file that handlers write to, and the store's own record of what it ended. */
+import { readFileSync } from 'node:fs'
+import { Redis } from 'ioredis'
+import pg from 'pg'
+
+/** One line of the file. */
+interface Line {
+  readonly what: string
+  readonly id: string
+  readonly pid: number
+  /** Milliseconds since 1970. */
+  readonly at: number
+}
+
+/** All that handlers have written. */
+export function linesOf(file: string): Line[] {
+  const text = readFileSync(file, 'utf8').trim()
+  return text.split('\n').map((line) => {
+    const [what = '', id = '', pid, , at] = line.split(' ')
+    return { what, id, pid: Number(pid), at: Number(at) }
+  })
+}
+
+/** Ends by job id, as BullMQ's own stream of events has them: one for each time that the store took an outcome. */
+export async function endsInStore(url: string): Promise<Map<string, number>> {
+  const ids = url.startsWith('postgres') ? await endsInPostgres(url) : await endsInRedis(url)
+  const ends = new Map<string, number>()
+  for (const id of ids) ends.set(id, (ends.get(id) ?? 0) + 1)
+  return ends
+}
+
+async function endsInPostgres(connectionString: string): Promise<string[]> {
+  const client = new pg.Client({ connectionString })
+  await client.connect()
+  const query = `select data->>'jobId' as id from bullmq.event where event in ('completed', 'failed')`
+  const { rows } = await client.query<{ id: string }>(query)
+  await client.end()
+  return rows.map(({ id }) => id)
+}
+
+async function endsInRedis(url: string): Promise<string[]> {
+  const redis = new Redis(url.replace(/^valkey/, 'redis'))
+  const ids: string[] = []
+  for (const stream of await redis.keys('*:events')) {
+    for (const [, fields] of await redis.xrange(stream, '-', '+')) {
+      const value = (name: string): string => fields[fields.indexOf(name) + 1] ?? ''
+      if (['completed', 'failed'].includes(value('event'))) ids.push(value('jobId'))
+    }
+  }
+  redis.disconnect()
+  return ids
+}
+
+/** What is wrong with what the witnesses say of these jobs; nothing, if all went well. */
+export function faultsOf(
+  jobs: readonly { readonly id: string }[],
+  lines: readonly Line[],
+  ends: ReadonlyMap<string, number>,
+  /** Processes that were killed: what they had begun may have been begun again. */
+  killed: ReadonlySet<number>,
+): string[] {
+  const byId = Map.groupBy(lines, ({ id }) => id)
+  const faults: string[] = []
+  for (const { id } of jobs) {
+    const its = byId.get(id) ?? []
+    const begun = its.filter(({ what }) => what === 'begin')
+    const ended = its.filter(({ what }) => what === 'end')
+    if ((ends.get(id) ?? 0) !== 1) faults.push(`${id} has ${ends.get(id) ?? 0} ends in the store`)
+    if (ended.length === 0) faults.push(`${id} has an end in the store and never came to its end`)
+    // The last run is the one that counts; each one before it must have been cut short by a kill.
+    const excused = begun.slice(0, -1).every(({ pid }) => killed.has(pid))
+    if (!excused) faults.push(`${id} ran ${begun.length} times, of which a kill excuses not every one`)
+    const finished = ended.filter(({ pid }) => !killed.has(pid))
+    if (finished.length > 1) faults.push(`${id} came to its end ${finished.length} times`)
+  }
+  return faults
+}
