@@ -71,10 +71,12 @@ export const OP = {
   removeSchedule: 10,
   /** `seq, reason`: a job that is not at hand is to be cancelled, wherever it is. */
   cancel: 11,
+  /** `seq, progress` */
+  progress: 12,
 } as const
 
 /** Entries of each operation, itself included, by its number. */
-export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 3, 1, 4, 2, 3]
+export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 3, 1, 4, 2, 3, 3]
 
 /** Flags of `add`. */
 export const ADD_HELD = 1
@@ -199,6 +201,7 @@ export type Row = readonly [
   finished: number | null,
   reason: string | null,
   error: string | null,
+  progress: Encoded | null,
   taskName: string,
 ]
 

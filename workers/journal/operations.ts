@@ -70,6 +70,9 @@ export class Operations {
         return this.#jobs.revive(n, ops[at + 2] === 1)
       case OP.cancel:
         return this.#endings.cancel({ n, text: ops[at + 2] as string | null })
+      case OP.progress:
+        this.#sql.progress.run(values[at + 2] ?? null, n, this.#turn.run)
+        return
       case OP.tick:
         return this.#jobs.tick()
       case OP.putSchedule:

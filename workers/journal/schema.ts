@@ -3,13 +3,13 @@ import type { DatabaseSync } from 'node:sqlite'
 import { JournalError } from './journal-error.ts'
 
 // 'aftr': tells a journal from any other SQLite file.
-const APPLICATION_ID = 0x61_66_74_72
+export const APPLICATION_ID = 0x61_66_74_72
 
 /**
  * Jobs are one table, and what is looked for often has a partial index that holds only the rows in question: a
  * job that goes straight to a thread enters none of them but `owned` and, once it is over, `ended`.
  */
-const MIGRATIONS: readonly string[] = [
+export const MIGRATIONS: readonly string[] = [
   `
   CREATE TABLE runs (
     run INTEGER PRIMARY KEY AUTOINCREMENT, prefix TEXT NOT NULL, pid INTEGER NOT NULL, host TEXT NOT NULL,
@@ -52,6 +52,8 @@ const MIGRATIONS: readonly string[] = [
   ALTER TABLE jobs ADD COLUMN twin INTEGER;
   CREATE INDEX twins ON jobs (twin) WHERE twin IS NOT NULL;
   `,
+  // How far a job was when its process ended.
+  'ALTER TABLE jobs ADD COLUMN progress ANY',
 ]
 
 /** Brings the file to the newest version; refuses one that a newer release has written, or that is none of ours. */

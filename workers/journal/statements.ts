@@ -10,7 +10,7 @@ export interface ArrayStatement {
 
 /** The columns of a whole job, in the order of `Row` without its id and its task's name. */
 export const ROW_COLUMNS =
-  'n, task, state, priority, accepted, ready, due, attempts, failures, crashes, suspect, key, unique_key, unique_until, payload, result, rest, finished, reason, error'
+  'n, task, state, priority, accepted, ready, due, attempts, failures, crashes, suspect, key, unique_key, unique_until, payload, result, rest, finished, reason, error, progress'
 
 const SQL = {
   begin: 'BEGIN IMMEDIATE',
@@ -36,6 +36,7 @@ const SQL = {
   end: `UPDATE jobs SET state = ?1, owner = 0, payload = CASE WHEN ?1 = 9 THEN payload END, reason = ?2, error = ?3,
     crashes = coalesce(?4, crashes), twin = NULL, finished = ?5, ready = ?5, due = NULL, after = NULL, line = NULL, expires = NULL,
     unique_key = CASE WHEN unique_until > ?5 THEN unique_key END WHERE n = ?6`,
+  progress: 'UPDATE jobs SET progress = ? WHERE n = ? AND owner = ?',
   twin: 'UPDATE jobs SET state = 1, owner = 0, after = ?, twin = ? WHERE n = ?',
   twins: 'SELECT n FROM jobs WHERE twin = ?',
   endTwin: `UPDATE jobs SET (state, result, error, attempts) = (SELECT state, result, error, attempts FROM jobs WHERE n = ?1),

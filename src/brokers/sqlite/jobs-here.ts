@@ -6,6 +6,7 @@ import type { BrokerHost, Ended } from '../broker.ts'
 import { UniqueKeys } from '../unique-keys.ts'
 import { encodedResult, finishOp } from './operations.ts'
 import type { Outbox } from './outbox.ts'
+import { ProgressWriter } from './progress-writer.ts'
 import { ReadyJobs } from './ready-jobs.ts'
 import { Records } from './records.ts'
 import { Suspects } from './suspects.ts'
@@ -15,6 +16,7 @@ export class JobsHere {
   readonly records: Records
   readonly ready: ReadyJobs
   readonly unique: UniqueKeys
+  readonly progress: ProgressWriter
   /** Our own jobs whose end was not told yet: only in a shared file, where another process may end them. */
   readonly #untold = new Set<number>()
   /** Jobs that are not written yet. */
@@ -31,6 +33,7 @@ export class JobsHere {
     this.records = new Records(host.clock, host.entries)
     this.ready = new ReadyJobs(host.ageing)
     this.unique = new UniqueKeys(host.clock)
+    this.progress = new ProgressWriter(host.clock, outbox)
     this.#suspects = new Suspects((job) => this.#mark(job))
   }
 
@@ -108,6 +111,7 @@ export class JobsHere {
     if (job.state === 'running') this.leaveRunning(job)
     const isGranted = this.leaveWindow(job)
     if (this.#isShared && !isGranted && !isOwn(job)) this.#host.adopted(1)
+    this.progress.write(job)
     const result = encodedResult(ended.result)
     job.state = ended.state
     job.readyAt = Math.round(this.#host.clock.now())

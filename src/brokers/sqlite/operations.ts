@@ -8,6 +8,9 @@ import type { Attempted, Ended } from '../broker.ts'
 /** What a job is remembered by that has no column of its own. */
 const REST = ['when', 'delay', 'timeout', 'queueTimeout', 'maxAttempts', 'context'] as const
 
+// JSON has no Infinity.
+const NO_LIMIT = -1
+
 /** Reads a time of the monotonic clock on the wall. */
 export type Wall = (monotonic: number) => number
 
@@ -89,12 +92,21 @@ function orNull(time: number | undefined, wall: Wall): number | null {
   return time === undefined ? null : wall(time)
 }
 
+/** Reads what `restOf` made. */
+export function restFromText(text: string): Partial<JobExtras> {
+  const rest = JSON.parse(text) as Partial<JobExtras>
+  if (rest.timeout === NO_LIMIT) rest.timeout = Number.POSITIVE_INFINITY
+  if (rest.maxAttempts === NO_LIMIT) rest.maxAttempts = Number.POSITIVE_INFINITY
+  return rest
+}
+
 function restOf(extras: JobExtras): string | null {
   const rest: Record<string, unknown> = {}
   for (const name of REST) {
     const value = extras[name]
     // A predicate cannot outlive its process; a job that is held at a crash goes on whatever it says.
-    if (value !== undefined && typeof value !== 'function') rest[name] = value
+    if (value !== undefined && typeof value !== 'function')
+      rest[name] = value === Number.POSITIVE_INFINITY ? NO_LIMIT : value
   }
   return Object.keys(rest).length === 0 ? null : JSON.stringify(rest)
 }

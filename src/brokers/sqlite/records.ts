@@ -4,11 +4,13 @@
  * has is told of it when it is asked.
  */
 
+import { decode } from '../../rules/codec.ts'
 import { JobRecord } from '../../rules/job-record.ts'
 import { errorFromText, type Row, RUN_SPAN, STATES } from '../../rules/journal-protocol.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
 import type { Clock } from '../../words/clock.ts'
 import { isTerminal } from '../../words/job.ts'
+import { restFromText } from './operations.ts'
 
 /** Milliseconds by which the clocks may drift apart before one of them is said to have been set. */
 const CLOCKS_DRIFT = 5
@@ -82,7 +84,7 @@ export class Records {
     const job = new JobRecord(seq, entry, payload, priority, this.monotonic(accepted))
     const { more } = job
     if (seq <= 0 || seq >= RUN_SPAN) more.id = id
-    if (row[17] !== null) Object.assign(more, JSON.parse(row[17]))
+    if (row[17] !== null) Object.assign(more, restFromText(row[17]))
     if (key !== null) more.key = key
     if (due !== null) more.dueAt = this.monotonic(due)
     if (row[13] !== null) more.uniqueKey = row[13]
@@ -103,6 +105,7 @@ export class Records {
     job.state = STATES[state] ?? 'available'
     if (row[20] !== null) job.more.errors = [errorFromText(row[20])]
     if (row[19] !== null) job.more.reason = row[19]
+    if (row[21] !== null) job.more.progress = decode(row[21])
     if (!isTerminal(job.state)) return
     job.readyAt = this.monotonic(row[18] ?? row[6])
     if (job.state === 'completed') job.result = row[16] ?? undefined

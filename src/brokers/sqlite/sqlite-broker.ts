@@ -68,6 +68,7 @@ export class SqliteBroker implements Broker {
 
   async close(): Promise<void> {
     this.#timer.close()
+    this.#jobs.progress.writeAll()
     await this.#connection.close()
   }
 
@@ -134,6 +135,10 @@ export class SqliteBroker implements Broker {
     }
   }
 
+  progressed(job: JobRecord): void {
+    this.#jobs.progress.told(job)
+  }
+
   attempted(job: JobRecord, attempt: Attempted): void {
     if (attempt.outcome === 'completed') job.more.attempted = attempt
     else attemptOp(this.#next.ops, job, attempt, this.#jobs.wall)
@@ -156,6 +161,7 @@ export class SqliteBroker implements Broker {
     this.#jobs.leaveWindow(job)
     job.state = 'retryable'
     job.more.isMarked = false
+    this.#jobs.progress.write(job)
     retryOp(this.#next.ops, job, dueAt, this.#jobs.wall)
     this.#jobs.leaveToOthers(job)
     this.#jobs.records.letGo(job)
