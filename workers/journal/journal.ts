@@ -70,7 +70,7 @@ export class Journal {
     this.#operations = new Operations(this.#jobs, endings)
     this.#owners = new Owners(db, { jobs: this.#jobs, endings, notices: this.#notices }, setup)
     this.#queries = new Queries(db, this.#sql, numbers)
-    this.#retention = new Retention(this.#sql, this.#turn, setup.retention)
+    this.#retention = new Retention(this.#sql, this.#turn, numbers, setup.retention)
     this.#failPoints = new FailPoints(setup.failAt)
   }
 
@@ -85,6 +85,7 @@ export class Journal {
       this.#operations.base = run * RUN_SPAN
       this.#queries.base = run * RUN_SPAN
       this.#turn.counts = this.#queries.countAll()
+      this.#turn.shelves = new Map(this.#sql.shelves.all() as [number, number][])
       this.#spilled.count()
       this.#owners.recover(wall, resume?.window)
       this.#jobs.tick()
@@ -221,7 +222,9 @@ export class Journal {
     turn.told()
     if (!turn.isDueDirty) return
     turn.isDueDirty = false
-    const times = (this.#sql.nextDue.get() ?? []).filter((time): time is number => typeof time === 'number')
+    const times = (this.#sql.nextDue.get(turn.run) ?? []).filter(
+      (time): time is number => typeof time === 'number',
+    )
     reply.nextDue = Math.min(Number.POSITIVE_INFINITY, ...times)
   }
 

@@ -67,10 +67,11 @@ const SQL = {
     'DELETE FROM jobs WHERE n = ?1 AND finished IS NOT NULL AND NOT EXISTS (SELECT 1 FROM notices WHERE n = ?1)',
   removeAttempts: 'DELETE FROM attempts WHERE n = ?',
   dueNow: 'SELECT n FROM jobs WHERE state IN (2, 5) AND due <= ? ORDER BY due, n LIMIT 1000',
-  expiredNow: 'SELECT n FROM jobs WHERE expires <= ? LIMIT 1000',
+  // A job that another process has is that one's to end.
+  expiredNow: 'SELECT n FROM jobs WHERE expires <= ? AND owner IN (0, ?) LIMIT 1000',
   unexpire: 'UPDATE jobs SET expires = NULL WHERE n = ?',
   nextDue: `SELECT (SELECT due FROM jobs WHERE state IN (2, 5) AND state = 2 ORDER BY due LIMIT 1),
-    (SELECT due FROM jobs WHERE state IN (2, 5) AND state = 5 ORDER BY due LIMIT 1), (SELECT min(expires) FROM jobs WHERE expires IS NOT NULL)`,
+    (SELECT due FROM jobs WHERE state IN (2, 5) AND state = 5 ORDER BY due LIMIT 1), (SELECT min(expires) FROM jobs WHERE expires IS NOT NULL AND owner IN (0, ?))`,
   spilled: 'SELECT n, rank FROM jobs WHERE task = ? AND state = 3 AND owner = 0 ORDER BY rank, n LIMIT ?',
   spilledCounts: 'SELECT task, count(*), min(rank) FROM jobs WHERE state = 3 AND owner = 0 GROUP BY task',
   grantedToOthers:

@@ -220,10 +220,10 @@ describe('a process that others took for dead', () => {
   })
 })
 
-async function ranOf(
-  jobs: readonly Job<readonly [number, number]>[],
-): Promise<(readonly [number, number])[]> {
-  return Promise.all(jobs.map((job) => job.result()))
+type Span = readonly [began: number, ended: number]
+
+async function ranOf(jobs: readonly Job[]): Promise<readonly Span[]> {
+  return Promise.all(jobs.map((job) => job.result() as Promise<Span>))
 }
 
 /** How many began before one that had begun earlier was over. */
