@@ -3,31 +3,35 @@ import type { JobRecord } from '../rules/job-record.ts'
 import type { Clock } from '../words/clock.ts'
 import { Ring } from './ring.ts'
 
-// Ages are looked at for one job in so many; a reading of the clock for each would cost more than it is worth.
-const EVERY = 64
-
 /** Holds finished jobs and lets the oldest go. Ages are looked at when another job finishes, so there is no timer. */
 export class FinishedJobs {
   readonly #ring = new Ring<JobRecord>()
   readonly #clock: Clock
   readonly #limits: { readonly count: number; readonly age: number }
   readonly #forget: (job: JobRecord) => void
+  readonly #every: number
   #stale = 0
 
+  /**
+   * `every`: ages are looked at for one job in so many, since a reading of the clock for each may cost more than it is
+   * worth.
+   */
   constructor(
     clock: Clock,
     limits: { readonly count: number; readonly age: number },
     forget: (job: JobRecord) => void,
+    every = 64,
   ) {
     this.#clock = clock
     this.#limits = limits
     this.#forget = forget
+    this.#every = every
   }
 
   add(job: JobRecord): void {
     this.#ring.push(job)
     while (this.#ring.length - this.#stale > this.#limits.count) this.#drop()
-    if (job.seq % EVERY === 0) this.#dropOld()
+    if (job.seq % this.#every === 0) this.#dropOld()
   }
 
   /** A job that starts over is no longer finished; its entry is passed over when its turn comes. */

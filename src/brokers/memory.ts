@@ -60,6 +60,8 @@ class MemoryBroker implements Broker {
   #timeline!: Timeline
   #unique!: UniqueKeys
   #finished!: FinishedJobs
+  /** Finished jobs of tasks that say themselves how long those are kept, by the task's number. */
+  readonly #apart: (FinishedJobs | undefined)[] = []
 
   constructor(keepsHistory: boolean) {
     this.keepsHistory = keepsHistory
@@ -73,7 +75,13 @@ class MemoryBroker implements Broker {
       (job) => this.#enterKeyLine(job),
       (job) => job.state === 'scheduled' || job.state === 'retryable',
     )
-    this.#finished = new FinishedJobs(host.clock, host.retention, (job) => this.#forget(job))
+    const keep = (limits: BrokerHost['retention'], every?: number): FinishedJobs =>
+      new FinishedJobs(host.clock, limits, (job) => this.#forget(job), every)
+    this.#finished = keep(host.retention)
+    for (const { index, task } of host.entries) {
+      const { retention } = task.policy
+      if (retention !== undefined) this.#apart[index] = keep(retention, 1)
+    }
   }
 
   add(job: JobRecord, after: JobRecord | null): void {
@@ -178,7 +186,7 @@ class MemoryBroker implements Broker {
 
   revive(job: JobRecord): void {
     if (job.state !== 'dead') return
-    this.#finished.revived(job)
+    this.#finishedOf(job).revived(job)
     job.failures = 0
     job.crashes = 0
     const { uniqueKey, uniqueUntil } = job.more
@@ -191,7 +199,7 @@ class MemoryBroker implements Broker {
   async remove(job: JobRecord): Promise<boolean> {
     if (!isTerminal(job.state) || this.#jobs.get(job.seq) !== job) return false
     // Its entry among the finished jobs is passed over when its turn comes.
-    this.#finished.revived(job)
+    this.#finishedOf(job).revived(job)
     this.#forget(job)
     return true
   }
@@ -253,7 +261,7 @@ class MemoryBroker implements Broker {
     if (ended.reason !== undefined) job.more.reason = ended.reason
     if (job.extras !== null) this.#freeNames(job)
     const next = this.#unlink(job)
-    this.#finished.add(job)
+    this.#finishedOf(job).add(job)
     return next
   }
 
@@ -308,6 +316,10 @@ class MemoryBroker implements Broker {
   #move(job: JobRecord, state: JobState): void {
     this.#counts[job.state]--
     this.#enter(job, state)
+  }
+
+  #finishedOf(job: JobRecord): FinishedJobs {
+    return this.#apart[job.entry.index] ?? this.#finished
   }
 
   #forget(job: JobRecord): void {

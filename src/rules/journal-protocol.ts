@@ -113,6 +113,8 @@ export interface JournalTask {
   readonly concurrency: number
   readonly onCrash: 'retry' | 'fail'
   readonly maxCrashes: number
+  /** How long its finished jobs are kept, where that is not the journal's rule. */
+  readonly retention: { readonly count: number; readonly age: number } | undefined
 }
 
 /** A place in the journal where a test can end the process. */

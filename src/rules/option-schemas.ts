@@ -43,6 +43,16 @@ const schema = z.custom<object>(
   'expected a Standard Schema, such as z.object({ ... })',
 )
 
+const kept = z.union([z.int().min(0), orInfinity], {
+  error: 'expected a whole number of at least 0, or Infinity',
+})
+
+const retention = z
+  .strictObject({ count: kept.optional(), age: limit.optional() })
+  .refine(({ count: number, age }) => number !== undefined || age !== undefined, {
+    error: 'expected `count`, `age` or both; { age: Infinity } keeps everything',
+  })
+
 const uniqueFunction = z.custom<() => string>((value) => typeof value === 'function')
 
 /** What `defineTask` accepts. */
@@ -81,6 +91,7 @@ export const taskOptionsSchema = z.strictObject({
     )
     .optional(),
   when: when.optional(),
+  retention: retention.optional(),
 })
 
 /** What a call may say about one job. */

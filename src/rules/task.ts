@@ -47,6 +47,11 @@ export interface TaskOptions<Name extends string, PayloadIn, PayloadOut, ResultI
     | { key?: (payload: PayloadOut) => string; for?: number }
   /** Which responses its jobs run after. Default `ok`. */
   when?: When
+  /**
+   * How many of its finished jobs are kept with their results, and for how many milliseconds, in place of the runtime's
+   * `retention`: what is left out does not limit. Dead jobs have their own rule where the broker has one.
+   */
+  retention?: { count?: number; age?: number }
 }
 
 declare const types: unique symbol
@@ -86,6 +91,8 @@ export interface TaskPolicy {
     | { key?: (payload: never) => string; for?: number }
     | undefined
   readonly when: When
+  /** How long its finished jobs are kept; undefined: as the runtime says. */
+  readonly retention: { readonly count: number; readonly age: number } | undefined
 }
 
 /** Any task, whatever its types. */
@@ -135,6 +142,10 @@ export function defineTask<
       key: options.key as TaskPolicy['key'],
       unique: options.unique as TaskPolicy['unique'],
       when: options.when ?? 'ok',
+      retention: read.retention && {
+        count: read.retention.count ?? Number.POSITIVE_INFINITY,
+        age: read.retention.age ?? Number.POSITIVE_INFINITY,
+      },
     }),
   })
 }

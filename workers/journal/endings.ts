@@ -67,6 +67,7 @@ export class Endings {
       thread ?? null,
       cpu ?? null,
       n,
+      this.#shelve(facts.taskId, Number(state)),
     )
     this.#turn.count(facts.state, Number(state))
     this.#goOn(n, facts, Number(state), reason ?? null)
@@ -78,7 +79,7 @@ export class Endings {
     const facts = factsOf(this.#sql, this.#numbers, n)
     if (facts === undefined) return
     this.#leave(facts)
-    this.#sql.end.run(state, reason, error, crashes, this.#turn.now, n)
+    this.#sql.end.run(state, reason, error, crashes, this.#turn.now, n, this.#shelve(facts.taskId, state))
     this.#turn.count(facts.state, state)
     this.#turn.toTell.push(n)
     this.#goOn(n, facts, state, reason)
@@ -99,6 +100,12 @@ export class Endings {
     const name = this.#numbers.tasks[task]?.name ?? String(this.#sql.nameOf.get(taskId)?.[0])
     const error = errorText(toWireError(new TaskCancelledError(name, text ?? undefined)))
     this.end(n, { state: CANCELLED, reason: null, error, crashes: null })
+  }
+
+  #shelve(taskId: number, state: number): number {
+    const shelf = this.#numbers.shelfOf(taskId)
+    this.#turn.shelve(shelf, state)
+    return shelf
   }
 
   /** The job is over: whoever waited for it goes on. A loop, not a recursion, since a batch may be long. */

@@ -2,59 +2,97 @@
 import type { JournalSetup } from '../../src/rules/journal-protocol.ts'
 import { COMPLETED, DEAD } from '../../src/rules/journal-protocol.ts'
 import type { Statements } from './statements.ts'
+import type { TaskNumbers } from './task-numbers.ts'
 import type { Turn } from './turn.ts'
 
 const STEP = 256
 /** Milliseconds between looks at ages. */
 const LOOK_EVERY = 1000
+/** Where finished jobs of all tasks are that have no rule of their own. */
+const COMMON = 0
 
-/** Keeps finished jobs by count and age, and dead ones by their own age. */
+type Rows = readonly (readonly unknown[])[]
+
+/** Keeps finished jobs by count and age, those of some tasks by the task's own rule, and dead ones by their own age. */
 export class Retention {
   readonly #sql: Statements
   readonly #turn: Turn
+  readonly #numbers: TaskNumbers
   readonly #limits: JournalSetup['retention']
   #lookedAt = Number.NEGATIVE_INFINITY
+  /** True when the last look at ages has left more that are too old. */
+  #hasOld = false
 
-  constructor(sql: Statements, turn: Turn, limits: JournalSetup['retention']) {
+  constructor(sql: Statements, turn: Turn, numbers: TaskNumbers, limits: JournalSetup['retention']) {
     this.#sql = sql
     this.#turn = turn
+    this.#numbers = numbers
     this.#limits = limits
   }
 
   /** True when a step has left more to let go of. */
   get isBehind(): boolean {
-    return sum(this.#turn.counts.slice(COMPLETED, DEAD)) - this.#limits.count >= STEP
+    return this.#hasOld || this.#shelves().some((shelf) => this.#over(shelf) >= STEP)
   }
 
   /** One small step, inside of a transaction. */
   step(now: number): void {
-    const { counts } = this.#turn
-    const sql = this.#sql
-    const { count, age, dead } = this.#limits
-    const over = sum(counts.slice(COMPLETED, DEAD)) - count
-    if (over >= STEP || (over > 0 && count < STEP)) this.#drop(sql.oldest.all(Math.min(over, 4 * STEP)))
-    if (Math.abs(now - this.#lookedAt) < LOOK_EVERY) return
+    for (const shelf of this.#shelves()) {
+      const over = this.#over(shelf)
+      const isDue = over >= STEP || (over > 0 && this.#limitsOf(shelf).count < STEP)
+      if (isDue) this.#drop(this.#sql.oldest.all(shelf, Math.min(over, 4 * STEP)))
+    }
+    if (!this.#hasOld && Math.abs(now - this.#lookedAt) < LOOK_EVERY) return
     this.#lookedAt = now
-    if (age !== Number.POSITIVE_INFINITY) this.#drop(sql.oldestBefore.all(now - age, STEP))
-    if (dead !== Number.POSITIVE_INFINITY) this.#drop(sql.deadBefore.all(now - dead, STEP))
+    this.#hasOld = false
+    for (const shelf of this.#shelves()) {
+      const { age } = this.#limitsOf(shelf)
+      if (age !== Number.POSITIVE_INFINITY)
+        this.#dropOld(this.#sql.oldestBefore.all(shelf, now - age, 4 * STEP))
+    }
+    const { dead } = this.#limits
+    if (dead !== Number.POSITIVE_INFINITY) this.#dropOld(this.#sql.deadBefore.all(now - dead, 4 * STEP))
   }
 
   /** Forgets one job that is over. */
   remove(n: number): boolean {
-    const state = this.#sql.row.get(n)?.[2] as number | undefined
-    if (state === undefined || state < COMPLETED) return false
-    this.#drop([[n, state]])
-    return true
+    return this.#drop(this.#sql.stateAndShelf.all(n)) === 1
   }
 
-  #drop(rows: readonly (readonly unknown[])[]): void {
+  #shelves(): number[] {
+    return [COMMON, ...this.#turn.shelves.keys()]
+  }
+
+  /** A shelf whose task is gone, or has no rule any more, is kept as all others are. */
+  #limitsOf(shelf: number): { readonly count: number; readonly age: number } {
+    const own = shelf === COMMON ? undefined : this.#numbers.tasks[this.#numbers.indexOf(shelf)]?.retention
+    return own ?? this.#limits
+  }
+
+  #over(shelf: number): number {
+    const { counts, shelves } = this.#turn
+    const { count } = this.#limitsOf(shelf)
+    if (shelf !== COMMON) return (shelves.get(shelf) ?? 0) - count
+    return sum(counts.slice(COMPLETED, DEAD)) - sum([...shelves.values()]) - count
+  }
+
+  #dropOld(rows: Rows): void {
+    if (this.#drop(rows) === 4 * STEP) this.#hasOld = true
+  }
+
+  /** Returns how many it has let go of. */
+  #drop(rows: Rows): number {
     const sql = this.#sql
     const { counts } = this.#turn
-    for (const [n, state] of rows as readonly (readonly [number, number])[]) {
+    let dropped = 0
+    for (const [n, state, shelf] of rows as readonly (readonly [number, number, number])[]) {
       if (Number(sql.remove.run(n).changes) === 0) continue
       sql.removeAttempts.run(n)
       counts[state] = (counts[state] ?? 0) - 1
+      this.#turn.shelve(shelf, state, -1)
+      dropped++
     }
+    return dropped
   }
 }
 

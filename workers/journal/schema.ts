@@ -54,6 +54,12 @@ export const MIGRATIONS: readonly string[] = [
   `,
   // How far a job was when its process ended.
   'ALTER TABLE jobs ADD COLUMN progress ANY',
+  // Finished jobs of a task that says itself how long those are kept stand on a shelf of their own, under its number.
+  `
+  ALTER TABLE jobs ADD COLUMN shelf INTEGER NOT NULL DEFAULT 0;
+  DROP INDEX ended;
+  CREATE INDEX ended ON jobs (shelf, finished, state) WHERE finished IS NOT NULL AND state <> 9;
+  `,
 ]
 
 /** Brings the file to the newest version; refuses one that a newer release has written, or that is none of ours. */

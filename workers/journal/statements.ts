@@ -31,17 +31,17 @@ const SQL = {
   finish: `UPDATE jobs SET state = ?1, owner = 0, payload = CASE WHEN ?1 = 9 THEN payload END, result = ?2, error = ?3,
     reason = ?4, attempts = ?5, failures = ?6, crashes = ?7, started = ?8, finished = ?9, thread = ?10, cpu = ?11, ready = ?9,
     due = NULL, after = NULL, line = NULL, twin = NULL, expires = NULL,
-    unique_key = CASE WHEN unique_until > ?9 THEN unique_key END WHERE n = ?12`,
+    unique_key = CASE WHEN unique_until > ?9 THEN unique_key END, shelf = ?13 WHERE n = ?12`,
   isSameEnd: 'SELECT 1 FROM jobs WHERE n = ? AND state = ? AND attempts = ? AND finished = ?',
   end: `UPDATE jobs SET state = ?1, owner = 0, payload = CASE WHEN ?1 = 9 THEN payload END, reason = ?2, error = ?3,
     crashes = coalesce(?4, crashes), twin = NULL, finished = ?5, ready = ?5, due = NULL, after = NULL, line = NULL, expires = NULL,
-    unique_key = CASE WHEN unique_until > ?5 THEN unique_key END WHERE n = ?6`,
+    unique_key = CASE WHEN unique_until > ?5 THEN unique_key END, shelf = ?7 WHERE n = ?6`,
   progress: 'UPDATE jobs SET progress = ? WHERE n = ? AND owner = ?',
   twin: 'UPDATE jobs SET state = 1, owner = 0, after = ?, twin = ? WHERE n = ?',
   twins: 'SELECT n FROM jobs WHERE twin = ?',
-  endTwin: `UPDATE jobs SET (state, result, error, attempts) = (SELECT state, result, error, attempts FROM jobs WHERE n = ?1),
+  endTwin: `UPDATE jobs SET (state, result, error, attempts, shelf) = (SELECT state, result, error, attempts, shelf FROM jobs WHERE n = ?1),
     payload = CASE WHEN (SELECT state FROM jobs WHERE n = ?1) = 9 THEN payload END, reason = ?2, finished = ?3, ready = ?3,
-    after = NULL, twin = NULL, expires = NULL WHERE n = ?4 RETURNING state`,
+    after = NULL, twin = NULL, expires = NULL WHERE n = ?4 RETURNING state, shelf`,
   hasTwins: 'SELECT 1 FROM jobs WHERE twin IS NOT NULL LIMIT 1',
   followers: 'SELECT n, stops, state FROM jobs WHERE after = ? AND twin IS NULL',
   holder: 'SELECT holder FROM lines WHERE key = ?',
@@ -89,10 +89,14 @@ const SQL = {
     UNION ALL SELECT state, count(*) FROM jobs WHERE state IN (2, 5) GROUP BY state
     UNION ALL SELECT state, count(*) FROM jobs WHERE finished IS NOT NULL AND state <> 9 GROUP BY state
     UNION ALL SELECT 9, count(*) FROM jobs WHERE state = 9`,
-  oldest: 'SELECT n, state FROM jobs WHERE finished IS NOT NULL AND state <> 9 ORDER BY finished LIMIT ?',
+  oldest:
+    'SELECT n, state, shelf FROM jobs WHERE shelf = ? AND finished IS NOT NULL AND state <> 9 ORDER BY finished LIMIT ?',
   oldestBefore:
-    'SELECT n, state FROM jobs WHERE finished < ? AND finished IS NOT NULL AND state <> 9 ORDER BY finished LIMIT ?',
-  deadBefore: 'SELECT n, state FROM jobs WHERE finished < ? AND state = 9 ORDER BY finished LIMIT ?',
+    'SELECT n, state, shelf FROM jobs WHERE shelf = ? AND finished < ? AND finished IS NOT NULL AND state <> 9 ORDER BY finished LIMIT ?',
+  shelves:
+    'SELECT shelf, count(*) FROM jobs WHERE shelf > 0 AND finished IS NOT NULL AND state <> 9 GROUP BY shelf',
+  stateAndShelf: 'SELECT n, state, shelf FROM jobs WHERE n = ? AND finished IS NOT NULL',
+  deadBefore: 'SELECT n, state, shelf FROM jobs WHERE finished < ? AND state = 9 ORDER BY finished LIMIT ?',
   notifyEnd:
     'INSERT INTO notices (run, kind, n) SELECT ?1, 0, ?2 FROM runs WHERE run = ?1 AND closed IS NULL',
   notifyCancel: 'INSERT INTO notices (run, kind, n, text) VALUES (?, 1, ?, ?)',

@@ -26,6 +26,11 @@ export class TaskNumbers {
     return this.#ids[index] as number
   }
 
+  /** The shelf that finished jobs of a task are kept on; 0 for that of all tasks without a rule of their own. */
+  shelfOf(id: number): number {
+    return this.tasks[this.indexOf(id)]?.retention === undefined ? 0 : id
+  }
+
   /** The task that a filter names; -1 when the file has none such. */
   nameIdFor(name: string): number {
     const index = this.tasks.findIndex((task) => task.name === name)

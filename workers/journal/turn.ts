@@ -1,5 +1,5 @@
 /** One transaction: the moment it is made at, what it tells the event loop, and how many jobs are in each state. */
-import type { Reply } from '../../src/rules/journal-protocol.ts'
+import { DEAD, type Reply } from '../../src/rules/journal-protocol.ts'
 
 /** What the parts of the journal share while a transaction is made. `now` and `reply` are set for each. */
 export class Turn {
@@ -9,6 +9,8 @@ export class Turn {
   run = 0
   /** How many jobs are in each state. */
   counts: number[] = new Array(10).fill(0)
+  /** How many finished jobs are on each shelf that is a task's own. */
+  shelves = new Map<number, number>()
   /** Jobs whose rows go out with the reply: granted ones whose record may not be at hand. */
   readonly toSend: number[] = []
   /** Jobs that ended in the journal itself. */
@@ -18,16 +20,19 @@ export class Turn {
   /** True when the next due time may have changed. */
   isDueDirty = true
   #saved: readonly number[] = []
+  #savedShelves: ReadonlyMap<number, number> = new Map()
 
   begin(now: number, reply: Reply): void {
     this.now = now
     this.reply = reply
     this.#saved = [...this.counts]
+    this.#savedShelves = new Map(this.shelves)
   }
 
   /** The transaction was rolled back: it changed nothing and tells nothing. */
   undo(): void {
     this.counts = [...this.#saved]
+    this.shelves = new Map(this.#savedShelves)
     this.told()
     this.isDueDirty = true
   }
@@ -42,6 +47,11 @@ export class Turn {
   /** A job has come in. */
   countIn(state: number): void {
     this.counts[state] = (this.counts[state] ?? 0) + 1
+  }
+
+  /** So many jobs have come onto a shelf, or (less than 0) left it. Dead ones are on none. */
+  shelve(shelf: number, state: number, jobs = 1): void {
+    if (shelf !== 0 && state !== DEAD) this.shelves.set(shelf, (this.shelves.get(shelf) ?? 0) + jobs)
   }
 
   /** A job has gone from one state to another. */

@@ -52,8 +52,10 @@ export class Twins {
   ended(n: number): void {
     if (!this.#areThere) return
     for (const [twin] of this.#sql.twins.all(n) as [number][]) {
-      const state = this.#sql.endTwin.get(n, TWIN, this.#turn.now, twin)?.[0] as number
+      const ended = this.#sql.endTwin.get(n, TWIN, this.#turn.now, twin)
+      const [state, shelf] = ended as readonly [number, number]
       this.#turn.count(WAITING, state)
+      this.#turn.shelve(shelf, state)
       this.#turn.toTell.push(twin)
       this.#notices.ended(twin)
     }

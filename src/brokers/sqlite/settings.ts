@@ -36,8 +36,8 @@ export function setupOf(
   const { checkpointEvery = CHECKPOINT_EVERY, patience = PATIENCE } = settings
   const { count = retention.count, age = retention.age, dead } = settings.retention
   const tasks = entries.map(({ task: { name, policy } }) => {
-    const { pool, concurrency, onCrash, maxCrashes } = policy
-    return { name, pool, concurrency, onCrash, maxCrashes }
+    const { pool, concurrency, onCrash, maxCrashes, retention: own } = policy
+    return { name, pool, concurrency, onCrash, maxCrashes, retention: own }
   })
   return {
     ...{ file, durability, isShared, window, checkpointEvery, patience },
