@@ -21,34 +21,45 @@ export function linesOf(file: string): Line[] {
   })
 }
 
-/** Ends by job id, as BullMQ's own stream of events has them: one for each time that the store took an outcome. */
+/** One thing that the store did, by its own record. */
+interface StoreEvent {
+  readonly event: string
+  readonly id: string
+}
+
+/** Ends by job id: one for each time that the store took an outcome. */
 export async function endsInStore(url: string): Promise<Map<string, number>> {
-  const ids = url.startsWith('postgres') ? await endsInPostgres(url) : await endsInRedis(url)
   const ends = new Map<string, number>()
-  for (const id of ids) ends.set(id, (ends.get(id) ?? 0) + 1)
+  for (const { event, id } of await eventsInStore(url)) {
+    if (event === 'completed' || event === 'failed') ends.set(id, (ends.get(id) ?? 0) + 1)
+  }
   return ends
 }
 
-async function endsInPostgres(connectionString: string): Promise<string[]> {
-  const client = new pg.Client({ connectionString })
-  await client.connect()
-  const query = `select data->>'jobId' as id from bullmq.event where event in ('completed', 'failed')`
-  const { rows } = await client.query<{ id: string }>(query)
-  await client.end()
-  return rows.map(({ id }) => id)
+/** What the store did with each job, as BullMQ's own streams of events have it. */
+export function eventsInStore(url: string): Promise<StoreEvent[]> {
+  return url.startsWith('postgres') ? eventsInPostgres(url) : eventsInRedis(url)
 }
 
-async function endsInRedis(url: string): Promise<string[]> {
+async function eventsInPostgres(connectionString: string): Promise<StoreEvent[]> {
+  const client = new pg.Client({ connectionString })
+  await client.connect()
+  const { rows } = await client.query<StoreEvent>(`select event, data->>'jobId' as id from bullmq.event`)
+  await client.end()
+  return rows
+}
+
+async function eventsInRedis(url: string): Promise<StoreEvent[]> {
   const redis = new Redis(url.replace(/^valkey/, 'redis'))
-  const ids: string[] = []
+  const events: StoreEvent[] = []
   for (const stream of await redis.keys('*:events')) {
     for (const [, fields] of await redis.xrange(stream, '-', '+')) {
       const value = (name: string): string => fields[fields.indexOf(name) + 1] ?? ''
-      if (['completed', 'failed'].includes(value('event'))) ids.push(value('jobId'))
+      events.push({ event: value('event'), id: value('jobId') })
     }
   }
   redis.disconnect()
-  return ids
+  return events
 }
 
 /** What is wrong with what the witnesses say of these jobs; nothing, if all went well. */
