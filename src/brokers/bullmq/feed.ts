@@ -4,6 +4,7 @@
  */
 import type { IQueueBackend, JobJson } from 'bullmq'
 import type { Clock } from '../../words/clock.ts'
+import type { Fetcher } from './fetcher.ts'
 import { stalledInterval } from './store.ts'
 import { byAge } from './stored-job.ts'
 
@@ -14,9 +15,6 @@ export interface FeedHost {
   /** A job was fetched, and belongs to this process under the token. */
   fetched(feed: Feed, json: JobJson, id: string, token: string): void
 }
-
-/** What BullMQ returns for a fetch: the job, its id, the rest of a rate limit, when the next delayed job is due. */
-export type Fetched = readonly [job?: JobJson | null, id?: string, limit?: number, until?: number]
 
 // A job that is put back is not announced by BullMQ, so an idle process looks for itself as well.
 const LONGEST_WAIT = 2
@@ -31,7 +29,7 @@ export class Feed {
   readonly limit: number
   /** Jobs that this process has of it. */
   leased = 0
-  readonly backend: IQueueBackend
+  readonly fetcher: Fetcher
   readonly #host: FeedHost
   readonly #clock: Clock
   readonly #lease: number
@@ -41,6 +39,8 @@ export class Feed {
   #tokens = 0
   #isOpen = true
   #isFetching = false
+  /** Jobs whose end is being written while another is fetched in the same step. */
+  #ending = 0
   #wake: (() => void) | undefined
   #stopStalledTimer: (() => void) | undefined
   #isOver: Promise<void> = Promise.resolve()
@@ -50,7 +50,7 @@ export class Feed {
       queue: string
       pool: string
       limit: number
-      backend: IQueueBackend
+      fetcher: Fetcher
       lease: number
       name: string
       /** All commands go through one connection. */
@@ -62,7 +62,7 @@ export class Feed {
     this.queue = at.queue
     this.pool = at.pool
     this.limit = at.limit
-    this.backend = at.backend
+    this.fetcher = at.fetcher
     this.#lease = at.lease
     this.#isOrdered = at.isOrdered
     this.name = at.name
@@ -81,23 +81,28 @@ export class Feed {
   }
 
   /**
-   * Whoever ends a job may fetch the next in the same step. Not while another fetch is under way, if they go through
-   * several connections: they would come out of order.
+   * Whoever ends a job may fetch the next in the same step. Not while a fetch of another kind is under way, if they go
+   * through several connections: they would come out of order. Nor while more can be fetched at once than ends here.
    */
   begin(): boolean {
-    if (!this.#isOpen || (this.#isFetching && !this.#isOrdered)) return false
-    if (!this.#isOrdered) this.#isFetching = true
+    const room = this.#host.room(this)
+    if (!this.#isOpen || (this.#isOrdered ? room < 0 : this.#isFetching || room !== 0)) return false
+    this.#ending++
     return true
   }
 
   /** That fetch is over. */
   over(): void {
-    if (!this.#isOrdered) this.#isFetching = false
+    this.#ending--
     this.look()
   }
 
   get isFetching(): boolean {
-    return this.#isFetching
+    return this.#isFetching || (!this.#isOrdered && this.#ending > 0)
+  }
+
+  get backend(): IQueueBackend {
+    return this.fetcher.backend
   }
 
   /** A token that nobody else has. */
@@ -119,7 +124,7 @@ export class Feed {
     let most = 1
     while (this.#isOpen) {
       const room = Math.min(this.#host.room(this), MOST_AT_ONCE)
-      if (room <= 0 || this.#isFetching) {
+      if (room <= 0 || this.isFetching) {
         await this.#roomOrEnd()
         continue
       }
@@ -139,20 +144,11 @@ export class Feed {
   }
 
   async #fetch(most: number): Promise<{ count: number; until: number }> {
-    const fetches = Array.from({ length: most }, async () => {
-      const token = this.token()
-      this.leased++
-      let taken: Fetched
-      try {
-        taken = (await this.backend.moveToActive(token, this.name)) as unknown as Fetched
-      } finally {
-        this.leased--
-      }
-      return [token, taken] as const
+    const tokens = Array.from({ length: most }, () => this.token())
+    this.leased += most
+    const fetched = await this.fetcher.claim(tokens).finally(() => {
+      this.leased -= most
     })
-    const answers = await Promise.allSettled(fetches)
-    const fetched = answers.filter((answer) => answer.status === 'fulfilled').map(({ value }) => value)
-    if (fetched.length === 0) throw new Error('Nothing could be fetched.')
     // BullMQ's answer without a job has an id that is none.
     const jobs = fetched.flatMap(([token, [json, id]]) => (json && id ? [{ token, json, id }] : []))
     // From several connections they come in any order.

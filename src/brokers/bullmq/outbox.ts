@@ -1,12 +1,12 @@
 /** Accepted jobs on their way to the store: written in the order they came, many at a time, and again until it has them. */
-import { setTimeout } from 'node:timers/promises'
-import type { BulkJobOptions } from 'bullmq'
+import { setImmediate, setTimeout } from 'node:timers/promises'
+import type { JobJson } from 'bullmq'
 import type { JobRecord } from '../../rules/job-record.ts'
 import type { Clock } from '../../words/clock.ts'
 import { isTerminal } from '../../words/job.ts'
 import { lineOfKey, memberOf } from './lines.ts'
 import type { Store } from './store.ts'
-import { type StoredData, toData, toOptions } from './stored-job.ts'
+import { toData, toJson } from './stored-job.ts'
 
 /** What the outbox asks of the broker. */
 export interface OutboxHost {
@@ -21,6 +21,9 @@ export interface OutboxHost {
 
 /** How long a job whose response is not over lies in the store before another process takes it up. */
 export const HOLD = 60_000
+// A store that keeps the order takes small parts, and works on one while the next is made.
+const PART = 50
+const PARTS_AT_ONCE = 32
 const MOST_AT_ONCE = 1000
 const FIRST_WAIT = 100
 const LONGEST_WAIT = 2000
@@ -34,7 +37,7 @@ interface Prepared {
   readonly job: JobRecord
   readonly id: string
   readonly queue: string
-  readonly bull: { name: string; data: StoredData; opts: BulkJobOptions }
+  readonly json: JobJson
 }
 
 /** Writes what was accepted. */
@@ -111,42 +114,67 @@ export class Outbox {
   }
 
   async #flush(): Promise<void> {
+    const { isOrdered } = this.#store
+    const underWay = new Set<Promise<void>>()
     this.#isWriting = true
     while (this.#waiting.length > 0 && !this.#isClosed) {
-      const entries = this.#waiting.splice(0, MOST_AT_ONCE)
-      this.#writing = entries.length
-      await this.#write(entries)
-      this.#writing = 0
+      const entries = this.#waiting.splice(0, isOrdered ? PART : MOST_AT_ONCE)
+      this.#writing += entries.length
+      // One part after the other: the order in a line is the order of arrival.
+      const prepared = await this.#insist(() => this.#prepareAll(entries))
+      const written = this.#write(entries, prepared).then(() => {
+        underWay.delete(written)
+        this.#writing -= entries.length
+      })
+      underWay.add(written)
+      if (underWay.size < (isOrdered ? PARTS_AT_ONCE : 1)) await setImmediate()
+      else await Promise.race(underWay)
     }
     this.#isWriting = false
   }
 
-  /** Adding is the same when it is done twice: BullMQ knows the ids. */
-  async #write(entries: readonly Entry[]): Promise<void> {
+  async #insist<T>(step: () => T | Promise<T>): Promise<T | undefined> {
     for (let wait = FIRST_WAIT; !this.#isClosed; wait = Math.min(wait * 2, LONGEST_WAIT)) {
       try {
-        return await this.#tryToWrite(entries)
+        return await step()
       } catch {
         await setTimeout(wait)
       }
     }
+    return undefined
   }
 
-  async #tryToWrite(entries: readonly Entry[]): Promise<void> {
+  /** Adding is the same when it is done twice: BullMQ knows the ids. */
+  async #write(entries: readonly Entry[], prepared: readonly Prepared[] | undefined): Promise<void> {
+    let jobs = prepared
+    await this.#insist(async () => {
+      // After a fault it is later, and others may stand first in their lines.
+      const given = jobs ?? (await this.#prepareAll(entries))
+      jobs = undefined
+      await this.#send(given)
+    })
+  }
+
+  async #send(prepared: readonly Prepared[]): Promise<void> {
+    const byQueue = Map.groupBy(prepared, ({ queue }) => queue)
+    await Promise.all(
+      [...byQueue].map(async ([queue, jobs]) => {
+        const { backend } = this.#store.queue(queue)
+        const ids = await backend.addJobs(
+          jobs.map(({ id, json }) => ({ job: json, jobId: id, parentKeyOpts: {} })),
+        )
+        for (const [index, { job, id }] of jobs.entries()) this.#host.arrived(job, ids[index] !== id)
+      }),
+    )
+  }
+
+  async #prepareAll(entries: readonly Entry[]): Promise<Prepared[]> {
     const prepared: Prepared[] = []
-    // One after the other: the order in a line is the order of arrival.
     for (const entry of entries) {
       const made = this.#prepare(entry)
       prepared.push(made instanceof Promise ? await made : made)
     }
-    const byQueue = Map.groupBy(prepared, ({ queue }) => queue)
-    const written = await Promise.all(
-      [...byQueue].map(async ([queue, jobs]) => {
-        const added = await this.#store.queue(queue).addBulk(jobs.map(({ bull }) => bull))
-        return jobs.map(({ job, id }, index) => ({ job, isDuplicate: added[index]?.id !== id }))
-      }),
-    )
-    for (const { job, isDuplicate } of written.flat()) this.#host.arrived(job, isDuplicate)
+    return prepared
   }
 
   #prepare({ job, held }: Entry): Prepared | Promise<Prepared> {
@@ -155,10 +183,7 @@ export class Outbox {
     const queue = this.#host.queueOf(job)
     const line = this.#host.lineOf(job)
     const data = toData(job, clock, line, held)
-    const made = (delay: number): Prepared => {
-      const opts = toOptions(id, job, data, delay)
-      return { job, id, queue, bull: { name: job.entry.task.name, data, opts } }
-    }
+    const made = (delay: number): Prepared => ({ job, id, queue, json: toJson(id, job, data, delay) })
     if (held) return made(HOLD)
     if (line === undefined && job.extras?.key === undefined) return made(this.#timeToWait(job))
     return this.#delay(job, queue, id, line).then(made)

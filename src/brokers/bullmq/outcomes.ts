@@ -2,7 +2,7 @@
 import { BATCH_FAILED } from '../../rules/journal-protocol.ts'
 import type { JobState } from '../../words/job.ts'
 import type { Ended } from '../broker.ts'
-import type { Fetched } from './feed.ts'
+import type { Fetched } from './fetcher.ts'
 import { isNotOurs } from './insist.ts'
 import type { Lease } from './leases.ts'
 import { lineOfKey, memberOf } from './lines.ts'
@@ -81,14 +81,11 @@ export class Outcomes {
 
   async #write(lease: Lease, ended: Ended): Promise<Fetched> {
     const { job, id, feed, token } = lease
-    const { backend } = feed
-    const bull = { id, opts: { attempts: 1 } } as never
     if (ended.state === 'completed') {
       const value = toReturnValue(job, ended.result)
       const fetchNext = this.#work.mayFetch(lease) && feed.begin()
       try {
-        const { result } = await backend.moveToCompleted(bull, value, undefined as never, token, fetchNext)
-        return (result ?? []) as unknown as Fetched
+        return await feed.fetcher.complete({ id, token, value, fetchNext })
       } finally {
         if (fetchNext) feed.over()
       }
@@ -98,7 +95,8 @@ export class Outcomes {
     const reason = failedReason(job)
     const fields = { failedReason: reason, stacktrace: toStacktrace(job, lease.stalls) }
     // BullMQ's failed jobs are our dead ones; what ended otherwise is kept apart.
-    await backend.moveToFailed(bull, reason, (isDead ? undefined : true) as never, token, false, fields)
+    const bull = { id, opts: { attempts: 1 } } as never
+    await feed.backend.moveToFailed(bull, reason, (isDead ? undefined : true) as never, token, false, fields)
     return []
   }
 

@@ -1,10 +1,12 @@
 /** The store in PostgreSQL: BullMQ's tables, two of our own for lines, and NOTIFY for messages. */
 import type { IQueueBackend, Queue } from 'bullmq'
 import type { Client, Pool, PoolConfig } from 'pg'
+import type { Fetcher } from './fetcher.ts'
 import type { BullmqSettings } from './options.ts'
 import { peer } from './peers.ts'
+import { PostgresFetcher } from './postgres-fetcher.ts'
 import { PostgresSchedules, SCHEDULES_TABLE } from './postgres-schedules.ts'
-import { backendOptions, type Place, type QueueSettings, type Store, type StoreHears } from './store.ts'
+import { backendOptions, keepOf, type Place, type QueueSettings, type Store, type StoreHears } from './store.ts'
 
 // One transaction at a time may make the tables: two processes that start together would otherwise trip over each other.
 const TABLES = `
@@ -29,6 +31,8 @@ const LONGEST_MESSAGE = 7900
 
 /** PostgreSQL, through pg. */
 export class PostgresStore implements Store {
+  // Queries go through several connections.
+  readonly isOrdered = false
   readonly #settings: BullmqSettings
   readonly #queues = new Map<string, Queue>()
   readonly #fetchers: IQueueBackend[] = []
@@ -150,13 +154,17 @@ export class PostgresStore implements Store {
     return queue
   }
 
-  fetcher(name: string): IQueueBackend {
-    const fetcher = this.#bullmq.createPostgresBackend(this.#name(name), this.#options() as never, {
+  fetcher(name: string, worker: string): Fetcher {
+    const queue = this.#name(name)
+    const options = { ...this.#options(), name: worker }
+    const backend = this.#bullmq.createPostgresBackend(queue, options as never, {
       withBlockingConnection: true,
     })
-    fetcher.on('error', () => {})
-    this.#fetchers.push(fetcher)
-    return fetcher
+    backend.on('error', () => {})
+    this.#fetchers.push(backend)
+    const { lease } = this.#settings
+    const keep = keepOf(this.#retention)
+    return new PostgresFetcher(this.#pool as Pool, backend, { queue, name: worker, lease, keep })
   }
 
   // BullMQ's queues in PostgreSQL have no prefix.

@@ -1,6 +1,8 @@
 /** The store in Redis or Valkey. */
 import type { IQueueBackend, Queue } from 'bullmq'
 import type { Redis, RedisOptions } from 'ioredis'
+import { type Fetcher, SingleFetcher } from './fetcher.ts'
+import { writeOnceATurn } from './one-write.ts'
 import type { BullmqSettings } from './options.ts'
 import { peer } from './peers.ts'
 import { RedisSchedules } from './redis-schedules.ts'
@@ -21,6 +23,7 @@ return redis.call('ZRANGE', KEYS[1], 0, 0)[1]`
 
 /** Redis and Valkey, through ioredis. */
 export class RedisStore implements Store {
+  readonly isOrdered = true
   readonly #settings: BullmqSettings
   readonly #queues = new Map<string, Queue>()
   readonly #fetchers: IQueueBackend[] = []
@@ -52,6 +55,7 @@ export class RedisStore implements Store {
       typeof connection === 'string'
         ? new ioredis.Redis(connection.replace(/^valkey/, 'redis'), own)
         : new ioredis.Redis({ ...(connection as RedisOptions), ...own })
+    writeOnceATurn(this.#redis)
     this.#listener = this.#redis.duplicate()
     let fault: Error = new Error('The connection is closed.')
     this.#redis.on('error', (error: Error) => {
@@ -87,13 +91,13 @@ export class RedisStore implements Store {
     return queue
   }
 
-  fetcher(name: string): IQueueBackend {
-    const fetcher = this.#bullmq.createRedisBackend(name, this.#options() as never, {
-      withBlockingConnection: true,
-    })
-    fetcher.on('error', () => {})
-    this.#fetchers.push(fetcher)
-    return fetcher
+  fetcher(queue: string, name: string): Fetcher {
+    // What is fetched with the end of another job gets its name from the options.
+    const options = { ...this.#options(), name }
+    const backend = this.#bullmq.createRedisBackend(queue, options as never, { withBlockingConnection: true })
+    backend.on('error', () => {})
+    this.#fetchers.push(backend)
+    return new SingleFetcher(backend, name)
   }
 
   #options(): object {

@@ -2,8 +2,9 @@
  * The store: BullMQ's queues, and the little that BullMQ does not have: lines, in which jobs stand one behind the other
  * whatever process they came from, and messages between processes. Redis and PostgreSQL each have one.
  */
-import type { IQueueBackend, Queue } from 'bullmq'
+import type { Queue } from 'bullmq'
 import type { ScheduleTable } from './cluster-schedules.ts'
+import type { Fetcher } from './fetcher.ts'
 
 /** What a store tells. */
 export interface StoreHears {
@@ -25,12 +26,14 @@ export interface Place {
 
 /** What the broker needs of Redis or PostgreSQL. */
 export interface Store {
+  /** Whatever is asked of it takes effect in the order in which it was asked. */
+  readonly isOrdered: boolean
   /** Resolves once the store has been reached and is ready for use; tries for as long as it takes. */
   open(hears: StoreHears, channels: readonly string[], retention: QueueSettings['retention']): Promise<void>
   /** The queue of a name, for everything but fetching. */
   queue(name: string): Queue
-  /** The way to fetch jobs of a queue: it has a connection of its own to wait on. */
-  fetcher(name: string): IQueueBackend
+  /** The way to fetch jobs of a queue, for a process of this name: it has a connection of its own to wait on. */
+  fetcher(queue: string, name: string): Fetcher
   /** Sends a message to every process that listens to the channel; may get lost, and nobody may rely on it. */
   publish(channel: string, text: string): void
   /** Enters a line, unless it is in it already, and looks who is first. */
@@ -50,16 +53,21 @@ export interface QueueSettings {
   readonly retention: { readonly count: number; readonly age: number }
 }
 
+/** Which finished jobs BullMQ keeps: `true` for none; the age is in seconds. */
+export function keepOf({ count, age }: QueueSettings['retention']): true | { count: number; age?: number } {
+  if (count === 0) return true
+  return Number.isFinite(age) ? { count, age: Math.ceil(age / 1000) } : { count }
+}
+
 /** The options of BullMQ that follow from ours. A job that stalls is judged by us, so BullMQ never gives up on one. */
 export function backendOptions(settings: QueueSettings): object {
-  const age = Math.ceil(settings.retention.age / 1000)
-  const keep = { count: settings.retention.count, ...(Number.isFinite(age) ? { age } : {}) }
+  const keep = keepOf(settings.retention)
   return {
     lockDuration: settings.lease,
     stalledInterval: stalledInterval(settings.lease),
     maxStalledCount: 1_000_000,
-    removeOnComplete: settings.retention.count === 0 ? true : keep,
-    removeOnFail: settings.retention.count === 0 ? true : keep,
+    removeOnComplete: keep,
+    removeOnFail: keep,
   }
 }
 

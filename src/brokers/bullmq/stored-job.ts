@@ -2,7 +2,7 @@
  * A job as it lies in the store: what is told to BullMQ, and how it is read back. `data` is written once, when the job is
  * added; what attempts leave behind travels in the `stacktrace`, which both backends write in the same step as the move.
  */
-import type { BulkJobOptions, JobJson } from 'bullmq'
+import type { JobJson, JobsOptions } from 'bullmq'
 import type { Encoded } from '../../rules/codec.ts'
 import { encode } from '../../rules/codec.ts'
 import { type JobContext, JobRecord, Moved } from '../../rules/job-record.ts'
@@ -126,22 +126,21 @@ export function toData(job: JobRecord, clock: Clock, line: string | undefined, h
   }
 }
 
-/** What BullMQ is told of a job. */
-export function toOptions(id: string, job: JobRecord, data: StoredData, delay: number): BulkJobOptions {
+/** A job as BullMQ takes it in. Its own class for that would go over every field three times. */
+export function toJson(id: string, job: JobRecord, data: StoredData, delay: number): JobJson {
   const { extras } = job
-  // BullMQ takes whole milliseconds only, and fails at anything else.
-  const ttl =
-    extras?.uniqueUntil === undefined
-      ? undefined
-      : Math.max(1, Math.round(extras.uniqueUntil - job.acceptedAt))
   const unique = extras?.uniqueKey
-  return {
-    jobId: id,
-    timestamp: data.a,
-    priority: bullPriority(job.priority),
-    ...(delay > 0 ? { delay } : {}),
-    ...(unique === undefined ? {} : { deduplication: { id: unique, ...(ttl === undefined ? {} : { ttl }) } }),
-  }
+  const opts: JobsOptions = { attempts: 1, priority: bullPriority(job.priority) }
+  if (delay > 0) opts.delay = delay
+  if (unique !== undefined) opts.deduplication = { id: unique, ...timeToLive(job) }
+  const json = { id, name: job.entry.task.name, data: JSON.stringify(data), opts, timestamp: data.a }
+  return (unique === undefined ? json : { ...json, deduplicationId: unique }) as JobJson
+}
+
+function timeToLive(job: JobRecord): { ttl?: number } {
+  const until = job.extras?.uniqueUntil
+  // BullMQ takes whole milliseconds only, and fails at anything else.
+  return until === undefined ? {} : { ttl: Math.max(1, Math.round(until - job.acceptedAt)) }
 }
 
 /** What the attempts of a job have left behind, to be written with its next move. */

@@ -10,7 +10,8 @@ import type { BrokerHost, Ended } from '../broker.ts'
 import { Admission, type AdmissionHost } from './admission.ts'
 import { conclude } from './conclude.ts'
 import type { EndedJobs } from './ended-jobs.ts'
-import { Feed, type FeedHost, type Fetched } from './feed.ts'
+import { Feed, type FeedHost } from './feed.ts'
+import type { Fetched } from './fetcher.ts'
 import type { Writes } from './insist.ts'
 import { type Lease, Leases } from './leases.ts'
 import type { Lines } from './lines.ts'
@@ -82,7 +83,7 @@ export class Work implements FeedHost {
         queue,
         pool,
         limit,
-        backend: store.fetcher(queue),
+        fetcher: store.fetcher(queue, name),
         lease: settings.lease,
         name,
         isOrdered: settings.store === 'redis',
@@ -195,7 +196,7 @@ export class Work implements FeedHost {
 
   #asOutcomesHost(): OutcomesHost {
     return {
-      mayFetch: ({ feed }) => this.#isFetching && !this.#unasked.has(feed.pool) && this.room(feed) >= 0,
+      mayFetch: ({ feed }) => this.#isFetching && !this.#unasked.has(feed.pool),
       written: (lease, next) => this.#written(lease, next),
       letGo: (lease) => this.#letGo(lease),
     }

@@ -1,0 +1,147 @@
+/**
+ * Fetching and completing in PostgreSQL, many jobs in one statement: what takes time there is the commit and what goes
+ * with it, and one serves them all. The statements call BullMQ's own functions, once for each job.
+ */
+import type { IQueueBackend, JobJson } from 'bullmq'
+import type { Pool } from 'pg'
+import { type Claim, type Completed, type Fetched, type Fetcher, SingleFetcher } from './fetcher.ts'
+
+const COLUMNS = `j.id, j.lock_token, j.name, j.data::text as data, j.progress, j.attempts_made, j.attempts_started,
+  j.added_at_ms, j.stalled_count, j.stacktrace::text as stacktrace`
+const CLAIM = `select ${COLUMNS} from unnest($2::text[]) as t (token),
+  lateral move_to_active($1, t.token, $3, $4, $5, null, null) j`
+// Old jobs are removed once, with the last of them.
+const GIVEN = `$1, d.id, d.token, d.value::jsonb, $5, $6,
+  case when d.n = $9 then $7::bigint end, case when d.n = $9 then $8::integer end`
+const COMPLETED = 'unnest($2::text[], $3::text[], $4::text[]) with ordinality as d (id, token, value, n)'
+const COMPLETE = `select move_to_completed(${GIVEN}) from ${COMPLETED}`
+const COMPLETE_AND_FETCH = `select ${COLUMNS} from ${COMPLETED},
+  lateral move_to_completed_fetch(${GIVEN}, $10, $11, $12, null, null) j`
+
+/** What is fixed for a queue. */
+export interface PostgresQueue {
+  readonly queue: string
+  readonly name: string
+  /** Milliseconds. */
+  readonly lease: number
+  readonly keep: true | { readonly count: number; readonly age?: number }
+}
+
+interface Row {
+  readonly id: string
+  readonly lock_token: string
+  readonly name: string
+  readonly data: string
+  readonly progress: JobJson['progress'] | null
+  readonly attempts_made: number
+  readonly attempts_started: number
+  readonly added_at_ms: string
+  readonly stalled_count: number
+  readonly stacktrace: string | null
+}
+
+interface Waiting extends Completed {
+  readonly done: PromiseWithResolvers<Fetched>
+}
+
+/** Fetches and completes many jobs at a time. */
+export class PostgresFetcher implements Fetcher {
+  readonly backend: IQueueBackend
+  readonly #pool: Pool
+  readonly #of: PostgresQueue
+  readonly #single: SingleFetcher
+  #completed: Waiting[] = []
+  #isWriting = false
+
+  constructor(pool: Pool, backend: IQueueBackend, of: PostgresQueue) {
+    this.#pool = pool
+    this.backend = backend
+    this.#of = of
+    this.#single = new SingleFetcher(backend, of.name)
+  }
+
+  async claim(tokens: readonly string[]): Promise<readonly Claim[]> {
+    const { queue, lease, name } = this.#of
+    const { rows } = await this.#pool.query<Row>(CLAIM, [queue, tokens, lease, Date.now(), name])
+    return rows.map((row) => [row.lock_token, [toJson(row), row.id]])
+  }
+
+  complete(job: Completed): Promise<Fetched> {
+    const done = Promise.withResolvers<Fetched>()
+    this.#completed.push({ ...job, done })
+    if (!this.#isWriting) void this.#write()
+    return done.promise
+  }
+
+  /** What comes while one statement is under way goes with the next. */
+  async #write(): Promise<void> {
+    this.#isWriting = true
+    // Jobs of one bundle end in one turn.
+    await new Promise((resolve) => setImmediate(resolve))
+    while (this.#completed.length > 0) {
+      const jobs = this.#completed
+      this.#completed = []
+      const alone = jobs.filter(({ fetchNext }) => !fetchNext)
+      const fetching = jobs.filter(({ fetchNext }) => fetchNext)
+      await Promise.all([alone, fetching].map((some) => this.#writeTogether(some)))
+    }
+    this.#isWriting = false
+  }
+
+  async #writeTogether(jobs: readonly Waiting[]): Promise<void> {
+    if (jobs.length === 0) return
+    try {
+      const next = await this.#query(jobs)
+      for (const { token, done } of jobs) done.resolve(next.get(token) ?? [])
+    } catch (error) {
+      // Without a word from the store it may be written or not: whoever tries again has to find out.
+      if (Reflect.get(error as object, 'severity') !== 'ERROR') {
+        for (const { done } of jobs) done.reject(error)
+        return
+      }
+      // What is wrong with one, such as a lost lease, undoes them all: each is asked for by itself.
+      await Promise.all(jobs.map((job) => this.#writeAlone(job)))
+    }
+  }
+
+  async #query(jobs: readonly Waiting[]): Promise<Map<string, Fetched>> {
+    const { queue, lease, name, keep } = this.#of
+    const now = Date.now()
+    const [age, count] = keep === true ? [null, null] : [keep.age ?? null, keep.count]
+    const ids = jobs.map(({ id }) => id)
+    const tokens = jobs.map(({ token }) => token)
+    const values = jobs.map(({ value }) => JSON.stringify(value))
+    const given = [queue, ids, tokens, values, now, keep === true, age, count, jobs.length]
+    if (jobs[0]?.fetchNext !== true) {
+      await this.#pool.query(COMPLETE, given)
+      return new Map()
+    }
+    const { rows } = await this.#pool.query<Row>(COMPLETE_AND_FETCH, [...given, lease, now, name])
+    return new Map(rows.map((row) => [row.lock_token, [toJson(row), row.id]]))
+  }
+
+  async #writeAlone(job: Waiting): Promise<void> {
+    try {
+      job.done.resolve(await this.#single.complete(job))
+    } catch (error) {
+      job.done.reject(error as Error)
+    }
+  }
+}
+
+function toJson(row: Row): JobJson {
+  return {
+    id: row.id,
+    name: row.name,
+    data: row.data,
+    opts: {},
+    progress: row.progress ?? 0,
+    attemptsMade: row.attempts_made,
+    attemptsStarted: row.attempts_started,
+    timestamp: Number(row.added_at_ms),
+    failedReason: '',
+    stacktrace: row.stacktrace ?? '[]',
+    returnvalue: 'null',
+    stalledCounter: row.stalled_count,
+  }
+}
