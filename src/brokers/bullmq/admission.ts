@@ -8,6 +8,7 @@ import type { Feed } from './feed.ts'
 import type { Lease } from './leases.ts'
 import { lineOfKey, memberOf } from './lines.ts'
 import { dataOf, payloadOf, toRecord } from './stored-job.ts'
+import { hasCrashed, progressOf, stallsOf } from './stored-progress.ts'
 import type { WorkHost, WorkParts } from './work.ts'
 
 /** What admission needs of the work. */
@@ -16,6 +17,10 @@ export interface AdmissionHost {
   /** It is the job's latest lease. */
   isLatest(lease: Lease): boolean
   take(lease: Lease): void
+  /** It has to be written down that the job starts, before it does. */
+  mark(lease: Lease): Promise<void>
+  /** False when a suspect has to wait for another one. */
+  mayStart(lease: Lease): boolean
   /** The job may run. */
   ready(lease: Lease): void
   /** The job is not to run. */
@@ -49,17 +54,26 @@ export class Admission {
     const job = toRecord(json, data, { seq, id, entry, clock, known })
     if (isForeign) this.#broker.host.adopted(1)
     const now = clock.now()
-    const stalls = Number(json.stalledCounter ?? 0)
+    const stalls = stallsOf(json)
+    const left = progressOf(json, data.past)
+    const { attempts } = job
     const lease: Lease = {
-      ...{ job, id, feed, token, data, stalls, isForeign },
-      ...{ renewedAt: now, fetchedAt: now, isLost: false },
+      ...{ job, id, feed, token, data, stalls, attempts, history: [...(left.h ?? [])], isForeign },
+      ...{ renewedAt: now, fetchedAt: now, claimedAt: 0, isMarked: false, isLost: false },
     }
     this.#work.take(lease)
     job.state = 'available'
     job.payload = payloadOf(data)
-    const isPlain = stalls === 0 && data.q === undefined && data.line === undefined && data.key === undefined
-    if (isPlain && this.#broker.lineOf(job) === undefined) this.#work.ready(lease)
+    if (hasCrashed(left, json) && this.#crashed(lease)) return
+    if (this.#isPlain(lease)) this.#work.ready(lease)
     else void this.#parts.writes.insist(() => this.#admit(lease)).catch(() => this.#work.lost(lease))
+  }
+
+  /** Nothing can keep it from running, and nothing has to be written before. */
+  #isPlain({ job, data, stalls }: Lease): boolean {
+    const isFree = data.q === undefined && data.line === undefined && data.key === undefined
+    const isTrusted = stalls === 0 && job.crashes === 0 && job.entry.task.policy.onCrash !== 'fail'
+    return isFree && isTrusted && this.#broker.lineOf(job) === undefined
   }
 
   /** A job whose task this process does not know waits for one that does: a deploy may be under way. */
@@ -79,7 +93,6 @@ export class Admission {
       const error = new QueueTimeoutError(task.name, data.q - data.a)
       return this.#work.finish(lease, { state: 'dead', error })
     }
-    if (lease.stalls > 0 && job.crashes > 0 && this.#isLastCrash(lease)) return
     const member = memberOf(lease.feed.queue, lease.id)
     const line = data.line ?? this.#broker.lineOf(job)
     if (line !== undefined) {
@@ -95,16 +108,26 @@ export class Admission {
         return this.#postpone(lease, this.#parts.recheck, key)
       }
     }
+    await this.#start(lease)
+  }
+
+  /** What may end its process is written down before it starts. */
+  async #start(lease: Lease): Promise<void> {
+    const { job } = lease
+    const isSuspect = lease.stalls > 0 || job.crashes > 0
+    if (isSuspect && !this.#work.mayStart(lease)) return this.#postpone(lease, this.#parts.recheck, undefined)
+    job.more.isSuspect = isSuspect
+    if (isSuspect || job.entry.task.policy.onCrash === 'fail') await this.#work.mark(lease)
     const isOurs = !lease.isLost && this.#work.has(lease)
     if (isOurs && !isTerminal(job.state)) this.#work.ready(lease)
   }
 
-  /** The process that had it ended without a word: a crash, which may have been this job's doing. */
-  #isLastCrash(lease: Lease): boolean {
-    const { job } = lease
+  /** The process that ran it ended without a word, which may have been this job's doing. True when that was the end. */
+  #crashed(lease: Lease): boolean {
+    const { job, history } = lease
     const { onCrash, maxCrashes } = job.entry.task.policy
     const error = new ProcessExitedError(job.entry.task.name)
-    job.more.isSuspect = true
+    history.push([job.attempts, 'crashed', null, null, null])
     if (onCrash === 'fail' || job.crashes >= maxCrashes) {
       this.#work.finish(lease, { state: 'dead', error })
       return true

@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { encode } from '../../rules/codec.ts'
 import { type JobRecord, Moved } from '../../rules/job-record.ts'
 import { QueueTimeoutError, TaskCancelledError } from '../../words/errors.ts'
-import { isTerminal, type JobState } from '../../words/job.ts'
-import type { Broker, BrokerHost, BrokerStats, Ended, JobFilter } from '../broker.ts'
+import { type AttemptInfo, isTerminal, type JobState } from '../../words/job.ts'
+import type { Attempted, Broker, BrokerHost, BrokerStats, Ended, JobFilter } from '../broker.ts'
 import { Accepted } from './accepted.ts'
 import { type ClusterSchedules, SCHEDULES_CHANNEL } from './cluster-schedules.ts'
 import { CANCEL_CHANNEL } from './elsewhere.ts'
@@ -12,6 +12,7 @@ import type { BullmqSettings } from './options.ts'
 import { makeParts, type Parts, type Whole } from './parts.ts'
 import { queueOf } from './queues.ts'
 import type { Store } from './store.ts'
+import { noteAttempt } from './stored-progress.ts'
 
 // How long a stop waits for what is still to be written.
 const LAST_WRITES = 5000
@@ -162,8 +163,16 @@ export class BullmqBroker implements Broker, Whole {
     job.state = 'available'
     job.failures = 0
     job.crashes = 0
-    own.takeAgain(job)
-    writes.insist(() => elsewhere.revive(own.idOf(job))).catch(() => {})
+    own.takeAgain(
+      job,
+      writes.insist(() => elsewhere.revive(own.idOf(job))),
+    )
+  }
+
+  attempted(job: JobRecord, attempt: Attempted): void {
+    const lease = this.#parts.work.leases.byJob.get(job)
+    const { clock } = this.#host
+    if (lease !== undefined) noteAttempt(lease.history, job, attempt, clock.wall() - clock.now())
   }
 
   progressed(job: JobRecord): void {
@@ -230,6 +239,17 @@ export class BullmqBroker implements Broker, Whole {
     return this.#parts.questions.list(filter)
   }
 
+  history(job: JobRecord): Promise<readonly AttemptInfo[]> {
+    return this.#parts.questions.history(job, this.#parts.own.idOf(job))
+  }
+
+  async remove(job: JobRecord): Promise<boolean> {
+    const { own, elsewhere } = this.#parts
+    const id = own.idOf(job)
+    await this.written()
+    return own.endedHere.delete(id) || elsewhere.remove(id)
+  }
+
   counts(): Promise<Record<JobState, number>> {
     return this.#parts.questions.counts()
   }
@@ -239,6 +259,7 @@ export class BullmqBroker implements Broker, Whole {
     if (!this.#isClosing) await this.#opening
     const { reach, outbox } = this.#parts
     if (reach.isUp) await outbox.settle(LAST_WRITES)
+    await this.#parts.own.revived()
   }
 
   // ── The end, and what is heard ─────────────────────────────────────────────────────────────────────────────────

@@ -1,5 +1,4 @@
 /** Jobs that are not with this process: to end one in the store, to have one cancelled where it runs, to revive one. */
-import type { JobRecord } from '../../rules/job-record.ts'
 import type { Clock } from '../../words/clock.ts'
 import { TaskCancelledError } from '../../words/errors.ts'
 import { isTerminal } from '../../words/job.ts'
@@ -9,7 +8,8 @@ import type { Writes } from './insist.ts'
 import { type Lines, lineOfKey, memberOf } from './lines.ts'
 import type { Found, Lookups } from './lookups.ts'
 import type { Store } from './store.ts'
-import { bullPriority, type StoredData, toEnd } from './stored-job.ts'
+import { bullPriority, type StoredData, type StoredEnd, toEnd } from './stored-job.ts'
+import { markOf, progressOf } from './stored-progress.ts'
 
 /** The channel on which every process hears what is to be cancelled. */
 export const CANCEL_CHANNEL = 'cancel'
@@ -104,12 +104,13 @@ export class Elsewhere {
     return true
   }
 
-  #endedData({ json, data, queue }: Found, ended: Ended): StoredData & { end: ReturnType<typeof toEnd> } {
-    const { state, reason, error } = ended
-    const attempts = { attempts: json.attemptsMade } as JobRecord
-    const end = toEnd(attempts, queue, this.#host.clock.wall(), state, error, reason)
+  #endedData({ json, data, queue }: Found, ended: Ended): StoredData & { end: StoredEnd } {
+    const { n } = progressOf(json, data.past)
+    const attempts = Math.max(n, data.revived ?? 0)
+    const end = toEnd(attempts, queue, this.#host.clock.wall(), ended, markOf(json) ?? data.past)
+    const left = { ...data, past: undefined, end }
     // A dead job can be revived; no other has a use for its payload.
-    return state === 'dead' ? { ...data, end } : { ...data, p: undefined, b: undefined, end }
+    return ended.state === 'dead' ? left : { ...left, p: undefined, b: undefined }
   }
 
   async #leaveLines({ id, queue, data }: Found, { state }: Ended): Promise<void> {
@@ -126,7 +127,8 @@ export class Elsewhere {
     const found = await lookups.find(id)
     if (found?.state !== 'dead') return
     const { json, queue } = found
-    const data: StoredData = { ...found.data, end: undefined, line: undefined, q: undefined }
+    const past = found.data.end?.past ?? markOf(json) ?? found.data.past
+    const data: StoredData = { ...found.data, end: undefined, line: undefined, q: undefined, past }
     if (found.data.end !== undefined) {
       const opts = { jobId: id, timestamp: data.a, priority: bullPriority(data.priority) }
       await store.queue(queue).add(json.name, { ...data, revived: found.data.end.n }, opts)
@@ -139,6 +141,15 @@ export class Elsewhere {
     await backend.retryFinishedJob(job, 'failed', {})
   }
 
+  /** Forgets a job that is over; false when it is not. */
+  async remove(id: string): Promise<boolean> {
+    const { store, ended, lookups } = this.#parts
+    const found = await lookups.find(id)
+    if (found === undefined || !isTerminal(found.state)) return false
+    if (found.data.end !== undefined) return ended.remove(id)
+    return (await store.queue(found.queue).backend.remove(id, false)) === 1
+  }
+
   close(): void {
     this.#stopTimer?.()
     this.#asking.clear()
@@ -146,8 +157,5 @@ export class Elsewhere {
 }
 
 function attemptsOf({ json, data }: Found): number {
-  const trace = JSON.parse(json.stacktrace ?? '[]') as string[]
-  const last = trace.findLast((line) => line.startsWith('aftertask:'))
-  const left = last === undefined ? 0 : (JSON.parse(last.slice('aftertask:'.length)) as { n: number }).n
-  return Math.max(left, data.revived ?? 0)
+  return Math.max(progressOf(json, data.past).n, data.revived ?? 0)
 }

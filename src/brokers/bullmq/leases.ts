@@ -3,6 +3,7 @@ import type { JobRecord } from '../../rules/job-record.ts'
 import type { Clock } from '../../words/clock.ts'
 import type { Feed } from './feed.ts'
 import type { StoredData } from './stored-job.ts'
+import type { StoredAttempt } from './stored-progress.ts'
 
 /** One job's belonging to this process. */
 export interface Lease {
@@ -11,14 +12,22 @@ export interface Lease {
   readonly feed: Feed
   readonly token: string
   readonly data: StoredData
-  /** Stalls that are counted in the job's crashes. */
+  /** How often the lease of this job has run out before. */
   readonly stalls: number
+  /** Attempts before this lease. */
+  readonly attempts: number
+  /** The attempts that are over, oldest first. */
+  readonly history: StoredAttempt[]
   /** Another process accepted it. */
   readonly isForeign: boolean
   /** When it was last known to be ours, on the monotonic clock. */
   renewedAt: number
   /** When it came to wait for a thread here. */
   fetchedAt: number
+  /** When a thread took it. */
+  claimedAt: number
+  /** It is on record that an attempt is under way. */
+  isMarked: boolean
   /** It is ours no more. */
   isLost: boolean
 }

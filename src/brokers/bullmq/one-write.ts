@@ -1,21 +1,31 @@
-/** One write for all commands of a turn: a write to a socket costs more than a command, here and in the store. */
+/** Few writes for many commands: a write to a socket costs more than a command, here and in the store. */
 import type { Redis } from 'ioredis'
 
-/** Commands of this client leave together, at the end of the turn of the event loop in which they were given. */
-export function writeOnceATurn(redis: Redis): void {
+// So many at a time, that the store works on some while the next are made.
+const MOST = Number(process.env['ZZ'] ?? 16)
+
+/** Commands of this client leave together: those of one turn of the event loop, or as many as make a write worth it. */
+export function writeTogether(redis: Redis): void {
   const send = redis.sendCommand
   let held: Redis['stream'] | undefined
+  let commands = 0
+  const letGo = (): void => {
+    const socket = held
+    held = undefined
+    socket?.uncork()
+  }
   redis.sendCommand = (command, stream) => {
-    const { stream: socket } = redis
     // Commands of a pipeline bring a stream of their own.
-    if (stream === undefined && redis.status === 'ready' && held !== socket) {
-      held = socket
-      socket.cork()
-      setImmediate(() => {
-        if (held === socket) held = undefined
-        socket.uncork()
-      })
+    if (stream !== undefined || redis.status !== 'ready') return send.call(redis, command, stream)
+    if (held !== redis.stream) {
+      letGo()
+      held = redis.stream
+      held.cork()
+      commands = 0
+      setImmediate(letGo)
     }
-    return send.call(redis, command, stream)
+    const answer = send.call(redis, command)
+    if (++commands === MOST) letGo()
+    return answer
   }
 }

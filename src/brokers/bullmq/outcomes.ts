@@ -6,7 +6,8 @@ import type { Fetched } from './fetcher.ts'
 import { isNotOurs } from './insist.ts'
 import type { Lease } from './leases.ts'
 import { lineOfKey, memberOf } from './lines.ts'
-import { failedReason, type StoredData, toEnd, toReturnValue, toStacktrace } from './stored-job.ts'
+import { failedReason, type StoredData, type StoredEnd, toEnd, toReturnValue } from './stored-job.ts'
+import { toMark, toStacktrace } from './stored-progress.ts'
 import type { WorkHost, WorkParts } from './work.ts'
 
 /** What outcomes need of the work. */
@@ -37,7 +38,7 @@ export class Outcomes {
   retry(lease: Lease, dueAt: number): void {
     const { id, token, feed, job } = lease
     const delay = Math.max(0, Math.round(dueAt - this.#broker.host.clock.now()))
-    const fieldsToUpdate = { failedReason: failedReason(job), stacktrace: toStacktrace(job, lease.stalls) }
+    const fieldsToUpdate = { failedReason: failedReason(job), stacktrace: this.#left(lease) }
     const write = (): Promise<unknown> =>
       feed.backend.moveToDelayed(id, Date.now(), delay, token, {
         skipAttempt: true,
@@ -69,14 +70,15 @@ export class Outcomes {
     this.#parts.writes.insist(attempt).then(written, async (error: unknown) => {
       if (!isNotOurs(error)) this.#letGo(lease)
       // Its first answer may have got lost on the way, and then the second says that there is nothing to write.
-      else if (tries > 1 && (await this.#isWritten(lease).catch(() => false))) written(undefined)
+      else if (tries > 1 && (await this.#isWritten(lease))) written(undefined)
       else this.#fenced(lease, state)
     })
   }
 
   async #isWritten({ feed, id }: Lease): Promise<boolean> {
-    const json = await feed.backend.getJobData(id)
-    return json === undefined || (json.finishedOn !== undefined && json.processedBy === feed.name)
+    const json = await feed.backend.getJobData(id).catch(() => null)
+    if (json === undefined) return true
+    return json?.finishedOn !== undefined && json.processedBy === feed.name
   }
 
   async #write(lease: Lease, ended: Ended): Promise<Fetched> {
@@ -93,17 +95,25 @@ export class Outcomes {
     const isDead = ended.state === 'dead'
     if (!isDead) await this.#parts.ended.put(id, job.entry.task.name, this.#endOf(lease, ended))
     const reason = failedReason(job)
-    const fields = { failedReason: reason, stacktrace: toStacktrace(job, lease.stalls) }
+    const fields = { failedReason: reason, stacktrace: this.#left(lease) }
     // BullMQ's failed jobs are our dead ones; what ended otherwise is kept apart.
     const bull = { id, opts: { attempts: 1 } } as never
     await feed.backend.moveToFailed(bull, reason, (isDead ? undefined : true) as never, token, false, fields)
     return []
   }
 
-  #endOf({ job, data, feed }: Lease, ended: Ended): StoredData & { end: ReturnType<typeof toEnd> } {
-    const wall = this.#broker.host.clock.wall()
-    const end = toEnd(job, feed.queue, wall, ended.state, ended.error, ended.reason)
-    return { ...data, p: undefined, b: undefined, end }
+  #left({ job, stalls, history }: Lease): string {
+    return toStacktrace(job, { attempts: job.attempts, stalls, history, isRunning: false })
+  }
+
+  #endOf(lease: Lease, ended: Ended): StoredData & { end: StoredEnd } {
+    const { job, data, feed, stalls, history } = lease
+    const errors = job.extras?.errors ?? []
+    // Its last error is that of the end.
+    const earlier = ended.error === undefined ? errors : errors.slice(0, -1)
+    const past = toMark(job, { attempts: job.attempts, stalls, history, isRunning: false }, earlier)
+    const end = toEnd(job.attempts, feed.queue, this.#broker.host.clock.wall(), ended, past)
+    return { ...data, p: undefined, b: undefined, past: undefined, end }
   }
 
   #written(lease: Lease, ended: Ended, next: Fetched): void {

@@ -29,6 +29,7 @@ export class OwnJobs {
   readonly #broker: OwnJobsHost
   readonly #lines: BatchLines
   readonly #stored = new WeakSet<JobRecord>()
+  readonly #reviving = new Map<JobRecord, Promise<void>>()
   readonly #finished: FinishedJobs
   readonly #timeouts: Timeline
   readonly #unique: UniqueKeys
@@ -59,10 +60,22 @@ export class OwnJobs {
     if (expires !== undefined) this.#timeouts.add(job, this.#host.clock.now() + expires)
   }
 
-  /** A dead job starts over. */
-  takeAgain(job: JobRecord): void {
+  /** A dead job starts over. Until that is written, the store still calls it dead. */
+  takeAgain(job: JobRecord, written: Promise<void>): void {
     this.byId.set(this.idOf(job), job)
     this.#stored.add(job)
+    const over = (): void => void (this.#reviving.get(job) === written && this.#reviving.delete(job))
+    this.#reviving.set(job, written)
+    written.then(over, over)
+  }
+
+  isReviving(job: JobRecord): boolean {
+    return this.#reviving.has(job)
+  }
+
+  /** Resolves once the store knows of every job that has started over. */
+  async revived(): Promise<void> {
+    await Promise.allSettled(this.#reviving.values())
   }
 
   isStored(job: JobRecord): boolean {

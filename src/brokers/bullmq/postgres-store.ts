@@ -6,7 +6,15 @@ import type { BullmqSettings } from './options.ts'
 import { peer } from './peers.ts'
 import { PostgresFetcher } from './postgres-fetcher.ts'
 import { PostgresSchedules, SCHEDULES_TABLE } from './postgres-schedules.ts'
-import { backendOptions, keepOf, type Place, type QueueSettings, type Store, type StoreHears } from './store.ts'
+import {
+  backendOptions,
+  keepOf,
+  notOurs,
+  type Place,
+  type QueueSettings,
+  type Store,
+  type StoreHears,
+} from './store.ts'
 
 // One transaction at a time may make the tables: two processes that start together would otherwise trip over each other.
 const TABLES = `
@@ -24,6 +32,8 @@ const HEAD = `select member, since, exists (select from aftertask.stopped_lines 
 const LEAVE = 'delete from aftertask.lines where line = $1 and member = $2'
 const STOP = 'insert into aftertask.stopped_lines values ($1, $2) on conflict do nothing'
 const FORGET_STOPS = 'delete from aftertask.stopped_lines where since < $1'
+const NOTE = `update job set stacktrace = $4::jsonb
+  where queue = $1 and id = $2 and state = 'active' and lock_token = $3`
 const A_DAY = 86_400_000
 const LOOK_AGAIN = 250
 // A NOTIFY carries less than 8,000 bytes.
@@ -137,7 +147,9 @@ export class PostgresStore implements Store {
     const { connection } = this.#settings
     const given: PoolConfig =
       typeof connection === 'string' ? { connectionString: connection } : (connection as PoolConfig)
-    return { ...given, options: `${given.options ?? ''} -c search_path=bullmq`.trim() }
+    // A process that stands still in a transaction must not hold up the others for longer than its lease lasts.
+    const patience = `-c idle_in_transaction_session_timeout=${this.#settings.lease}`
+    return { ...given, options: `-c search_path=bullmq ${patience} ${given.options ?? ''}`.trim() }
   }
 
   queue(name: string): Queue {
@@ -181,6 +193,12 @@ export class PostgresStore implements Store {
     const message = `${this.#key(channel)} ${text}`
     if (!this.#isUp || Buffer.byteLength(message) > LONGEST_MESSAGE) return
     this.#pool?.query("select pg_notify('aftertask', $1)", [message]).catch(() => {})
+  }
+
+  async note(queue: string, id: string, token: string, stacktrace: string): Promise<void> {
+    const values = [this.#name(queue), id, token, stacktrace]
+    const { rowCount } = await (this.#pool as Pool).query(NOTE, values)
+    if (rowCount !== 1) throw notOurs(id)
   }
 
   get schedules(): PostgresSchedules {

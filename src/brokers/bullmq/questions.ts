@@ -1,9 +1,11 @@
 /** What is asked of the broker: the store's answers, and what this process knows better. */
 import type { JobRecord } from '../../rules/job-record.ts'
-import type { JobState } from '../../words/job.ts'
+import type { AttemptInfo, JobState } from '../../words/job.ts'
 import type { JobFilter } from '../broker.ts'
 import type { Accepted } from './accepted.ts'
 import type { Found, Lookups } from './lookups.ts'
+import { attemptsIn } from './stored-job.ts'
+import { historyOf, progressOf } from './stored-progress.ts'
 import type { Work } from './work.ts'
 
 /** What this needs of the broker. */
@@ -51,6 +53,15 @@ export class Questions {
     return this.#accepted.byId.get(id) ?? this.#endedHere.get(id)
   }
 
+  /** The attempts of a job that are over, oldest first. */
+  async history(job: JobRecord, id: string): Promise<readonly AttemptInfo[]> {
+    const lease = this.#work.leases.byId.get(id)
+    if (lease !== undefined) return historyOf(lease.history, job.extras?.errors ?? [])
+    await this.#host.written()
+    const found = await this.#lookups.find(id)
+    return found === undefined ? [] : attemptsOf(found)
+  }
+
   async list(filter: JobFilter): Promise<readonly JobRecord[]> {
     await this.#host.written()
     const states = filter.state === undefined ? undefined : new Set([filter.state].flat())
@@ -95,4 +106,12 @@ export class Questions {
     this.#accepted.take(ours, found.id, found)
     return ours
   }
+}
+
+/** BullMQ itself keeps when a job that completed was fetched, and when it ended. */
+function attemptsOf({ json, data, state }: Found): AttemptInfo[] {
+  const { e, h = [] } = progressOf(json, data.end?.past ?? data.past)
+  if (state !== 'completed') return historyOf(h, e, data.end?.error)
+  const { processedOn, finishedOn } = json
+  return historyOf([...h, [attemptsIn(json), 'completed', processedOn ?? null, finishedOn ?? null, null]], e)
 }

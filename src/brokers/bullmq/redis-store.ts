@@ -2,11 +2,18 @@
 import type { IQueueBackend, Queue } from 'bullmq'
 import type { Redis, RedisOptions } from 'ioredis'
 import { type Fetcher, SingleFetcher } from './fetcher.ts'
-import { writeOnceATurn } from './one-write.ts'
+import { writeTogether } from './one-write.ts'
 import type { BullmqSettings } from './options.ts'
 import { peer } from './peers.ts'
 import { RedisSchedules } from './redis-schedules.ts'
-import { backendOptions, type Place, type QueueSettings, type Store, type StoreHears } from './store.ts'
+import {
+  backendOptions,
+  notOurs,
+  type Place,
+  type QueueSettings,
+  type Store,
+  type StoreHears,
+} from './store.ts'
 
 // Members are scored by when they came, each later than the one before it, so that the order is kept within a millisecond.
 const JOIN = `
@@ -20,6 +27,11 @@ const LEAVE = `
 redis.call('ZREM', KEYS[1], ARGV[1])
 if ARGV[2] == '1' then redis.call('SET', KEYS[2], '1', 'PX', 86400000) end
 return redis.call('ZRANGE', KEYS[1], 0, 0)[1]`
+
+const NOTE = `
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'stacktrace', ARGV[2])
+return 1`
 
 /** Redis and Valkey, through ioredis. */
 export class RedisStore implements Store {
@@ -55,7 +67,7 @@ export class RedisStore implements Store {
       typeof connection === 'string'
         ? new ioredis.Redis(connection.replace(/^valkey/, 'redis'), own)
         : new ioredis.Redis({ ...(connection as RedisOptions), ...own })
-    writeOnceATurn(this.#redis)
+    writeTogether(this.#redis)
     this.#listener = this.#redis.duplicate()
     let fault: Error = new Error('The connection is closed.')
     this.#redis.on('error', (error: Error) => {
@@ -108,6 +120,11 @@ export class RedisStore implements Store {
 
   publish(channel: string, text: string): void {
     this.#redis.publish(this.#key(channel), text).catch(() => {})
+  }
+
+  async note(queue: string, id: string, token: string, stacktrace: string): Promise<void> {
+    const key = `${this.#settings.prefix}:${queue}:${id}`
+    if ((await this.#redis.eval(NOTE, 2, key, `${key}:lock`, token, stacktrace)) !== 1) throw notOurs(id)
   }
 
   get schedules(): RedisSchedules {

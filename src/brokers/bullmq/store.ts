@@ -42,6 +42,10 @@ export interface Store {
   leave(line: string, member: string, stop: boolean): Promise<string | undefined>
   /** Lets a delayed job come forward at once; does nothing to one that is not delayed. */
   promote(queue: string, id: string): Promise<void>
+  /**
+   * Notes on a job what its attempts have left behind. Fails with a code of BullMQ's when it does not belong to the token.
+   */
+  note(queue: string, id: string, token: string, stacktrace: string): Promise<void>
   /** The schedules of the prefix; there once the store has been opened. */
   readonly schedules: ScheduleTable
   close(): Promise<void>
@@ -77,4 +81,9 @@ export function backendOptions(settings: QueueSettings): object {
  */
 export function stalledInterval(lease: number): number {
   return Math.round(lease / 8)
+}
+
+/** The job does not belong to whoever wants to write, in the way in which BullMQ says it. */
+export function notOurs(id: string): Error {
+  return Object.assign(new Error(`The job ${id} belongs to another process, or to none.`), { code: -6 })
 }

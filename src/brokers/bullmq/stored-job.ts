@@ -1,6 +1,6 @@
 /**
  * A job as it lies in the store: what is told to BullMQ, and how it is read back. `data` is written once, when the job is
- * added; what attempts leave behind travels in the `stacktrace`, which both backends write in the same step as the move.
+ * added; `stored-progress` has what attempts leave behind.
  */
 import type { JobJson, JobsOptions } from 'bullmq'
 import type { Encoded } from '../../rules/codec.ts'
@@ -8,9 +8,11 @@ import { encode } from '../../rules/codec.ts'
 import { type JobContext, JobRecord, Moved } from '../../rules/job-record.ts'
 import { errorFromText, errorText } from '../../rules/journal-protocol.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
-import { toWireError, type WireError } from '../../rules/wire-error.ts'
+import { toWireError } from '../../rules/wire-error.ts'
 import type { Clock } from '../../words/clock.ts'
 import type { JobState, TerminalState } from '../../words/job.ts'
+import type { Ended } from '../broker.ts'
+import { hasCrashed, progressOf } from './stored-progress.ts'
 
 /** The `data` of a BullMQ job of ours. Times are milliseconds since 1970; -1 stands for Infinity. */
 export interface StoredData {
@@ -34,6 +36,8 @@ export interface StoredData {
   readonly held?: boolean | undefined
   /** Attempts that it had when it was revived: failures before that do not count. */
   readonly revived?: number | undefined
+  /** What its attempts had left behind until then. */
+  readonly past?: string | undefined
   /** How it ended, when it ended without having run at the end. */
   readonly end?: StoredEnd | undefined
 }
@@ -46,17 +50,8 @@ export interface StoredEnd {
   readonly reason?: string | undefined
   readonly error?: string | undefined
   readonly queue: string
-}
-
-/** What attempts have left behind. */
-interface StoredProgress {
-  /** Attempts, failures, crashes, and how many stalls are counted in. */
-  readonly n: number
-  readonly f: number
-  readonly c: number
-  readonly s: number
-  /** The errors, oldest first. */
-  readonly e: readonly string[]
+  /** What its attempts had left behind. */
+  readonly past?: string | undefined
 }
 
 /** The result of a completed job, as its `returnvalue`. */
@@ -66,7 +61,6 @@ interface StoredResult {
   readonly b?: string | undefined
 }
 
-const MARK = 'aftertask:'
 // BullMQ's largest number is 2,097,151, and a smaller one goes first; ours go from -1,000,000 to 1,000,000.
 const PRIORITY_ZERO = 1_000_001
 
@@ -143,22 +137,6 @@ function timeToLive(job: JobRecord): { ttl?: number } {
   return until === undefined ? {} : { ttl: Math.max(1, Math.round(until - job.acceptedAt)) }
 }
 
-/** What the attempts of a job have left behind, to be written with its next move. */
-export function toStacktrace(job: JobRecord, stalls: number): string {
-  const errors = (job.extras?.errors ?? []).map((error) =>
-    error instanceof Error ? toWireError(error) : error,
-  )
-  const left: StoredProgress = {
-    n: job.attempts,
-    f: job.failures,
-    c: job.crashes,
-    s: stalls,
-    e: errors.map(errorText),
-  }
-  const stack = errors.at(-1)?.stack?.replaceAll('\0', '') ?? ''
-  return JSON.stringify([stack, MARK + JSON.stringify(left)])
-}
-
 /** The message of a job's last error. */
 export function failedReason(job: JobRecord): string {
   return (job.extras?.errors?.at(-1)?.message ?? job.extras?.reason ?? '').replaceAll('\0', '')
@@ -171,15 +149,14 @@ export function toReturnValue(job: JobRecord, result: Encoded | Moved): StoredRe
 
 /** How a job ended that BullMQ cannot end. */
 export function toEnd(
-  job: JobRecord,
+  attempts: number,
   queue: string,
   at: number,
-  state: TerminalState,
-  error: WireError | Error | undefined,
-  reason: string | undefined,
+  { state, error, reason }: Ended,
+  past: string | undefined,
 ): StoredEnd {
   const wire = error instanceof Error ? toWireError(error) : error
-  return { state, at, n: job.attempts, reason, queue, error: wire && errorText(wire) }
+  return { state, at, n: attempts, reason, queue, error: wire && errorText(wire), past }
 }
 
 /** The `data` of a job that was read. */
@@ -215,21 +192,11 @@ export function stateOf(json: JobJson, data: StoredData, bull: string, wall: num
       return 'running'
     case 'delayed':
       if (data.held === true) return 'held'
-      if (progressOf(json).n > (data.revived ?? 0)) return 'retryable'
+      if (progressOf(json, data.past).n > (data.revived ?? 0)) return 'retryable'
       return (data.d ?? 0) > wall ? 'scheduled' : 'waiting'
     default:
       return 'available'
   }
-}
-
-function progressOf(json: JobJson): StoredProgress {
-  const trace =
-    typeof json.stacktrace === 'string' ? (JSON.parse(json.stacktrace) as unknown) : json.stacktrace
-  const last = Array.isArray(trace)
-    ? (trace as string[]).findLast((line) => line.startsWith(MARK))
-    : undefined
-  if (last === undefined) return { n: 0, f: 0, c: 0, s: 0, e: [] }
-  return JSON.parse(last.slice(MARK.length)) as StoredProgress
 }
 
 /** Makes the record of a stored job, or brings one that is known up to date. */
@@ -248,13 +215,12 @@ export function toRecord(
   const job =
     known ?? new JobRecord(made.seq, made.entry, decoded(data), data.priority, monotonicOf(clock, data.a))
   if (known === undefined) takeData(job, data, made.id, clock)
-  const left = progressOf(json)
-  const stalls = Number(json.stalledCounter ?? 0) - left.s
+  const left = progressOf(json, data.end?.past ?? data.past)
+  const crashes = hasCrashed(left, json) ? 1 : 0
   const isFresh = data.revived !== undefined && left.n <= data.revived
-  // A stall is an attempt whose process ended under it.
-  job.attempts = Math.max(left.n, data.revived ?? 0) + stalls
+  job.attempts = Math.max(left.n, data.revived ?? 0) + crashes
   job.failures = isFresh ? 0 : left.f
-  job.crashes = (isFresh ? 0 : left.c) + stalls
+  job.crashes = (isFresh ? 0 : left.c) + crashes
   const errors = left.e.map(errorFromText)
   if (errors.length > 0) job.more.errors = errors
   const { progress } = json
@@ -289,13 +255,22 @@ export function takeEnd(
     job.attempts = n
     job.readyAt = monotonicOf(clock, at)
     if (reason !== undefined) job.more.reason = reason
-    if (error !== undefined) job.more.errors = [errorFromText(error)]
+    if (error !== undefined) job.more.errors = [...(job.more.errors ?? []), errorFromText(error)]
     return
   }
   if (json.finishedOn !== undefined) job.readyAt = monotonicOf(clock, Number(json.finishedOn))
   if (state !== 'completed') return
-  const value: unknown = json.returnvalue
-  const result = (typeof value === 'string' ? JSON.parse(value) : value) as StoredResult | null
+  const result = resultIn(json)
   job.attempts = result?.n ?? job.attempts
   job.result = decoded(result ?? {})
+}
+
+function resultIn(json: JobJson): StoredResult | null {
+  const value: unknown = json.returnvalue
+  return (typeof value === 'string' ? JSON.parse(value) : value) as StoredResult | null
+}
+
+/** The attempts of a completed job. */
+export function attemptsIn(json: JobJson): number {
+  return resultIn(json)?.n ?? 1
 }

@@ -11,8 +11,8 @@ export class Windows {
     return this.#byPool.get(pool)?.[0]?.job
   }
 
-  shift(pool: string): void {
-    this.#byPool.get(pool)?.shift()
+  shift(pool: string): Lease | undefined {
+    return this.#byPool.get(pool)?.shift()
   }
 
   enter(lease: Lease): void {

@@ -8,6 +8,7 @@ import type { JobRecord } from '../../rules/job-record.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
 import type { BrokerHost, Ended } from '../broker.ts'
 import { Admission, type AdmissionHost } from './admission.ts'
+import { Begun } from './begun.ts'
 import { conclude } from './conclude.ts'
 import type { EndedJobs } from './ended-jobs.ts'
 import { Feed, type FeedHost } from './feed.ts'
@@ -19,6 +20,7 @@ import type { BullmqSettings } from './options.ts'
 import { Outcomes, type OutcomesHost } from './outcomes.ts'
 import type { QueueOfTasks } from './queues.ts'
 import type { Store } from './store.ts'
+import { Suspects } from './suspects.ts'
 import { Windows } from './windows.ts'
 
 /** What work needs of the broker. */
@@ -52,6 +54,7 @@ const SLOTS = 16
 /** The fetched jobs of this process. */
 export class Work implements FeedHost {
   readonly leases: Leases
+  readonly begun: Begun
   readonly feeds: Feed[] = []
   /** Counts fetches and ends: whoever has asked the store can tell whether its answer still holds. */
   moves = 0
@@ -59,6 +62,7 @@ export class Work implements FeedHost {
   readonly #host: BrokerHost
   readonly #admission: Admission
   readonly #outcomes: Outcomes
+  readonly #suspects = new Suspects()
   readonly #windows = new Windows()
   /** Pools whose threads do not ask for jobs at present. */
   readonly #unasked = new Set<string>()
@@ -71,6 +75,7 @@ export class Work implements FeedHost {
     this.#parts = parts
     this.#host = broker.host
     this.leases = new Leases(this.#host.clock, parts.settings.lease, (lease) => this.#lost(lease))
+    this.begun = new Begun(parts.store, parts.writes, this.#host.clock, this.leases)
     this.#admission = new Admission(parts, broker, this.#asAdmissionHost())
     this.#outcomes = new Outcomes(parts, broker, this.#asOutcomesHost())
   }
@@ -114,6 +119,8 @@ export class Work implements FeedHost {
       has: (lease) => this.leases.has(lease),
       isLatest: (lease) => this.leases.byJob.get(lease.job) === lease,
       take: (lease) => this.leases.add(lease),
+      mark: (lease) => this.begun.mark(lease),
+      mayStart: (lease) => this.#suspects.mayStart(lease),
       ready: (lease) => this.#ready(lease),
       finish: (lease, ended) => this.finish(lease, ended),
       lost: (lease) => this.#lost(lease),
@@ -153,8 +160,9 @@ export class Work implements FeedHost {
   claim(pool: string): JobRecord | undefined {
     const job = this.peek(pool)
     if (job === undefined) return undefined
-    this.#windows.shift(pool)
+    const lease = this.#windows.shift(pool)
     job.state = 'running'
+    if (lease !== undefined) this.begun.claimed(lease)
     return job
   }
 
@@ -163,6 +171,7 @@ export class Work implements FeedHost {
     const lease = this.leases.byJob.get(job)
     if (lease === undefined) return
     if (lease.isLost) return this.#letGo(lease)
+    void this.begun.over(lease)
     lease.fetchedAt = this.#host.clock.now()
     this.#windows.enter(lease)
     this.#host.wake(lease.feed.pool)
@@ -206,6 +215,7 @@ export class Work implements FeedHost {
     const { feed, token } = lease
     this.moves++
     this.leases.drop(lease)
+    this.#suspects.leave(lease)
     if (json && id) this.fetched(feed, json, id, token)
     this.#look(feed.pool)
   }
@@ -224,6 +234,7 @@ export class Work implements FeedHost {
   #letGo(lease: Lease): void {
     if (!this.leases.has(lease)) return
     this.leases.drop(lease)
+    this.#suspects.leave(lease)
     if (lease.isForeign) this.#host.adopted(-1)
     this.#look(lease.feed.pool)
   }
@@ -252,6 +263,7 @@ export class Work implements FeedHost {
   async stop(): Promise<void> {
     this.#isFetching = false
     this.#stopTimer?.()
+    this.begun.close()
     await Promise.all(this.feeds.map((feed) => feed.stop()))
     for (const pool of this.#windows.pools) this.#putBack(pool)
   }

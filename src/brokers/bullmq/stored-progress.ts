@@ -1,0 +1,141 @@
+/**
+ * What the attempts of a job have left behind, as it lies in the store: in the `stacktrace`, which both backends write in
+ * the same step as the move that follows an attempt. A job that completes at its first attempt leaves nothing there.
+ */
+import type { JobJson } from 'bullmq'
+import type { JobRecord } from '../../rules/job-record.ts'
+import { errorFromText, errorText } from '../../rules/journal-protocol.ts'
+import { toWireError, type WireError } from '../../rules/wire-error.ts'
+import type { AttemptInfo, AttemptOutcome } from '../../words/job.ts'
+import { attemptInfo } from '../attempts.ts'
+import type { Attempted } from '../broker.ts'
+
+/** An attempt: its number, its outcome, its start and end in milliseconds since 1970, its thread. */
+export type StoredAttempt = readonly [
+  attempt: number,
+  outcome: AttemptOutcome,
+  started: number | null,
+  ended: number | null,
+  thread: number | null,
+]
+
+/** What attempts have left behind. */
+export interface StoredProgress {
+  /** Attempts, failures, crashes, and the stalls that are accounted for in them. */
+  readonly n: number
+  readonly f: number
+  readonly c: number
+  readonly s: number
+  /** How many stalls there had been when the attempt began that is under way; absent when none is. */
+  readonly r?: number
+  /** The errors of attempts that failed or crashed, oldest first. */
+  readonly e: readonly string[]
+  /** The attempts, oldest first. */
+  readonly h?: readonly StoredAttempt[]
+}
+
+// The latest attempts are kept: a job that is tried again for ever must not grow for ever.
+const ATTEMPTS_KEPT = 50
+const MARK = 'aftertask:'
+const NOTHING: StoredProgress = { n: 0, f: 0, c: 0, s: 0, e: [] }
+
+/** What is to be written of a job's attempts. */
+export interface Left {
+  /** Attempts that are over, or whose end is being written. */
+  readonly attempts: number
+  /** Stalls so far. */
+  readonly stalls: number
+  readonly history: readonly StoredAttempt[]
+  /** An attempt is under way. */
+  readonly isRunning: boolean
+}
+
+/** What the attempts of a job have left behind, as a `stacktrace`. */
+export function toStacktrace(job: JobRecord, left: Left): string {
+  const errors = job.extras?.errors ?? []
+  const stack = errors.at(-1)?.stack?.replaceAll('\0', '') ?? ''
+  return JSON.stringify([stack, toMark(job, left, errors)])
+}
+
+/** The same as one text. */
+export function toMark(
+  job: JobRecord,
+  { attempts, stalls, history, isRunning }: Left,
+  errors: readonly (WireError | Error)[],
+): string {
+  const left: StoredProgress = {
+    n: attempts,
+    f: job.failures,
+    c: job.crashes,
+    s: stalls,
+    ...(isRunning ? { r: stalls } : {}),
+    e: errors.map((error) => errorText(error instanceof Error ? toWireError(error) : error)),
+    ...(history.length > 0 ? { h: history } : {}),
+  }
+  return MARK + JSON.stringify(left)
+}
+
+/** The mark of a `stacktrace`, to be carried over where the store drops it. */
+export function markOf(json: JobJson): string | undefined {
+  const trace =
+    typeof json.stacktrace === 'string' ? (JSON.parse(json.stacktrace) as unknown) : json.stacktrace
+  return Array.isArray(trace)
+    ? (trace as unknown[]).findLast(
+        (line): line is string => typeof line === 'string' && line.startsWith(MARK),
+      )
+    : undefined
+}
+
+/** Reads what attempts have left behind; `past` is what a revived job was carried over with. */
+export function progressOf(json: JobJson, past: string | undefined): StoredProgress {
+  const mark = markOf(json) ?? past
+  return mark === undefined ? NOTHING : (JSON.parse(mark.slice(MARK.length)) as StoredProgress)
+}
+
+/**
+ * Whether the process that had the job last died while it ran it: the attempt was on record as begun, and the lease ran
+ * out after that. A job that was only fetched is not to blame.
+ */
+export function hasCrashed({ s, r }: StoredProgress, json: JobJson): boolean {
+  return r !== undefined && r >= s && r < stallsOf(json)
+}
+
+/** How often a lease of the job has run out. */
+export function stallsOf(json: JobJson): number {
+  return Number(json.stalledCounter ?? 0)
+}
+
+/** Takes note of an attempt that is over. `apart`: what the wall clock is ahead of the monotonic one. */
+export function noteAttempt(
+  history: StoredAttempt[],
+  job: JobRecord,
+  { outcome, started, ended }: Attempted,
+  apart: number,
+): void {
+  const startedAt = started === undefined ? null : Math.round(started + apart)
+  history.push([job.attempts, outcome, startedAt, Math.round(ended + apart), job.extras?.thread ?? null])
+  if (history.length > ATTEMPTS_KEPT) history.shift()
+}
+
+/** The attempts as plain data. `errors`: those of attempts that failed or crashed; `cancelled`: that of a cancelled one. */
+export function historyOf(
+  history: readonly StoredAttempt[],
+  errors: readonly (WireError | Error | string)[],
+  cancelled?: WireError | Error | string,
+): AttemptInfo[] {
+  const left = [...errors]
+  const infos = history.toReversed().map(([attempt, outcome, started, ended, thread]) => {
+    const hasFailed = outcome === 'failed' || outcome === 'crashed'
+    const error = hasFailed ? left.pop() : outcome === 'cancelled' ? cancelled : undefined
+    return attemptInfo({
+      attempt,
+      outcome,
+      started: started ?? undefined,
+      ended: ended ?? undefined,
+      thread: thread ?? undefined,
+      cpu: undefined,
+      error: typeof error === 'string' ? errorFromText(error) : error,
+    })
+  })
+  return infos.reverse()
+}

@@ -1,0 +1,139 @@
+/** Who is charged when a process dies: the jobs that it ran, not those that it had fetched. */
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { afterAll, beforeAll, expect } from 'vitest'
+import { bullmqBroker } from '../../../src/brokers/bullmq.ts'
+import { createRuntime } from '../../../src/engine/runtime.ts'
+import { startWorker } from '../../kit/worker-process.ts'
+import * as tasks from './fixture/crash-tasks.ts'
+import { overStore, type Place, testAt } from './stores.ts'
+
+const LEASE = 500
+const tasksFile = new URL('./fixture/crash-tasks.ts', import.meta.url)
+let folder: string
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'aftertask-crashes-'))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+let files = 0
+const newFile = (): string => join(folder, `file-${++files}`)
+
+for (const store of ['redis', 'postgres'] as const) {
+  overStore(store, (place) => {
+    testAt(
+      place,
+      'a job that a killed process had fetched and not begun is given back without a charge',
+      async (here) => {
+        const producer = runtimeAt(here, 'producer')
+        const file = newFile()
+        const jobs = Array.from({ length: 6 }, () => producer.enqueue(tasks.neighbour, { file, ms: 500 }))
+        await Promise.all(jobs.map(({ stored }) => stored))
+        const child = fork(new URL('./fixture/fetching-process.ts', import.meta.url), [
+          here.server.url,
+          here.prefix,
+        ])
+        const gone = once(child, 'exit')
+        await once(child, 'message')
+        try {
+          while (!existsSync(file)) await setTimeout(5)
+          // Long enough for its start to be on record, and every other job with it.
+          while ((await producer.jobs({ state: 'running' })).length < 6) await setTimeout(5)
+          await setTimeout(200)
+        } finally {
+          child.kill('SIGKILL')
+          await gone
+        }
+        const worker = runtimeAt(here, 'worker', 4)
+        try {
+          const settled = await Promise.all(jobs.map((job) => job.settled))
+          expect(settled.map(({ state }) => state)).toEqual(jobs.map(() => 'completed'))
+          expect(settled.map(({ attempts }) => attempts).toSorted()).toEqual([1, 1, 1, 1, 1, 2])
+          const charged = jobs[settled.findIndex(({ attempts }) => attempts === 2)]
+          expect((await producer.job(charged?.id ?? ''))?.history).toMatchObject([
+            { attempt: 1, outcome: 'crashed', error: { code: 'ERR_PROCESS_EXITED' } },
+            { attempt: 2, outcome: 'completed' },
+          ])
+        } finally {
+          await Promise.all([producer.stop({ timeout: 0 }), worker.stop({ timeout: 0 })])
+        }
+      },
+    )
+
+    testAt(
+      place,
+      'a job that kills its process each time is dead after its crashes, and one that ran beside it is not',
+      async (here) => {
+        const producer = runtimeAt(here, 'producer')
+        const [file, other] = [newFile(), newFile()]
+        const guilty = producer.enqueue(tasks.killer, { file, ms: 300 })
+        const innocent = producer.enqueue(tasks.neighbour, { file: other, ms: 600 })
+        const deaths = await restartUntil(here, Promise.all([guilty.settled, innocent.settled]))
+        expect(await guilty.settled).toMatchObject({
+          state: 'dead',
+          attempts: 2,
+          error: { code: 'ERR_PROCESS_EXITED' },
+        })
+        expect(await innocent.settled).toMatchObject({ state: 'completed' })
+        expect(deaths).toBe(2)
+        await producer.stop({ timeout: 0 })
+      },
+      40_000,
+    )
+
+    testAt(
+      place,
+      'a job that kills its process at once is charged from its second start on',
+      async (here) => {
+        const producer = runtimeAt(here, 'producer')
+        const file = newFile()
+        const guilty = producer.enqueue(tasks.killer, { file, ms: 0 })
+        const deaths = await restartUntil(here, guilty.settled)
+        expect(await guilty.settled).toMatchObject({ state: 'dead', attempts: 2 })
+        expect(deaths).toBe(3)
+        await producer.stop({ timeout: 0 })
+      },
+      40_000,
+    )
+
+    testAt(
+      place,
+      'a job whose crash is its end is not started again, however soon its process died',
+      async (here) => {
+        const producer = runtimeAt(here, 'producer')
+        const file = newFile()
+        const job = producer.enqueue(tasks.killerOnce, { file, ms: 0 })
+        await restartUntil(here, job.settled)
+        expect(await job.settled).toMatchObject({ state: 'dead', attempts: 1 })
+        expect(readFileSync(file, 'utf8')).toBe(`begin ${job.id}\n`)
+        await producer.stop({ timeout: 0 })
+      },
+      40_000,
+    )
+  })
+}
+
+function runtimeAt({ server, prefix }: Place, role: 'producer' | 'worker', threads = 1) {
+  const broker = bullmqBroker({ connection: server.url, prefix, role, lease: LEASE })
+  return createRuntime({ tasks, broker, pool: { threads }, log: false })
+}
+
+/** Starts a worker process again and again until this is settled; resolves to how many have died. */
+async function restartUntil({ server, prefix }: Place, settled: Promise<unknown>): Promise<number> {
+  let isOver = false
+  const over = settled.then(() => {
+    isOver = true
+  })
+  for (let deaths = 0; ; deaths++) {
+    const args = ['--store', server.url, '--prefix', prefix, '--lease', String(LEASE), '--concurrency', '2']
+    // It may be dead before it is ready.
+    const worker = await startWorker(tasksFile, ...args).catch(() => undefined)
+    if (worker?.child.signalCode === null) await Promise.race([once(worker.child, 'exit'), over])
+    if (!isOver) continue
+    await worker?.end('SIGKILL')
+    return deaths
+  }
+}
