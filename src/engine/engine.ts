@@ -10,7 +10,7 @@ import { Registry, type TaskEntry } from '../rules/registry.ts'
 import { retryPolicy } from '../rules/retry.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { toWireError } from '../rules/wire-error.ts'
-import { LeaseLostError, TaskCancelledError } from '../words/errors.ts'
+import { describeValue, LeaseLostError, OptionsInvalidError, TaskCancelledError } from '../words/errors.ts'
 import { isTerminal, type JobOptions, type JobState } from '../words/job.ts'
 import { Announcer } from './announcer.ts'
 import type { Batch, BatchOwner } from './batch.ts'
@@ -277,6 +277,8 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
 
   /** The record of a job by its id. */
   async find(id: string): Promise<JobRecord | undefined> {
+    if (typeof id !== 'string')
+      throw new OptionsInvalidError(`Expected the id of a job, got ${describeValue(id)}.`, 'id')
     const seq = this.ids.seqOf(id)
     const atHand = seq === undefined ? undefined : this.broker.get(seq)
     return atHand ?? this.broker.find?.(id)

@@ -2,13 +2,20 @@
 import type { Broker, BrokerStats, JobFilter } from '../brokers/broker.ts'
 import { memoryBroker } from '../brokers/memory.ts'
 import type { JobContext } from '../rules/job-record.ts'
-import { type PoolOptions, type ReadRuntimeOptions, runtimeOptionsSchema } from '../rules/option-schemas.ts'
+import {
+  jobFilterSchema,
+  type PoolOptions,
+  type ReadRuntimeOptions,
+  removeFilterSchema,
+  reviveFilterSchema,
+  runtimeOptionsSchema,
+} from '../rules/option-schemas.ts'
 import { readOptions } from '../rules/options.ts'
 import type { RetryPolicy } from '../rules/retry.ts'
 import type { AnyTask, PayloadOf, ResultOf } from '../rules/task.ts'
 import { HandlerNotFoundError, OptionsInvalidError } from '../words/errors.ts'
 import type { EventName, Listener } from '../words/events.ts'
-import { isTerminal, type JobInfo, type JobOptions, type JobState } from '../words/job.ts'
+import { isTerminal, type JobInfo, type JobOptions, type JobState, type TerminalState } from '../words/job.ts'
 import { check, unlessFull } from './acceptance.ts'
 import { Batch, type BatchOptions } from './batch.ts'
 import { Engine } from './engine.ts'
@@ -170,9 +177,14 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
     return { ...infoOf(record, engine), ...(history && { history }) }
   }
 
-  /** The facts of the jobs that fit a filter, newest first, at most `limit` (100). */
+  /**
+   * The facts of the jobs that fit a filter, newest first, at most `limit` (100).
+   *
+   * @throws OptionsInvalidError (as a rejection) when the filter has an unknown key or a bad value.
+   */
   async jobs(filter: JobFilter = {}): Promise<JobInfo[]> {
     const engine = this[engineOf]
+    readOptions(jobFilterSchema, filter, 'jobs')
     return (await engine.list(filter)).map((record) => infoOf(record, engine))
   }
 
@@ -199,9 +211,11 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
    * Lets every dead job start over, or those of one task; resolves to how many did.
    *
    * @throws QueueFullError (as a rejection) when there is no room for all: those before it have started over.
+   * OptionsInvalidError when the filter has an unknown key or a bad value.
    */
-  async reviveAll({ task }: { task?: string } = {}): Promise<number> {
+  async reviveAll(filter: { task?: string } = {}): Promise<number> {
     const engine = this[engineOf]
+    const { task } = readOptions(reviveFilterSchema, filter, 'reviveAll')
     let revived = 0
     for (;;) {
       const dead = await engine.list({ state: 'dead', limit: 500, ...(task !== undefined && { task }) })
@@ -218,6 +232,25 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
     const record = await engine.find(id)
     if (record === undefined || !isTerminal(record.state)) return false
     return (await engine.broker.remove?.(record)) ?? false
+  }
+
+  /**
+   * Forgets every job in a state that is over (default `dead`), or those of one task; resolves to how many.
+   *
+   * @throws OptionsInvalidError (as a rejection) when the filter has an unknown key or a bad value.
+   */
+  async removeAll(filter: { state?: TerminalState; task?: string } = {}): Promise<number> {
+    const engine = this[engineOf]
+    const { state, task } = readOptions(removeFilterSchema, filter, 'removeAll')
+    let removed = 0
+    for (;;) {
+      const over = await engine.list({ state, limit: 500, ...(task !== undefined && { task }) })
+      const gone = await Promise.all(over.map((record) => engine.broker.remove?.(record) ?? false))
+      const count = gone.filter(Boolean).length
+      removed += count
+      // What cannot go yet would be listed for ever.
+      if (count === 0) return removed
+    }
   }
 
   /**

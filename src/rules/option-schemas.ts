@@ -114,6 +114,34 @@ export const jobOptionsSchema = z.strictObject({
   signal: z.instanceof(AbortSignal, { error: 'expected an AbortSignal' }).optional(),
 })
 
+const state = z.enum(
+  [
+    ...(['held', 'waiting', 'scheduled', 'available', 'running', 'retryable'] as const),
+    ...(['completed', 'cancelled', 'skipped', 'dead'] as const),
+  ],
+  { error: "expected a state of jobs, such as 'dead'" },
+)
+const terminal = z.enum(['completed', 'cancelled', 'skipped', 'dead'], {
+  error: "expected a state of jobs that are over: 'completed', 'cancelled', 'skipped' or 'dead'",
+})
+
+/** Which jobs `runtime.jobs` lists. */
+export const jobFilterSchema = z.strictObject({
+  state: z
+    .union([state, z.array(state)], {
+      error: "expected a state of jobs, such as 'dead', or an array of them",
+    })
+    .optional(),
+  task: name.optional(),
+  limit: kept.optional(),
+})
+
+/** Which dead jobs `runtime.reviveAll` lets start over. */
+export const reviveFilterSchema = z.strictObject({ task: name.optional() })
+
+/** Which jobs `runtime.removeAll` forgets. */
+export const removeFilterSchema = z.strictObject({ state: terminal.default('dead'), task: name.optional() })
+
 /** The options of one pool of threads. */
 export const poolOptionsSchema = z
   .strictObject({

@@ -1,0 +1,104 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { z } from 'zod'
+import { sqliteBroker } from '../../src/brokers/sqlite.ts'
+import {
+  type Broker,
+  defineTask,
+  type JobFilter,
+  memoryBroker,
+  OptionsInvalidError,
+} from '../../src/index.ts'
+import { nextEvent } from '../kit/jobs.ts'
+import { type LooseRuntime, startThreads } from '../kit/threads.ts'
+
+const module = new URL('../fixtures/handlers/history.ts', import.meta.url)
+const taskOf = (name: string) =>
+  defineTask({
+    name,
+    payload: z.unknown(),
+    retry: { maxAttempts: 2, backoff: { delay: 0 } },
+    handler: { module, export: 'flaky' },
+  })
+
+function sqlite(): Broker {
+  const folder = mkdtempSync(join(tmpdir(), 'aftertask-dead-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  return sqliteBroker({ file: join(folder, 'journal.sqlite'), durability: 'process' })
+}
+
+/** A runtime with dead jobs: three of `a`, one of `b`. */
+async function withDead(broker: Broker) {
+  const runtime = startThreads([taskOf('a'), taskOf('b')], { broker })
+  const jobs = ['a', 'a', 'a', 'b'].map((name) => runtime.enqueue(name, 9))
+  await Promise.all(jobs.map((job) => job.settled))
+  return { runtime, jobs, ids: jobs.map(({ id }) => id) }
+}
+
+describe.each([
+  ['memory', memoryBroker],
+  ['sqlite', sqlite],
+])('dead jobs with the %s broker', (_name, make) => {
+  test('are listed newest first, of one task when asked', async () => {
+    const { runtime, ids } = await withDead(make())
+    const idsOf = async (filter: JobFilter) => (await runtime.jobs(filter)).map(({ id }) => id)
+    expect(new Set(await idsOf({ state: 'dead' }))).toEqual(new Set(ids))
+    expect(await idsOf({ state: ['dead', 'cancelled'], task: 'b' })).toEqual([ids[3]])
+    expect(await idsOf({ state: 'dead', task: 'a', limit: 1 })).toEqual([ids[2]])
+    expect(await idsOf({ state: 'dead', limit: 0 })).toEqual([])
+  })
+
+  test('go on counting attempts when they are revived, and keep the errors of all', async () => {
+    const { runtime, ids } = await withDead(make())
+    const [first = ''] = ids
+    const dead = nextEvent(runtime, 'job:dead')
+    expect(await runtime.revive(first)).toBe(true)
+    await dead
+    const { attempts, history } = (await runtime.job(first)) ?? {}
+    expect(attempts).toBe(4)
+    expect(history?.map(({ error }) => error?.message)).toEqual(
+      [1, 2, 3, 4].map((n) => `attempt ${n} failed`),
+    )
+  })
+
+  test('can all be forgotten, or those of one task', async () => {
+    const { runtime, ids } = await withDead(make())
+    await runtime.enqueue('a', 0).settled
+    expect(await runtime.removeAll({ task: 'b' })).toBe(1)
+    expect(await runtime.removeAll()).toBe(3)
+    expect(await runtime.job(ids[0] ?? '')).toBeUndefined()
+    expect(await runtime.counts()).toMatchObject({ dead: 0, completed: 1 })
+    expect(await runtime.removeAll({ state: 'completed' })).toBe(1)
+  })
+
+  test('can all start over, or those of one task', async () => {
+    const { runtime } = await withDead(make())
+    runtime.pause()
+    expect(await runtime.reviveAll({ task: 'b' })).toBe(1)
+    expect(await runtime.reviveAll()).toBe(3)
+    expect(await runtime.counts()).toMatchObject({ dead: 0, available: 4 })
+  })
+
+  test('are neither revived nor forgotten by a filter with a slip in it', async () => {
+    const { runtime } = await withDead(make())
+    const wrong: [(runtime: LooseRuntime) => Promise<unknown>, string][] = [
+      [(it) => it.reviveAll({ tsk: 'a' } as never), 'Did you mean "task"'],
+      [(it) => it.removeAll({ state: 'running' as never }), 'a state of jobs that are over'],
+      [(it) => it.removeAll({ states: 'dead' } as never), 'Did you mean "state"'],
+      [(it) => it.jobs({ state: 'deed' as never }), 'expected a state of jobs'],
+      [(it) => it.jobs({ limit: -1 }), 'limit'],
+      [(it) => it.job(undefined as never), 'Expected the id of a job, got undefined'],
+      [(it) => it.revive(5 as never), 'Expected the id of a job, got 5'],
+      [(it) => it.remove({ state: 'dead' } as never), 'Expected the id of a job'],
+      [(it) => it.cancel(null as never), 'Expected the id of a job, got null'],
+    ]
+    for (const [call, message] of wrong) {
+      const refused = call(runtime).catch((error: unknown) => error)
+      expect(await refused).toBeInstanceOf(OptionsInvalidError)
+      expect(String(await refused)).toContain(message)
+    }
+    expect((await runtime.counts()).dead).toBe(4)
+  })
+})
