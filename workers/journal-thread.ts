@@ -1,6 +1,7 @@
 /** The entry of the thread that owns the journal's file. */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import { FROM_JOURNAL, type JournalSetup } from '../src/rules/journal-protocol.ts'
+import { FROM_JOURNAL, type JournalFault, type JournalSetup } from '../src/rules/journal-protocol.ts'
+import { codeOf, faultOf } from './journal/file.ts'
 import { Journal } from './journal/journal.ts'
 import { JournalError } from './journal/journal-error.ts'
 import { JournalService, type Message } from './journal/service.ts'
@@ -26,13 +27,16 @@ function start(port: MessagePort, setup: JournalSetup): void {
     port.on('message', (message: Message) => service.take(message))
     port.postMessage([FROM_JOURNAL.opened, opened])
   } catch (error) {
-    const fault =
-      error instanceof JournalError
-        ? error.fault
-        : { kind: 'io', message: error instanceof Error ? (error.stack ?? error.message) : String(error) }
-    port.postMessage([FROM_JOURNAL.refused, fault])
+    port.postMessage([FROM_JOURNAL.refused, whyNot(error, setup.file)])
     port.close()
   }
+}
+
+function whyNot(error: unknown, file: string): JournalFault {
+  if (error instanceof JournalError) return error.fault
+  // Reading may show first that a file is damaged, and writing that it must not be written.
+  if (codeOf(error) !== 0) return faultOf(error, file)
+  return { kind: 'io', message: error instanceof Error ? (error.stack ?? error.message) : String(error) }
 }
 
 if (parentPort !== null) start(parentPort, workerData as JournalSetup)

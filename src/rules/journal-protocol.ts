@@ -141,6 +141,8 @@ export interface JournalSetup {
   readonly patience: number
   /** The most pages that the file may have: for tests of a full disk. */
   readonly maxPages?: number
+  /** The version that SQLite is said to have: for tests of its refusal. */
+  readonly sqliteVersion?: string
   readonly failAt?: { readonly point: FailPoint; readonly after: number }
 }
 

@@ -4,9 +4,7 @@ import { DatabaseSync } from 'node:sqlite'
 import type { JournalFault, JournalSetup } from '../../src/rules/journal-protocol.ts'
 import { JournalError } from './journal-error.ts'
 import { migrate } from './schema.ts'
-
-/** The first SQLite without the fault that can corrupt a WAL file under several connections. */
-const OLDEST = [3, 51, 3] as const
+import { checkSqlite } from './sqlite-version.ts'
 
 /** A file that is open, and the lock that says whose it is. */
 export interface OpenFile {
@@ -15,11 +13,12 @@ export interface OpenFile {
 }
 
 /** Opens the file, or says why not. */
-export function openFile({ file, durability, isShared, patience, maxPages }: JournalSetup): OpenFile {
+export function openFile(setup: JournalSetup): OpenFile {
+  const { file, durability, isShared, patience, maxPages, sqliteVersion } = setup
   let lock: DatabaseSync | undefined
   let db: DatabaseSync | undefined
   try {
-    checkVersion()
+    checkSqlite(sqliteVersion)
     lock = takeLock(file, isShared)
     db = new DatabaseSync(file, { timeout: patience })
     setUp(db, durability)
@@ -31,17 +30,6 @@ export function openFile({ file, durability, isShared, patience, maxPages }: Jou
     if (lock?.isOpen) lock.close()
     throw error instanceof JournalError ? error : new JournalError(faultOf(error, file), { cause: error })
   }
-}
-
-function checkVersion(): void {
-  const probe = new DatabaseSync(':memory:')
-  const { version } = probe.prepare('SELECT sqlite_version() AS version').get() as { version: string }
-  probe.close()
-  const parts = version.split('.').map(Number)
-  const at = OLDEST.findIndex((oldest, index) => parts[index] !== oldest)
-  if (at === -1 || (parts[at] ?? 0) > (OLDEST[at] ?? 0)) return
-  const message = `Node ${process.version} comes with SQLite ${version}, which can corrupt a journal; ${OLDEST.join('.')} or later is needed. Use Node 22.23, 24.21 or later.`
-  throw new JournalError({ kind: 'version', message })
 }
 
 function setUp(db: DatabaseSync, durability: 'power' | 'process'): void {

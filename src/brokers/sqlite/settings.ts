@@ -18,6 +18,7 @@ export interface SqliteSettings {
   /** How long a transaction waits for another process, in milliseconds. */
   readonly patience?: number
   readonly maxPages?: number
+  readonly sqliteVersion?: string
   readonly failAt?: JournalSetup['failAt']
 }
 
@@ -32,7 +33,7 @@ export function setupOf(
   resume: JournalSetup['resume'],
 ): JournalSetup {
   const { entries, ageing, retention, idPrefix, clock } = host
-  const { file, durability, isShared, window, failAt, maxPages } = settings
+  const { file, durability, isShared, window, failAt, maxPages, sqliteVersion } = settings
   const { checkpointEvery = CHECKPOINT_EVERY, patience = PATIENCE } = settings
   const { count = retention.count, age = retention.age, dead } = settings.retention
   const tasks = entries.map(({ task: { name, policy } }) => {
@@ -43,6 +44,7 @@ export function setupOf(
     ...{ file, durability, isShared, window, checkpointEvery, patience },
     ...{ tasks, ageing, idPrefix, wall: clock.wall(), retention: { count, age, dead } },
     ...(maxPages && { maxPages }),
+    ...(sqliteVersion && { sqliteVersion }),
     ...(resume && { resume }),
     ...(failAt && { failAt }),
   }

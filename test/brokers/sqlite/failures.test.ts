@@ -1,7 +1,7 @@
 /** What goes wrong with a file, and what is said of it. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { statSync, truncateSync, writeFileSync } from 'node:fs'
+import { readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -29,6 +29,14 @@ describe('a file that cannot be used', () => {
   test('because it is no database is refused', async () => {
     const file = journalFile()
     writeFileSync(file, 'x'.repeat(8192))
+    await expect(journalRuntime(file).ready()).rejects.toMatchObject({ code: 'ERR_JOURNAL_CORRUPT' })
+  })
+
+  test('because what stands behind its first page is damaged is refused', async () => {
+    const file = journalFile()
+    await stopped(file, 500)
+    const whole = readFileSync(file)
+    writeFileSync(file, Buffer.concat([whole.subarray(0, 4096), Buffer.alloc(whole.length - 4096, 0xff)]))
     await expect(journalRuntime(file).ready()).rejects.toMatchObject({ code: 'ERR_JOURNAL_CORRUPT' })
   })
 
@@ -119,6 +127,21 @@ describe('a journal thread that dies', () => {
     expect(results).toEqual(jobs.map((_, n) => n))
     const after = runtime.enqueue(echo, 'after')
     expect(await after.result()).toBe('after')
+  })
+
+  test('again and again refuses jobs until there is another', async () => {
+    const link = new ThreadLink()
+    const runtime = withSettings({}, link)
+    await runtime.ready()
+    for (let death = 0; death < 3; death++) {
+      const job = runtime.enqueue(echo, death)
+      await job.stored
+      await link.kill()
+      const refusal = { code: 'ERR_BROKER_UNAVAILABLE', reason: 'thread', status: 503 }
+      expect(() => runtime.enqueue(echo, 'meanwhile')).toThrow(expect.objectContaining(refusal))
+      expect(await job.result()).toBe(death)
+      await until(() => accepted(() => runtime.enqueue(echo, 'after').stored))
+    }
   })
 })
 

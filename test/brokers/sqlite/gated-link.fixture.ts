@@ -4,8 +4,6 @@ import { FROM_JOURNAL, type JournalSetup } from '../../../src/rules/journal-prot
 
 /** Passes everything on, but answers while its gate is shut, and replies while they are lost. */
 export class GatedLink extends ThreadLink {
-  /** Replies that were lost. */
-  lost = 0
   #isShut = false
   #isLosing = false
   readonly #held: (() => void)[] = []
@@ -15,9 +13,8 @@ export class GatedLink extends ThreadLink {
     this.#isLosing = false
     super.start(setup, {
       receive: (message) => {
-        if (this.#isLosing && message[0] === FROM_JOURNAL.committed) this.lost++
-        else if (this.#isShut && message[0] === FROM_JOURNAL.answer)
-          this.#held.push(() => host.receive(message))
+        if (this.#isLosing && message[0] === FROM_JOURNAL.committed) return
+        if (this.#isShut && message[0] === FROM_JOURNAL.answer) this.#held.push(() => host.receive(message))
         else host.receive(message)
         if (message[0] !== FROM_JOURNAL.answer) for (const heard of this.#heard.splice(0)) heard()
       },
