@@ -15,7 +15,7 @@ export interface StopReport {
   readonly failed: number
   /** Jobs that did not finish and are gone: the broker keeps nothing. */
   readonly lost: readonly Unfinished[]
-  /** Jobs that did not finish and go on at the next start: the broker keeps them. */
+  /** Jobs that did not finish and go on at the next start: the broker keeps them. The newest 1,000 at most. */
   readonly left: readonly Unfinished[]
 }
 
