@@ -11,7 +11,8 @@ export type { BullmqOptions } from './bullmq/options.ts'
  * Keeps jobs with BullMQ: at least once, from the moment `job.stored` has resolved, and whichever machine dies. The
  * connection is made with the runtime; while the store is away, adding a job throws BrokerUnavailableError (or buffers it,
  * with `whenDown: 'buffer'`), and the broker goes on by itself once the store is back. `ready()` resolves once it has
- * been reached, and rejects with PeerMissingError when a package is not installed.
+ * been reached, and rejects with PeerMissingError when a package is not installed. Its connections keep the process alive until
+ * `stop()`, also while there is nothing to do: jobs of other processes may come.
  *
  * @throws OptionsInvalidError when an option is unknown or has a bad value.
  */

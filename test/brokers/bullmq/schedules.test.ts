@@ -101,6 +101,7 @@ for (const store of ['redis', 'postgres'] as const) {
       const [one, other] = [here.runtime({ role: 'producer' }), here.runtime({ role: 'producer' })]
       await Promise.all([one.ready(), other.ready()])
       one.schedule('beat', trail, payload(), { every: DAY })
+      await one.schedules()
       expect(await other.schedules()).toMatchObject([{ every: DAY }])
       const added = nextEvent(other, 'job:enqueued')
       // This process ends before the first run, so the other one has heard of it by itself.
