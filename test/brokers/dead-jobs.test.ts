@@ -63,6 +63,18 @@ describe.each([
     )
   })
 
+  test('tell their second end to those who had heard of the first', async () => {
+    const { runtime, jobs } = await withDead(make())
+    const [job] = jobs
+    expect(await runtime.revive(job?.id ?? '')).toBe(true)
+    expect(await job?.settled).toMatchObject({ state: 'dead', attempts: 4 })
+    runtime.pause()
+    await runtime.revive(job?.id ?? '')
+    expect(job?.state).toBe('available')
+    expect(job?.cancel()).toBe(true)
+    expect(await job?.settled).toMatchObject({ state: 'cancelled' })
+  })
+
   test('can all be forgotten, or those of one task', async () => {
     const { runtime, ids } = await withDead(make())
     await runtime.enqueue('a', 0).settled

@@ -30,9 +30,10 @@ export class Lookups {
 
   /** The record that is told of what becomes of the job, for one that may not be. */
   current(job: JobRecord): JobRecord {
-    if (job.extras?.isFar !== true) return job
+    // A dead job that was revived goes on under another record.
+    if (job.extras?.isFar !== true && job.state !== 'dead') return job
     const atHand = this.#jobs.records.get(job.seq)
-    if (atHand !== undefined) return atHand
+    if (atHand !== undefined || job.state === 'dead') return atHand ?? job
     void this.#recall(job)
     return job
   }

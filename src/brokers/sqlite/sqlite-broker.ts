@@ -188,8 +188,9 @@ export class SqliteBroker implements Broker {
     this.#next.ops.push(OP.revive, job.seq, isHeld ? 1 : 0)
     this.#jobs.expect(job)
     this.#jobs.leaveToOthers(job)
-    if (isHeld) this.#jobs.records.keep(job)
-    else this.#jobs.records.letGo(job)
+    this.#jobs.records.keep(job)
+    // Once that is written, it is granted or waits on disk. Until then whoever asks for its end finds it here.
+    if (!isHeld) this.#next.releases.push(job)
   }
 
   keep(job: JobRecord): void {
