@@ -149,7 +149,7 @@ export class Jobs {
   tick(): void {
     for (const [n] of this.sql.dueNow.all(this.turn.now)) this.advance(n as number)
     for (const [n] of this.sql.expiredNow.all(this.turn.now, this.turn.run)) {
-      this.sql.unexpire.run(n as number)
+      this.sql.expiryTold.run(n as number)
       this.turn.toExpire.push(n as number)
     }
     this.turn.isDueDirty = true

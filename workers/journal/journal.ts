@@ -88,6 +88,7 @@ export class Journal {
       this.#turn.shelves = new Map(this.#sql.shelves.all() as [number, number][])
       this.#spilled.count()
       this.#owners.recover(wall, resume?.window)
+      this.#sql.expireAgain.run()
       this.#jobs.tick()
       // Of other processes' jobs we would not hear when they let go of their keys.
       if (!this.#setup.isShared) unique = this.#queries.uniqueHolders()

@@ -49,8 +49,10 @@ const SQL = {
   letGo: 'DELETE FROM lines WHERE key = ? AND holder = ?',
   lastInLine: 'SELECT max(line) FROM jobs WHERE key = ? AND line IS NOT NULL',
   nextInLine: 'SELECT n FROM jobs WHERE key = ? AND line IS NOT NULL ORDER BY line LIMIT 1',
-  freeUnique:
-    'UPDATE jobs SET unique_key = NULL WHERE unique_key = ? AND finished IS NOT NULL AND (unique_until IS NULL OR unique_until <= ?)',
+  // A key that is held for a time is free when that has passed, over or not. Whoever adds counts in fractions of a
+  // millisecond, on a clock that drifts: what is free there must not be held here.
+  freeUnique: `UPDATE jobs SET unique_key = NULL WHERE unique_key = ?1
+    AND CASE WHEN unique_until IS NULL THEN finished IS NOT NULL ELSE unique_until <= ?2 + 5 END`,
   uniqueHolder: 'SELECT n FROM jobs WHERE unique_key = ?',
   attempt: `INSERT INTO attempts (n, number, attempt, outcome, started, ended, thread, cpu, error)
     SELECT ?1, (SELECT coalesce(max(number) + 1, 0) FROM attempts WHERE n = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8
@@ -68,10 +70,12 @@ const SQL = {
   removeAttempts: 'DELETE FROM attempts WHERE n = ?',
   dueNow: 'SELECT n FROM jobs WHERE state IN (2, 5) AND due <= ? ORDER BY due, n LIMIT 1000',
   // A job that another process has is that one's to end.
-  expiredNow: 'SELECT n FROM jobs WHERE expires <= ? AND owner IN (0, ?) LIMIT 1000',
-  unexpire: 'UPDATE jobs SET expires = NULL WHERE n = ?',
+  expiredNow: 'SELECT n FROM jobs WHERE expires > 0 AND expires <= ? AND owner IN (0, ?) LIMIT 1000',
+  // Told, and not over until the event loop's side says so: a process that dies before that leaves it to the next.
+  expiryTold: 'UPDATE jobs SET expires = -expires WHERE n = ?',
+  expireAgain: 'UPDATE jobs SET expires = -expires WHERE expires < 0',
   nextDue: `SELECT (SELECT due FROM jobs WHERE state IN (2, 5) AND state = 2 ORDER BY due LIMIT 1),
-    (SELECT due FROM jobs WHERE state IN (2, 5) AND state = 5 ORDER BY due LIMIT 1), (SELECT min(expires) FROM jobs WHERE expires IS NOT NULL AND owner IN (0, ?))`,
+    (SELECT due FROM jobs WHERE state IN (2, 5) AND state = 5 ORDER BY due LIMIT 1), (SELECT min(expires) FROM jobs WHERE expires > 0 AND owner IN (0, ?))`,
   spilled: 'SELECT n, rank FROM jobs WHERE task = ? AND state = 3 AND owner = 0 ORDER BY rank, n LIMIT ?',
   spilledCounts: 'SELECT task, count(*), min(rank) FROM jobs WHERE state = 3 AND owner = 0 GROUP BY task',
   grantedToOthers:

@@ -162,6 +162,8 @@ export class Connection {
     this.#fault = undefined
     this.#host.opened(opened, isFirst)
     this.outbox.opened()
+    // What was said before a question comes before it.
+    if (!this.#questioner.isIdle) this.outbox.flush(true)
     this.#questioner.opened()
     this.#opening.resolve()
     this.#link.await(this.#isAwaiting)

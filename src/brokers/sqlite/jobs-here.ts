@@ -21,6 +21,8 @@ export class JobsHere {
   readonly #untold = new Set<number>()
   /** Jobs that are not written yet. */
   readonly adding = new Set<JobRecord>()
+  /** Jobs whose response is over, which is not written yet: their grant finds them here. */
+  readonly releasing = new Set<JobRecord>()
   readonly #suspects: Suspects
   readonly #host: BrokerHost
   readonly #outbox: Outbox
@@ -102,7 +104,7 @@ export class JobsHere {
   /** What was not granted waits on disk; its record is held for nobody but those who have it. */
   settleDown(job: JobRecord): void {
     if (isTerminal(job.state) || job.state === 'held' || this.records.window.has(job.seq)) return
-    this.records.letGo(job)
+    if (!this.releasing.has(job)) this.records.letGo(job)
   }
 
   /** A job is over as far as this process goes; it is told once that is written. */

@@ -54,10 +54,9 @@ export class Replies {
     this.#connection.outbox.flush()
   }
 
-  /** This will never be written: what it adds is refused, and what it ends is over all the same. */
-  abandoned({ arrivals, endings }: Outgoing, error: Error): void {
+  /** This will never be written: what it adds is refused; what it ends goes on at the next start, and is not told. */
+  abandoned({ arrivals }: Outgoing, error: Error): void {
     for (const job of arrivals) this.#refuse(job, error)
-    for (const job of endings) this.#tell(job)
   }
 
   #moved(seq: number, state: number): void {
@@ -80,7 +79,10 @@ export class Replies {
     const late: JobRecord[] = []
     for (const { arrivals, releases, endings, marks } of this.#connection.outbox.written(upTo)) {
       for (const job of arrivals) this.#arrived(job)
-      for (const job of releases) this.#jobs.settleDown(job)
+      for (const job of releases) {
+        this.#jobs.releasing.delete(job)
+        this.#jobs.settleDown(job)
+      }
       for (const job of endings) {
         if (refusals?.has(job.seq)) late.push(job)
         else this.#tell(job)
@@ -98,7 +100,8 @@ export class Replies {
 
   #refuse(job: JobRecord, error: Error): void {
     this.#jobs.adding.delete(job)
-    if (isTerminal(job.state)) return
+    // It was over before it was written, and nothing of it will be.
+    if (isTerminal(job.state)) return this.#tell(job)
     job.state = 'cancelled'
     job.readyAt = Math.round(this.#host.clock.now())
     const { more } = job
@@ -126,11 +129,21 @@ export class Replies {
   /** Our end of a job came too late: it is over already, or another process has it. */
   #late(job: JobRecord): void {
     if (job.extras?.isUntold !== true) return this.#jobs.records.forget(job)
-    // It was ours alone, and has been let go of since.
-    if (!this.#isShared) return this.#tell(job)
+    if (!this.#isShared) return void this.#correct(job)
     const isCancelled = job.state === 'cancelled'
     this.#jobs.disown(job)
     if (isCancelled) cancelOp(this.#connection.outbox.next.ops, job.seq, undefined)
+  }
+
+  /** A handle that had not heard of the job's end has spoken. That was told at its time: only its promise is told now. */
+  async #correct(job: JobRecord): Promise<void> {
+    const { records } = this.#jobs
+    records.forget(job)
+    job.more.isUntold = false
+    const row = await this.#connection.ask('row', job.seq).catch(() => null)
+    if (row !== null) records.end(job, row, row[3])
+    if (isTerminal(job.state)) this.#host.recalled(job)
+    else records.letGo(job)
   }
 
   /** Another process asks for it; if the job has gone from here meanwhile, the journal looks where it is. */

@@ -110,6 +110,7 @@ export class SqliteBroker implements Broker {
     const next = this.#next
     next.ops.push(OP.release, job.seq, dueAt === undefined ? null : this.#jobs.wall(dueAt))
     next.releases.push(job)
+    this.#jobs.releasing.add(job)
   }
 
   peek(pool: string): JobRecord | undefined {
