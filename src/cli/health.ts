@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Runtime } from '../engine/runtime.ts'
+import { OptionsInvalidError } from '../words/errors.ts'
 
 /** The endpoints of one worker. */
 export interface Health {
@@ -28,7 +29,12 @@ export async function openHealth(
     else answer(response, 404, { error: 'Ask for /health or /ready.' })
   })
   server.listen(port, host)
-  await once(server, 'listening')
+  try {
+    await once(server, 'listening')
+  } catch (cause) {
+    const why = `--port ${port} of ${host} cannot be opened: ${(cause as Error).message}. Give one that is free, or 0.`
+    throw new OptionsInvalidError(why, 'port', { cause })
+  }
   return {
     port: (server.address() as AddressInfo).port,
     close: async () => {

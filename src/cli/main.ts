@@ -6,10 +6,12 @@ import { work, workUsage } from './work.ts'
 const [command, ...args] = process.argv.slice(2)
 
 try {
-  if (command === 'work') await work(args)
+  if (args.includes('--help') || args.includes('-h')) {
+    process.stdout.write(`${command === 'size' ? sizeUsage : workUsage}\n`)
+  } else if (command === 'work') await work(args)
   else if (command === 'size') process.stdout.write(`${size(args)}\n`)
   else {
-    const isAsked = command === undefined || command === 'help' || command === '--help'
+    const isAsked = command === undefined || ['help', '--help', '-h'].includes(command)
     process.stdout.write(
       `${isAsked ? '' : `There is no command "${command}".\n\n`}${workUsage}\n\n${sizeUsage}\n`,
     )

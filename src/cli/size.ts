@@ -1,12 +1,20 @@
 /** `aftertask size`: from the rate of arrival and the time of a job to threads and processes. */
-import { parseArgs } from 'node:util'
 import { OptionsInvalidError } from '../words/errors.ts'
+import { positive, readFlags } from './flags.ts'
 
 /** How to call it. */
 export const sizeUsage = `aftertask size --rate <jobs a second> --ms <milliseconds of a job>
   [--peak 1]         how many times the average the worst minutes are
   [--busy 0.7]       the share of the time that threads may be busy at the peak
   [--cores 4]        processors of one machine; one is left to the event loop`
+
+const flags = {
+  rate: { type: 'string' },
+  ms: { type: 'string' },
+  peak: { type: 'string', default: '1' },
+  busy: { type: 'string', default: '0.7' },
+  cores: { type: 'string', default: '4' },
+} as const
 
 /** What a load takes. */
 export interface Size {
@@ -44,22 +52,13 @@ function erlangC(threads: number, load: number): number {
 
 /** Answers the command line. Throws OptionsInvalidError when it makes no sense. */
 export function size(args: readonly string[]): string {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      rate: { type: 'string' },
-      ms: { type: 'string' },
-      peak: { type: 'string', default: '1' },
-      busy: { type: 'string', default: '0.7' },
-      cores: { type: 'string', default: '4' },
-    },
-  })
+  const { values } = readFlags(args, flags, sizeUsage)
   const given = {
-    rate: positive('rate', values.rate),
-    ms: positive('ms', values.ms),
-    peak: positive('peak', values.peak),
-    busy: positive('busy', values.busy),
-    cores: positive('cores', values.cores),
+    rate: positive('rate', values.rate, sizeUsage),
+    ms: positive('ms', values.ms, sizeUsage),
+    peak: positive('peak', values.peak, sizeUsage),
+    busy: positive('busy', values.busy, sizeUsage),
+    cores: positive('cores', values.cores, sizeUsage),
   }
   if (given.busy >= 1)
     throw new OptionsInvalidError('--busy must be below 1: a full queue never gets empty.', 'busy')
@@ -70,12 +69,6 @@ export function size(args: readonly string[]): string {
     `processes  ${processes} with ${Math.max(1, given.cores - 1)} threads each, on machines of ${given.cores} processors`,
     `waiting    ${Math.round(waits * 100)} % of the jobs wait; ${round(meanWait)} ms on average over all`,
   ].join('\n')
-}
-
-function positive(name: string, text: string | undefined): number {
-  const value = Number(text)
-  if (text !== undefined && value > 0 && Number.isFinite(value)) return value
-  throw new OptionsInvalidError(`--${name} must be a number above 0.\n\n${sizeUsage}`, name)
 }
 
 function round(value: number): string {

@@ -1,12 +1,14 @@
 /** `aftertask work`: a process that does nothing but run the jobs of a task file. */
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { parseArgs } from 'node:util'
 import { bullmqBroker } from '../brokers/bullmq.ts'
 import { createRuntime, type Runtime, type RuntimeOptions } from '../engine/runtime.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { OptionsInvalidError } from '../words/errors.ts'
-import { openHealth } from './health.ts'
+import { readFlags, whole } from './flags.ts'
+import { type Health, openHealth } from './health.ts'
+import { log, logEvents } from './worker-log.ts'
 
 /** How to call it. */
 export const workUsage = `aftertask work <tasks file> --store <redis://... or postgres://...>
@@ -35,83 +37,91 @@ type FileOptions = Omit<RuntimeOptions, 'tasks' | 'broker'>
 
 /** Runs until SIGTERM or SIGINT, and stops in good order. Rejects when the process cannot work at all. */
 export async function work(args: readonly string[]): Promise<void> {
-  const { values, positionals } = parseArgs({ args: [...args], options: flags, allowPositionals: true })
-  const [file] = positionals
+  const { values, positionals } = readFlags(args, flags, workUsage)
+  const [file, ...others] = positionals
   const store = values.store ?? process.env['AFTERTASK_STORE']
   if (file === undefined || store === undefined)
     throw new OptionsInvalidError(`What is to be run, and from where?\n\n${workUsage}`)
-  const module = (await import(pathToFileURL(resolve(file)).href)) as Record<string, unknown>
-  const options = (module['runtimeOptions'] ?? {}) as FileOptions
-  const lease = values.lease === undefined ? {} : { lease: whole('lease', values.lease) }
-  const pools = values.pool === undefined ? {} : { pools: values.pool }
-  const prefix = values.prefix === undefined ? {} : { prefix: values.prefix }
+  if (others.length > 0)
+    throw new OptionsInvalidError(
+      `One file of tasks, and not ${others.join(', ')} as well: import the others there.`,
+    )
+  const number = (name: 'lease' | 'port' | 'grace', least: number): number | undefined =>
+    values[name] === undefined ? undefined : whole(name, values[name], least, workUsage)
+  const [lease, port, grace = 0] = [number('lease', 500), number('port', 0), number('grace', 0)]
+  const { tasks, options } = await tasksIn(file)
+  checkPools(values.pool ?? [], tasks)
   const runtime = createRuntime({
     ...withThreads(options, values.concurrency),
-    tasks: Object.values(module).filter(isTask),
-    broker: bullmqBroker({ connection: store, role: 'worker', ...prefix, ...pools, ...lease }),
+    tasks,
+    broker: bullmqBroker({
+      ...{ connection: store, role: 'worker' },
+      ...(lease === undefined ? {} : { lease }),
+      ...(values.pool === undefined ? {} : { pools: values.pool }),
+      ...(values.prefix === undefined ? {} : { prefix: values.prefix }),
+    }),
   })
-  const state = { isReady: false }
   logEvents(runtime)
-  const health =
-    values.port === undefined
-      ? undefined
-      : await openHealth(runtime, () => state.isReady, whole('port', values.port), values.host)
-  stopOnSignal(runtime, whole('grace', values.grace), () => {
-    state.isReady = false
-    return health?.close()
-  })
-  await runtime.ready()
+  const state = { isReady: false }
+  let health: Health | undefined
+  try {
+    if (port !== undefined) health = await openHealth(runtime, () => state.isReady, port, values.host)
+    stopOnSignal(runtime, grace, async () => {
+      state.isReady = false
+      await health?.close()
+    })
+    await runtime.ready()
+  } catch (error) {
+    // Nobody is to wait for a process that will never work.
+    await Promise.all([health?.close(), runtime.stop({ timeout: 0 })])
+    throw error
+  }
   state.isReady = true
   log('info', 'ready', { pid: process.pid, ...(health === undefined ? {} : { port: health.port }) })
 }
 
-function stopOnSignal(runtime: Runtime, grace: number, closing: () => Promise<void> | undefined): void {
+async function tasksIn(file: string): Promise<{ tasks: AnyTask[]; options: FileOptions }> {
+  const path = resolve(file)
+  if (!existsSync(path))
+    throw new OptionsInvalidError(`There is no file ${path}: give the one that exports the tasks.`)
+  const module = (await import(pathToFileURL(path).href)) as Record<string, unknown>
+  const tasks = Object.values(module).flat().filter(isTask)
+  if (tasks.length === 0)
+    throw new OptionsInvalidError(
+      `${path} exports no task: export what defineTask returns, by name or in an array.`,
+    )
+  return { tasks, options: (module['runtimeOptions'] ?? {}) as FileOptions }
+}
+
+/** A pool that no task names would leave the process without work for ever, and without a word. */
+function checkPools(asked: readonly string[], tasks: readonly AnyTask[]): void {
+  const known = [...new Set(tasks.map(({ policy }) => policy.pool))]
+  const unknown = asked.find((pool) => !known.includes(pool))
+  if (unknown !== undefined)
+    throw new OptionsInvalidError(
+      `--pool ${unknown}: no task names it. There are: ${known.join(', ')}.`,
+      'pool',
+    )
+}
+
+function stopOnSignal(runtime: Runtime, grace: number, closing: () => Promise<void>): void {
   let isStopping = false
   const stop = async (signal: NodeJS.Signals): Promise<void> => {
     // Whoever asks twice does not want to wait.
     if (isStopping) process.exit(1)
     isStopping = true
     log('info', 'stopping', { signal, pending: runtime.stats().pending })
-    const report = await runtime.stop({ timeout: grace })
+    const { completed, failed, lost, left } = await runtime.stop({ timeout: grace })
     await closing()
-    const { completed, failed, lost } = report
-    log('info', 'stopped', { completed, failed, lost: lost.length })
+    log('info', 'stopped', { completed, failed, lost: lost.length, left: left.length })
     process.exit(lost.length > 0 ? 1 : 0)
   }
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal))
 }
 
-/** One line of JSON for each thing that somebody may have to look into. */
-function logEvents(runtime: Runtime): void {
-  runtime.on('job:dead', ({ job, error, total }) =>
-    log('error', 'job:dead', { job, error: inWords(error), total }),
-  )
-  runtime.on('job:retrying', ({ job, error, delay }) => {
-    log('warn', 'job:retrying', { job, error: inWords(error), delay })
-  })
-  runtime.on('job:interrupted', ({ job, reason }) => log('warn', 'job:interrupted', { job, reason }))
-  runtime.on('job:fenced', ({ job, state, error }) =>
-    log('warn', 'job:fenced', { job, state, error: inWords(error) }),
-  )
-  runtime.on('job:log', ({ job, level, message, data }) => log(level, 'job:log', { job, message, data }))
-  runtime.on('thread:exited', ({ pool, thread, exitCode, expected, error }) => {
-    if (!expected) log('error', 'thread:exited', { pool, thread, exitCode, error: error && inWords(error) })
-  })
-  runtime.on('broker:down', ({ error }) => log('error', 'broker:down', { error: inWords(error) }))
-  runtime.on('broker:up', ({ downFor }) => log('info', 'broker:up', { downFor }))
-}
-
-function log(level: string, event: string, fields: object): void {
-  process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), level, event, ...fields })}\n`)
-}
-
-function inWords(error: Error): string {
-  return `${error.name}: ${error.message}`
-}
-
 function withThreads(options: FileOptions, concurrency: string | undefined): FileOptions {
   if (concurrency === undefined) return options
-  const threads = whole('concurrency', concurrency)
+  const threads = whole('concurrency', concurrency, 1, workUsage)
   const sized = (pool: RuntimeOptions['pool'] = {}): RuntimeOptions['pool'] => {
     const { min: _min, max: _max, ...rest } = pool
     return { ...rest, threads }
@@ -122,12 +132,6 @@ function withThreads(options: FileOptions, concurrency: string | undefined): Fil
     pool: sized(options.pool) ?? {},
     pools: Object.fromEntries(pools) as typeof options.pools & object,
   }
-}
-
-function whole(name: string, text: string): number {
-  const value = Number(text)
-  if (Number.isInteger(value) && value >= 0) return value
-  throw new OptionsInvalidError(`--${name} must be a whole number.\n\n${workUsage}`, name)
 }
 
 function isTask(value: unknown): value is AnyTask {
