@@ -1,156 +1,125 @@
 /**
- * The BullMQ broker against bare BullMQ, in one run over one Redis (or PostgreSQL: `node bench/bullmq.ts postgres`), with
- * the same settings: adding, no-op jobs, and jobs of 10 ms of CPU against BullMQ's own worker-thread sandbox.
+ * The BullMQ broker against BullMQ alone, over one Redis and over one PostgreSQL, with the same settings: adding, empty
+ * jobs, and jobs of CPU time against BullMQ's own worker-thread sandbox.
  */
-import { createPostgresBackend, Queue, Worker } from 'bullmq'
-import pg from 'pg'
-import { bullmqBroker } from '../src/brokers/bullmq.ts'
-import { createRuntime } from '../src/engine/runtime.ts'
-import { defineTask } from '../src/rules/task.ts'
-import { storeServer } from '../test/kit/store-servers.ts'
+import { whyNot } from '../test/kit/store-servers.ts'
+import { BULK, CONCURRENCY, type Side, sidesOver } from './kit/bullmq-sides.ts'
+import { type Bar, type Figure, type Findings, figure } from './kit/findings.ts'
+import { collect } from './kit/garbage.ts'
+import { spread } from './kit/statistics.ts'
 
-const store = process.argv[2] === 'postgres' ? 'postgres' : 'redis'
-const scale = store === 'postgres' ? 0.1 : 1
-const ADDS = 20_000 * scale
-const NOOPS = 10_000 * scale
-const BURNS = 200
-const ROUNDS = Number(process.env.ROUNDS ?? 5)
-const CONCURRENCY = 50
+const PAIRS = 9
+const CALLERS = 100
+const THREADS = 2
+const STORES = { redis: 'Redis', postgres: 'PostgreSQL' } as const
+// What both sides keep takes long in PostgreSQL: fewer jobs are enough for a slice.
+const EMPTY_JOBS = { redis: 3000, postgres: 500 } as const
+const BURNS = [
+  { milliseconds: 0.1, jobs: 500, bar: undefined },
+  { milliseconds: 1, jobs: 250, bar: undefined },
+  { milliseconds: 10, jobs: 60, bar: { atLeast: 1.5 } },
+] as const
 
-const noop = defineTask({ name: 'noop', handler: new URL('./workers/noop.ts', import.meta.url) })
-const burn = defineTask({
-  name: 'burn',
-  payload: { '~standard': { version: 1, vendor: 'bench', validate: (value: unknown) => ({ value }) } },
-  handler: new URL('./workers/burn.ts', import.meta.url),
-})
+/** Milliseconds that a slice of one side took. */
+type Slice = (side: Side) => Promise<number>
 
-const server = await storeServer(store)
-await server.start()
-const { hostname, port } = new URL(server.url)
-const pool =
-  store === 'postgres'
-    ? new pg.Pool({ connectionString: server.url, max: 20, options: '-c search_path=bullmq' })
-    : undefined
-const connection = pool ?? { host: hostname, port: Number(port), maxRetriesPerRequest: null }
-const factory = (store === 'postgres' ? createPostgresBackend : undefined) as never
-let prefixes = 0
-
-/** Ours: jobs a second for adding and for running. */
-async function ours(
-  jobs: number,
-  threads: number,
-  task: typeof noop | typeof burn,
-  payload?: unknown,
-): Promise<[number, number]> {
-  const prefix = `ours${++prefixes}`
-  const keep = { retention: { count: 1000, age: 3_600_000 }, maxPending: 1_000_000, log: false }
-  const producer = createRuntime({
-    tasks: [noop, burn],
-    broker: bullmqBroker({ connection: server.url, prefix, role: 'producer' }),
-    ...keep,
-  })
-  await producer.ready()
-  const begun = performance.now()
-  const handles = producer.enqueueMany(Array.from({ length: jobs }, () => ({ task, payload })) as never)
-  await Promise.all(handles.map((job) => job.stored))
-  const added = performance.now() - begun
-  await producer.stop({ timeout: 0 })
-  const worker = createRuntime({
-    tasks: [noop, burn],
-    pool: { threads },
-    broker: bullmqBroker({ connection: server.url, prefix, role: 'worker', prefetch: CONCURRENCY - threads }),
-    ...keep,
-  })
-  const ran = await until(
-    jobs,
-    (tick) => worker.on('job:completed', tick),
-    () => worker.ready(),
-  )
-  await worker.stop({ timeout: 0 })
-  return [(jobs / added) * 1000, (jobs / ran) * 1000]
-}
-
-/** Bare BullMQ: the same, with an inline processor, or with its sandbox. */
-async function bare(
-  jobs: number,
-  concurrency: number,
-  processor: (() => Promise<null>) | URL,
-  data: object,
-): Promise<[number, number]> {
-  const name = `bare${++prefixes}`
-  const options = { connection, removeOnComplete: { count: 1000, age: 3600 } }
-  const queue = new Queue(name, { connection } as never, factory)
-  await queue.waitUntilReady()
-  const begun = performance.now()
-  for (let at = 0; at < jobs; at += 1000) {
-    await queue.addBulk(Array.from({ length: Math.min(1000, jobs - at) }, () => ({ name: 'job', data })))
+/** Measures the row. */
+export default async function bullmq(): Promise<Findings> {
+  const figures: Figure[] = []
+  const notes: string[] = []
+  for (const store of ['redis', 'postgres'] as const) {
+    const reason = whyNot(store)
+    if (reason === undefined) figures.push(...(await over(store)))
+    else notes.push(`${STORES[store]} was left out: ${reason}.`)
   }
-  const added = performance.now() - begun
-  const worker = new Worker(
-    name,
-    processor as never,
-    { ...options, concurrency, useWorkerThreads: true, autorun: false } as never,
-    factory,
-  )
-  const ran = await until(
-    jobs,
-    (tick) => worker.on('completed', tick),
-    async () => void worker.run(),
-  )
-  await worker.close()
-  await queue.close()
-  return [(jobs / added) * 1000, (jobs / ran) * 1000]
+  return {
+    figures,
+    charts: [],
+    notes: [
+      ...notes,
+      `Both sides have the same payloads, keep the last thousand finished jobs, and use one server, whose Redis writes every command to disk before it answers. Adding: ${BULK.toLocaleString('en')} jobs in one call, or ${CALLERS} callers that wait for each of theirs. Empty jobs: ${CONCURRENCY} at most with the process; BullMQ runs them on its event loop, aftertask sends them to a thread and back.`,
+      `CPU time: ${THREADS} threads of BullMQ’s sandbox, ${THREADS} of ours, and no job beyond what they run. A job of 10 ms takes 10 ms of its thread on either side, so what can be gained is the overhead alone: it is the time of a job on a thread beyond its CPU time.`,
+      `${PAIRS} pairs of slices, alternating which goes first; from the end of the first job to that of the last.`,
+    ],
+  }
 }
 
-/** Milliseconds from the first job that is over to the last: the start of threads is not what is measured. */
-async function until(
-  jobs: number,
-  listen: (tick: () => void) => void,
-  start: () => Promise<void>,
-): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<number>()
+async function over(store: 'redis' | 'postgres'): Promise<Figure[]> {
+  const sides = await sidesOver(store)
+  const on = STORES[store]
+  const compare = async (what: string, jobs: number, slice: Slice, bar?: Bar): Promise<Figure[]> => {
+    const pairs = await inTurn(sides.ours, sides.bare, slice)
+    const rate = (times: readonly number[]): ReturnType<typeof spread> =>
+      spread(times.map((time) => (jobs * 1000) / time))
+    const ratios = pairs.map(({ own, other }) => other / own)
+    return [
+      figure(sides.ours.name, `${on}: ${what}, of BullMQ’s`, 'x', spread(ratios), bar),
+      figure(sides.ours.name, `${on}: ${what}`, 'jobs/s', rate(pairs.map(({ own }) => own))),
+      figure(sides.bare.name, `${on}: ${what}`, 'jobs/s', rate(pairs.map(({ other }) => other))),
+    ]
+  }
+  try {
+    const empty = EMPTY_JOBS[store]
+    const found = [
+      ...(await compare(
+        'added in bulk',
+        BULK,
+        timed((side) => side.addBulk(BULK)),
+        { atLeast: 0.9 },
+      )),
+      ...(await compare(
+        'added one by one',
+        1000,
+        timed((side) => addAlone(side, 1000)),
+      )),
+      ...(await compare('empty jobs', empty, (side) => side.run(empty, 'nothing'), { atLeast: 0.9 })),
+    ]
+    for (const { milliseconds, jobs, bar } of BURNS) {
+      const work = { threads: THREADS, milliseconds }
+      const rates = await compare(`jobs of ${milliseconds} ms`, jobs, (side) => side.run(jobs, work), bar)
+      found.push(...rates, ...rates.slice(1).map((of) => overhead(of, milliseconds)))
+    }
+    return found
+  } finally {
+    await sides.stop()
+  }
+}
+
+/** The microseconds of a thread that a job takes beyond its CPU time. */
+function overhead({ of, what, low, median, high, samples }: Figure, milliseconds: number): Figure {
+  const beyond = (rate: number): number => ((THREADS * 1000) / rate - milliseconds) * 1000
+  const found = { median: beyond(median), low: beyond(high), high: beyond(low), samples }
+  return figure(of, `${what}, overhead`, 'µs', found)
+}
+
+async function inTurn(own: Side, other: Side, slice: Slice): Promise<{ own: number; other: number }[]> {
+  const pairs: { own: number; other: number }[] = []
+  for (let pair = -1; pair < PAIRS; pair++) {
+    const order = pair % 2 === 0 ? [own, other] : [other, own]
+    const times = new Map<Side, number>()
+    for (const side of order) {
+      collect()
+      times.set(side, await slice(side))
+    }
+    // The first pair warms up.
+    if (pair >= 0) pairs.push({ own: times.get(own) ?? 0, other: times.get(other) ?? 0 })
+  }
+  return pairs
+}
+
+function timed(step: (side: Side) => Promise<unknown>): Slice {
+  return async (side) => {
+    const begun = performance.now()
+    await step(side)
+    return performance.now() - begun
+  }
+}
+
+/** As a server does that answers once its job is stored. */
+async function addAlone(side: Side, jobs: number): Promise<void> {
   let left = jobs
-  let first = 0
-  listen(() => {
-    if (left === jobs) first = performance.now()
-    if (--left === 0) resolve(performance.now() - first)
-  })
-  await start()
-  return promise
-}
-
-const median = (values: number[]): number =>
-  values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)] ?? 0
-const show = (what: string, own: number[], other: number[]): void => {
-  const ratio = median(own.map((value, index) => value / (other[index] ?? 1)))
-  console.log(
-    `${what.padEnd(34)} ours ${median(own).toFixed(0).padStart(7)}/s  bare ${median(other).toFixed(0).padStart(7)}/s  ${ratio.toFixed(2)}x`,
-  )
-}
-
-const rows = { add: [[], []], process: [[], []], burn: [[], []] } as Record<string, [number[], number[]]>
-for (let round = 0; round < ROUNDS; round++) {
-  const [ownAdd] = await ours(ADDS, 1, noop)
-  const [bareAdd] = await bare(ADDS, CONCURRENCY, async () => null, {})
-  const [, ownRun] = await ours(NOOPS, 1, noop)
-  const [, bareRun] = await bare(NOOPS, CONCURRENCY, async () => null, {})
-  const [, ownBurn] = await ours(BURNS, 2, burn, { milliseconds: 10 })
-  const [, bareBurn] = await bare(BURNS, 2, new URL('./workers/bullmq-burn.js', import.meta.url), {
-    milliseconds: 10,
-  })
-  for (const [name, own, other] of [
-    ['add', ownAdd, bareAdd],
-    ['process', ownRun, bareRun],
-    ['burn', ownBurn, bareBurn],
-  ] as const) {
-    rows[name]?.[0].push(own)
-    rows[name]?.[1].push(other)
+  const caller = async (): Promise<void> => {
+    while (left-- > 0) await side.add()
   }
+  await Promise.all(Array.from({ length: CALLERS }, caller))
 }
-console.log(`over ${store}, medians of ${ROUNDS} rounds side by side:`)
-show(`adding ${ADDS} jobs`, ...(rows['add'] as [number[], number[]]))
-show(`running ${NOOPS} no-op jobs`, ...(rows['process'] as [number[], number[]]))
-show(`running ${BURNS} jobs of 10 ms of CPU`, ...(rows['burn'] as [number[], number[]]))
-await pool?.end()
-await server.dispose()
-process.exit(0)

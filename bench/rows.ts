@@ -17,6 +17,7 @@ export const rows: Readonly<Record<string, Row>> = {
   'ten-ms': { title: 'Jobs of 10 ms through one thread', load: () => import('./ten-ms.ts') },
   memory: { title: 'A million queued jobs', load: () => import('./memory.ts') },
   journal: { title: 'The SQLite journal', load: () => import('./journal.ts') },
+  bullmq: { title: 'BullMQ with aftertask and without', load: () => import('./bullmq.ts') },
   start: { title: 'Import and start', load: () => import('./start.ts') },
   codec: { title: 'Codecs', load: () => import('./codec.ts') },
   photos: { title: 'Requests beside photographs being resized', load: () => import('./photos.ts') },

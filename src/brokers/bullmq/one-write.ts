@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis'
 
 // So many at a time, that the store works on some while the next are made.
-const MOST = Number(process.env['ZZ'] ?? 16)
+const MOST = 25
 
 /** Commands of this client leave together: those of one turn of the event loop, or as many as make a write worth it. */
 export function writeTogether(redis: Redis): void {

@@ -1,0 +1,99 @@
+/** Claims and ends of many jobs at once, over each store. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Fetched, Fetcher } from '../../../src/brokers/bullmq/fetcher.ts'
+import { readBullmqOptions } from '../../../src/brokers/bullmq/options.ts'
+import { PostgresStore } from '../../../src/brokers/bullmq/postgres-store.ts'
+import { RedisStore } from '../../../src/brokers/bullmq/redis-store.ts'
+import type { Store } from '../../../src/brokers/bullmq/store.ts'
+import { type StoreServer, storeServer, whyNot } from '../../kit/store-servers.ts'
+
+const hears = { up: () => {}, down: () => {}, message: () => {} }
+const keep = { count: 2, age: 3_600_000 }
+
+for (const kind of ['redis', 'postgres'] as const) {
+  const reason = whyNot(kind)
+  describe.skipIf(reason !== undefined)(
+    `fetching over ${kind}${reason === undefined ? '' : ` (${reason})`}`,
+    () => {
+      let server: StoreServer
+      let store: Store
+      let queues = 0
+      let queue = ''
+      let fetcher: Fetcher
+
+      beforeAll(async () => {
+        server = await storeServer(kind)
+        await server.start()
+        const settings = readBullmqOptions({ connection: server.url })
+        store = kind === 'redis' ? new RedisStore(settings) : new PostgresStore(settings)
+        await store.open(hears, ['messages'], keep)
+      })
+      afterAll(async () => {
+        await store.close()
+        await server.dispose()
+      })
+
+      const filled = async (jobs: number): Promise<void> => {
+        queue = `q${++queues}`
+        fetcher = store.fetcher(queue, 'me')
+        const names = Array.from({ length: jobs }, (_, n) => `job-${n}`)
+        await store.queue(queue).addBulk(names.map((jobId) => ({ name: 'any', data: {}, opts: { jobId } })))
+      }
+      const complete = (id: string, token: string, fetchNext = false): Promise<Fetched> =>
+        fetcher.complete({ id, token, value: { n: 1 }, fetchNext })
+
+      test('gives each token a job, in the order added, as long as there are any', async () => {
+        await filled(3)
+        const claims = await fetcher.claim(['a', 'b', 'c', 'd'])
+        const taken = claims.flatMap(([token, [json, id]]) => (json ? [[token, id]] : []))
+        expect(taken).toEqual([
+          ['a', 'job-0'],
+          ['b', 'job-1'],
+          ['c', 'job-2'],
+        ])
+      })
+
+      test('notes on a job which process has it, however it came there', async () => {
+        await filled(2)
+        await fetcher.claim(['a'])
+        await complete('job-0', 'a', true)
+        const [first, second] = await Promise.all(
+          ['job-0', 'job-1'].map((id) => fetcher.backend.getJobData(id)),
+        )
+        expect([first?.processedBy, second?.processedBy]).toEqual(['me', 'me'])
+      })
+
+      test('hands over the next job with the end of one, under the same token', async () => {
+        await filled(4)
+        await fetcher.claim(['a', 'b'])
+        const next = await Promise.all([complete('job-0', 'a', true), complete('job-1', 'b', true)])
+        expect(next.map(([, id]) => id)).toEqual(['job-2', 'job-3'])
+        await expect(complete('job-2', 'a')).resolves.toBeDefined()
+      })
+
+      test('refuses the end of a job that belongs to another, and takes those that come with it', async () => {
+        await filled(3)
+        await fetcher.claim(['a', 'b', 'c'])
+        const ends = await Promise.allSettled([
+          complete('job-0', 'a'),
+          complete('job-1', 'not b'),
+          complete('job-2', 'c'),
+        ])
+        expect(ends.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+        expect(ends[1]).toMatchObject({ reason: { code: -6 } })
+        expect(await store.queue(queue).getJobCounts('completed', 'active')).toEqual({
+          completed: 2,
+          active: 1,
+        })
+      })
+
+      test('keeps as many finished jobs as it is told to, when many end at once', async () => {
+        await filled(5)
+        const tokens = ['a', 'b', 'c', 'd', 'e']
+        await fetcher.claim(tokens)
+        await Promise.all(tokens.map((token, n) => complete(`job-${n}`, token)))
+        expect(await store.queue(queue).getJobCounts('completed')).toEqual({ completed: 2 })
+      })
+    },
+  )
+}
