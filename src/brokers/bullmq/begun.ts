@@ -10,8 +10,8 @@ import type { Lease, Leases } from './leases.ts'
 import type { Store } from './store.ts'
 import { toStacktrace } from './stored-progress.ts'
 
-/** An attempt that has run for so many milliseconds is put on record. */
-export const BEGUN_AFTER = 100
+// An attempt that has run for so many milliseconds is put on record.
+const BEGUN_AFTER = 100
 
 /** Puts the starts of attempts on record. */
 export class Begun {
