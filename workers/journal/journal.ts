@@ -201,8 +201,9 @@ export class Journal {
       }
       work()
       this.#spilled.grant()
-      this.#retention.step(this.#turn.now)
+      // What is told is read before it may be let go of.
       this.#complete(reply)
+      this.#retention.step(this.#turn.now)
       this.#failPoints.at('before-commit')
       this.#sql.commit.run()
     } catch (error) {

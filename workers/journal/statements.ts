@@ -31,11 +31,13 @@ const SQL = {
   finish: `UPDATE jobs SET state = ?1, owner = 0, payload = CASE WHEN ?1 = 9 THEN payload END, result = ?2, error = ?3,
     reason = ?4, attempts = ?5, failures = ?6, crashes = ?7, started = ?8, finished = ?9, thread = ?10, cpu = ?11, ready = ?9,
     due = NULL, after = NULL, line = NULL, twin = NULL, expires = NULL,
-    unique_key = CASE WHEN unique_until > ?9 THEN unique_key END, shelf = ?13 WHERE n = ?12`,
+    rest = CASE WHEN ?1 = 9 AND unique_key IS NOT NULL AND unique_until IS NULL
+      THEN json_set(coalesce(rest, '{}'), '$.uniqueKey', unique_key) ELSE rest END, unique_key = CASE WHEN unique_until > ?9 THEN unique_key END, shelf = ?13 WHERE n = ?12`,
   isSameEnd: 'SELECT 1 FROM jobs WHERE n = ? AND state = ? AND attempts = ? AND finished = ?',
   end: `UPDATE jobs SET state = ?1, owner = 0, payload = CASE WHEN ?1 = 9 THEN payload END, reason = ?2, error = ?3,
     crashes = coalesce(?4, crashes), twin = NULL, finished = ?5, ready = ?5, due = NULL, after = NULL, line = NULL, expires = NULL,
-    unique_key = CASE WHEN unique_until > ?5 THEN unique_key END, shelf = ?7 WHERE n = ?6`,
+    rest = CASE WHEN ?1 = 9 AND unique_key IS NOT NULL AND unique_until IS NULL
+      THEN json_set(coalesce(rest, '{}'), '$.uniqueKey', unique_key) ELSE rest END, unique_key = CASE WHEN unique_until > ?5 THEN unique_key END, shelf = ?7 WHERE n = ?6`,
   progress: 'UPDATE jobs SET progress = ? WHERE n = ? AND owner = ?',
   twin: 'UPDATE jobs SET state = 1, owner = 0, after = ?, twin = ? WHERE n = ?',
   twins: 'SELECT n FROM jobs WHERE twin = ?',
@@ -62,8 +64,12 @@ const SQL = {
   attempts:
     'SELECT attempt, outcome, started, ended, thread, cpu, error FROM attempts WHERE n = ? ORDER BY number',
   lastAttempt: 'SELECT attempts, state, started, finished, thread, cpu, reason FROM jobs WHERE n = ?',
-  revive:
-    'UPDATE jobs SET finished = NULL, failures = 0, crashes = 0, suspect = 0, due = NULL, reason = NULL, thread = NULL, cpu = NULL WHERE n = ? AND state = 9 AND finished IS NOT NULL',
+  // It takes its unique key again, which it let go of when it died, unless another holds that now.
+  revive: `UPDATE jobs SET finished = NULL, failures = 0, crashes = 0, suspect = 0, due = NULL, reason = NULL, thread = NULL, cpu = NULL,
+    unique_key = CASE WHEN unique_key IS NULL AND NOT EXISTS
+      (SELECT 1 FROM jobs AS other WHERE other.unique_key = json_extract(jobs.rest, '$.uniqueKey'))
+      THEN json_extract(rest, '$.uniqueKey') ELSE unique_key END
+    WHERE n = ? AND state = 9 AND finished IS NOT NULL`,
   // Whoever has added it hears of its end first.
   remove:
     'DELETE FROM jobs WHERE n = ?1 AND finished IS NOT NULL AND NOT EXISTS (SELECT 1 FROM notices WHERE n = ?1)',

@@ -15,7 +15,7 @@ export class Twins {
   readonly #turn: Turn
   readonly #numbers: TaskNumbers
   readonly #notices: Notices
-  readonly #areThere: boolean
+  #areThere: boolean
 
   constructor(sql: Statements, turn: Turn, numbers: TaskNumbers, notices: Notices, isShared: boolean) {
     this.#sql = sql
@@ -36,6 +36,8 @@ export class Twins {
   /** Takes in a job that is equal to another; `after` is the one before it in its batch. */
   add(n: number, first: number, after: number | null, add: Add): void {
     const [seq, task, , stops, priority, accepted, , , key, , , , payload, rest] = add
+    // Also in a file of one process: before it was open, nobody knew whose key that was.
+    this.#areThere = true
     const id = this.#numbers.nameIdOf(task)
     const times = [accepted, priority, accepted, accepted, null] as const
     const places = [null, stops ? 1 : 0, key, null, null, null, null] as const

@@ -104,7 +104,8 @@ export class Lookups {
     const known = records.get(row[0])
     if (known === undefined) return records.view(row)
     const isAhead = records.window.has(row[0]) || isTerminal(known.state) || known.state === 'held'
-    if (!isAhead) known.state = STATES[row[3]] ?? known.state
+    // Of one that was just released, or revived, the file does not know that yet.
+    if (!(isAhead || this.#jobs.releasing.has(known))) known.state = STATES[row[3]] ?? known.state
     return known
   }
 }

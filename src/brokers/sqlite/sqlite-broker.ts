@@ -191,7 +191,12 @@ export class SqliteBroker implements Broker {
     this.#jobs.leaveToOthers(job)
     this.#jobs.records.keep(job)
     // Once that is written, it is granted or waits on disk. Until then whoever asks for its end finds it here.
-    if (!isHeld) this.#next.releases.push(job)
+    if (!isHeld) {
+      this.#next.releases.push(job)
+      this.#jobs.releasing.add(job)
+    }
+    const { uniqueKey, uniqueUntil } = job.more
+    if (uniqueKey !== undefined && uniqueUntil === undefined) this.#jobs.unique.hold(uniqueKey, job)
   }
 
   keep(job: JobRecord): void {
