@@ -7,7 +7,7 @@ import type { JobRecord } from '../../src/rules/job-record.ts'
 import { QueueFullError, RuntimeStoppedError } from '../../src/words/errors.ts'
 import type { JobOptions } from '../../src/words/job.ts'
 import type { Model } from './model.ts'
-import type { ModelBatch, ModelJob } from './model-job.ts'
+import { type ModelBatch, type ModelJob, uniqueKeyOf } from './model-job.ts'
 import type { Op, Plan, ReactsTo, Spec } from './plan.ts'
 import { RESPONSES } from './responses.ts'
 import type { SimPool } from './sim-pool.ts'
@@ -110,7 +110,7 @@ export class Hands {
     const name = nameOf(spec)
     const controller = spec.signal === true ? new AbortController() : undefined
     const options = { ...this.#optionsOf(spec), ...(controller ? { signal: controller.signal } : {}) }
-    this.#taking('call', { isTry, controller }, () => {
+    this.#taking('call', { specs: [spec], isTry, controller }, () => {
       const job = isTry
         ? this.runtime.tryEnqueue(name, number, options)
         : this.runtime.enqueue(name, number, options)
@@ -124,7 +124,7 @@ export class Hands {
       const spec = this.spec(number)
       return { task: nameOf(spec), payload: number, options: this.#optionsOf(spec) }
     })
-    this.#taking('call', { jobs: entries.length }, () => {
+    this.#taking('call', { specs: numbers.map((number) => this.spec(number)) }, () => {
       for (const job of this.runtime.enqueueMany(entries)) this.#has(job)
       return true
     })
@@ -142,7 +142,7 @@ export class Hands {
     if (this.batches.length === 0) this.#open(false, false)
     const { batch, model } = this.batches[which % this.batches.length] as OpenBatch
     const spec = this.spec(number)
-    this.#taking('request', { batch: model }, () => {
+    this.#taking('request', { specs: [spec], batch: model }, () => {
       this.#has(batch.add(nameOf(spec), number, this.#optionsOf(spec)))
       return true
     })
@@ -170,21 +170,24 @@ export class Hands {
   /** Adds jobs, and holds what is refused against what should be. */
   #taking(
     door: 'call' | 'request',
-    how: Adding & { jobs?: number; isTry?: boolean },
+    how: Adding & { specs: readonly Spec[]; isTry?: boolean },
     take: () => boolean,
   ): void {
     const { model } = this
-    const { jobs = 1, isTry = false, ...adding } = how
+    const { specs, isTry = false, ...adding } = how
     const before = this.adding
     this.adding = adding
     const isClosed =
       model.phase !== 'running' && (door === 'call' || this.runtime.stats().phase === 'stopped')
     // In a listener, jobs may be in that have not been announced yet.
-    const isFull = this.runtime.stats().pending + jobs > this.#maxPending
+    const isFull = this.runtime.stats().pending + this.#countNew(specs) > this.#maxPending
+    // Nor is one that holds a unique key known by then.
+    const mayBeTwins =
+      model.isReacting && specs.some((spec) => uniqueKeyOf(rulesOf(spec), spec) !== undefined)
     try {
       const isTaken = take()
       model.expect(!isClosed, () => 'a job was accepted by a runtime that has stopped')
-      model.expect(isTaken === !isFull, () =>
+      model.expect(isTaken === !isFull || (isTaken && mayBeTwins), () =>
         isFull ? 'a full queue took a job' : 'tryEnqueue refused a job for nothing',
       )
     } catch (error) {
@@ -200,6 +203,18 @@ export class Hands {
     } finally {
       this.adding = before
     }
+  }
+
+  /** How many of these would be added: what equals a job that is there, or one before it, is not. */
+  #countNew(specs: readonly Spec[]): number {
+    const seen = new Set<string>()
+    return specs.filter((spec) => {
+      const key = uniqueKeyOf(rulesOf(spec), spec)
+      if (key === undefined) return true
+      const isNew = !seen.has(key) && this.model.holderOf(key) === undefined
+      seen.add(key)
+      return isNew
+    }).length
   }
 
   /** A handle came back: either of the job just accepted, or of the one that holds its unique key. */
@@ -341,6 +356,10 @@ export class Hands {
   }
 }
 
+function rulesOf(spec: Spec): (typeof taskRules)[number] {
+  return taskRules[spec.task % taskRules.length] as (typeof taskRules)[number]
+}
+
 function nameOf(spec: Spec): string {
-  return (taskRules[spec.task % taskRules.length] as (typeof taskRules)[number]).name
+  return rulesOf(spec).name
 }

@@ -73,16 +73,21 @@ export interface Accepted {
   readonly now: number
 }
 
+/** What makes a job of this task equal to another; undefined for one that may be added at any time. */
+export function uniqueKeyOf(rules: ModelJob['rules'], spec: Spec): string | undefined {
+  const own = spec.unique ?? (rules.uniqueFor === undefined ? undefined : 'held')
+  return own === undefined ? undefined : `${rules.name}:${own}`
+}
+
 /** A job that has just been accepted. */
 export function newJob(id: string, record: JobRecord, { rules, spec, batch, now }: Accepted): ModelJob {
-  const own = spec.unique ?? (rules.uniqueFor === undefined ? undefined : 'held')
   const uniqueFor = spec.unique === undefined ? rules.uniqueFor : spec.uniqueFor
   return {
     id,
     record,
     rules,
     key: spec.key ?? rules.key,
-    uniqueKey: own === undefined ? undefined : `${rules.name}:${own}`,
+    uniqueKey: uniqueKeyOf(rules, spec),
     uniqueUntil: uniqueFor === undefined ? undefined : now + uniqueFor,
     priority: spec.priority ?? rules.priority,
     timeout: spec.timeout ?? rules.timeout,
