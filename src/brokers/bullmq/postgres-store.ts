@@ -73,6 +73,8 @@ export class PostgresStore implements Store {
     this.#pg = pg.default as unknown as typeof import('pg')
     this.#pool = new this.#pg.Pool({ max: 20, keepAlive: true, ...this.#config() })
     this.#pool.on('error', () => {})
+    // A connection that breaks between two queries of whoever has it says so by an event, which ends the process if unheard.
+    this.#pool.on('connect', (client) => void client.on('error', () => {}))
     // Each queue listens to it.
     this.#pool.setMaxListeners(0)
     while (!(await this.#tryToStart())) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN))
