@@ -20,7 +20,14 @@ const noop = defineTask({ name: 'noop', payload, handler: new URL('../workers/no
 const burn = defineTask({ name: 'burn', payload, handler: new URL('../workers/burn.ts', import.meta.url) })
 
 /** What is run: nothing, with many jobs under way, or so many milliseconds of CPU time on each of some threads. */
-export type Work = { readonly threads: number; readonly milliseconds: number } | 'nothing'
+export type Work =
+  | {
+      readonly threads: number
+      readonly milliseconds: number
+      /** Jobs to take beyond those that run; BullMQ's sandbox has a thread for each job that it takes. */
+      readonly prefetch: number
+    }
+  | 'nothing'
 
 /** One of the two. */
 export interface Side {
@@ -87,7 +94,7 @@ async function ours(url: string): Promise<Side> {
       for (let at = 0; at < jobs; at += BULK) await fill(producer, Math.min(BULK, jobs - at), one)
       await producer.stop({ timeout: 0 })
       const threads = work === 'nothing' ? 1 : work.threads
-      const prefetch = work === 'nothing' ? CONCURRENCY - threads : 0
+      const prefetch = work === 'nothing' ? CONCURRENCY - threads : work.prefetch
       const broker = bullmqBroker({ connection: url, prefix, role: 'worker', prefetch })
       const worker = createRuntime({ ...common, pool: { threads }, broker })
       const ran = firstToLast(jobs, (over) => worker.on('job:completed', over))

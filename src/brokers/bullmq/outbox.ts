@@ -22,7 +22,7 @@ export interface OutboxHost {
 /** How long a job whose response is not over lies in the store before another process takes it up. */
 export const HOLD = 60_000
 // A store that keeps the order takes small parts, and works on one while the next is made.
-const PART = 50
+const PART = 25
 const PARTS_AT_ONCE = 32
 const MOST_AT_ONCE = 1000
 const FIRST_WAIT = 100

@@ -18,6 +18,9 @@ const COMPLETE = `select move_to_completed(${GIVEN}) from ${COMPLETED}`
 const COMPLETE_AND_FETCH = `select ${COLUMNS} from ${COMPLETED},
   lateral move_to_completed_fetch(${GIVEN}, $10, $11, $12, null, null) j`
 
+// One job that ends does not wait for the commit of another.
+const STATEMENTS = 2
+
 /** What is fixed for a queue. */
 export interface PostgresQueue {
   readonly queue: string
@@ -51,7 +54,7 @@ export class PostgresFetcher implements Fetcher {
   readonly #of: PostgresQueue
   readonly #single: SingleFetcher
   #completed: Waiting[] = []
-  #isWriting = false
+  #statements = 0
 
   constructor(pool: Pool, backend: IQueueBackend, of: PostgresQueue) {
     this.#pool = pool
@@ -69,23 +72,22 @@ export class PostgresFetcher implements Fetcher {
   complete(job: Completed): Promise<Fetched> {
     const done = Promise.withResolvers<Fetched>()
     this.#completed.push({ ...job, done })
-    if (!this.#isWriting) void this.#write()
+    // Jobs of one bundle end in one turn.
+    if (this.#completed.length === 1) setImmediate(() => void this.#write())
     return done.promise
   }
 
-  /** What comes while one statement is under way goes with the next. */
+  /** What comes while statements are under way goes with the next. */
   async #write(): Promise<void> {
-    this.#isWriting = true
-    // Jobs of one bundle end in one turn.
-    await new Promise((resolve) => setImmediate(resolve))
-    while (this.#completed.length > 0) {
-      const jobs = this.#completed
-      this.#completed = []
-      const alone = jobs.filter(({ fetchNext }) => !fetchNext)
-      const fetching = jobs.filter(({ fetchNext }) => fetchNext)
-      await Promise.all([alone, fetching].map((some) => this.#writeTogether(some)))
-    }
-    this.#isWriting = false
+    if (this.#statements >= STATEMENTS || this.#completed.length === 0) return
+    this.#statements++
+    const jobs = this.#completed
+    this.#completed = []
+    const alone = jobs.filter(({ fetchNext }) => !fetchNext)
+    const fetching = jobs.filter(({ fetchNext }) => fetchNext)
+    await Promise.all([alone, fetching].map((some) => this.#writeTogether(some)))
+    this.#statements--
+    await this.#write()
   }
 
   async #writeTogether(jobs: readonly Waiting[]): Promise<void> {
