@@ -30,7 +30,7 @@ export class Attempt implements HandlerContext {
   readonly #context: JobContext | undefined
   #controller: AbortController | undefined
   #logLines = 0
-  #progressAt = Number.NEGATIVE_INFINITY
+  #progressAt = -PROGRESS_EVERY
   #progressTimer: NodeJS.Timeout | undefined
   #pendingProgress: { readonly value: Encoded } | undefined
 
@@ -98,7 +98,7 @@ export class Attempt implements HandlerContext {
 
   /** The outcome is about to be told: what was held back goes first. */
   end(): void {
-    this.#flushProgress()
+    if (this.#pendingProgress !== undefined) this.#flushProgress()
     this.isOver = true
   }
 
@@ -159,7 +159,7 @@ export class Attempt implements HandlerContext {
     this.#progressTimer = undefined
     const pending = this.#pendingProgress
     if (pending === undefined || this.isOver) return
-    this.#progressAt = Number.NEGATIVE_INFINITY
+    this.#progressAt = -PROGRESS_EVERY
     this.#passOn(pending.value)
   }
 

@@ -22,7 +22,7 @@ import {
   laneTable,
   NO_RESULT,
   RESULT_BYTES,
-  RUN_STRIDE,
+  RUN_WITH_STRIDE,
   RUNNING,
   SENT,
   SLOTS,
@@ -46,10 +46,13 @@ export class JobRunner {
   readonly #concurrency: number
   readonly #idPrefix: string
   readonly #shift: number
-  readonly #attempts = new Map<number, Attempt>()
+  /** The running attempts by slot. */
+  readonly #attempts: (Attempt | undefined)[] = new Array(SLOTS).fill(undefined)
   readonly #asked = new Map<number, PromiseWithResolvers<string>>()
+  /** What is left of the messages with jobs, and how many entries each job takes there. */
   #queue: unknown[] = []
   #at = 0
+  #stride = 1
   #askedCount = 0
   #logCount = 0
   #active = 0
@@ -98,7 +101,7 @@ export class JobRunner {
 
   /** The attempt that runs when there is only one: whose fault it must be when the context is lost. */
   get only(): Attempt | undefined {
-    return this.#attempts.size === 1 ? this.#attempts.values().next().value : undefined
+    return this.#active === 1 ? this.#attempts.find((attempt) => attempt !== undefined) : undefined
   }
 
   enqueue(
@@ -149,9 +152,11 @@ export class JobRunner {
   #receive(message: readonly unknown[]): void {
     switch (message[0]) {
       case TO_THREAD.run:
-        return this.#take(message)
+        return this.#take(message, 1)
+      case TO_THREAD.runWith:
+        return this.#take(message, RUN_WITH_STRIDE)
       case TO_THREAD.abort:
-        return this.#attempts.get(message[1] as number)?.abort(String(message[2]))
+        return this.#attempts[message[1] as number]?.abort(String(message[2]))
       case TO_THREAD.giveUp:
         return this.#giveUp(message[1] as number)
       case TO_THREAD.enqueued:
@@ -166,20 +171,37 @@ export class JobRunner {
   }
 
   #giveUp(slot: number): void {
-    const attempt = this.#attempts.get(slot)
+    const attempt = this.#attempts[slot]
     if (attempt === undefined) return
     this.retire()
     this.fail(attempt, new Error('The handler did not end when its signal aborted.'))
   }
 
-  #take(message: readonly unknown[]): void {
+  #take(message: readonly unknown[], stride: number): void {
     if (this.#at >= this.#queue.length) {
       this.#queue = message as unknown[]
       this.#at = 1
-    } else {
-      for (let index = 1; index < message.length; index++) this.#queue.push(message[index])
-    }
+      this.#stride = stride
+    } else this.#append(message, stride)
     this.#run()
+  }
+
+  #append(message: readonly unknown[], stride: number): void {
+    if (stride !== this.#stride) this.#widen()
+    for (let at = 1; at < message.length; at += stride) {
+      for (let entry = 0; entry < this.#stride; entry++) {
+        this.#queue.push(entry < stride ? message[at + entry] : undefined)
+      }
+    }
+  }
+
+  /** Gives jobs that are slots alone the room of those that are more. */
+  #widen(): void {
+    if (this.#stride === RUN_WITH_STRIDE) return
+    const slots = this.#queue.slice(this.#at)
+    this.#queue = slots.flatMap((slot) => [slot, undefined, undefined, undefined])
+    this.#at = 0
+    this.#stride = RUN_WITH_STRIDE
   }
 
   /** Starts jobs until the thread is as busy as it may be, or nothing is left. */
@@ -188,9 +210,10 @@ export class JobRunner {
     if (this.#cpuNow !== null) this.#cpu = this.#cpuNow()
     while (this.#active < this.#concurrency && this.#at < this.#queue.length && !this.#isRetiring) {
       const at = this.#at
-      this.#at += RUN_STRIDE
+      this.#at += this.#stride
       time = this.#start(at, time)
     }
+    whose.enterWith(undefined)
     if (this.#at >= this.#queue.length && this.#queue.length > 0) {
       this.#queue = []
       this.#at = 0
@@ -203,27 +226,31 @@ export class JobRunner {
   #start(at: number, time: number): number {
     const queue = this.#queue
     const slot = queue[at] as number
-    const task = queue[at + 1] as number
     const { state, started, header } = this.#table
     started[slot] = time
     if (Atomics.compareExchange(state, slot, SENT, RUNNING) !== SENT) {
       this.#enterLog(slot)
       return time
     }
+    const task = this.#table.task[slot] as number
+    const more = this.#stride > 1
     const attempt = new Attempt(
       this,
       slot,
       this.#handlers.names[task] as string,
-      queue[at + 2] as number,
-      queue[at + 3] as number | string,
-      queue[at + 5] as JobContext | undefined,
+      this.#table.attempt[slot] as number,
+      (more ? (queue[at + 3] as string | undefined) : undefined) ?? (this.#table.number[slot] as number),
+      more ? (queue[at + 2] as JobContext | undefined) : undefined,
     )
     this.#active++
-    this.#attempts.set(slot, attempt)
+    this.#attempts[slot] = attempt
     if (this.#cpuNow !== null) this.#beginCpu(attempt)
     if (Atomics.load(header, TELL_STARTS) === 1) this.post([FROM_THREAD.started, slot])
     try {
-      const result = whose.run(attempt, this.#call, this, task, queue[at + 4], attempt)
+      // Entered and not left: the next attempt enters its own, and whoever comes after the last is told by #run. That is
+      // half the cost of \`run\`, which is most of what starting an empty job costs.
+      whose.enterWith(attempt)
+      const result = this.#call(task, more ? queue[at + 1] : undefined, attempt)
       if (isThenable(result)) {
         this.#ringSoon()
         if (this.#cpuNow !== null) this.#waits(this.#cpuNow())
@@ -242,8 +269,8 @@ export class JobRunner {
     }
   }
 
-  #call(runner: JobRunner, task: number, payload: unknown, attempt: Attempt): unknown {
-    const handler = runner.#handlers.get(task)
+  #call(task: number, payload: unknown, attempt: Attempt): unknown {
+    const handler = this.#handlers.get(task)
     // A moved payload comes as itself, in an array that sets it apart from an encoded one.
     const value = Array.isArray(payload) ? payload[0] : decode(payload as Encoded)
     if (handler instanceof Promise) return handler.then((loaded) => loaded(value, attempt))
@@ -325,7 +352,7 @@ export class JobRunner {
   }
 
   #leave(slot: number): void {
-    this.#attempts.delete(slot)
+    this.#attempts[slot] = undefined
     this.#active--
   }
 

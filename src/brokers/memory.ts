@@ -253,6 +253,8 @@ class MemoryBroker implements Broker {
     // A dead job can be revived; no other that is over has a use for its payload.
     if (ended.state === 'completed') job.result = ended.result
     else if (ended.state !== 'dead') job.payload = undefined
+    // Nor for its batch, which would keep the facts of the response for as long as the job can be looked up.
+    if (ended.state !== 'dead') job.batch = null
     if (ended.error !== undefined) {
       const { more } = job
       more.errors ??= []

@@ -43,6 +43,7 @@ export class PoolQueue {
   /** The queue whose first job goes before those of the others. */
   #best(): ReadyQueue {
     let best = this.#unlimited
+    if (this.#limited.size === 0) return best
     let first = best.peek()
     for (const [entry, queue] of this.#limited) {
       const job = queue.peek()

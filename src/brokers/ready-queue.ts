@@ -45,6 +45,7 @@ export class ReadyQueue {
   peek(): JobRecord | undefined {
     this.#drop()
     const first = this.#fifo.peek()
+    if (this.#ranked.length === 0) return first
     const ranked = this.#ranked.peek()?.job
     if (first === undefined) return ranked
     return ranked !== undefined && this.isBefore(ranked, first) ? ranked : first
@@ -65,6 +66,7 @@ export class ReadyQueue {
       this.#fifo.shift()
       if (job.extras !== null) job.extras.isInRing = false
     }
+    if (this.#ranked.length === 0) return
     for (let place = this.#ranked.peek(); place !== undefined; place = this.#ranked.peek()) {
       if (place.job.state === 'available' && place.job.readyAt === place.readyAt) break
       this.#ranked.pop()

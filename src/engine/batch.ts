@@ -23,10 +23,10 @@ export class Batch implements BatchLink {
   facts: ResponseFacts | null = null
   readonly #owner: BatchOwner
   readonly #options: BatchOptions
-  /** Made at the first use, as long as it needs to be: most batches have one job. */
-  #held: JobRecord[] | null = null
-  /** The jobs that go one after the other, down to the last that is not over. */
-  #chain: JobRecord[] | null = null
+  /** Most batches have one job and need no array. */
+  #held: JobRecord | JobRecord[] | null = null
+  /** The jobs that go one after the other, down to the last that is not over; one alone, as above. */
+  #chain: JobRecord | JobRecord[] | null = null
   /** The context that travels with the jobs. */
   readonly context: JobContext | undefined
 
@@ -52,16 +52,14 @@ export class Batch implements BatchLink {
 
   /** The job that the next one of this batch waits for, when there is one. */
   link(job: JobRecord, order: 'sequential' | 'parallel' | undefined): JobRecord | null {
-    if (this.facts === null) {
-      if (this.#held === null) this.#held = [job]
-      else this.#held.push(job)
-    }
+    if (this.facts === null) this.#hold(job)
     if ((order ?? this.#options.order) === 'parallel') return null
-    const chain = this.#chain
-    if (chain === null) {
-      this.#chain = [job]
+    if (this.#chain === null) {
+      this.#chain = job
       return null
     }
+    if (!Array.isArray(this.#chain)) this.#chain = [this.#chain]
+    const chain = this.#chain
     // One that is over, cancelled perhaps, does not end the wait for those before it.
     let before = chain.at(-1)
     while (before !== undefined && isTerminal(before.state)) {
@@ -78,7 +76,8 @@ export class Batch implements BatchLink {
     this.facts = facts
     const held = this.#held
     this.#held = null
-    for (const job of held ?? []) if (this.#decide(job)) this.#owner.release(job)
+    if (Array.isArray(held)) for (const job of held) this.#let(job)
+    else if (held !== null) this.#let(held)
   }
 
   /** Why a job does not run after the response as it ended; null when it does, or when that is still open. */
@@ -91,10 +90,17 @@ export class Batch implements BatchLink {
     this.#owner.skip(job, job.extras?.reason ?? '')
   }
 
-  #decide(job: JobRecord): boolean {
+  #hold(job: JobRecord): void {
+    if (this.#held === null) this.#held = job
+    else if (Array.isArray(this.#held)) this.#held.push(job)
+    else this.#held = [this.#held, job]
+  }
+
+  /** Lets a held job go: to the threads, or nowhere. */
+  #let(job: JobRecord): void {
     const refusal = this.refusal(job)
-    if (refusal !== null) this.#owner.skip(job, refusal)
-    return refusal === null
+    if (refusal === null) this.#owner.release(job)
+    else this.#owner.skip(job, refusal)
   }
 }
 

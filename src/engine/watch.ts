@@ -92,6 +92,8 @@ export class Watch {
     for (const [lane, { sentAt }] of this.#lanes) {
       lane.collect()
       if (lane.inFlight.size === 0) this.#lanes.delete(lane)
+      // It has had no time to be late, and where one job runs at a time, the next bundle comes when this one is done.
+      else if (lane.concurrency === 1 && now < sentAt + LOOK_EVERY) next = Math.min(next, sentAt + LOOK_EVERY)
       else next = Math.min(next, this.#lookAt(lane, sentAt, now))
     }
     if (next !== Number.POSITIVE_INFINITY) this.#arm(Math.max(next, now + LOOK_EVERY))

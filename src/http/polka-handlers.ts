@@ -17,12 +17,25 @@ type PolkaHandler = (req: AnyRequest, res: AnyResponse, next: Next) => unknown
 const watchedForms = new WeakMap<PolkaHandler, PolkaHandler>()
 const watched = new WeakSet<PolkaHandler>()
 
-/** Replaces the handlers behind `self` in Polka's array for this request by their watched forms. */
-export function watchHandlers(handlers: unknown, self: unknown): void {
-  if (!Array.isArray(handlers)) return
-  for (let i = handlers.indexOf(self) + 1; i > 0 && i < handlers.length; i++) {
-    const handler: unknown = handlers[i]
-    if (typeof handler === 'function') handlers[i] = watchedForm(handler as PolkaHandler)
+/**
+ * Replaces the handlers behind a middleware in Polka's arrays by their watched forms. What stood at a place last time, and
+ * its form, are kept at hand: the handlers of an app are mostly the same ones, and looking them up costs more than that.
+ */
+export class HandlerWatch {
+  readonly #seen: unknown[] = []
+  readonly #forms: PolkaHandler[] = []
+
+  /** `handlers` is the array of one request, in which `self` stands. */
+  replace(handlers: unknown, self: unknown): void {
+    if (!Array.isArray(handlers)) return
+    for (let at = handlers.indexOf(self) + 1; at > 0 && at < handlers.length; at++) {
+      const handler: unknown = handlers[at]
+      if (handler === this.#seen[at]) handlers[at] = this.#forms[at]
+      else if (typeof handler === 'function') {
+        this.#seen[at] = handler
+        handlers[at] = this.#forms[at] = watchedForm(handler as PolkaHandler)
+      }
+    }
   }
 }
 

@@ -12,7 +12,7 @@ import {
   runtimeOf,
   stay,
 } from './middleware.ts'
-import { keepsErrors, watchHandlers } from './polka-handlers.ts'
+import { HandlerWatch, keepsErrors } from './polka-handlers.ts'
 import type { AnyRequest, AnyResponse } from './response-end.ts'
 
 export type { AfterResponse, AfterResponseOptions } from './middleware.ts'
@@ -53,6 +53,7 @@ export function afterResponse(
 ): AfterResponse<AnyTask, PolkaErrorHandler> {
   const runtime = runtimeOf(given)
   const policy = readPolicy(runtime, options)
+  const watch = new HandlerWatch()
   const middleware = function aftertask(
     this: unknown,
     req: AnyRequest,
@@ -61,7 +62,7 @@ export function afterResponse(
   ): unknown {
     const jobs = openRequest(policy, req, res)
     if (next === undefined) return stay(jobs)
-    watchHandlers(this, middleware)
+    watch.replace(this, middleware)
     return goOn(jobs, next, keepsErrors(req))
   }
   const onError =

@@ -1,7 +1,7 @@
 /** The event loop's side of one thread: slots, the shared table, and the port. `rules/protocol` says how they work. */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import type { Encoded } from '../rules/codec.ts'
-import { type JobRecord, Moved } from '../rules/job-record.ts'
+import { type JobExtras, type JobRecord, Moved } from '../rules/job-record.ts'
 import {
   ASKED,
   FINISHED,
@@ -11,6 +11,7 @@ import {
   LEASE_LOST,
   LOG_COUNT,
   NO_RESULT,
+  NOT_ASKED,
   RESULT_BYTES,
   REVOKED,
   RUNNING,
@@ -20,6 +21,7 @@ import {
   TO_THREAD,
 } from '../rules/protocol.ts'
 import type { WireError } from '../rules/wire-error.ts'
+import { InFlight } from './in-flight.ts'
 import type { Lane, LogLevel } from './pool.ts'
 
 /** What a lane tells the pool that owns it. */
@@ -54,8 +56,8 @@ export interface ThreadHandle {
 export class ThreadLane implements Lane {
   readonly id: number
   readonly concurrency: number
-  /** The jobs that are with the thread, and the slot of each. */
-  readonly inFlight = new Map<JobRecord, number>()
+  /** The jobs that are with the thread. */
+  readonly inFlight = new InFlight(SLOTS)
   /** Attempts that ended here, for recycling. */
   done = 0
   retiring = false
@@ -66,7 +68,6 @@ export class ThreadLane implements Lane {
   readonly #port: MessagePort
   readonly #table: LaneTable
   readonly #host: LaneHost
-  readonly #bySlot: (JobRecord | null)[] = new Array(SLOTS).fill(null)
   readonly #free: number[] = Array.from({ length: SLOTS }, (_, index) => SLOTS - 1 - index)
   #read = 0
   #isKilled = false
@@ -126,57 +127,65 @@ export class ThreadLane implements Lane {
   }
 
   send(jobs: readonly JobRecord[]): void {
-    const message: unknown[] = [TO_THREAD.run]
+    let message: unknown[] = [TO_THREAD.run]
+    let isBare = true
     let transfer: ArrayBuffer[] | undefined
     for (const job of jobs) {
-      const slot = this.#free.pop()
-      if (slot === undefined) throw new RangeError('A lane was sent more jobs than it has slots.')
-      this.#bySlot[slot] = job
-      this.inFlight.set(job, slot)
-      this.#table.aborted[slot] = 0
-      Atomics.store(this.#table.state, slot, SENT)
-      let payload: unknown = job.payload
-      if (payload instanceof Moved) {
-        transfer = [...(transfer ?? []), ...payload.transfer]
-        payload = [payload.value]
+      const slot = this.#enter(job)
+      const { payload, extras } = job
+      if (isBare && (payload !== undefined || needsMore(extras))) {
+        isBare = false
+        message = withMore(message)
       }
-      message.push(
-        slot,
-        job.entry.index,
-        job.attempts,
-        job.extras?.id ?? job.seq,
-        payload,
-        job.extras?.context,
-      )
+      if (isBare) message.push(slot)
+      else if (payload instanceof Moved) {
+        transfer = [...(transfer ?? []), ...payload.transfer]
+        message.push(slot, [payload.value], extras?.context, extras?.id)
+      } else message.push(slot, payload, extras?.context, extras?.id)
     }
     if (transfer === undefined) this.#port.postMessage(message)
     else this.#port.postMessage(message, transfer)
   }
 
+  /** Gives a job a slot and writes there what the thread needs to know of it. */
+  #enter(job: JobRecord): number {
+    const slot = this.#free.pop()
+    if (slot === undefined) throw new RangeError('A lane was sent more jobs than it has slots.')
+    const table = this.#table
+    this.inFlight.put(slot, job)
+    table.task[slot] = job.entry.index
+    table.attempt[slot] = job.attempts
+    table.number[slot] = job.seq
+    table.aborted[slot] = NOT_ASKED
+    Atomics.store(table.state, slot, SENT)
+    return slot
+  }
+
   revoke(job: JobRecord): boolean {
-    const slot = this.inFlight.get(job)
-    if (slot === undefined) return false
+    const slot = this.inFlight.slotOf(job)
+    if (slot === -1) return false
     if (Atomics.compareExchange(this.#table.state, slot, SENT, REVOKED) !== SENT) return false
     // The thread still holds the slot's number in its queue: the slot is free again once it has passed over it.
     this.#revoked++
-    this.#forget(job, slot)
+    this.inFlight.empty(slot)
     return true
   }
 
   startedAt(job: JobRecord): number | undefined {
-    const slot = this.#slotOf(job)
+    const slot = this.inFlight.slotOf(job)
+    if (slot === -1) return undefined
     const state = Atomics.load(this.#table.state, slot)
     return state === RUNNING || state === FINISHED ? this.#startedIn(slot) : undefined
   }
 
   abort(job: JobRecord, reason: string, isLeaseLost: boolean): void {
-    const slot = this.#slotOf(job)
+    const slot = this.inFlight.slotOf(job)
     Atomics.store(this.#table.aborted, slot, isLeaseLost ? LEASE_LOST : ASKED)
     this.#port.postMessage([TO_THREAD.abort, slot, reason])
   }
 
   giveUp(job: JobRecord): void {
-    this.#port.postMessage([TO_THREAD.giveUp, this.#slotOf(job)])
+    this.#port.postMessage([TO_THREAD.giveUp, this.inFlight.slotOf(job)])
   }
 
   collect(): void {
@@ -188,13 +197,12 @@ export class ThreadLane implements Lane {
     while (this.#read !== count) {
       const slot = this.#table.log[this.#read & (SLOTS - 1)] as number
       this.#read = (this.#read + 1) | 0
-      const job = this.#bySlot[slot]
-      if (job === null || job === undefined) {
+      const job = this.inFlight.at(slot)
+      if (job === null) {
         this.#free.push(slot)
         this.#revoked--
       } else {
-        this.#bySlot[slot] = null
-        this.inFlight.delete(job)
+        this.inFlight.empty(slot)
         done.push(job)
         slots.push(slot)
       }
@@ -232,8 +240,8 @@ export class ThreadLane implements Lane {
     this.#closed?.resolve()
     const unstarted: JobRecord[] = []
     const running: JobRecord[] = []
-    for (const [job, slot] of this.inFlight) {
-      const wasSent = Atomics.load(this.#table.state, slot) === SENT
+    for (const job of this.inFlight.keys()) {
+      const wasSent = Atomics.load(this.#table.state, this.inFlight.slotOf(job)) === SENT
       ;(wasSent ? unstarted : running).push(job)
       if (!wasSent) this.#note(job, Number.NaN)
     }
@@ -265,8 +273,8 @@ export class ThreadLane implements Lane {
     // Outcomes in the log came before this message.
     this.collect()
     const slot = message[1] as number
-    const job = this.#bySlot[slot]
-    if (job === null || job === undefined) return
+    const job = this.inFlight.at(slot)
+    if (job === null) return
     switch (kind) {
       case FROM_THREAD.result:
         return this.#settlePosted(job, slot, message[2] as Encoded)
@@ -306,14 +314,14 @@ export class ThreadLane implements Lane {
 
   #settlePosted(job: JobRecord, slot: number, result: Encoded | Moved): void {
     if (this.#measuresCpu) this.#note(job, this.#table.cpu[slot] as number)
-    this.#release(job, slot)
+    this.#release(slot)
     this.#host.completed(this, job, result, this.#startedIn(slot), this.#endedIn(slot))
     this.#host.settledSome(this)
   }
 
   #settleFailed(job: JobRecord, slot: number, error: WireError): void {
     this.#note(job, this.#measuresCpu ? (this.#table.cpu[slot] as number) : Number.NaN)
-    this.#release(job, slot)
+    this.#release(slot)
     this.#host.failed(this, job, error, this.#startedIn(slot), this.#endedIn(slot))
     this.#host.settledSome(this)
   }
@@ -333,19 +341,19 @@ export class ThreadLane implements Lane {
     return this.#table.ended[slot] as number
   }
 
-  #release(job: JobRecord, slot: number): void {
+  #release(slot: number): void {
     this.done++
-    this.#forget(job, slot)
+    this.inFlight.empty(slot)
     this.#free.push(slot)
   }
+}
 
-  /** The slot of a job that is with the thread. */
-  #slotOf(job: JobRecord): number {
-    return this.inFlight.get(job) as number
-  }
+/** True when the table does not tell all that a thread is to know of a job. */
+function needsMore(extras: JobExtras | null): boolean {
+  return extras !== null && (extras.context !== undefined || extras.id !== undefined)
+}
 
-  #forget(job: JobRecord, slot: number): void {
-    this.#bySlot[slot] = null
-    this.inFlight.delete(job)
-  }
+/** The message in its longer form, for what bare slots cannot say. */
+function withMore([, ...slots]: readonly unknown[]): unknown[] {
+  return [TO_THREAD.runWith, ...slots.flatMap((slot) => [slot, undefined, undefined, undefined])]
 }

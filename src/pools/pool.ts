@@ -10,6 +10,13 @@ import type { WireError } from '../rules/wire-error.ts'
 import type { Clock } from '../words/clock.ts'
 import type { HandlerProblem } from '../words/errors.ts'
 
+/** Jobs that are with a thread. */
+export interface JobsInFlight {
+  readonly size: number
+  has(job: JobRecord): boolean
+  keys(): Iterable<JobRecord>
+}
+
 /** The way to one thread. A job is `sent` to it, and then either started there or taken back, never both. */
 export interface Lane {
   /** Counts the threads of a pool from 1; a replacement has a new number. */
@@ -19,7 +26,7 @@ export interface Lane {
   /** How many more jobs it can be sent now; 0 once it is to be replaced. */
   room(): number
   /** Jobs that are with it: sent or running. */
-  readonly inFlight: Pick<ReadonlySet<JobRecord>, 'size' | 'has' | 'keys'>
+  readonly inFlight: JobsInFlight
   /** Sends jobs in one message. They start in this order, `concurrency` at a time. */
   send(jobs: readonly JobRecord[]): void
   /** Takes a job back if it is there and has not started. From then on the lane does not know it. */

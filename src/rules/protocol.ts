@@ -11,6 +11,8 @@
  *   finished result is never held behind a slow neighbour of its bundle.
  * - `aborted`, a word a slot, which a handler's `ctx.signal.aborted` reads, so that even a loop that never
  *   yields can see that it should end, and whether that is because the lease was lost.
+ * - `task`, `attempt` and `number`: what a thread needs to know of most jobs. It costs a few stores here, where as parts of
+ *   a message they would be packed on one side and unpacked on the other.
  * - `started` and `ended`, milliseconds on the monotonic scale that all threads share.
  * - `cpu`, milliseconds of the thread's CPU time that an attempt took, where that is measured; NaN where nobody can tell.
  * - `results`, a few bytes a slot for small results; longer ones are posted.
@@ -36,6 +38,8 @@ export const LOG_COUNT = 0
 export const TELL_STARTS = 1
 export const HEAP_MB = 2
 const HEADER_WORDS = 16
+const INT_COLUMNS = 6
+const DOUBLE_COLUMNS = 4
 
 /** Entry of `resultLength`: the outcome of a finished slot that is not a small result's length. */
 export const NO_RESULT = -1
@@ -48,6 +52,9 @@ export interface LaneTable {
   readonly log: Int32Array
   readonly aborted: Int32Array
   readonly resultLength: Int32Array
+  readonly task: Int32Array
+  readonly attempt: Int32Array
+  readonly number: Float64Array
   readonly started: Float64Array
   readonly ended: Float64Array
   readonly cpu: Float64Array
@@ -56,22 +63,25 @@ export interface LaneTable {
 
 /** Lays the views over a buffer; without one, makes it. */
 export function laneTable(buffer?: SharedArrayBuffer): LaneTable {
-  const words = HEADER_WORDS + SLOTS * 4
-  const size = words * 4 + SLOTS * 24 + SLOTS * RESULT_BYTES
+  const words = HEADER_WORDS + SLOTS * INT_COLUMNS
+  const size = words * 4 + SLOTS * 8 * DOUBLE_COLUMNS + SLOTS * RESULT_BYTES
   const memory = buffer ?? new SharedArrayBuffer(size)
-  const ints = (at: number, length: number) => new Int32Array(memory, at * 4, length)
-  const doubles = words * 4
+  const ints = (column: number) => new Int32Array(memory, (HEADER_WORDS + SLOTS * column) * 4, SLOTS)
+  const doubles = (column: number) => new Float64Array(memory, words * 4 + SLOTS * 8 * column, SLOTS)
   return {
     buffer: memory,
-    header: ints(0, HEADER_WORDS),
-    state: ints(HEADER_WORDS, SLOTS),
-    log: ints(HEADER_WORDS + SLOTS, SLOTS),
-    aborted: ints(HEADER_WORDS + SLOTS * 2, SLOTS),
-    resultLength: ints(HEADER_WORDS + SLOTS * 3, SLOTS),
-    started: new Float64Array(memory, doubles, SLOTS),
-    ended: new Float64Array(memory, doubles + SLOTS * 8, SLOTS),
-    cpu: new Float64Array(memory, doubles + SLOTS * 16, SLOTS),
-    results: Buffer.from(memory, doubles + SLOTS * 24, SLOTS * RESULT_BYTES),
+    header: new Int32Array(memory, 0, HEADER_WORDS),
+    state: ints(0),
+    log: ints(1),
+    aborted: ints(2),
+    resultLength: ints(3),
+    task: ints(4),
+    attempt: ints(5),
+    number: doubles(0),
+    started: doubles(1),
+    ended: doubles(2),
+    cpu: doubles(3),
+    results: Buffer.from(memory, size - SLOTS * RESULT_BYTES, SLOTS * RESULT_BYTES),
   }
 }
 
@@ -106,7 +116,7 @@ export interface LaneReady {
 
 /** Kinds of messages to a thread. A message is an array that starts with its kind. */
 export const TO_THREAD = {
-  /** `[RUN, slot, task, attempt, id, payload, context, slot, task, ...]`: six entries a job. */
+  /** `[RUN, slot, slot, ...]`: jobs of which the table tells all. */
   run: 0,
   /** `[ABORT, slot, reason]`: the soft abort of a running attempt. */
   abort: 1,
@@ -116,10 +126,12 @@ export const TO_THREAD = {
   enqueued: 3,
   /** `[GIVE_UP, slot]`: count a running attempt as failed although its handler goes on, and retire. */
   giveUp: 4,
+  /** `[RUN_WITH, slot, payload, context, id, slot, ...]`: jobs with a payload, a context, or an id that another process made. */
+  runWith: 5,
 } as const
 
-/** Entries a job takes in a `run` message. */
-export const RUN_STRIDE = 6
+/** Entries that a job takes in a `runWith` message. */
+export const RUN_WITH_STRIDE = 4
 
 /** Kinds of messages from a thread. */
 export const FROM_THREAD = {
