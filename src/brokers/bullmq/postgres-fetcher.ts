@@ -49,18 +49,21 @@ interface Waiting extends Completed {
 
 /** Fetches and completes many jobs at a time. */
 export class PostgresFetcher implements Fetcher {
-  readonly backend: IQueueBackend
   readonly #pool: Pool
   readonly #of: PostgresQueue
-  readonly #single: SingleFetcher
+  readonly #backend: () => IQueueBackend
   #completed: Waiting[] = []
   #statements = 0
 
-  constructor(pool: Pool, backend: IQueueBackend, of: PostgresQueue) {
+  /** `backend` is asked for each time: one that was made while the store was away is replaced. */
+  constructor(pool: Pool, backend: () => IQueueBackend, of: PostgresQueue) {
     this.#pool = pool
-    this.backend = backend
+    this.#backend = backend
     this.#of = of
-    this.#single = new SingleFetcher(backend, of.name)
+  }
+
+  get backend(): IQueueBackend {
+    return this.#backend()
   }
 
   async claim(tokens: readonly string[]): Promise<readonly Claim[]> {
@@ -124,7 +127,7 @@ export class PostgresFetcher implements Fetcher {
 
   async #writeAlone(job: Waiting): Promise<void> {
     try {
-      job.done.resolve(await this.#single.complete(job))
+      job.done.resolve(await new SingleFetcher(this.backend, this.#of.name).complete(job))
     } catch (error) {
       job.done.reject(error as Error)
     }

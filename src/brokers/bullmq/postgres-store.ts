@@ -45,7 +45,7 @@ export class PostgresStore implements Store {
   readonly isOrdered = false
   readonly #settings: BullmqSettings
   readonly #queues = new Map<string, Queue>()
-  readonly #fetchers: IQueueBackend[] = []
+  readonly #fetchers = new Map<string, IQueueBackend>()
   #retention: QueueSettings['retention'] = { count: 0, age: 0 }
   #bullmq!: typeof import('bullmq')
   #pg!: typeof import('pg')
@@ -164,18 +164,34 @@ export class PostgresStore implements Store {
       createPostgresBackend as never,
     ) as unknown as Queue
     queue.on('error', () => {})
-    this.#queues.set(name, queue)
-    return queue
+    return this.#keep(this.#queues, name, queue)
+  }
+
+  /**
+   * BullMQ asks once whether the store is ready, and holds on to the answer: what was made while it was away would fail
+   * for ever, so it is made again.
+   */
+  #keep<T extends Queue | IQueueBackend>(kept: Map<string, T>, name: string, made: T): T {
+    kept.set(name, made)
+    const forget = (): void => {
+      if (kept.get(name) === made) kept.delete(name)
+      made.close().catch(() => {})
+    }
+    made.waitUntilReady().catch(forget)
+    return made
   }
 
   fetcher(name: string, worker: string): Fetcher {
     const queue = this.#name(name)
     const options = { ...this.#options(), name: worker }
-    const backend = this.#bullmq.createPostgresBackend(queue, options as never, {
-      withBlockingConnection: true,
-    })
-    backend.on('error', () => {})
-    this.#fetchers.push(backend)
+    const backend = (): IQueueBackend => {
+      const known = this.#fetchers.get(name)
+      if (known !== undefined) return known
+      const blocking = { withBlockingConnection: true }
+      const made = this.#bullmq.createPostgresBackend(queue, options as never, blocking)
+      made.on('error', () => {})
+      return this.#keep(this.#fetchers, name, made)
+    }
     const { lease } = this.#settings
     const keep = keepOf(this.#retention)
     return new PostgresFetcher(this.#pool as Pool, backend, { queue, name: worker, lease, keep })
@@ -268,7 +284,7 @@ export class PostgresStore implements Store {
   async close(): Promise<void> {
     this.#isClosed = true
     if (this.#pool === undefined) return
-    await Promise.all(this.#fetchers.map((fetcher) => fetcher.close(true).catch(() => {})))
+    await Promise.all([...this.#fetchers.values()].map((fetcher) => fetcher.close(true).catch(() => {})))
     await Promise.all([...this.#queues.values()].map((queue) => queue.close().catch(() => {})))
     await this.#listener?.end().catch(() => {})
     await this.#pool.end().catch(() => {})
