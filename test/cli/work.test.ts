@@ -16,6 +16,7 @@ import { startWorker, type WorkerProcess } from '../kit/worker-process.ts'
 import { light, others } from './fixture/tasks.ts'
 
 const tasks = new URL('./fixture/tasks.ts', import.meta.url)
+const broken = fileURLToPath(new URL('./fixture/broken.ts', import.meta.url))
 const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 const reason = whyNot('redis')
 
@@ -141,7 +142,7 @@ describe.skipIf(reason !== undefined)(`aftertask work${reason === undefined ? ''
   })
 
   test('ends with 2 when a handler cannot be loaded, and says which', async () => {
-    const { code, output } = await run(['work', 'broken.ts', '--store', server.url, '--port', '0'])
+    const { code, output } = await run(['work', broken, '--store', server.url, '--port', '0'])
     expect(output).toContain('nowhere.ts')
     expect(code).toBe(2)
   })
