@@ -165,7 +165,7 @@ export class SqliteBroker implements Broker {
     this.#jobs.progress.write(job)
     retryOp(this.#next.ops, job, dueAt, this.#jobs.wall)
     this.#jobs.leaveToOthers(job)
-    this.#jobs.records.letGo(job)
+    this.#letGoOnceWritten(job)
   }
 
   finish(job: JobRecord, ended: Ended): void {
@@ -189,12 +189,8 @@ export class SqliteBroker implements Broker {
     this.#next.ops.push(OP.revive, job.seq, isHeld ? 1 : 0)
     this.#jobs.expect(job)
     this.#jobs.leaveToOthers(job)
-    this.#jobs.records.keep(job)
-    // Once that is written, it is granted or waits on disk. Until then whoever asks for its end finds it here.
-    if (!isHeld) {
-      this.#next.releases.push(job)
-      this.#jobs.releasing.add(job)
-    }
+    if (isHeld) this.#jobs.records.keep(job)
+    else this.#letGoOnceWritten(job)
     const { uniqueKey, uniqueUntil } = job.more
     if (uniqueKey !== undefined && uniqueUntil === undefined) this.#jobs.unique.hold(uniqueKey, job)
   }
@@ -237,6 +233,13 @@ export class SqliteBroker implements Broker {
 
   nextDue(): number {
     return this.#timer.next
+  }
+
+  /** Then it is granted or waits on disk. Until then the file does not know, and whoever asks for the job finds it here. */
+  #letGoOnceWritten(job: JobRecord): void {
+    this.#jobs.records.keep(job)
+    this.#jobs.releasing.add(job)
+    this.#next.releases.push(job)
   }
 
   get #next(): Outgoing {
