@@ -29,7 +29,8 @@ export class Replies {
   opened({ unfinished, unique, reply }: Opened, isFirst: boolean): void {
     if (isFirst) {
       if (!this.#isShared) this.#host.adopted(unfinished + reply.settled.length)
-      for (const row of unique) this.#holdUnique(row)
+      const untold = new Set(reply.settled.map(([seq]) => seq))
+      for (const row of unique) this.#holdUnique(row, untold.has(row[0]))
     }
     this.committed(reply)
   }
@@ -64,11 +65,13 @@ export class Replies {
     if (job !== undefined && !isTerminal(job.state)) job.state = STATES[state] ?? job.state
   }
 
-  #holdUnique(row: Row): void {
+  /** `isUntold`: the journal has just ended it, and that is yet to be told. */
+  #holdUnique(row: Row, isUntold: boolean): void {
     const { records, unique } = this.#jobs
     const job = records.of(row)
     const uniqueKey = row[13]
     if (job === undefined || uniqueKey === null) return
+    if (isUntold) job.more.isUntold = true
     unique.hold(uniqueKey, job)
     records.letGo(job)
   }
