@@ -1,13 +1,21 @@
-/** Starts the cluster on this machine: a web process and two worker processes, over the store that AFTERTASK_STORE names. */
+/**
+ * Starts the cluster on this machine: a web process and two worker processes. The store is the one that AFTERTASK_STORE
+ * names; without it one is started, `redis` or, when that word is given, `postgres`, and is gone afterwards.
+ */
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { startStore } from './store.ts'
 
-const store = process.env.AFTERTASK_STORE ?? 'redis://127.0.0.1:6379'
+const { AFTERTASK_STORE: given } = process.env
+const own =
+  given === undefined ? await startStore(process.argv[2] === 'postgres' ? 'postgres' : 'redis') : undefined
+const env = { ...process.env, AFTERTASK_STORE: given ?? own?.url }
+console.log(`the store is ${env.AFTERTASK_STORE}`)
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
 const aftertask = fileURLToPath(new URL('cli/main.js', import.meta.resolve('aftertask')))
 
 const start = (...args: string[]): ReturnType<typeof spawn> =>
-  spawn(process.execPath, args, { stdio: 'inherit', env: { ...process.env, AFTERTASK_STORE: store } })
+  spawn(process.execPath, args, { stdio: 'inherit', env })
 
 const processes = [
   start(here('web.ts')),
@@ -15,15 +23,19 @@ const processes = [
   start(aftertask, 'work', here('tasks.ts')),
 ]
 
-// What this process is told, the others are told; each ends in its own good order.
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  process.on(signal, () => {
-    for (const child of processes) child.kill('SIGTERM')
-  })
+// What this process is told, the others are told; each ends in its own good order. From a terminal they hear it anyway.
+const stop = (): void => {
+  for (const child of processes) child.kill('SIGTERM')
 }
+process.on('SIGTERM', stop)
+process.on('SIGINT', () => {})
 const codes = await Promise.all(
-  processes.map(
-    (child) => new Promise<number>((resolve) => child.once('exit', (code) => resolve(code ?? 1))),
-  ),
+  processes.map(async (child, at) => {
+    const code = await new Promise<number>((resolve) => child.once('exit', (it) => resolve(it ?? 1)))
+    // Without its web process it is no cluster; a worker that was killed is what the others are for.
+    if (at === 0) stop()
+    return code
+  }),
 )
+own?.stop()
 process.exitCode = Math.max(...codes)
