@@ -185,9 +185,13 @@ export class Schedules {
     const { runs, next } = dueRuns(rule, schedule.nextAt, now)
     for (const at of runs) {
       const outcome = this.#add(schedule, at)
-      if (outcome === 'full') return false
+      if (outcome === 'full') {
+        // Those before it are added: it goes on with this one, also if the process ends meanwhile.
+        schedule.nextAt = at
+        if (at !== runs[0]) this.#keep(schedule)
+        return false
+      }
       if (outcome === 'refused') break
-      schedule.nextAt = at === runs.at(-1) ? next : at + 1
     }
     schedule.nextAt = next
     this.#keep(schedule)

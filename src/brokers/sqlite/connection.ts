@@ -47,6 +47,7 @@ export class Connection {
   #phase: 'new' | 'open' | 'restarting' | 'failed' | 'closed' = 'new'
   #run: number | undefined
   #deaths = 0
+  #isLastTry = false
   #fault: { error: Error; at: number; isStuck: boolean } | undefined
 
   constructor(link: JournalLink, clock: Clock, host: ConnectionHost) {
@@ -68,12 +69,9 @@ export class Connection {
   async close(): Promise<void> {
     if (this.#closing !== undefined) return this.#closing.promise
     this.#closing = Promise.withResolvers<void>()
-    if (this.#phase === 'failed' || this.#phase === 'restarting') this.#closed()
-    else {
-      if (this.#phase === 'new') await this.#opening.promise.catch(() => {})
-      this.outbox.flush(true)
-      this.#post([TO_JOURNAL.close, this.#clock.wall()])
-    }
+    if (this.#phase === 'failed') this.#closed()
+    else if (this.#phase === 'open') this.#takeLeave()
+    // One that is about to open does it then.
     await this.#closing.promise
     await this.#link.stop()
   }
@@ -133,8 +131,10 @@ export class Connection {
 
   /** The journal's thread is gone. */
   ended(cause: Error | undefined): void {
-    if (this.#closing !== undefined) return this.#closed()
+    if (this.#phase === 'closed' || (this.#closing !== undefined && this.#isLastTry)) return this.#closed()
     if (this.#phase === 'failed') return
+    // What a stop leaves unwritten would be done again, so another thread is given one chance to write it.
+    this.#isLastTry = this.#closing !== undefined
     const error = threadError(cause)
     this.outbox.closed()
     this.#questioner.failAll(error)
@@ -166,7 +166,14 @@ export class Connection {
     if (!this.#questioner.isIdle) this.outbox.flush(true)
     this.#questioner.opened()
     this.#opening.resolve()
-    this.#link.await(this.#isAwaiting)
+    if (this.#closing === undefined) this.#link.await(this.#isAwaiting)
+    else this.#takeLeave()
+  }
+
+  /** Everything that was said comes before it. */
+  #takeLeave(): void {
+    this.outbox.flush(true)
+    this.#post([TO_JOURNAL.close, this.#clock.wall()])
   }
 
   #failed(error: Error): void {

@@ -15,6 +15,8 @@ export interface Outgoing {
   readonly releases: JobRecord[]
   /** Jobs that it ends. */
   readonly endings: JobRecord[]
+  /** It was sent to a journal before, which died: what it says may have been written then. */
+  isRepeated: boolean
   /** Suspect jobs that may start once it is on record that they do. */
   readonly marks: JobRecord[]
 }
@@ -68,7 +70,10 @@ export class Outbox {
   /** The journal is open: sends what has gathered, and again what was never said to be written. */
   opened(): void {
     this.#isOpen = true
-    for (const batch of this.#unwritten) this.#send(batch)
+    for (const batch of this.#unwritten) {
+      batch.isRepeated = true
+      this.#send(batch)
+    }
     this.flush()
   }
 
@@ -114,7 +119,16 @@ export class Outbox {
   }
 
   #begin(): Outgoing {
-    return { number: 0, wall: 0, ops: [], arrivals: [], releases: [], endings: [], marks: [] }
+    return {
+      number: 0,
+      wall: 0,
+      isRepeated: false,
+      ops: [],
+      arrivals: [],
+      releases: [],
+      endings: [],
+      marks: [],
+    }
   }
 }
 

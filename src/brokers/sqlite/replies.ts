@@ -47,7 +47,7 @@ export class Replies {
     } else if (reply.upTo > 0) this.#connection.recovered()
     const late = reply.isStuck === true ? [] : this.#written(reply)
     for (const row of reply.settled) this.#settledRow(row)
-    for (const job of late) this.#late(job)
+    for (const { job, isRepeated } of late) this.#late(job, isRepeated)
     for (const row of reply.expired) this.#expired(row)
     for (let at = 0; at < reply.cancels.length; at += 2)
       this.#cancel(reply.cancels[at] as number, reply.cancels[at + 1] as string | null)
@@ -77,17 +77,18 @@ export class Replies {
   }
 
   /** Returns the jobs whose end was not taken. */
-  #written({ upTo, refused }: Reply): JobRecord[] {
+  #written({ upTo, refused }: Reply): { job: JobRecord; isRepeated: boolean }[] {
     const refusals = refused.length === 0 ? undefined : new Set(refused)
-    const late: JobRecord[] = []
-    for (const { arrivals, releases, endings, marks } of this.#connection.outbox.written(upTo)) {
+    const late: { job: JobRecord; isRepeated: boolean }[] = []
+    for (const outgoing of this.#connection.outbox.written(upTo)) {
+      const { arrivals, releases, endings, marks, isRepeated } = outgoing
       for (const job of arrivals) this.#arrived(job)
       for (const job of releases) {
         this.#jobs.releasing.delete(job)
         this.#jobs.settleDown(job)
       }
       for (const job of endings) {
-        if (refusals?.has(job.seq)) late.push(job)
+        if (refusals?.has(job.seq)) late.push({ job, isRepeated })
         else this.#tell(job)
       }
       for (const job of marks) this.#jobs.offer(job)
@@ -130,20 +131,22 @@ export class Replies {
   }
 
   /** Our end of a job came too late: it is over already, or another process has it. */
-  #late(job: JobRecord): void {
+  #late(job: JobRecord, isRepeated: boolean): void {
     if (job.extras?.isUntold !== true) return this.#jobs.records.forget(job)
-    if (!this.#isShared) return void this.#correct(job)
+    if (!this.#isShared) return void this.#correct(job, isRepeated)
     const isCancelled = job.state === 'cancelled'
     this.#jobs.disown(job)
     if (isCancelled) cancelOp(this.#connection.outbox.next.ops, job.seq, undefined)
   }
 
   /** A handle that had not heard of the job's end has spoken. That was told at its time: only its promise is told now. */
-  async #correct(job: JobRecord): Promise<void> {
+  async #correct(job: JobRecord, isRepeated: boolean): Promise<void> {
     const { records } = this.#jobs
+    const row = await this.#connection.ask('row', job.seq).catch(() => null)
+    // Written by a journal that died before it could say so, and let go of since.
+    if (row === null && isRepeated) return this.#tell(job)
     records.forget(job)
     job.more.isUntold = false
-    const row = await this.#connection.ask('row', job.seq).catch(() => null)
     if (row !== null) records.end(job, row, row[3])
     if (isTerminal(job.state)) this.#host.recalled(job)
     else records.letGo(job)
