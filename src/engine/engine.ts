@@ -223,8 +223,8 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
   }
 
   waitsAgain(job: JobRecord): void {
-    // A durable broker keeps this time itself.
-    if (!this.broker.durable) this.#queueTimeouts.again(job)
+    // A durable broker keeps this time itself, but it may have told of it while the job was with a thread.
+    this.#queueTimeouts.again(job, this.broker.durable)
   }
 
   retrying(job: JobRecord, error: Error, delay: number): void {

@@ -22,12 +22,12 @@ export class QueueTimeouts {
   }
 
   /** A job that was sent to a thread came back unstarted: its time may have run out meanwhile, unseen. */
-  again(job: JobRecord): void {
+  again(job: JobRecord, isWatched = false): void {
     const at = job.acceptedAt + limitOf(job)
     if (at === Number.POSITIVE_INFINITY || job.attempts > 0) return
     // At once: a timer would let it be sent to the next free thread first.
     if (at <= this.#clock.now()) this.#expire(job)
-    else this.#timeline.add(job, at)
+    else if (!isWatched) this.#timeline.add(job, at)
   }
 
   close(): void {

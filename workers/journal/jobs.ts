@@ -31,6 +31,8 @@ export class Jobs {
   readonly windows: Windows
   readonly numbers: TaskNumbers
   readonly lines: KeyLines
+  /** The last job that was in the file when it was opened: what is up to this one may be added for the second time. */
+  known = 0
   readonly #weight: number
   readonly #twins: Twins
 
@@ -66,6 +68,8 @@ export class Jobs {
       rest,
     ] = add
     const n = base + seq
+    // It is said again when the thread that wrote it has died before it could say so; it has all that it needs by now.
+    if (n <= this.known && this.sql.isThere.get(n) !== undefined) return
     const after = afterSeq === null ? null : this.#openFrom(base + afterSeq)
     const first = uniqueKey === null ? undefined : this.#twins.firstOf(n, uniqueKey)
     if (first !== undefined) return this.#twins.add(n, first, after, add)
@@ -92,7 +96,6 @@ export class Jobs {
       payload,
       rest,
     )
-    // A batch that is written for the second time, since its first reply was lost.
     if (changes === 0) return
     this.turn.countIn(place.state)
     if (expires !== null) this.turn.isDueDirty = true

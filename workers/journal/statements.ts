@@ -18,6 +18,8 @@ const SQL = {
   insert: `INSERT OR IGNORE INTO jobs (n, task, state, owner, rank, priority, accepted, ready, due, after, stops, key, line,
     unique_key, unique_until, expires, payload, rest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   chain: 'SELECT finished, after, twin FROM jobs WHERE n = ?',
+  lastBefore: 'SELECT max(n) FROM jobs WHERE n < ?',
+  isThere: 'SELECT 1 FROM jobs WHERE n = ?',
   facts:
     'SELECT task, state, owner, priority, due, after, key, line, rank, suspect FROM jobs WHERE n = ? AND finished IS NULL',
   place:

@@ -72,6 +72,8 @@ export class Replies {
     const uniqueKey = row[13]
     if (job === undefined || uniqueKey === null) return
     if (isUntold) job.more.isUntold = true
+    // One whose time is over must not stand in the way of who has taken the key since.
+    if ((job.extras?.uniqueUntil ?? Number.POSITIVE_INFINITY) <= this.#host.clock.now()) return
     unique.hold(uniqueKey, job)
     records.letGo(job)
   }
