@@ -55,6 +55,7 @@ export class Operations {
         return
       case OP.unmark:
         this.#sql.unmark.run(values[at + 2] ?? 0, n, this.#turn.run)
+        this.#turn.isDueDirty = true
         return
       case OP.retry:
         return this.#jobs.retry(n, ops[at + 2] as number, values.slice(at + 3, at + 7))

@@ -25,19 +25,21 @@ const SQL = {
   place:
     'UPDATE jobs SET state = ?, owner = ?, line = ?, rank = ?, ready = ?, due = ?, after = ?, started = NULL WHERE n = ?',
   relink: 'UPDATE jobs SET after = ? WHERE n = ?',
-  mark: 'UPDATE jobs SET state = 4, attempts = ?, started = ?, expires = NULL WHERE n = ? AND owner = ? AND finished IS NULL',
+  // Its queueTimeout is put by: it counts again if the attempt does not start after all.
+  mark: 'UPDATE jobs SET state = 4, attempts = ?, started = ?, expires = -abs(expires) WHERE n = ? AND owner = ? AND finished IS NULL',
   unmark:
-    'UPDATE jobs SET state = 3, attempts = ?, started = NULL WHERE n = ? AND owner = ? AND finished IS NULL',
+    'UPDATE jobs SET state = 3, attempts = ?, started = NULL, expires = abs(expires) WHERE n = ? AND owner = ? AND finished IS NULL',
   retry:
     'UPDATE jobs SET state = 5, owner = 0, due = ?, attempts = ?, failures = ?, crashes = ?, error = ?, started = NULL, expires = NULL WHERE n = ?',
+  // One that ends in the middle of its batch still tells who was before it: the next one may have been told to wait for it.
   finish: `UPDATE jobs SET state = ?1, owner = 0, payload = CASE WHEN ?1 = 9 THEN payload END, result = ?2, error = ?3,
     reason = ?4, attempts = ?5, failures = ?6, crashes = ?7, started = ?8, finished = ?9, thread = ?10, cpu = ?11, ready = ?9,
-    due = NULL, after = NULL, line = NULL, twin = NULL, expires = NULL,
+    due = NULL, line = NULL, twin = NULL, expires = NULL,
     rest = CASE WHEN ?1 = 9 AND unique_key IS NOT NULL AND unique_until IS NULL
       THEN json_set(coalesce(rest, '{}'), '$.uniqueKey', unique_key) ELSE rest END, unique_key = CASE WHEN unique_until > ?9 THEN unique_key END, shelf = ?13 WHERE n = ?12`,
   isSameEnd: 'SELECT 1 FROM jobs WHERE n = ? AND state = ? AND attempts = ? AND finished = ?',
   end: `UPDATE jobs SET state = ?1, owner = 0, payload = CASE WHEN ?1 = 9 THEN payload END, reason = ?2, error = ?3,
-    crashes = coalesce(?4, crashes), twin = NULL, finished = ?5, ready = ?5, due = NULL, after = NULL, line = NULL, expires = NULL,
+    crashes = coalesce(?4, crashes), twin = NULL, finished = ?5, ready = ?5, due = NULL, line = NULL, expires = NULL,
     rest = CASE WHEN ?1 = 9 AND unique_key IS NOT NULL AND unique_until IS NULL
       THEN json_set(coalesce(rest, '{}'), '$.uniqueKey', unique_key) ELSE rest END, unique_key = CASE WHEN unique_until > ?5 THEN unique_key END, shelf = ?7 WHERE n = ?6`,
   progress: 'UPDATE jobs SET progress = ? WHERE n = ? AND owner = ?',
@@ -45,7 +47,7 @@ const SQL = {
   twins: 'SELECT n FROM jobs WHERE twin = ?',
   endTwin: `UPDATE jobs SET (state, result, error, attempts, shelf) = (SELECT state, result, error, attempts, shelf FROM jobs WHERE n = ?1),
     payload = CASE WHEN (SELECT state FROM jobs WHERE n = ?1) = 9 THEN payload END, reason = ?2, finished = ?3, ready = ?3,
-    after = NULL, twin = NULL, expires = NULL WHERE n = ?4 RETURNING state, shelf`,
+    twin = NULL, expires = NULL WHERE n = ?4 RETURNING state, shelf`,
   hasTwins: 'SELECT 1 FROM jobs WHERE twin IS NOT NULL LIMIT 1',
   followers: 'SELECT n, stops, state FROM jobs WHERE after = ? AND twin IS NULL',
   holder: 'SELECT holder FROM lines WHERE key = ?',
@@ -67,7 +69,7 @@ const SQL = {
     'SELECT attempt, outcome, started, ended, thread, cpu, error FROM attempts WHERE n = ? ORDER BY number',
   lastAttempt: 'SELECT attempts, state, started, finished, thread, cpu, reason FROM jobs WHERE n = ?',
   // It takes its unique key again, which it let go of when it died, unless another holds that now.
-  revive: `UPDATE jobs SET finished = NULL, failures = 0, crashes = 0, suspect = 0, due = NULL, reason = NULL, thread = NULL, cpu = NULL,
+  revive: `UPDATE jobs SET finished = NULL, failures = 0, crashes = 0, suspect = 0, due = NULL, after = NULL, reason = NULL, thread = NULL, cpu = NULL,
     unique_key = CASE WHEN unique_key IS NULL AND NOT EXISTS
       (SELECT 1 FROM jobs AS other WHERE other.unique_key = json_extract(jobs.rest, '$.uniqueKey'))
       THEN json_extract(rest, '$.uniqueKey') ELSE unique_key END
