@@ -106,21 +106,28 @@ export class Attempt implements HandlerContext {
    * `aborted` and `throwIfAborted` first look at the word that the event loop's side sets, so that a handler that never
    * lets its thread's loop turn sees the abort as well. `fetch` and the like read the signal's internals, which the
    * abort message sets.
+   *
+   * Node's own code must not see it that early: it asks twice in a row, before and while it adds a listener, and does
+   * not expect the answer to change in between. A timer with `AbortSignal.any([signal])` that met this was never
+   * cancelled. It hears of the abort through the message, as of any other.
    */
   #makeController(): AbortController {
     const controller = new AbortController()
     const { signal } = controller
-    const look = (): void => {
+    const look = (reader?: (...args: never[]) => unknown): void => {
       const asked = this.isOver ? NOT_ASKED : this.#runner.asked(this.slot)
-      if (asked === NOT_ASKED || isAborted.call(signal)) return
+      if (asked === NOT_ASKED || isAborted.call(signal) || (reader && isCalledByNode(reader))) return
       controller.abort(abortReason('The attempt is to end.', asked))
     }
-    const looking =
-      <Args extends unknown[], Result>(method: (this: AbortSignal, ...args: Args) => Result) =>
-      (...args: Args): Result => {
-        look()
+    const looking = <Args extends unknown[], Result>(
+      method: (this: AbortSignal, ...args: Args) => Result,
+    ) => {
+      const reader = (...args: Args): Result => {
+        look(reader)
         return method.apply(signal, args)
       }
+      return reader
+    }
     Object.defineProperties(signal, {
       aborted: { get: looking(isAborted), configurable: true },
       reason: { get: looking(reasonOf), configurable: true },
@@ -200,4 +207,14 @@ class AttemptAbortedError extends AftertaskError {
   override get name(): string {
     return 'AbortError'
   }
+}
+
+/** True when it is Node's own code that calls this function. Asked once an abort is under way, and then once or twice. */
+function isCalledByNode(callee: (...args: never[]) => unknown): boolean {
+  const { stackTraceLimit } = Error
+  const at = { stack: '' }
+  Error.stackTraceLimit = 1
+  Error.captureStackTrace(at, callee)
+  Error.stackTraceLimit = stackTraceLimit
+  return String(at.stack).includes('node:internal')
 }

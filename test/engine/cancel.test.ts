@@ -274,6 +274,16 @@ describe('an AbortSignal given to enqueue', () => {
     expect(await job.settled).toMatchObject({ state: 'cancelled', attempts: 1 })
   })
 
+  test('reaches a listener that is added to a signal made from `ctx.signal` while the abort is under way', async () => {
+    const { runtime, gate } = await withGate({ killGrace: 60_000 })
+    const controller = new AbortController()
+    const job = runtime.enqueue('gate.listenLate', { at: 1 }, { signal: controller.signal })
+    await gate.reached(1)
+    controller.abort()
+    gate.open(1)
+    expect(await job.settled).toMatchObject({ state: 'cancelled', attempts: 1 })
+  })
+
   test('that has aborted already gives a job that is cancelled from the start', async () => {
     const { runtime } = await withGate()
     const job = runtime.enqueue('misbehave.ok', 1, { signal: AbortSignal.abort('too late') })

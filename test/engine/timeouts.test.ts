@@ -1,5 +1,9 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { QueueTimeoutError, TaskTimeoutError } from '../../src/words/errors.ts'
 import { nextEvent } from '../kit/jobs.ts'
 import { LeapingClock } from '../kit/leaping-clock.ts'
@@ -167,9 +171,14 @@ describe('the timeout of an attempt', () => {
 
   test('settles the job also when its thread sits in native code and cannot be ended', async () => {
     const clock = new LeapingClock()
-    const { runtime } = await withGate({ killGrace: 10 }, clock)
-    const job = runtime.enqueue('signal.stuckInNativeCode', { seconds: 2 }, { timeout: 10 })
-    await nextEvent(runtime, 'job:progress')
+    const { runtime } = await withGate({ killGrace: 60_000 }, clock)
+    const folder = await mkdtemp(join(tmpdir(), 'aftertask-native-'))
+    onTestFinished(() => rm(folder, { recursive: true }))
+    const sign = join(folder, 'sign')
+    execFileSync('mkfifo', [sign])
+    const job = runtime.enqueue('signal.stuckInNativeCode', { seconds: 2, sign }, { timeout: 60_000 })
+    // Written by the process that the thread waits for: by then nothing in the thread can hear of its end.
+    await readFile(sign)
     const settled = job.settled
     const exited = nextEvent(runtime, 'thread:exited')
     let isSettled = false
@@ -177,7 +186,7 @@ describe('the timeout of an attempt', () => {
       isSettled = true
     })
     while (!isSettled) {
-      clock.leap(500)
+      clock.leap(30_000)
       await delay(5)
     }
     expect((await exited).error?.message).toContain('native code')

@@ -18,6 +18,7 @@ export const gateTasks = {
   leaveThrow: isoTask('gate', 'leaveThrow'),
   leaveBlock: isoTask('gate', 'leaveBlock'),
   finishAfterAbort: isoTask('gate', 'finishAfterAbort'),
+  listenLate: isoTask('gate', 'listenLate'),
 }
 
 /** The test's side of the memory. */
