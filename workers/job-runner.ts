@@ -11,7 +11,7 @@ import { getHeapStatistics } from 'node:v8'
 import type { MessagePort } from 'node:worker_threads'
 import { decode, type Encoded, encode } from '../src/rules/codec.ts'
 import type { NestedJobOptions } from '../src/rules/handler.ts'
-import { type JobContext, Moved } from '../src/rules/job-record.ts'
+import { Moved } from '../src/rules/job-record.ts'
 import {
   FINISHED,
   FROM_THREAD,
@@ -34,6 +34,7 @@ import { clockZero } from '../src/words/clock.ts'
 import { Attempt } from './attempt.ts'
 import { catchEscapedErrors } from './escaped-errors.ts'
 import type { LoadedHandlers } from './handlers.ts'
+import { Inbox } from './inbox.ts'
 import { whose } from './whose.ts'
 
 const HEAP_LOOK_EVERY = 100
@@ -49,10 +50,7 @@ export class JobRunner {
   /** The running attempts by slot. */
   readonly #attempts: (Attempt | undefined)[] = new Array(SLOTS).fill(undefined)
   readonly #asked = new Map<number, PromiseWithResolvers<string>>()
-  /** What is left of the messages with jobs, and how many entries each job takes there. */
-  #queue: unknown[] = []
-  #at = 0
-  #stride = 1
+  readonly #inbox = new Inbox()
   #askedCount = 0
   #logCount = 0
   #active = 0
@@ -81,7 +79,7 @@ export class JobRunner {
 
   /** Starts to take what comes over the port. */
   listen(): void {
-    this.#port.on('message', (message: readonly unknown[]) => this.#receive(message))
+    this.#port.on('message', (message: unknown[]) => this.#receive(message))
     catchEscapedErrors(this)
   }
 
@@ -149,7 +147,7 @@ export class JobRunner {
     return performance.now() + this.#shift
   }
 
-  #receive(message: readonly unknown[]): void {
+  #receive(message: unknown[]): void {
     switch (message[0]) {
       case TO_THREAD.run:
         return this.#take(message, 1)
@@ -177,80 +175,43 @@ export class JobRunner {
     this.fail(attempt, new Error('The handler did not end when its signal aborted.'))
   }
 
-  #take(message: readonly unknown[], stride: number): void {
-    if (this.#at >= this.#queue.length) {
-      this.#queue = message as unknown[]
-      this.#at = 1
-      this.#stride = stride
-    } else this.#append(message, stride)
+  #take(message: unknown[], stride: number): void {
+    this.#inbox.add(message, stride)
     this.#run()
-  }
-
-  #append(message: readonly unknown[], stride: number): void {
-    if (stride !== this.#stride) this.#widen()
-    for (let at = 1; at < message.length; at += stride) {
-      for (let entry = 0; entry < this.#stride; entry++) {
-        this.#queue.push(entry < stride ? message[at + entry] : undefined)
-      }
-    }
-  }
-
-  /** Gives jobs that are slots alone the room of those that are more. */
-  #widen(): void {
-    if (this.#stride === RUN_WITH_STRIDE) return
-    const slots = this.#queue.slice(this.#at)
-    this.#queue = slots.flatMap((slot) => [slot, undefined, undefined, undefined])
-    this.#at = 0
-    this.#stride = RUN_WITH_STRIDE
   }
 
   /** Starts jobs until the thread is as busy as it may be, or nothing is left. */
   #run(): void {
     let time = this.#now()
     if (this.#cpuNow !== null) this.#cpu = this.#cpuNow()
-    while (this.#active < this.#concurrency && this.#at < this.#queue.length && !this.#isRetiring) {
-      const at = this.#at
-      this.#at += this.#stride
-      time = this.#start(at, time)
+    while (this.#active < this.#concurrency && !this.#inbox.isEmpty && !this.#isRetiring) {
+      time = this.#startNext(time)
     }
     whose.enterWith(undefined)
-    if (this.#at >= this.#queue.length && this.#queue.length > 0) {
-      this.#queue = []
-      this.#at = 0
-    }
+    this.#inbox.tidy()
     // Nothing runs and nothing is left: the other side waits for this.
     if (this.#active === 0) this.#ring()
   }
 
-  /** Starts the job at `at`; returns the time at which the next can start, when that is known without asking the clock. */
-  #start(at: number, time: number): number {
-    const queue = this.#queue
-    const slot = queue[at] as number
+  /** Starts the next job; returns the time at which the one after it can start. */
+  #startNext(time: number): number {
+    const slot = this.#inbox.take()
     const { state, started, header } = this.#table
     started[slot] = time
     if (Atomics.compareExchange(state, slot, SENT, RUNNING) !== SENT) {
       this.#enterLog(slot)
       return time
     }
-    const task = this.#table.task[slot] as number
-    const more = this.#stride > 1
-    const attempt = new Attempt(
-      this,
-      slot,
-      this.#handlers.names[task] as string,
-      this.#table.attempt[slot] as number,
-      (more ? (queue[at + 3] as string | undefined) : undefined) ?? (this.#table.number[slot] as number),
-      more ? (queue[at + 2] as JobContext | undefined) : undefined,
-    )
+    const attempt = this.#attemptOf(slot)
     this.#active++
     this.#attempts[slot] = attempt
     if (this.#cpuNow !== null) this.#beginCpu(attempt)
     if (Atomics.load(header, TELL_STARTS) === 1) this.post([FROM_THREAD.started, slot])
     try {
-      // Entered and not left: the next attempt enters its own, and whoever comes after the last is told by #run. That is
-      // half the cost of \`run\`, which is most of what starting an empty job costs.
+      // Entered and not left: the next attempt enters its own, and after the last one #run leaves. That costs half of what
+      // `run` does, which was most of what starting an empty job cost.
       whose.enterWith(attempt)
-      const result = this.#call(task, more ? queue[at + 1] : undefined, attempt)
+      const result = this.#call(attempt)
       if (isThenable(result)) {
         this.#ringSoon()
         if (this.#cpuNow !== null) this.#waits(this.#cpuNow())
@@ -269,8 +230,16 @@ export class JobRunner {
     }
   }
 
-  #call(task: number, payload: unknown, attempt: Attempt): unknown {
-    const handler = this.#handlers.get(task)
+  #attemptOf(slot: number): Attempt {
+    const { task, attempt, number } = this.#table
+    const name = this.#handlers.names[task[slot] as number] as string
+    const id = this.#inbox.id ?? (number[slot] as number)
+    return new Attempt(this, slot, name, attempt[slot] as number, id, this.#inbox.context)
+  }
+
+  #call(attempt: Attempt): unknown {
+    const { payload } = this.#inbox
+    const handler = this.#handlers.get(this.#table.task[attempt.slot] as number)
     // A moved payload comes as itself, in an array that sets it apart from an encoded one.
     const value = Array.isArray(payload) ? payload[0] : decode(payload as Encoded)
     if (handler instanceof Promise) return handler.then((loaded) => loaded(value, attempt))

@@ -52,6 +52,8 @@ export interface Ended {
   readonly result?: Encoded | Moved
   readonly error?: WireError | Error
   readonly reason?: string
+  /** When it ended, on the monotonic clock; now where nothing tells. */
+  readonly at?: number
 }
 
 /** Which jobs `list` returns: all conditions must hold. */

@@ -25,11 +25,11 @@ export class JobIndex {
     return this.#page(Math.floor(seq / PAGE))?.jobs[seq % PAGE]
   }
 
-  delete(job: JobRecord): void {
-    const number = Math.floor(job.seq / PAGE)
+  delete(seq: number): void {
+    const number = Math.floor(seq / PAGE)
     const page = this.#page(number)
-    if (page?.jobs[job.seq % PAGE] === undefined) return
-    page.jobs[job.seq % PAGE] = undefined
+    if (page?.jobs[seq % PAGE] === undefined) return
+    page.jobs[seq % PAGE] = undefined
     if (--page.count > 0) return
     this.#pages.delete(number)
     this.#lastNumber = -1

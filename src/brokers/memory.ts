@@ -76,7 +76,7 @@ class MemoryBroker implements Broker {
       (job) => job.state === 'scheduled' || job.state === 'retryable',
     )
     const keep = (limits: BrokerHost['retention'], every?: number): FinishedJobs =>
-      new FinishedJobs(host.clock, limits, (job) => this.#forget(job), every)
+      new FinishedJobs(host.clock, limits, (seq, state) => this.#forget(seq, state), every)
     this.#finished = keep(host.retention)
     for (const { index, task } of host.entries) {
       const { retention } = task.policy
@@ -200,7 +200,7 @@ class MemoryBroker implements Broker {
     if (!isTerminal(job.state) || this.#jobs.get(job.seq) !== job) return false
     // Its entry among the finished jobs is passed over when its turn comes.
     this.#finishedOf(job).revived(job)
-    this.#forget(job)
+    this.#forget(job.seq, job.state)
     return true
   }
 
@@ -249,7 +249,7 @@ class MemoryBroker implements Broker {
     // Its old place in the ring must not be taken for a new one, should it be revived.
     if (job.state === 'available' && ended.state === 'dead') job.more.isInRing = true
     this.#move(job, ended.state)
-    job.readyAt = Math.round(this.#host.clock.now())
+    job.readyAt = Math.round(ended.at ?? this.#host.clock.now())
     // A dead job can be revived; no other that is over has a use for its payload.
     if (ended.state === 'completed') job.result = ended.result
     else if (ended.state !== 'dead') job.payload = undefined
@@ -324,9 +324,9 @@ class MemoryBroker implements Broker {
     return this.#apart[job.entry.index] ?? this.#finished
   }
 
-  #forget(job: JobRecord): void {
-    this.#counts[job.state]--
-    this.#jobs.delete(job)
+  #forget(seq: number, state: JobState): void {
+    this.#counts[state]--
+    this.#jobs.delete(seq)
   }
 }
 

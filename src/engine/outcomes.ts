@@ -72,7 +72,7 @@ export class Outcomes {
     if (job.extras !== null) job.extras.ending = undefined
     job.startedAt = Math.round(started)
     if (this.#broker.keepsHistory === true) this.#tell(job, 'completed')
-    this.#broker.finish(job, { state: 'completed', result })
+    this.#broker.finish(job, { state: 'completed', result, at: ended })
   }
 
   /** The handler threw, or an error escaped it. */

@@ -15,8 +15,11 @@ const LONGEST = 5
 /** Other work below this share of the time does not count as busy. */
 const BUSY = 0.1
 
-/** Milliseconds between two bundles of a stream. */
-const GAP = 1
+/** A stream is what fills this many places of a bundle at each turn of the loop; below, waking a thread costs little. */
+const STREAM = 16
+/** Milliseconds between two bundles of a stream, at most; so many more jobs in the last one, one millisecond more. */
+const LONGEST_GAP = 4
+const JOBS_A_MILLISECOND = 16
 
 /** Decides whether a bundle goes out now. */
 export class Pace {
@@ -29,7 +32,8 @@ export class Pace {
   #sampledOwn = 0
   #isBusy = false
   #lastAt = 0
-  #isStream = false
+  /** How long the next bundle of a stream is to wait; 0 when there is no stream. */
+  #gap = 0
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -45,16 +49,16 @@ export class Pace {
 
   /** A bundle went out; `tookAll`: no job was left. */
   sent(jobs: number, tookAll: boolean): void {
-    this.#isStream = tookAll && jobs > 1
-    if (this.#isStream) this.#lastAt = this.#clock.now()
+    this.#gap = tookAll && jobs >= STREAM ? Math.min(jobs / JOBS_A_MILLISECOND, LONGEST_GAP) : 0
+    if (this.#gap > 0) this.#lastAt = this.#clock.now()
   }
 
   /** Milliseconds until the next bundle may go out; 0 when it may now. */
   wait(): number {
     if (this.#clock.loopActive === undefined) return 0
-    if (this.#balance > 0 && !this.#isStream) return 0
+    if (this.#balance > 0 && this.#gap === 0) return 0
     const now = this.#clock.now()
-    const gap = this.#isStream ? this.#lastAt + GAP - now : 0
+    const gap = this.#gap > 0 ? this.#lastAt + this.#gap - now : 0
     return Math.max(gap, this.#balance > 0 ? 0 : this.#overdrawn(now, this.#clock.loopActive()), 0)
   }
 

@@ -10,6 +10,9 @@ import { Pace } from './pace.ts'
 import type { RunTimes } from './run-times.ts'
 import type { Watch } from './watch.ts'
 
+/** Milliseconds without a bundle, after which a job counts as a lone one. */
+const PAUSE = 0.5
+
 /** How full a bundle may be. */
 export interface BundleLimits {
   readonly max: number
@@ -33,6 +36,7 @@ export class Scheduler {
   #isSet = false
   #isWaiting = false
   #isAnnouncing = false
+  #sentAt = 0
 
   constructor(
     broker: Broker,
@@ -57,14 +61,17 @@ export class Scheduler {
   }
 
   /**
-   * Jobs of this pool have become available. They are sent at the end of this turn of the event loop: what else arrives
-   * in the turn travels along, and a lone job waits for nothing but the turn.
+   * Jobs of this pool have become available. They are sent at the end of this turn of the event loop, and what else arrives
+   * in the turn travels along. After a pause there is nothing to wait for: they are sent once the code that adds them is
+   * through, which spares a lone job the rest of the turn.
    */
   wake(pool: string): void {
     this.#awake.add(pool)
     if (this.#isSet || this.#isWaiting) return
     this.#isSet = true
-    this.#clock.soon(this.#turn)
+    const clock = this.#clock
+    if (clock.atOnce !== undefined && clock.now() - this.#sentAt > PAUSE) clock.atOnce(this.#turn)
+    else clock.soon(this.#turn)
   }
 
   /** A thread has room: it is served at once, for it stands idle. What still waits may need another thread. */
@@ -161,6 +168,7 @@ export class Scheduler {
       next = this.#broker.peek(pool.name)
     }
     lane.send(bundle)
+    this.#sentAt = this.#clock.now()
     this.#pace.sent(bundle.length, next === undefined)
     this.#broker.sent?.(bundle, lane.id)
     this.#watch.sent(lane, bundle)

@@ -52,8 +52,6 @@ export interface JobExtras {
   previousOfKey?: JobRecord | undefined
   /** True while a place among the available jobs is left of the time before it died. */
   isInRing?: boolean
-  /** Entries among the finished jobs that a revival has outdated. */
-  staleEntries?: number
   /** Why a running attempt is being ended, once it is. */
   ending?: Ending | undefined
   settle?: { promise: Promise<Settlement>; resolve: (settlement: Settlement) => void } | undefined

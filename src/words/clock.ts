@@ -15,6 +15,8 @@ export interface Clock {
   timer(delay: number, callback: () => void): () => void
   /** Calls back once at the end of this turn of the event loop, after the I/O that is at hand. */
   soon(callback: () => void): void
+  /** Calls back once when the code that runs now is through, before anything else; absent where time is not real. */
+  atOnce?(callback: () => void): void
   /** Milliseconds that the event loop has been busy since the process started; absent where time is not real. */
   loopActive?(): number
 }
@@ -45,5 +47,6 @@ export const systemClock: Clock = {
     return () => clearTimeout(handle)
   },
   soon: (callback) => void outsideOfRequests(setImmediate, callback),
+  atOnce: (callback) => outsideOfRequests(queueMicrotask, callback),
   loopActive: () => performance.eventLoopUtilization().active,
 }

@@ -159,7 +159,7 @@ describe('FinishedJobs', () => {
 
   test('forgets the oldest beyond its count', () => {
     const forgotten: number[] = []
-    const jobs = new FinishedJobs(new HandClock(), { count: 2, age: 1e9 }, ({ seq }) => forgotten.push(seq))
+    const jobs = new FinishedJobs(new HandClock(), { count: 2, age: 1e9 }, (seq) => forgotten.push(seq))
     for (const seq of [1, 2, 3, 4]) jobs.add(finished(seq, 1000))
     expect(forgotten).toEqual([1, 2])
   })
@@ -167,7 +167,7 @@ describe('FinishedJobs', () => {
   test('forgets what is older than its age, as others finish', () => {
     const clock = new HandClock()
     const forgotten: number[] = []
-    const jobs = new FinishedJobs(clock, { count: 1000, age: 500 }, ({ seq }) => forgotten.push(seq))
+    const jobs = new FinishedJobs(clock, { count: 1000, age: 500 }, (seq) => forgotten.push(seq))
     jobs.add(finished(1, clock.now()))
     clock.advance(400)
     jobs.add(finished(2, clock.now()))
@@ -178,7 +178,7 @@ describe('FinishedJobs', () => {
 
   test('does not forget a job that was revived, and counts it once when it is over again', () => {
     const forgotten: number[] = []
-    const jobs = new FinishedJobs(new HandClock(), { count: 2, age: 1e9 }, ({ seq }) => forgotten.push(seq))
+    const jobs = new FinishedJobs(new HandClock(), { count: 2, age: 1e9 }, (seq) => forgotten.push(seq))
     const revived = finished(1, 1000)
     jobs.add(revived)
     jobs.revived(revived)
@@ -202,7 +202,7 @@ test('JobIndex finds jobs by number, in the order of their numbers, and lets go 
       for (const number of gone) {
         const job = jobs[number % Math.max(jobs.length, 1)]
         if (job === undefined) continue
-        index.delete(job)
+        index.delete(job.seq)
         left.delete(job)
       }
       for (const job of jobs) expect(index.get(job.seq)).toBe(left.has(job) ? job : undefined)

@@ -25,6 +25,8 @@ export class OwnJobs {
   readonly byId = new Map<string, JobRecord>()
   /** Jobs that ended before they came to the store, for as long as they can be looked up. */
   readonly endedHere = new Map<string, JobRecord>()
+  /** The ids of those, by number. */
+  readonly #endedIds = new Map<number, string>()
   readonly #host: BrokerHost
   readonly #broker: OwnJobsHost
   readonly #lines: BatchLines
@@ -40,7 +42,7 @@ export class OwnJobs {
     this.#broker = broker
     this.#lines = lines
     this.#unique = new UniqueKeys(clock)
-    this.#finished = new FinishedJobs(clock, retention, (job) => this.endedHere.delete(this.idOf(job)))
+    this.#finished = new FinishedJobs(clock, retention, (seq) => this.#forget(seq))
     this.#timeouts = new Timeline(
       clock,
       (job) => broker.expired(job),
@@ -104,6 +106,7 @@ export class OwnJobs {
     const id = this.idOf(job)
     conclude(job, ended, this.#host.clock.now())
     this.endedHere.set(id, job)
+    this.#endedIds.set(job.seq, id)
     this.#finished.add(job)
     this.over(job, id)
   }
@@ -125,5 +128,10 @@ export class OwnJobs {
 
   close(): void {
     this.#timeouts.close()
+  }
+
+  #forget(seq: number): void {
+    this.endedHere.delete(this.#endedIds.get(seq) ?? '')
+    this.#endedIds.delete(seq)
   }
 }
