@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { mutants } from './mutants.ts'
-import { search } from './simulate.ts'
+import { inMemory, search } from './simulate.ts'
 
 describe('the simulation finds', () => {
   test.each(Object.entries(mutants))('that %s', { timeout: 60_000 }, async (_name, { subject, says }) => {
-    const finding = await search({ seed: 1, runs: 5000, subject })
+    const finding = await search({ seed: 1, runs: 5000, simulation: inMemory(subject) })
     expect(finding?.violation).toMatch(says)
   })
 })

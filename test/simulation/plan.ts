@@ -61,6 +61,18 @@ export type Op =
   | { readonly do: 'wall'; readonly ms: number }
   | { readonly do: 'thread dies'; readonly lane: number }
   | { readonly do: 'stop'; readonly timeout: number }
+  /** The process is gone between two events, and another opens its file after so many milliseconds. */
+  | { readonly do: 'crash'; readonly after: number; readonly downtime: number }
+  /** The journal's thread is gone: at once, or with a commit done and not told of. */
+  | { readonly do: 'journal dies'; readonly when: 'now' | 'untold' }
+  | {
+      readonly do: 'schedule'
+      readonly id: string
+      readonly spec: number
+      readonly every: number
+      readonly missed: 'once' | 'all' | 'skip'
+    }
+  | { readonly do: 'unschedule'; readonly id: string }
   /** The next such event makes its listener do something. */
   | { readonly do: 'react'; readonly on: ReactsTo; readonly does: Op }
 
@@ -97,6 +109,8 @@ export interface WorldOptions {
   readonly force: boolean
   /** How many threads of each pool die before they are up. */
   readonly stillborn: number
+  /** Jobs of each pool that a journal grants at a time. */
+  readonly window?: number
 }
 
 /** Rare: mostly not there. */
@@ -177,6 +191,23 @@ const stop = fc.record({
   timeout: pick(0, 50, 2000, Number.POSITIVE_INFINITY),
 })
 
+const crash = fc.record({
+  do: fc.constant('crash' as const),
+  after: fc.nat(20),
+  downtime: pick(0, 1, 30, 500, 5000),
+})
+const journalDeath = fc.record({ do: fc.constant('journal dies' as const), when: pick('now', 'untold') })
+const schedule = fc.oneof(
+  fc.record({
+    do: fc.constant('schedule' as const),
+    id: pick('s', 't'),
+    spec: specNumber,
+    every: pick(40, 300, 2000),
+    missed: pick('once', 'all', 'skip'),
+  }),
+  fc.record({ do: fc.constant('unschedule' as const), id: pick('s', 't') }),
+)
+
 /** What a listener does. */
 function reaction(mayStop: boolean): fc.Arbitrary<Op> {
   return fc.record({
@@ -194,9 +225,14 @@ function reaction(mayStop: boolean): fc.Arbitrary<Op> {
   })
 }
 
-/** One step. */
-function step(mayStop: boolean): fc.Arbitrary<Op> {
-  return fc.oneof(
+interface Weighted {
+  readonly weight: number
+  readonly arbitrary: fc.Arbitrary<unknown>
+}
+
+/** The steps of every broker. */
+function common(mayStop: boolean): Weighted[] {
+  return [
     { weight: 60, arbitrary: advance },
     { weight: 40, arbitrary: add },
     { weight: 10, arbitrary: many },
@@ -206,12 +242,31 @@ function step(mayStop: boolean): fc.Arbitrary<Op> {
     { weight: 18, arbitrary: cancel },
     { weight: 6, arbitrary: revive },
     { weight: 8, arbitrary: pause },
-    { weight: 3, arbitrary: wall },
     { weight: 4, arbitrary: death },
     { weight: 14, arbitrary: reaction(mayStop) },
-    { weight: mayStop ? 1 : 0, arbitrary: stop },
-  ) as fc.Arbitrary<Op>
+  ]
 }
+
+function oneOf(steps: readonly Weighted[]): fc.Arbitrary<Op> {
+  return fc.oneof(...steps) as fc.Arbitrary<Op>
+}
+
+function step(mayStop: boolean): fc.Arbitrary<Op> {
+  return oneOf([
+    ...common(mayStop),
+    { weight: 3, arbitrary: wall },
+    { weight: mayStop ? 1 : 0, arbitrary: stop },
+  ])
+}
+
+// After a stop, as after a crash, another process goes on.
+const durableStep = oneOf([
+  ...common(true),
+  { weight: 12, arbitrary: crash },
+  { weight: 5, arbitrary: journalDeath },
+  { weight: 4, arbitrary: stop },
+  { weight: 5, arbitrary: schedule },
+])
 
 const options: fc.Arbitrary<WorldOptions> = fc.record({
   seed: fc.nat(),
@@ -223,6 +278,10 @@ const options: fc.Arbitrary<WorldOptions> = fc.record({
   stillborn: pick(0, 0, 0, 1, 4),
 })
 
+const durableOptions: fc.Arbitrary<WorldOptions> = fc
+  .tuple(options, pick(4096, 4096, 4, 1))
+  .map(([world, window]) => ({ ...world, window }))
+
 // After a stop little happens: a plan longer than this has none.
 const LONG = 200
 
@@ -233,5 +292,14 @@ export function plans(steps: { readonly least: number; readonly most: number }):
     world: options,
     specs: fc.array(spec, { minLength: SPECS, maxLength: SPECS }),
     ops: fc.array(op, { minLength: steps.least, maxLength: steps.most, size: 'max' }),
+  })
+}
+
+/** The same for a broker that survives the process, which may end between any two events. */
+export function durablePlans(steps: { readonly least: number; readonly most: number }): fc.Arbitrary<Plan> {
+  return fc.record({
+    world: durableOptions,
+    specs: fc.array(spec, { minLength: SPECS, maxLength: SPECS }),
+    ops: fc.array(durableStep, { minLength: steps.least, maxLength: steps.most, size: 'max' }),
   })
 }

@@ -1,10 +1,11 @@
-/** `npm run simulate -- --seed N --runs N --jobs N`: long runs by hand, and the replay of one that failed. */
+/** `npm run simulate -- --broker sqlite --seed N --runs N --jobs N`: long runs by hand, and the replay of one that failed. */
 import { fork } from 'node:child_process'
 import { parseArgs } from 'node:util'
-import { report, search } from './simulate.ts'
+import { inMemory, onDisk, report, search } from './simulate.ts'
 
 const { values } = parseArgs({
   options: {
+    broker: { type: 'string', default: 'memory' },
     seed: { type: 'string', default: String(Math.trunc(Math.random() * 2 ** 31)) },
     runs: { type: 'string', default: '10000' },
     jobs: { type: 'string', default: '1' },
@@ -23,6 +24,10 @@ const jobs = Number(values.jobs)
 const most = Number(values.steps)
 const least = Number(values.least)
 const steps = { least, most }
+const { broker } = values
+if (broker !== 'memory' && broker !== 'sqlite')
+  throw new RangeError(`--broker ${broker}: expected memory or sqlite`)
+const simulation = broker === 'sqlite' ? onDisk() : inMemory()
 
 // A runtime with a fault may not come to its end, and would keep this process alive.
 process.exit(jobs > 1 ? await share() : await run())
@@ -31,7 +36,8 @@ process.exit(jobs > 1 ? await share() : await run())
 async function share(): Promise<number> {
   const codes = Array.from({ length: jobs }, (_, index) => {
     const own = ['--seed', String(seed + index * runs), '--runs', String(Math.ceil(runs / jobs))]
-    const child = fork(import.meta.filename, [...own, '--steps', String(most), '--least', String(least)])
+    const size = ['--broker', broker as string, '--steps', String(most), '--least', String(least)]
+    const child = fork(import.meta.filename, [...own, ...size])
     return new Promise<number>((resolve) => child.on('exit', (code) => resolve(code ?? 1)))
   })
   return Math.max(...(await Promise.all(codes)))
@@ -41,7 +47,7 @@ async function run(): Promise<number> {
   const started = performance.now()
   for (let done = 0; done < runs; done += CHUNK) {
     const count = Math.min(CHUNK, runs - done)
-    const finding = await search({ seed: seed + done, runs: count, steps, path: values.path })
+    const finding = await search({ seed: seed + done, runs: count, steps, simulation, path: values.path })
     if (finding !== undefined) {
       console.error(report(finding, steps))
       return 1

@@ -1,7 +1,9 @@
 /** Runs plans, looks for one that fails, and shrinks it. */
 import fc from 'fast-check'
 import { memoryBroker } from '../../src/brokers/memory.ts'
-import { type Plan, plans } from './plan.ts'
+import { DurableWorld } from './durable/durable-world.ts'
+import type { DurableSubject } from './durable/life.ts'
+import { durablePlans, type Plan, plans } from './plan.ts'
 import { type Subject, World } from './world.ts'
 
 /** The runtime as it is, with the memory broker. */
@@ -24,14 +26,51 @@ export async function simulate(plan: Plan, subject: Subject = memorySubject): Pr
   return model.violation
 }
 
+/** The same over the sqlite broker, through the crashes of the plan. */
+export async function simulateDurable(plan: Plan, subject: DurableSubject = {}): Promise<string | undefined> {
+  const world = new DurableWorld(plan, subject)
+  const { model } = world
+  try {
+    for (const op of plan.ops) {
+      await world.apply(op)
+      if (model.violation !== undefined) break
+    }
+    if (model.violation === undefined) await world.drain()
+  } catch (error) {
+    model.violate(`it threw ${error instanceof Error ? error.stack : String(error)}`)
+  }
+  world.end()
+  return model.violation
+}
+
+/** Kinds of plans, and how one is run. */
+export interface Simulation {
+  readonly broker: 'memory' | 'sqlite'
+  readonly plans: typeof plans
+  readonly run: (plan: Plan) => Promise<string | undefined>
+}
+
+/** Plans for the memory broker. */
+export function inMemory(subject?: Subject): Simulation {
+  return { broker: 'memory', plans, run: (plan) => simulate(plan, subject) }
+}
+
+/** Plans with crashes for the sqlite broker. */
+export function onDisk(subject?: DurableSubject): Simulation {
+  return { broker: 'sqlite', plans: durablePlans, run: (plan) => simulateDurable(plan, subject) }
+}
+
 /** How far to look. */
 export interface Search {
   readonly seed: number
   readonly runs: number
   readonly steps?: { readonly least: number; readonly most: number }
-  readonly subject?: Subject
+  /** Default: the memory broker. */
+  readonly simulation?: Simulation
   /** Starts where an earlier search ended: fast-check's own word for one plan. */
   readonly path?: string | undefined
+  /** False: the first plan that fails will do, as large as it is. */
+  readonly shrinks?: boolean
 }
 
 /** A plan that fails, made as small as it will go. */
@@ -42,13 +81,22 @@ export interface Finding {
   readonly path: string
   /** Runs until it was found. */
   readonly runs: number
+  readonly broker: Simulation['broker']
 }
 
 /** Looks for a plan that fails. */
-export async function search({ seed, runs, steps, subject, path }: Search): Promise<Finding | undefined> {
+export async function search({
+  seed,
+  runs,
+  steps,
+  simulation = inMemory(),
+  path,
+  shrinks = true,
+}: Search): Promise<Finding | undefined> {
   let last: string | undefined
-  const property = fc.asyncProperty(plans(steps ?? { least: 1, most: 80 }), async (plan) => {
-    const violation = await simulate(plan, subject)
+  const plansOfIt = simulation.plans(steps ?? { least: 1, most: 80 })
+  const property = fc.asyncProperty(plansOfIt, async (plan) => {
+    const violation = await simulation.run(plan)
     if (violation === undefined) return
     last = violation
     throw new Error(violation)
@@ -56,22 +104,28 @@ export async function search({ seed, runs, steps, subject, path }: Search): Prom
   // Traces of errors that are part of the plan would take most of the time.
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = 0
-  const result = await fc.check(property, { seed, numRuns: runs, ...(path === undefined ? {} : { path }) })
+  const how = { seed, numRuns: runs, endOnFailure: !shrinks }
+  const result = await fc.check(property, path === undefined ? how : { ...how, path })
   Error.stackTraceLimit = stackTraceLimit
   if (!result.failed || result.counterexample === null) return undefined
   const [smallest] = result.counterexample
   return {
-    violation: (await simulate(smallest, subject)) ?? last ?? 'unknown',
+    violation: (await simulation.run(smallest)) ?? last ?? 'unknown',
     plan: smallest,
     seed: result.seed,
     path: result.counterexamplePath ?? '',
     runs: result.numRuns,
+    broker: simulation.broker,
   }
 }
 
 /** Says what was found, and how to see it again. */
-export function report({ violation, plan, seed, path, runs }: Finding, steps?: Search['steps']): string {
-  const more = steps === undefined ? '' : ` --steps ${steps.most} --least ${steps.least}`
+export function report(
+  { violation, plan, seed, path, runs, broker }: Finding,
+  steps?: Search['steps'],
+): string {
+  const size = steps === undefined ? '' : ` --steps ${steps.most} --least ${steps.least}`
+  const more = broker === 'memory' ? size : ` --broker ${broker}${size}`
   const lines = [
     `The simulation found a fault in run ${runs} of seed ${seed}: ${violation}`,
     `Replay: npm run simulate -- --seed ${seed}${more} --path ${path}`,

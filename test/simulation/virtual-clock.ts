@@ -12,11 +12,17 @@ interface Event {
  * a fraction early, measured on `now`, as the real one does.
  */
 export class VirtualClock implements Clock {
-  #now = 1000.25
-  #wallOffset = 1_700_000_000_000
+  #now: number
+  #wallOffset: number
   #count = 0
   readonly #heap: Event[] = []
   #soon: (() => void)[] = []
+
+  /** A process that starts later has a zero of its own for `now`, and finds the wall clock where it is. */
+  constructor(now = 1000.25, time = 1_700_000_000_000 + now) {
+    this.#now = now
+    this.#wallOffset = time - now
+  }
 
   now(): number {
     return this.#now
@@ -24,6 +30,11 @@ export class VirtualClock implements Clock {
 
   wall(): number {
     return Math.round(this.#now + this.#wallOffset)
+  }
+
+  /** What the wall clock shows, to the fraction. */
+  get time(): number {
+    return this.#now + this.#wallOffset
   }
 
   timer(delay: number, callback: () => void): () => void {
@@ -75,10 +86,15 @@ export class VirtualClock implements Clock {
 
   /** Runs what is due now; one event, then the turn it makes. False when nothing is. */
   step(): boolean {
-    if (this.next() > this.#now) return false
-    const { run } = this.#pop() as Event
-    run?.()
+    if (!this.run()) return false
     this.turn()
+    return true
+  }
+
+  /** Runs one event that is due now, without the turn that follows it. False when nothing is. */
+  run(): boolean {
+    if (this.next() > this.#now) return false
+    this.#pop()?.run?.()
     return true
   }
 

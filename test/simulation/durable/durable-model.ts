@@ -1,0 +1,194 @@
+/**
+ * What is known of each job over all processes of a run: from what was promised, from what ran, and, where one process
+ * has died, from what its file holds.
+ */
+import type { JobState } from '../../../src/words/job.ts'
+import type { Over } from '../model-job.ts'
+import type { ResponseEnd, Spec } from '../plan.ts'
+import { RESPONSES } from '../responses.ts'
+import type { TaskRules } from '../tasks.ts'
+
+/** A batch and its jobs in the order added. */
+export interface DurableBatch {
+  readonly stops: boolean
+  readonly isParallel: boolean
+  readonly jobs: DurableJob[]
+  /** How its response ended; `gone` when its process did before. */
+  end: ResponseEnd | 'gone' | undefined
+}
+
+/** One accepted job. Times are wall-clock times, to the fraction. */
+export interface DurableJob {
+  readonly id: string
+  readonly spec: Spec
+  readonly rules: TaskRules & { readonly name: string }
+  /** Its place in the order of acceptance. */
+  readonly place: number
+  /** The process that accepted it, and the call: a call adds all of its jobs or none. */
+  readonly life: number
+  readonly call: number
+  readonly key: string | undefined
+  readonly uniqueKey: string | undefined
+  readonly uniqueUntil: number | undefined
+  readonly maxAttempts: number
+  readonly when: 'ok' | 'error' | 'always'
+  readonly batch: DurableBatch | undefined
+  readonly isSequential: boolean
+  readonly queueDeadline: number
+  dueAt: number
+  retryAt: number
+  /** Its `stored` has resolved, or a later process has found it: from now on it cannot be lost. */
+  isStored: boolean
+  /** It was over before it was written, and nothing of it is. */
+  isUnwritten: boolean
+  /** `gone`: it was never stored, and went with its process. */
+  over: Over | 'gone' | undefined
+  /** It is the engine's word that it is over, which may not be written yet. */
+  ending: JobState | undefined
+  isSent: boolean
+  isExecuting: boolean
+  /** It has been with a thread: the key is its own until it is over. */
+  hasBeenSent: boolean
+  starts: number
+  lastEnd: string
+  counted: number
+  failures: number
+  crashes: number
+  /** On record as running when its process died: it is charged with that. */
+  isCharged: boolean
+  isSuspect: boolean
+  cancelAsked: boolean
+  isCancelled: boolean
+  revivals: number
+  /** Revived in this process, which may not be written yet. */
+  isBack: boolean
+  isExempt: boolean
+  /** Two equal jobs may be accepted while the journal is not open; one of them is then skipped. */
+  mayBeDuplicate: boolean
+}
+
+/** What is known of a job when it is accepted. */
+export interface AcceptedJob {
+  readonly rules: DurableJob['rules']
+  readonly spec: Spec
+  readonly batch: DurableBatch | undefined
+  readonly life: number
+  /** Its number in the process that accepted it. */
+  readonly seq: number
+  readonly call: number
+  readonly uniqueKey: string | undefined
+  readonly isScheduled: boolean
+}
+
+/** Milliseconds for which nobody else adds the same run of a schedule. */
+const SAME_RUN = 60_000
+
+/** All that is known. */
+export class DurableModel {
+  readonly jobs: DurableJob[] = []
+  readonly byId = new Map<string, DurableJob>()
+  readonly pending = new Set<DurableJob>()
+  readonly paused = new Set<string>()
+  isPaused = false
+  isStopping = false
+  /** A listener is calling back: what happens now may come between things that belong together. */
+  isReacting = false
+  violation: string | undefined
+  time: () => number = () => 0
+
+  /** The first violation is the one that counts. */
+  violate(message: string): void {
+    this.violation ??= `${message} (at ${(this.time() - 1_700_000_000_000).toFixed(2)} ms)`
+  }
+
+  expect(condition: boolean, message: () => string): void {
+    if (!condition) this.violate(message())
+  }
+
+  accepted(id: string, accepted: AcceptedJob): DurableJob {
+    const { rules, spec, batch, life, seq, call, uniqueKey, isScheduled } = accepted
+    const now = this.time()
+    const own = spec.unique === undefined ? rules.uniqueFor : spec.uniqueFor
+    const uniqueFor = isScheduled ? SAME_RUN : own
+    const dueAt = spec.delay === undefined && spec.runAt !== undefined ? now + Math.max(0, spec.runAt) : 0
+    const isHeld = batch !== undefined && batch.end === undefined
+    const job: DurableJob = {
+      ...{ id, spec, rules, batch, life, call, uniqueKey, place: life * 1e6 + seq },
+      key: spec.key ?? rules.key,
+      uniqueUntil: uniqueKey === undefined || uniqueFor === undefined ? undefined : now + uniqueFor,
+      maxAttempts: spec.maxAttempts ?? rules.maxAttempts,
+      when: spec.when ?? 'ok',
+      isSequential: batch !== undefined && !(spec.parallel === undefined ? batch.isParallel : spec.parallel),
+      queueDeadline: now + (spec.queueTimeout ?? rules.queueTimeout),
+      dueAt: spec.delay === undefined || isHeld ? dueAt : now + spec.delay,
+      ...{ retryAt: 0, isStored: false, isUnwritten: false, over: undefined, ending: undefined, lastEnd: '' },
+      ...{ isSent: false, isExecuting: false, hasBeenSent: false, isCharged: false, isSuspect: false },
+      ...{ starts: 0, counted: 0, failures: 0, crashes: 0, revivals: 0 },
+      ...{ cancelAsked: false, isCancelled: false, isBack: false, isExempt: false, mayBeDuplicate: false },
+    }
+    this.expect(!this.byId.has(id), () => `${id} was accepted twice`)
+    this.jobs.push(job)
+    this.byId.set(id, job)
+    this.pending.add(job)
+    batch?.jobs.push(job)
+    return job
+  }
+
+  /** Who holds a unique key now; `slack` milliseconds are left out where times were rounded on their way. */
+  holderOf(uniqueKey: string): DurableJob | undefined {
+    const until = this.time() + 2
+    return this.jobs.findLast(
+      (job) =>
+        job.uniqueKey === uniqueKey &&
+        job.over !== 'gone' &&
+        job.over !== 'lost' &&
+        !job.mayBeDuplicate &&
+        (job.uniqueUntil === undefined
+          ? job.over === undefined && job.ending === undefined
+          : until < job.uniqueUntil),
+    )
+  }
+
+  ended(job: DurableJob, how: Over | 'gone'): void {
+    job.over = how
+    job.isSent = false
+    job.isBack = false
+    this.pending.delete(job)
+  }
+
+  revived(job: DurableJob): void {
+    job.over = undefined
+    job.ending = undefined
+    job.failures = 0
+    job.crashes = 0
+    job.isSuspect = false
+    job.revivals++
+    job.isBack = true
+    job.isExempt = job.batch?.end !== undefined
+    job.cancelAsked = false
+    job.isCancelled = false
+    job.retryAt = 0
+    job.dueAt = 0
+    job.hasBeenSent = false
+    this.pending.add(job)
+  }
+
+  settles(batch: DurableBatch, end: ResponseEnd | 'gone'): void {
+    batch.end = end
+    for (const job of batch.jobs) {
+      if (job.over === undefined && end !== 'gone' && job.spec.delay !== undefined)
+        job.dueAt = this.time() + job.spec.delay
+    }
+  }
+
+  isHeld(job: DurableJob): boolean {
+    return job.batch !== undefined && job.batch.end === undefined
+  }
+
+  /** Whether its response calls for it. */
+  isCalledFor({ batch, when }: DurableJob): boolean {
+    if (batch?.end === undefined || batch.end === 'gone' || when === 'always') return true
+    const { facts } = RESPONSES[batch.end]
+    return (when === 'error') === (facts.statusCode >= 500 || facts.error !== undefined)
+  }
+}

@@ -1,0 +1,251 @@
+/** Sequences that once broke a promise of the journal, as the simulation found and shrunk them. */
+import { describe, expect, test } from 'vitest'
+import type { Behaviour, Op, Plan, Spec } from '../plan.ts'
+import { simulateDurable } from '../simulate.ts'
+
+const world: Plan['world'] = {
+  seed: 0,
+  threads: 1,
+  maxPending: 1000,
+  ageing: 1000,
+  retention: 1000,
+  force: false,
+  stillborn: 0,
+  window: 4096,
+}
+const returns: Behaviour = { ends: 'returns', ms: 0, blocks: false, onAbort: 'throws' }
+const after = (ms: number): Behaviour => ({ ...returns, ms })
+const plain = (spec: Partial<Spec> = {}): Spec => ({ task: 0, runs: [returns], ...spec })
+const HELD_NAME = 10
+
+interface Sequence {
+  readonly name: string
+  readonly specs: readonly Spec[]
+  readonly ops: readonly Op[]
+  readonly options?: Partial<Plan['world']>
+}
+
+const sequences: readonly Sequence[] = [
+  {
+    name: 'a response is over before its job is said to be stored',
+    specs: [plain({ timeout: 5 })],
+    options: { seed: 73_120_380, stillborn: 1 },
+    ops: [
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'advance', ms: 5 },
+    ],
+  },
+  {
+    name: 'a job is cancelled behind the last message to the journal',
+    specs: [plain({ when: 'always' })],
+    ops: [
+      { do: 'advance', ms: 1000 },
+      { do: 'many', specs: [0] },
+      { do: 'crash', after: 2, downtime: 0 },
+      { do: 'stop', timeout: 0 },
+      { do: 'cancel', job: 0, by: 'handle' },
+      { do: 'add', spec: 0 },
+    ],
+  },
+  {
+    name: 'a handle that has not heard of the end of its job cancels it',
+    specs: [plain({ delay: 0, key: 'a' }), plain({ runs: [{ ...returns, ends: 'dies' }], maxAttempts: 1 })],
+    ops: [
+      { do: 'add', spec: 1 },
+      { do: 'advance', ms: 100 },
+      { do: 'cancel', job: 0, by: 'handle' },
+      { do: 'batch', batch: 0, spec: 0 },
+    ],
+  },
+  {
+    name: 'a process dies between the word of a queueTimeout and its end',
+    specs: [plain({ key: 'a', queueTimeout: 0, when: 'always' }), plain()],
+    ops: [
+      { do: 'add', spec: 0 },
+      { do: 'crash', after: 18, downtime: 5000 },
+      { do: 'crash', after: 6, downtime: 0 },
+      { do: 'add', spec: 1 },
+    ],
+  },
+  {
+    name: 'a key that is unique for a time is free before its job is over',
+    specs: [{ task: HELD_NAME, runs: [after(300)] }],
+    ops: [
+      { do: 'many', specs: [0] },
+      { do: 'advance', ms: 100 },
+      { do: 'batch', batch: 0, spec: 0 },
+    ],
+  },
+  {
+    name: 'jobs are added and the runtime stops while the journal comes up again',
+    specs: [plain({ runAt: -50, when: 'always' })],
+    ops: [
+      { do: 'advance', ms: 1000 },
+      { do: 'journal dies', when: 'now' },
+      { do: 'add', spec: 0 },
+      { do: 'many', specs: [0] },
+      { do: 'stop', timeout: 0 },
+      { do: 'add', spec: 0 },
+    ],
+  },
+  {
+    name: 'a job is added that equals one of the process before, while the file is not open',
+    specs: [plain({ runAt: -50, unique: 'u', queueTimeout: 0 })],
+    ops: [
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'advance', ms: 5 },
+      { do: 'crash', after: 0, downtime: 0 },
+      { do: 'add', spec: 0 },
+      { do: 'advance', ms: 0 },
+    ],
+  },
+  {
+    name: 'jobs end in the journal itself, and none that are over are kept',
+    specs: [plain({ queueTimeout: 0 })],
+    options: { retention: 0 },
+    ops: [
+      { do: 'open', parallel: false, stops: true },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'batch', batch: 0, spec: 0 },
+    ],
+  },
+  {
+    name: 'a job is revived twice in a turn',
+    specs: [plain({ runs: [{ ...returns, ends: 'throws' }] })],
+    ops: [
+      { do: 'add', spec: 0 },
+      { do: 'advance', ms: 100 },
+      { do: 'revive', job: 0 },
+      { do: 'revive', job: 0 },
+      { do: 'add', spec: 0 },
+    ],
+  },
+  {
+    name: 'an equal job is added while one that was revived waits',
+    specs: [plain({ unique: 'u', queueTimeout: 0 })],
+    ops: [
+      { do: 'pause', pool: null },
+      { do: 'add', spec: 0 },
+      { do: 'advance', ms: 1000 },
+      { do: 'revive', job: 0 },
+      { do: 'advance', ms: 20 },
+      { do: 'batch', batch: 0, spec: 0 },
+    ],
+  },
+  {
+    name: 'a job is cancelled by its id while its retry is being written',
+    specs: [plain(), plain({ runs: [{ ...returns, ends: 'dies' }, returns], signal: true })],
+    ops: [
+      { do: 'batch', batch: 0, spec: 1 },
+      { do: 'crash', after: 10, downtime: 0 },
+      { do: 'react', on: 'thread:exited', does: { do: 'cancel', job: 0, by: 'handle' } },
+      { do: 'advance', ms: 1000 },
+    ],
+  },
+  {
+    name: 'a process dies with a scheduled job, whose unique key outlives it',
+    specs: [{ task: 7, runs: [after(300), returns] }],
+    ops: [
+      { do: 'schedule', id: 's', spec: 0, every: 40, missed: 'once' },
+      { do: 'advance', ms: 1000 },
+      { do: 'crash', after: 0, downtime: 0 },
+    ],
+  },
+  {
+    name: 'the journal dies with retries that are not written',
+    specs: [plain({ runs: [{ ...returns, ends: 'exits' }], key: 'a', unique: 'u', maxAttempts: 1 })],
+    ops: [
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'crash', after: 10, downtime: 0 },
+      { do: 'advance', ms: 5 },
+      { do: 'journal dies', when: 'now' },
+    ],
+  },
+  {
+    name: 'the journal dies with a commit that adds and ends a job of a key, and is not told of',
+    specs: [plain({ runAt: 100 }), plain({ priority: 1, key: 'a' })],
+    ops: [
+      { do: 'many', specs: [0] },
+      { do: 'advance', ms: 1000 },
+      { do: 'many', specs: [1] },
+      { do: 'journal dies', when: 'untold' },
+      { do: 'cancel', job: 0, by: 'handle' },
+      { do: 'advance', ms: 0 },
+      { do: 'many', specs: [1] },
+    ],
+  },
+  {
+    name: 'the journal dies with a commit that fills its window, and is not told of',
+    specs: [plain({ runs: [after(5000)] }), { task: 9, runs: [returns] }],
+    options: { window: 1 },
+    ops: [
+      { do: 'advance', ms: 1000 },
+      { do: 'journal dies', when: 'untold' },
+      { do: 'many', specs: [0, 1] },
+      { do: 'add', spec: 0 },
+    ],
+  },
+  {
+    name: 'the journal dies while the runtime stops',
+    specs: [plain({ priority: 1, queueTimeout: 0 })],
+    options: { seed: 1_565_578_014 },
+    ops: [
+      { do: 'advance', ms: 20 },
+      { do: 'add', spec: 0 },
+      { do: 'stop', timeout: 0 },
+      { do: 'journal dies', when: 'untold' },
+    ],
+  },
+  {
+    name: 'a schedule has room for some of the runs that it missed',
+    specs: [plain({ when: 'always' })],
+    options: { maxPending: 3, retention: 0 },
+    ops: [
+      { do: 'schedule', id: 's', spec: 0, every: 40, missed: 'all' },
+      { do: 'advance', ms: 1000 },
+      { do: 'stop', timeout: 0 },
+      { do: 'advance', ms: 1100 },
+      { do: 'stop', timeout: 0 },
+      { do: 'advance', ms: 100 },
+    ],
+  },
+  {
+    name: 'a queueTimeout falls due behind another job on a thread',
+    specs: [
+      plain({ queueTimeout: 0 }),
+      plain({ priority: 1, queueTimeout: 0 }),
+      plain({ runs: [after(300)] }),
+    ],
+    ops: [
+      { do: 'add', spec: 1 },
+      { do: 'many', specs: [2, 0] },
+      { do: 'pause', pool: null },
+    ],
+  },
+  {
+    name: 'a job is added behind one of its batch that has waited too long',
+    specs: [plain({ queueTimeout: 0 }), plain({ runAt: -50, key: 'a', timeout: 5 })],
+    ops: [
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'pause', pool: null },
+      { do: 'settle', batch: 0, end: 'sent' },
+      { do: 'batch', batch: 0, spec: 1 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'advance', ms: 100 },
+      { do: 'resume', pool: null },
+      { do: 'batch', batch: 0, spec: 0 },
+    ],
+  },
+]
+
+describe('a journal keeps its promises when', () => {
+  test.each(sequences)('$name', async ({ specs, ops, options = {} }) => {
+    // The seed decides how long messages travel.
+    for (const seed of [options.seed ?? 0, 1, 2, 3, 4, 5, 6, 7]) {
+      const plan = { world: { ...world, ...options, seed }, specs, ops }
+      expect(await simulateDurable(plan)).toBeUndefined()
+    }
+  })
+})

@@ -1,0 +1,473 @@
+/** One run over a file that survives: process after process, each ended by a crash or a stop, the last one drained. */
+import { existsSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import { engineOf } from '../../../src/engine/runtime.ts'
+import { decode, type Encoded } from '../../../src/rules/codec.ts'
+import type { JobRecord } from '../../../src/rules/job-record.ts'
+import { isTerminal, type TerminalState } from '../../../src/words/job.ts'
+import type { Behaviour, Op, Plan, ReactsTo, Spec } from '../plan.ts'
+import { seeded } from '../random.ts'
+import { NESTED } from '../sim-pool.ts'
+import { taskRules } from '../tasks.ts'
+import { DurableChecks } from './durable-checks.ts'
+import { DurableHands } from './durable-hands.ts'
+import { type DurableJob, DurableModel } from './durable-model.ts'
+import { JournalFiles, readJob, readJobs, type StoredJob } from './journal-files.ts'
+import { type DurableSubject, Life, type LifeHost } from './life.ts'
+
+const MOST_EVENTS = 400_000
+const START = 1_700_000_001_000.25
+const RETURNS: Behaviour = { ends: 'returns', ms: 0, blocks: false, onAbort: 'ignores' }
+const NOBODY: Spec = { task: 0, runs: [] }
+
+/** The world of one run. */
+export class DurableWorld {
+  readonly model = new DurableModel()
+  readonly #plan: Plan
+  readonly #subject: DurableSubject
+  readonly #files = new JournalFiles()
+  readonly #random: () => number
+  readonly #checks: DurableChecks
+  readonly #hasAdded = new Set<string>()
+  #life!: Life
+  #hands!: DurableHands
+  #lives = 0
+  #events = 0
+
+  constructor(plan: Plan, subject: DurableSubject) {
+    this.#plan = plan
+    this.#subject = subject
+    this.#random = seeded(plan.world.seed)
+    this.#checks = new DurableChecks(this.model, {
+      stored: (id) => this.#look((db) => readJob(db, id)),
+      canLook: () => this.#life.link.file?.db.isOpen === true,
+      forgets: plan.world.retention < 1000,
+    })
+    this.#begin(START)
+  }
+
+  // ── Steps ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Does one step and compares everything. */
+  async apply(op: Op): Promise<void> {
+    if (op.do === 'advance') await this.#advance(op.ms)
+    else if (op.do === 'crash') await this.#crash(op.after, op.downtime)
+    else this.#hands.act(op)
+    await this.#turn()
+    if (this.#hands.report !== undefined) this.#restart(20)
+    this.#count()
+  }
+
+  /** The load is over: everything drains, and the last process stops. */
+  async drain(): Promise<void> {
+    const { model } = this
+    if (model.isStopping) {
+      await this.#until(() => this.#hands.report !== undefined, 200_000)
+      model.expect(this.#hands.report !== undefined, () => 'stop() has not ended')
+      this.#restart(20)
+    }
+    this.#hands.reactions.clear()
+    for (const id of ['s', 't']) this.#hands.act({ do: 'unschedule', id })
+    this.#hands.act({ do: 'resume', pool: null })
+    for (const { model: batch } of this.#hands.batches)
+      if (batch.end === undefined) this.#hands.settle(0, 'sent')
+    // Threads that keep dying are restarted at most every 30 seconds.
+    const patience = 200_000 + model.pending.size * 120_000
+    // A second look, for what was under way when all seemed to be over, such as a revival.
+    for (let look = 0; look < 2; look++) {
+      const isDone = await this.#until(() => this.#life.isOpen && model.pending.size === 0, patience)
+      if (!isDone) this.#starved()
+      if (model.violation !== undefined) return
+      await this.#advance(200)
+    }
+    if (model.pending.size > 0 && !(await this.#until(() => model.pending.size === 0, patience)))
+      this.#starved()
+    this.#count()
+    this.#hands.promisesWereKept()
+    await this.#countsAreRight()
+    this.#hands.stop(1000)
+    await this.#until(() => this.#hands.report !== undefined, 20_000)
+    const left = this.#hands.report?.left.length
+    model.expect(left === 0, () => `the last stop() leaves ${left} jobs, and all had ended`)
+  }
+
+  /** Leaves nothing behind. */
+  end(): void {
+    this.#hands.isOver = true
+    this.#life.end()
+    this.#files.remove()
+  }
+
+  // ── Processes ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #begin(time: number): void {
+    const { model } = this
+    this.#lives++
+    model.isPaused = false
+    model.isStopping = false
+    model.paused.clear()
+    const host = this.#host(() => this.#life === life)
+    const life: Life = new Life({
+      ...{ options: this.#plan.world, subject: this.#subject, host, random: this.#random, time },
+      file: this.#files.path,
+    })
+    this.#life = life
+    model.time = () => life.clock.time
+    this.#hands = new DurableHands(life, model, this.#checks, this.#plan)
+    this.#listen(life, this.#hands)
+  }
+
+  /** The process dies after so many more events. */
+  async #crash(after: number, downtime: number): Promise<void> {
+    for (let event = 0; event < after; event++) {
+      if (this.#life.clock.next() === Number.POSITIVE_INFINITY || this.model.violation !== undefined) break
+      await this.#event()
+    }
+    const { time } = this.#life.clock
+    this.#hands.isOver = true
+    // The image is taken before anything is closed, for a crash closes nothing.
+    const crashed = this.#files.crashed()
+    this.#life.link.rollBack()
+    const jobs = this.#look(readJobs) ?? this.#readClosed()
+    this.#life.end()
+    crashed.forget()
+    this.#settleAccounts(jobs, false)
+    this.#begin(time + downtime)
+  }
+
+  /** The process has stopped, and another takes over. */
+  #restart(downtime: number): void {
+    const { time } = this.#life.clock
+    const { report } = this.#hands
+    const { model } = this
+    this.#hands.promisesWereKept()
+    this.#hands.isOver = true
+    this.#life.end()
+    const jobs = this.#readClosed()
+    model.expect(report?.lost.length === 0, () => `stop() has lost ${report?.lost.length} jobs`)
+    const left = new Set(report?.left.map(({ id }) => id))
+    const wasReadable = left.size > 0 || model.pending.size === 0
+    // Without a journal that could be told of the stop, it was no more than a crash.
+    this.#settleAccounts(jobs, this.#life.link.hasClosed)
+    if (wasReadable) {
+      for (const { id } of model.pending)
+        model.expect(left.has(id), () => `${id} is left by stop(), and not in its report`)
+    }
+    this.#begin(time + downtime)
+  }
+
+  /** What the file holds decides what becomes of each job; what was promised decides what the file must hold. */
+  #settleAccounts(stored: ReadonlyMap<string, StoredJob>, isClean: boolean): void {
+    const { model } = this
+    const forgets = this.#plan.world.retention < 1000
+    const missing = new Map<number, DurableJob>()
+    for (const job of model.jobs) {
+      if (job.over === 'gone') continue
+      const row = stored.get(job.id)
+      if (job.over === 'lost' && !this.#isThereAfterAll(job, row)) continue
+      if (job.over !== undefined) this.#isStillOver(job, row, forgets)
+      else if (row === undefined) this.#isMissing(job, missing)
+      else this.#goesOn(job, row, isClean)
+    }
+    for (const job of model.jobs) {
+      if (job.life !== this.#lives || job.over === 'gone' || job.over === 'lost') continue
+      const lost = missing.get(job.call)
+      model.expect(
+        lost === undefined,
+        () => `${job.id} is in the file, and ${lost?.id} of the same call is not`,
+      )
+    }
+    for (const id of stored.keys())
+      model.expect(model.byId.has(id), () => `${id} is in the file, and nobody has added it`)
+    for (const { model: batch } of this.#hands.batches)
+      if (batch.end === undefined) model.settles(batch, 'gone')
+  }
+
+  #isStillOver(job: DurableJob, row: StoredJob | undefined, forgets: boolean): void {
+    const isRight = row === undefined ? forgets || job.isUnwritten : row.state === job.over
+    const found = row?.state ?? 'not there'
+    // When no file is open, only the next process can tell.
+    job.isUnwritten &&= row === undefined
+    this.model.expect(isRight, () => `${job.id} was told to be ${job.over}, and in the file it is ${found}`)
+  }
+
+  /** Whether the last word of a journal that died again and again was written, nobody could know. */
+  #isThereAfterAll(job: DurableJob, row: StoredJob | undefined): boolean {
+    if (row === undefined) return false
+    this.model.expect(this.#life.link.deaths > 1, () => `${job.id} was told to be lost, and is in the file`)
+    job.over = undefined
+    this.model.pending.add(job)
+    return true
+  }
+
+  #isMissing(job: DurableJob, missing: Map<number, DurableJob>): void {
+    const { model } = this
+    const mayHaveEnded =
+      job.ending !== undefined || job.mayBeDuplicate || job.isCharged || job.batch?.stops === true
+    const isDropped = this.#plan.world.retention < 1000 && mayHaveEnded
+    model.expect(!job.isStored || isDropped, () => `${job.id} was stored, and is not in the file`)
+    model.expect(!job.hasBeenSent || isDropped, () => `${job.id} ran, and is not in the file`)
+    if (!isDropped) missing.set(job.call, job)
+    model.ended(job, 'gone')
+  }
+
+  #goesOn(job: DurableJob, row: StoredJob, isClean: boolean): void {
+    const { model } = this
+    const { state } = row
+    if (isTerminal(state)) return this.#checks.endedUntold(job, state as TerminalState, row.attempts)
+    const isCharged = !isClean && state === 'running'
+    model.expect(
+      row.attempts <= job.starts + this.#lives,
+      () => `${job.id} has ${row.attempts} attempts on record of ${job.starts}`,
+    )
+    model.expect(
+      !isCharged || job.hasBeenSent || job.isSuspect,
+      () => `${job.id} never ran, and is on record as running`,
+    )
+    model.expect(!(isClean && state === 'running'), () => `${job.id} is on record as running after a stop`)
+    job.isStored = true
+    // How its response ended may not have been written: what is held goes on.
+    job.isExempt = job.batch !== undefined
+    job.ending = undefined
+    job.isSent = false
+    job.isExecuting = false
+    job.isCancelled = false
+    job.cancelAsked = false
+    job.isBack = false
+    job.counted = row.attempts
+    job.failures = row.failures
+    job.crashes = row.crashes + (isCharged ? 1 : 0)
+    job.isCharged = isCharged
+    // A delay counts from the end of the response, which a crash may leave unwritten.
+    job.dueAt = row.due ?? 0
+    job.retryAt = state === 'retryable' ? (row.due ?? 0) : 0
+    job.isSuspect = row.isOwned ? !isClean && state !== 'held' : row.isSuspect
+    job.mayBeDuplicate &&= !job.hasBeenSent
+  }
+
+  // ── Time ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #advance(ms: number): Promise<void> {
+    const { clock } = this.#life
+    const end = clock.now() + ms
+    while (clock.next() <= end && this.model.violation === undefined) await this.#event()
+    clock.moveTo(end)
+    clock.turn()
+  }
+
+  async #until(isOver: () => boolean, limit: number): Promise<boolean> {
+    const { clock } = this.#life
+    const end = clock.now() + limit
+    await this.#turn()
+    while (!isOver() && this.model.violation === undefined) {
+      if (clock.next() > end) return false
+      await this.#event()
+    }
+    return true
+  }
+
+  async #event(): Promise<void> {
+    const { clock } = this.#life
+    clock.moveTo(clock.next())
+    clock.run()
+    await this.#turn()
+    const { failure } = this.#life
+    if (failure !== undefined) this.model.violate(`the file cannot be opened: ${String(failure)}`)
+    if (++this.#events > MOST_EVENTS) this.model.violate(`nothing comes to rest: ${MOST_EVENTS} events`)
+  }
+
+  /** Ends a turn of the event loop: promises first, then what waits for its end. */
+  async #turn(): Promise<void> {
+    for (let turn = 0; turn < 8; turn++) await null
+    this.#life.clock.turn()
+    for (let turn = 0; turn < 8; turn++) await null
+  }
+
+  // ── Numbers ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #count(): void {
+    const { model } = this
+    if (!this.#life.isOpen || this.#hands.isOver || model.isStopping) return
+    const { pending } = this.#life.runtime.stats()
+    model.expect(
+      pending === model.pending.size,
+      () => `stats().pending is ${pending}, not ${model.pending.size}`,
+    )
+  }
+
+  async #countsAreRight(): Promise<void> {
+    const { model } = this
+    const counts = await this.#ask(this.#life.runtime.counts())
+    const { completed, cancelled, skipped, dead, ...rest } = counts ?? {}
+    const unfinished = Object.values(rest).reduce((sum, count) => sum + count, 0)
+    model.expect(unfinished === 0, () => `all have ended, and counts() says ${JSON.stringify(rest)}`)
+    if (this.#plan.world.retention < 1000) return
+    for (const [how, count] of Object.entries({ completed, cancelled, skipped, dead })) {
+      const expected = model.jobs.filter(({ over, isUnwritten }) => over === how && !isUnwritten).length
+      model.expect(count === expected, () => `counts().${how} is ${count}, not ${expected}`)
+    }
+    for (const job of model.jobs) {
+      const info = await this.#ask(this.#life.runtime.job(job.id))
+      const isNowhere = job.over === 'gone' || job.over === 'lost' || job.isUnwritten
+      const expected = isNowhere ? undefined : job.over
+      model.expect(info?.state === expected, () => `job(${job.id}) is ${info?.state}, not ${expected}`)
+    }
+  }
+
+  async #ask<T>(question: Promise<T>): Promise<T | undefined> {
+    let answer: T | undefined
+    let isThere = false
+    const rest = (): void => {
+      isThere = true
+    }
+    question.then((value) => {
+      answer = value
+      rest()
+    }, rest)
+    await this.#until(() => isThere, 10_000)
+    return answer
+  }
+
+  #starved(): void {
+    const names = [...this.model.pending].slice(0, 5).map((job) => `${job.id} (${job.rules.name})`)
+    const isOver = this.#life.clock.next() === Number.POSITIVE_INFINITY
+    const when = isOver ? 'nothing will ever happen, but' : 'after a long while'
+    this.model.violate(`${when} ${names} did not end`)
+  }
+
+  // ── The file ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #look<T>(read: (db: DatabaseSync) => T): T | undefined {
+    const db = this.#life.link.file?.db
+    return db?.isOpen ? read(db) : undefined
+  }
+
+  #readClosed(): Map<string, StoredJob> {
+    const { path } = this.#files
+    if (!existsSync(path)) return new Map()
+    const db = new DatabaseSync(path)
+    const { tables } = db.prepare('SELECT count(*) AS tables FROM sqlite_schema').get() as { tables: number }
+    const jobs = tables === 0 ? new Map<string, StoredJob>() : readJobs(db)
+    db.close()
+    return jobs
+  }
+
+  // ── Wiring ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #host(isAlive: () => boolean): LifeHost {
+    const isOver = (): boolean => this.#hands.isOver || !isAlive()
+    const jobOf = (record: JobRecord): DurableJob | undefined => {
+      const job = this.model.byId.get(this.#life.runtime[engineOf].idOf(record))
+      if (job === undefined) this.model.violate(`job ${record.seq}, which was never accepted, runs`)
+      return job
+    }
+    return {
+      behaviourOf: (record) => this.#behaviourOf(record),
+      sent: (_lane, records) => {
+        if (!isOver()) this.#checks.sent(records.map(jobOf).filter((job) => job !== undefined))
+      },
+      givenBack: (record) => {
+        const job = isOver() ? undefined : jobOf(record)
+        if (job !== undefined) job.isSent = false
+      },
+      handlerStarts: (record, attempt) => {
+        const job = isOver() ? undefined : jobOf(record)
+        if (job !== undefined) this.#checks.handlerStarts(job, attempt)
+      },
+      handlerStops: (record, how) => {
+        const job = isOver() ? undefined : jobOf(record)
+        if (job !== undefined) this.#checks.handlerStops(job, how)
+      },
+      finishing: (record, state) => {
+        const job = isOver() ? undefined : this.model.byId.get(this.#life.runtime[engineOf].idOf(record))
+        if (job?.over === undefined && job !== undefined) job.ending ??= state
+      },
+    }
+  }
+
+  #behaviourOf(record: JobRecord): Behaviour {
+    const number = decode(record.payload as Encoded) as number
+    const runs = this.#plan.specs[(number % NESTED) % this.#plan.specs.length]?.runs ?? []
+    const behaviour = runs[Math.min(record.attempts, runs.length) - 1] ?? RETURNS
+    if (behaviour.adds === undefined) return behaviour
+    // A job adds once, and what it adds adds nothing: a plan must come to an end.
+    const id = this.#life.runtime[engineOf].idOf(record)
+    const adds = number >= NESTED || this.#hasAdded.has(id) ? undefined : behaviour.adds
+    this.#hasAdded.add(id)
+    return { ...behaviour, adds }
+  }
+
+  #listen(life: Life, hands: DurableHands): void {
+    const { model } = this
+    const { runtime } = life
+    const checks = this.#checks
+    runtime.on('job:enqueued', ({ job }) => this.#accepted(job.id, life, hands))
+    const ends = (id: string, how: Parameters<DurableChecks['ended']>[1], error: Error | undefined): void => {
+      if (!hands.isOver) checks.ended(id, how, error)
+    }
+    runtime.on('job:completed', ({ job }) => ends(job.id, 'completed', undefined))
+    runtime.on('job:cancelled', ({ job, error }) => ends(job.id, 'cancelled', error))
+    runtime.on('job:skipped', ({ job }) => ends(job.id, 'skipped', undefined))
+    runtime.on('job:dead', ({ job, error }) => ends(job.id, 'dead', error))
+    runtime.on('job:lost', ({ job, error }) => ends(job.id, 'lost', error))
+    runtime.on('job:retrying', ({ job, error, delay }) => {
+      if (!hands.isOver) checks.retrying(job.id, error, delay)
+    })
+    runtime.on('job:interrupted', ({ job }) => {
+      if (!hands.isOver) checks.interrupted(job.id)
+    })
+    const names: ReactsTo[] = ['job:enqueued', 'job:started', 'job:completed', 'job:retrying', 'job:dead']
+    const more: ReactsTo[] = ['job:cancelled', 'job:skipped', 'job:interrupted', 'thread:exited']
+    for (const name of [...names, ...more]) {
+      runtime.on(name, () => {
+        const op = hands.isOver ? undefined : hands.reactions.get(name)?.shift()
+        if (op === undefined) return
+        const wasReacting = model.isReacting
+        model.isReacting = true
+        try {
+          hands.act(op)
+        } catch (error) {
+          model.violate(`${op.do} in a listener of ${name} threw ${String(error)}`)
+        }
+        model.isReacting = wasReacting
+      })
+    }
+  }
+
+  #accepted(id: string, life: Life, hands: DurableHands): void {
+    const { model } = this
+    const record = life.recordOf(id)
+    if (record === undefined || hands.isOver) return
+    const number = decode(record.payload as Encoded) as number
+    const rules = taskRules[record.entry.index] as (typeof taskRules)[number]
+    const isNested = number >= NESTED
+    const { uniqueKey } = record.extras ?? {}
+    // What a schedule adds has a payload and no options; its time is its unique key.
+    const isScheduled = uniqueKey?.includes(':schedule ') === true
+    const isOurs = !(isNested || isScheduled)
+    const spec = isOurs ? (this.#plan.specs[number % this.#plan.specs.length] as Spec) : NOBODY
+    const { batch, call, controller } = isOurs ? hands.adding : { call: -model.jobs.length }
+    const holder = uniqueKey === undefined ? undefined : model.holderOf(uniqueKey)
+    // A key that is held beyond the end of its job is kept for as long as that job is.
+    const isForgotten = this.#plan.world.retention < 1000 && holder?.life !== this.#lives
+    const mayBeEqual = !life.isOpen || model.isReacting || isForgotten
+    model.expect(
+      holder === undefined || mayBeEqual,
+      () => `${id} was accepted although ${holder?.id} holds ${uniqueKey}`,
+    )
+    if (isScheduled) this.#checks.ranOnce(id, uniqueKey)
+    const { seq } = record
+    const job = model.accepted(id, {
+      rules,
+      spec,
+      batch,
+      life: this.#lives,
+      seq,
+      call,
+      uniqueKey,
+      isScheduled,
+    })
+    job.mayBeDuplicate = uniqueKey !== undefined && mayBeEqual
+    if (controller !== undefined) hands.aborts.set(job, controller)
+  }
+}

@@ -1,0 +1,99 @@
+/** The files of one run's journal: what a crash leaves of it, and what stands in it. */
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
+import { RUN_SPAN, STATES } from '../../../src/rules/journal-protocol.ts'
+import type { JobState } from '../../../src/words/job.ts'
+
+// In memory where there is such a folder: a process that dies loses nothing that the system has.
+const SHM = '/dev/shm'
+let folder: string | undefined
+let files = 0
+
+/** One job as the file has it. */
+export interface StoredJob {
+  readonly id: string
+  readonly state: JobState
+  readonly isOwned: boolean
+  readonly attempts: number
+  readonly failures: number
+  readonly crashes: number
+  readonly isSuspect: boolean
+  readonly due: number | null
+}
+
+/** The journal of one run. */
+export class JournalFiles {
+  #path = nextPath()
+
+  get path(): string {
+    return this.#path
+  }
+
+  /** The process has died: what the system has of its file goes on as another, for the old one may still be open. */
+  crashed(): { readonly forget: () => void } {
+    const before = this.#path
+    this.#path = nextPath()
+    if (existsSync(before)) copyFileSync(before, this.#path)
+    if (existsSync(`${before}-wal`)) copyFileSync(`${before}-wal`, `${this.#path}-wal`)
+    return { forget: () => remove(before) }
+  }
+
+  remove(): void {
+    remove(this.#path)
+  }
+}
+
+const COLUMNS = 'n, state, owner, attempts, failures, crashes, suspect, due'
+
+/** Every job that is committed. */
+export function readJobs(db: DatabaseSync): Map<string, StoredJob> {
+  const prefixes = new Map<number, string>()
+  for (const { run, prefix } of db.prepare('SELECT run, prefix FROM runs').all())
+    prefixes.set(run as number, prefix as string)
+  const jobs = new Map<string, StoredJob>()
+  for (const row of db.prepare(`SELECT ${COLUMNS} FROM jobs`).all()) {
+    const n = row['n'] as number
+    const run = Math.floor(n / RUN_SPAN)
+    const id = `${prefixes.get(run)}${(n - run * RUN_SPAN).toString(36)}`
+    jobs.set(id, storedJob(id, row))
+  }
+  return jobs
+}
+
+/** One job as the file has it at this moment. */
+export function readJob(db: DatabaseSync, id: string): StoredJob | undefined {
+  const dash = id.lastIndexOf('-')
+  const { run } = db.prepare('SELECT run FROM runs WHERE prefix = ?').get(id.slice(0, dash + 1)) ?? {}
+  if (typeof run !== 'number') return undefined
+  const n = run * RUN_SPAN + Number.parseInt(id.slice(dash + 1), 36)
+  const row = db.prepare(`SELECT ${COLUMNS} FROM jobs WHERE n = ?`).get(n)
+  return row === undefined ? undefined : storedJob(id, row)
+}
+
+function storedJob(id: string, row: Record<string, unknown>): StoredJob {
+  return {
+    id,
+    state: STATES[row['state'] as number] as JobState,
+    isOwned: row['owner'] !== 0,
+    attempts: row['attempts'] as number,
+    failures: row['failures'] as number,
+    crashes: row['crashes'] as number,
+    isSuspect: row['suspect'] === 1,
+    due: row['due'] as number | null,
+  }
+}
+
+function nextPath(): string {
+  if (folder === undefined) {
+    const made = mkdtempSync(join(existsSync(SHM) ? SHM : tmpdir(), 'aftertask-simulation-'))
+    folder = made
+    process.once('exit', () => rmSync(made, { recursive: true, force: true }))
+  }
+  return join(folder, `journal-${++files}.sqlite`)
+}
+
+function remove(path: string): void {
+  for (const suffix of ['', '.lock', '-wal', '-shm']) rmSync(path + suffix, { force: true })
+}
