@@ -4,11 +4,11 @@ import { DatabaseSync } from 'node:sqlite'
 import { engineOf } from '../../../src/engine/runtime.ts'
 import { decode, type Encoded } from '../../../src/rules/codec.ts'
 import type { JobRecord } from '../../../src/rules/job-record.ts'
-import { isTerminal, type TerminalState } from '../../../src/words/job.ts'
 import type { Behaviour, Op, Plan, ReactsTo, Spec } from '../plan.ts'
 import { seeded } from '../random.ts'
 import { NESTED } from '../sim-pool.ts'
 import { taskRules } from '../tasks.ts'
+import { Accounts } from './accounts.ts'
 import { DurableChecks } from './durable-checks.ts'
 import { DurableHands } from './durable-hands.ts'
 import { type DurableJob, DurableModel } from './durable-model.ts'
@@ -28,6 +28,7 @@ export class DurableWorld {
   readonly #files = new JournalFiles()
   readonly #random: () => number
   readonly #checks: DurableChecks
+  readonly #accounts: Accounts
   readonly #hasAdded = new Set<string>()
   #life!: Life
   #hands!: DurableHands
@@ -43,6 +44,7 @@ export class DurableWorld {
       canLook: () => this.#life.link.file?.db.isOpen === true,
       forgets: plan.world.retention < 1000,
     })
+    this.#accounts = new Accounts(this.model, this.#checks, plan.world.retention < 1000)
     this.#begin(START)
   }
 
@@ -131,7 +133,7 @@ export class DurableWorld {
     const jobs = this.#look(readJobs) ?? this.#readClosed()
     this.#life.end()
     crashed.forget()
-    this.#settleAccounts(jobs, false)
+    this.#settle(jobs, false)
     this.#begin(time + downtime)
   }
 
@@ -148,7 +150,7 @@ export class DurableWorld {
     const left = new Set(report?.left.map(({ id }) => id))
     const wasReadable = left.size > 0 || model.pending.size === 0
     // Without a journal that could be told of the stop, it was no more than a crash.
-    this.#settleAccounts(jobs, this.#life.link.hasClosed)
+    this.#settle(jobs, this.#life.link.hasClosed)
     if (wasReadable) {
       for (const { id } of model.pending)
         model.expect(left.has(id), () => `${id} is left by stop(), and not in its report`)
@@ -156,93 +158,11 @@ export class DurableWorld {
     this.#begin(time + downtime)
   }
 
-  /** What the file holds decides what becomes of each job; what was promised decides what the file must hold. */
-  #settleAccounts(stored: ReadonlyMap<string, StoredJob>, isClean: boolean): void {
-    const { model } = this
-    const forgets = this.#plan.world.retention < 1000
-    const missing = new Map<number, DurableJob>()
-    for (const job of model.jobs) {
-      if (job.over === 'gone') continue
-      const row = stored.get(job.id)
-      if (job.over === 'lost' && !this.#isThereAfterAll(job, row)) continue
-      if (job.over !== undefined) this.#isStillOver(job, row, forgets)
-      else if (row === undefined) this.#isMissing(job, missing)
-      else this.#goesOn(job, row, isClean)
-    }
-    for (const job of model.jobs) {
-      if (job.life !== this.#lives || job.over === 'gone' || job.over === 'lost') continue
-      const lost = missing.get(job.call)
-      model.expect(
-        lost === undefined,
-        () => `${job.id} is in the file, and ${lost?.id} of the same call is not`,
-      )
-    }
-    for (const id of stored.keys())
-      model.expect(model.byId.has(id), () => `${id} is in the file, and nobody has added it`)
+  #settle(stored: ReadonlyMap<string, StoredJob>, isClean: boolean): void {
+    const { deaths } = this.#life.link
+    this.#accounts.settle(stored, { isClean, deaths, life: this.#lives })
     for (const { model: batch } of this.#hands.batches)
-      if (batch.end === undefined) model.settles(batch, 'gone')
-  }
-
-  #isStillOver(job: DurableJob, row: StoredJob | undefined, forgets: boolean): void {
-    const isRight = row === undefined ? forgets || job.isUnwritten : row.state === job.over
-    const found = row?.state ?? 'not there'
-    // When no file is open, only the next process can tell.
-    job.isUnwritten &&= row === undefined
-    this.model.expect(isRight, () => `${job.id} was told to be ${job.over}, and in the file it is ${found}`)
-  }
-
-  /** Whether the last word of a journal that died again and again was written, nobody could know. */
-  #isThereAfterAll(job: DurableJob, row: StoredJob | undefined): boolean {
-    if (row === undefined) return false
-    this.model.expect(this.#life.link.deaths > 1, () => `${job.id} was told to be lost, and is in the file`)
-    job.over = undefined
-    this.model.pending.add(job)
-    return true
-  }
-
-  #isMissing(job: DurableJob, missing: Map<number, DurableJob>): void {
-    const { model } = this
-    const mayHaveEnded =
-      job.ending !== undefined || job.mayBeDuplicate || job.isCharged || job.batch?.stops === true
-    const isDropped = this.#plan.world.retention < 1000 && mayHaveEnded
-    model.expect(!job.isStored || isDropped, () => `${job.id} was stored, and is not in the file`)
-    model.expect(!job.hasBeenSent || isDropped, () => `${job.id} ran, and is not in the file`)
-    if (!isDropped) missing.set(job.call, job)
-    model.ended(job, 'gone')
-  }
-
-  #goesOn(job: DurableJob, row: StoredJob, isClean: boolean): void {
-    const { model } = this
-    const { state } = row
-    if (isTerminal(state)) return this.#checks.endedUntold(job, state as TerminalState, row.attempts)
-    const isCharged = !isClean && state === 'running'
-    model.expect(
-      row.attempts <= job.starts + this.#lives,
-      () => `${job.id} has ${row.attempts} attempts on record of ${job.starts}`,
-    )
-    model.expect(
-      !isCharged || job.hasBeenSent || job.isSuspect,
-      () => `${job.id} never ran, and is on record as running`,
-    )
-    model.expect(!(isClean && state === 'running'), () => `${job.id} is on record as running after a stop`)
-    job.isStored = true
-    // How its response ended may not have been written: what is held goes on.
-    job.isExempt = job.batch !== undefined
-    job.ending = undefined
-    job.isSent = false
-    job.isExecuting = false
-    job.isCancelled = false
-    job.cancelAsked = false
-    job.isBack = false
-    job.counted = row.attempts
-    job.failures = row.failures
-    job.crashes = row.crashes + (isCharged ? 1 : 0)
-    job.isCharged = isCharged
-    // A delay counts from the end of the response, which a crash may leave unwritten.
-    job.dueAt = row.due ?? 0
-    job.retryAt = state === 'retryable' ? (row.due ?? 0) : 0
-    job.isSuspect = row.isOwned ? !isClean && state !== 'held' : row.isSuspect
-    job.mayBeDuplicate &&= !job.hasBeenSent
+      if (batch.end === undefined) this.model.settles(batch, 'gone')
   }
 
   // ── Time ───────────────────────────────────────────────────────────────────────────────────────────────────────
