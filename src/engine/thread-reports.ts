@@ -54,6 +54,8 @@ export class ThreadReports implements PoolHost {
     this.#parts.announcer.started(job, started)
     this.#ran = ended - started
     this.#parts.outcomes.completed(job, result, started, ended)
+    // A result that its schema refuses may be tried again at the next start: then no end is told.
+    this.#lookForTheEnd()
   }
 
   failed(job: JobRecord, error: WireError, started: number, ended: number): void {

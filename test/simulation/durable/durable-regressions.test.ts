@@ -198,6 +198,16 @@ const sequences: readonly Sequence[] = [
     ],
   },
   {
+    name: 'the last attempt before a stop returns what its schema refuses',
+    specs: [{ task: 6, runs: [{ ...after(300), ends: 'returns rubbish' }, returns] }],
+    ops: [
+      { do: 'add', spec: 0 },
+      { do: 'advance', ms: 100 },
+      { do: 'stop', timeout: Number.POSITIVE_INFINITY },
+      { do: 'advance', ms: 0 },
+    ],
+  },
+  {
     name: 'a schedule has room for some of the runs that it missed',
     specs: [plain({ when: 'always' })],
     options: { maxPending: 3, retention: 0 },
