@@ -24,7 +24,11 @@ const processes = [
 ]
 
 // What this process is told, the others are told; each ends in its own good order. From a terminal they hear it anyway.
+// Once: a worker takes the second signal for an order to end at once.
+let isStopping = false
 const stop = (): void => {
+  if (isStopping) return
+  isStopping = true
   for (const child of processes) child.kill('SIGTERM')
 }
 process.on('SIGTERM', stop)
