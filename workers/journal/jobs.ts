@@ -33,6 +33,8 @@ export class Jobs {
   readonly lines: KeyLines
   /** The last job that was in the file when it was opened: what is up to this one may be added for the second time. */
   known = 0
+  /** True when a thread before this one has died. */
+  isResumed = false
   readonly #weight: number
   readonly #twins: Twins
 
@@ -121,6 +123,8 @@ export class Jobs {
   retry(n: number, due: number, [attempts, failures, crashes, error]: readonly SQLInputValue[]): void {
     const facts = factsOf(this.sql, this.numbers, n)
     if (facts === undefined || facts.owner !== this.turn.run) return
+    // It is said again when the thread that wrote it has died before it could say so.
+    if (this.isResumed && this.sql.isSameRetry.get(n, failures ?? 0, crashes ?? 0) !== undefined) return
     this.windows.leave(this.numbers.indexOf(facts.taskId))
     this.sql.retry.run(due, attempts ?? 0, failures ?? 0, crashes ?? 0, error ?? null, n)
     this.turn.count(facts.state, RETRYABLE)

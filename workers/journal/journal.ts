@@ -83,6 +83,7 @@ export class Journal {
       const run = this.#owners.enter(wall)
       this.#turn.run = run
       this.#operations.base = run * RUN_SPAN
+      this.#jobs.isResumed = resume !== undefined
       this.#jobs.known = Number(this.#sql.lastBefore.get((run + 1) * RUN_SPAN)?.[0] ?? 0)
       this.#queries.base = run * RUN_SPAN
       this.#turn.counts = this.#queries.countAll()

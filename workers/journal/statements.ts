@@ -91,6 +91,7 @@ const SQL = {
   grantedToOthers:
     'SELECT task, count(*) FROM jobs WHERE owner <> 0 AND state IN (3, 4) AND owner <> ? GROUP BY task',
   take: 'UPDATE jobs SET owner = ? WHERE n = ? AND state = 3 AND owner = 0',
+  isSameRetry: 'SELECT 1 FROM jobs WHERE n = ? AND failures = ? AND crashes = ?',
   reclaim:
     'UPDATE jobs SET state = 3, owner = ?, suspect = ?, crashes = ?, error = ?, started = NULL WHERE n = ?',
   giveUp: 'UPDATE jobs SET state = 3, owner = 0, started = NULL WHERE n = ?',

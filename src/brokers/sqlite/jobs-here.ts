@@ -39,15 +39,6 @@ export class JobsHere {
     this.#suspects = new Suspects((job) => this.#mark(job))
   }
 
-  /**
-   * The jobs that the journal has granted to us, as far as it has heard. One that is to be tried again is among them
-   * until that is written: a journal that starts anew must not grant it a second time.
-   */
-  granted(): number[] {
-    const retried = [...this.releasing].filter(({ state }) => state === 'retryable').map(({ seq }) => seq)
-    return [...this.records.window.keys(), ...retried]
-  }
-
   /** A time on the monotonic clock as wall-clock time. */
   readonly wall = (monotonic: number): number => this.records.wall(monotonic)
 

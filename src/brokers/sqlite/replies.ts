@@ -175,6 +175,9 @@ export class Replies {
     if (row[3] >= COMPLETED || records.window.has(row[0])) return
     const known = records.get(row[0])
     if (known !== undefined && isTerminal(known.state) && known.extras?.isUntold === true) return
+    // A journal that starts anew grants what it believes to be ours, and has not heard that this is to be tried again.
+    const isBehind = known !== undefined && (row[9] !== known.failures || row[10] !== known.crashes)
+    if (isBehind && known.state === 'retryable') return
     const job = known === undefined || isTerminal(known.state) ? records.view(row) : known
     if (job === undefined) return
     if (job.extras?.id !== undefined && this.#isShared) this.#host.adopted(1)

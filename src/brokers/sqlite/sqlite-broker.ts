@@ -48,7 +48,11 @@ export class SqliteBroker implements Broker {
     const { isShared } = this.#settings
     const connection = new Connection(this.#link, host.clock, {
       setup: (run) =>
-        setupOf(this.#settings, host, run === undefined ? undefined : { run, window: this.#jobs.granted() }),
+        setupOf(
+          this.#settings,
+          host,
+          run === undefined ? undefined : { run, window: [...this.#jobs.records.window.keys()] },
+        ),
       opened: (opened, isFirst) => replies.opened(opened, isFirst),
       committed: (reply) => replies.committed(reply),
       abandoned: (outgoing, error) => replies.abandoned(outgoing, error),

@@ -187,6 +187,19 @@ const sequences: readonly Sequence[] = [
     ],
   },
   {
+    name: 'the journal dies with a retry that is due when it comes up again, and is not told of',
+    specs: [plain({ when: 'always' }), { task: HELD_NAME, runs: [after(5000), returns] }],
+    options: { threads: 3 },
+    ops: [
+      { do: 'advance', ms: 20 },
+      { do: 'add', spec: 1 },
+      { do: 'advance', ms: 1000 },
+      { do: 'journal dies', when: 'untold' },
+      { do: 'thread dies', lane: 0 },
+      { do: 'add', spec: 0 },
+    ],
+  },
+  {
     name: 'the journal dies while the runtime stops',
     specs: [plain({ priority: 1, queueTimeout: 0 })],
     options: { seed: 1_565_578_014 },
