@@ -290,7 +290,9 @@ export class DurableChecks {
   }
 }
 
-function isPlain({ spec, batch, revivals }: DurableJob): boolean {
+/** Its place in the line of its key is known: not that of one that equals another, which never runs. */
+function isPlain({ spec, batch, revivals, mayBeDuplicate }: DurableJob): boolean {
+  if (mayBeDuplicate) return false
   return batch === undefined && revivals === 0 && spec.delay === undefined && spec.runAt === undefined
 }
 
