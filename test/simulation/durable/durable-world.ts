@@ -148,7 +148,8 @@ export class DurableWorld {
     const jobs = this.#readClosed()
     model.expect(report?.lost.length === 0, () => `stop() has lost ${report?.lost.length} jobs`)
     const left = new Set(report?.left.map(({ id }) => id))
-    const wasReadable = left.size > 0 || model.pending.size === 0
+    // A journal that has died may not have been there to be asked.
+    const wasReadable = left.size > 0 || this.#life.link.deaths === 0
     // Without a journal that could be told of the stop, it was no more than a crash.
     this.#settle(jobs, this.#life.link.hasClosed)
     if (wasReadable) {
