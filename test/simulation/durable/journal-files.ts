@@ -8,8 +8,6 @@ import type { JobState } from '../../../src/words/job.ts'
 
 // In memory where there is such a folder: a process that dies loses nothing that the system has.
 const SHM = '/dev/shm'
-let folder: string | undefined
-let files = 0
 
 /** One job as the file has it. */
 export interface StoredJob {
@@ -25,7 +23,9 @@ export interface StoredJob {
 
 /** The journal of one run. */
 export class JournalFiles {
-  #path = nextPath()
+  readonly #folder = mkdtempSync(join(existsSync(SHM) ? SHM : tmpdir(), 'aftertask-simulation-'))
+  #files = 0
+  #path = this.#next()
 
   get path(): string {
     return this.#path
@@ -34,14 +34,18 @@ export class JournalFiles {
   /** The process has died: what the system has of its file goes on as another, for the old one may still be open. */
   crashed(): { readonly forget: () => void } {
     const before = this.#path
-    this.#path = nextPath()
+    this.#path = this.#next()
     if (existsSync(before)) copyFileSync(before, this.#path)
     if (existsSync(`${before}-wal`)) copyFileSync(`${before}-wal`, `${this.#path}-wal`)
     return { forget: () => remove(before) }
   }
 
   remove(): void {
-    remove(this.#path)
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+
+  #next(): string {
+    return join(this.#folder, `journal-${++this.#files}.sqlite`)
   }
 }
 
@@ -83,15 +87,6 @@ function storedJob(id: string, row: Record<string, unknown>): StoredJob {
     isSuspect: row['suspect'] === 1,
     due: row['due'] as number | null,
   }
-}
-
-function nextPath(): string {
-  if (folder === undefined) {
-    const made = mkdtempSync(join(existsSync(SHM) ? SHM : tmpdir(), 'aftertask-simulation-'))
-    folder = made
-    process.once('exit', () => rmSync(made, { recursive: true, force: true }))
-  }
-  return join(folder, `journal-${++files}.sqlite`)
 }
 
 function remove(path: string): void {
