@@ -1,12 +1,10 @@
 /** Finished jobs that can still be looked up, bounded by count and age. */
 import type { JobRecord } from '../rules/job-record.ts'
 import type { Clock } from '../words/clock.ts'
-import type { JobState } from '../words/job.ts'
+import { TERMINAL_STATES, type TerminalState } from '../words/job.ts'
 import { Ring } from './ring.ts'
 
-// The states of finished jobs, at most as many as STATES.
-const ENDS: readonly JobState[] = ['completed', 'cancelled', 'skipped', 'dead']
-const STATES = 4
+const STATES = TERMINAL_STATES.length
 
 /**
  * Holds finished jobs and lets the oldest go. Ages are looked at when another job finishes, so there is no timer.
@@ -20,7 +18,7 @@ export class FinishedJobs {
   readonly #endedAt = new Ring<number>()
   readonly #clock: Clock
   readonly #limits: { readonly count: number; readonly age: number }
-  readonly #forget: (seq: number, state: JobState) => void
+  readonly #forget: (seq: number, state: TerminalState) => void
   readonly #every: number
   /** How many entries of a job are outdated, by its number. */
   readonly #stale = new Map<number, number>()
@@ -33,7 +31,7 @@ export class FinishedJobs {
   constructor(
     clock: Clock,
     limits: { readonly count: number; readonly age: number },
-    forget: (seq: number, state: JobState) => void,
+    forget: (seq: number, state: TerminalState) => void,
     every = 64,
   ) {
     this.#clock = clock
@@ -43,7 +41,7 @@ export class FinishedJobs {
   }
 
   add(job: JobRecord): void {
-    this.#entries.push(job.seq * STATES + ENDS.indexOf(job.state))
+    this.#entries.push(job.seq * STATES + TERMINAL_STATES.indexOf(job.state as TerminalState))
     this.#endedAt.push(job.readyAt)
     while (this.#entries.length - this.#staleEntries > this.#limits.count) this.#drop()
     if (job.seq % this.#every === 0) this.#dropOld()
@@ -67,7 +65,7 @@ export class FinishedJobs {
     if (entry === undefined) return
     const seq = Math.floor(entry / STATES)
     if (this.#staleEntries === 0 || !this.#passOver(seq)) {
-      this.#forget(seq, ENDS[entry - seq * STATES] as JobState)
+      this.#forget(seq, TERMINAL_STATES[entry - seq * STATES] as TerminalState)
     }
   }
 

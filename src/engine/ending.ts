@@ -3,7 +3,7 @@ import type { Broker } from '../brokers/broker.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import type { Clock } from '../words/clock.ts'
 import { JobLostError } from '../words/errors.ts'
-import type { JobState } from '../words/job.ts'
+import { UNFINISHED_STATES } from '../words/job.ts'
 import type { Announcer } from './announcer.ts'
 import type { Intake } from './intake.ts'
 import type { KeepAlive } from './keep-alive.ts'
@@ -16,7 +16,6 @@ import type { Watch } from './watch.ts'
 
 // A durable broker may have millions left; a report is read by a person.
 const MOST_NAMED = 1000
-const UNFINISHED: readonly JobState[] = ['held', 'waiting', 'scheduled', 'available', 'running', 'retryable']
 
 /** What an ending deals with. */
 export interface EndingParts {
@@ -125,7 +124,7 @@ export class Ending implements LifecycleHost {
     const { broker } = this.#parts
     const limit = broker.durable ? MOST_NAMED : Number.POSITIVE_INFINITY
     try {
-      return (await broker.list({ state: UNFINISHED, limit })).toReversed()
+      return (await broker.list({ state: UNFINISHED_STATES, limit })).toReversed()
     } catch (error) {
       if (broker.durable) return []
       throw error

@@ -4,6 +4,7 @@
  */
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
+import { TERMINAL_STATES, UNFINISHED_STATES } from '../words/job.ts'
 
 const count = z.int({ error: 'expected a whole number' }).min(1, 'expected a whole number of at least 1')
 const orInfinity = z.literal(Number.POSITIVE_INFINITY)
@@ -114,14 +115,10 @@ export const jobOptionsSchema = z.strictObject({
   signal: z.instanceof(AbortSignal, { error: 'expected an AbortSignal' }).optional(),
 })
 
-const state = z.enum(
-  [
-    ...(['held', 'waiting', 'scheduled', 'available', 'running', 'retryable'] as const),
-    ...(['completed', 'cancelled', 'skipped', 'dead'] as const),
-  ],
-  { error: "expected a state of jobs, such as 'dead'" },
-)
-const terminal = z.enum(['completed', 'cancelled', 'skipped', 'dead'], {
+const state = z.enum([...UNFINISHED_STATES, ...TERMINAL_STATES], {
+  error: "expected a state of jobs, such as 'dead'",
+})
+const terminal = z.enum(TERMINAL_STATES, {
   error: "expected a state of jobs that are over: 'completed', 'cancelled', 'skipped' or 'dead'",
 })
 

@@ -1,22 +1,23 @@
 /** What a job is: its states, what a caller may say about one, and what can be read of it. */
 
-/** Where a job stands. The last four are terminal: each is reached once and never left (but for `revive`). */
-export type JobState =
-  | 'held'
-  | 'waiting'
-  | 'scheduled'
-  | 'available'
-  | 'running'
-  | 'retryable'
-  | 'completed'
-  | 'cancelled'
-  | 'skipped'
-  | 'dead'
+/** The states of jobs that are not over. */
+export const UNFINISHED_STATES = [
+  'held',
+  'waiting',
+  'scheduled',
+  'available',
+  'running',
+  'retryable',
+] as const
+/** The states of jobs that are over. */
+export const TERMINAL_STATES = ['completed', 'cancelled', 'skipped', 'dead'] as const
 
 /** The terminal states. */
-export type TerminalState = 'completed' | 'cancelled' | 'skipped' | 'dead'
+export type TerminalState = (typeof TERMINAL_STATES)[number]
+/** Where a job stands. The terminal states are reached once and never left (but for `revive`). */
+export type JobState = (typeof UNFINISHED_STATES)[number] | TerminalState
 
-const TERMINAL: ReadonlySet<JobState> = new Set<JobState>(['completed', 'cancelled', 'skipped', 'dead'])
+const TERMINAL: ReadonlySet<JobState> = new Set<JobState>(TERMINAL_STATES)
 
 /** True when a job in this state is over. */
 export function isTerminal(state: JobState): state is TerminalState {

@@ -3,7 +3,13 @@ import type { Job, JobJson, JobType } from 'bullmq'
 import type { JobRecord } from '../../rules/job-record.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
 import type { Clock } from '../../words/clock.ts'
-import { isTerminal, type JobState, type TerminalState } from '../../words/job.ts'
+import {
+  isTerminal,
+  type JobState,
+  TERMINAL_STATES,
+  type TerminalState,
+  UNFINISHED_STATES,
+} from '../../words/job.ts'
 import type { JobFilter } from '../broker.ts'
 import type { EndedJobs } from './ended-jobs.ts'
 import type { QueueOfTasks } from './queues.ts'
@@ -27,18 +33,7 @@ export interface Found {
   readonly state: JobState
 }
 
-const EVERY_STATE: readonly JobState[] = [
-  'held',
-  'waiting',
-  'scheduled',
-  'available',
-  'running',
-  'retryable',
-  'completed',
-  'cancelled',
-  'skipped',
-  'dead',
-]
+const EVERY_STATE: readonly JobState[] = [...UNFINISHED_STATES, ...TERMINAL_STATES]
 const TYPES: Readonly<Partial<Record<JobState, readonly JobType[]>>> = {
   held: ['delayed'],
   waiting: ['delayed'],
