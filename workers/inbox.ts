@@ -1,6 +1,6 @@
 /** The jobs that a thread was sent and has not taken up yet, as they came: slots, or slots with what the table cannot hold. */
 import type { JobContext } from '../src/rules/job-record.ts'
-import { RUN_WITH_STRIDE } from '../src/rules/protocol.ts'
+import { RUN_WITH_STRIDE, widened } from '../src/rules/protocol.ts'
 
 /** Jobs in the order in which they came. Mostly it holds one message, which it reads where it is. */
 export class Inbox {
@@ -23,11 +23,11 @@ export class Inbox {
       this.#stride = stride
       return
     }
-    if (stride !== this.#stride) this.#widen()
-    for (let at = 1; at < message.length; at += stride) {
-      for (let entry = 0; entry < this.#stride; entry++) {
-        this.#entries.push(entry < stride ? message[at + entry] : undefined)
-      }
+    const entries = message.slice(1)
+    if (stride < this.#stride) this.#entries.push(...widened(entries))
+    else {
+      if (stride > this.#stride) this.#widen()
+      this.#entries.push(...entries)
     }
   }
 
@@ -64,9 +64,7 @@ export class Inbox {
 
   /** Gives jobs that are slots alone the room of those that are more. */
   #widen(): void {
-    if (this.#stride === RUN_WITH_STRIDE) return
-    const slots = this.#entries.slice(this.#at)
-    this.#entries = slots.flatMap((slot) => [slot, undefined, undefined, undefined])
+    this.#entries = widened(this.#entries.slice(this.#at))
     this.#at = 0
     this.#stride = RUN_WITH_STRIDE
   }

@@ -19,6 +19,7 @@ import {
   SLOTS,
   TELL_STARTS,
   TO_THREAD,
+  widened,
 } from '../rules/protocol.ts'
 import type { WireError } from '../rules/wire-error.ts'
 import { InFlight } from './in-flight.ts'
@@ -135,7 +136,7 @@ export class ThreadLane implements Lane {
       const { payload, extras } = job
       if (isBare && (payload !== undefined || needsMore(extras))) {
         isBare = false
-        message = withMore(message)
+        message = [TO_THREAD.runWith, ...widened(message.slice(1))]
       }
       if (isBare) message.push(slot)
       else if (payload instanceof Moved) {
@@ -351,9 +352,4 @@ export class ThreadLane implements Lane {
 /** True when the table does not tell all that a thread is to know of a job. */
 function needsMore(extras: JobExtras | null): boolean {
   return extras !== null && (extras.context !== undefined || extras.id !== undefined)
-}
-
-/** The message in its longer form, for what bare slots cannot say. */
-function withMore([, ...slots]: readonly unknown[]): unknown[] {
-  return [TO_THREAD.runWith, ...slots.flatMap((slot) => [slot, undefined, undefined, undefined])]
 }

@@ -133,6 +133,11 @@ export const TO_THREAD = {
 /** Entries that a job takes in a `runWith` message. */
 export const RUN_WITH_STRIDE = 4
 
+/** The entries of a `run` message as those of a `runWith` message. */
+export function widened(slots: readonly unknown[]): unknown[] {
+  return slots.flatMap((slot) => [slot, undefined, undefined, undefined])
+}
+
 /** Kinds of messages from a thread. */
 export const FROM_THREAD = {
   /** `[BELL]`: look at the log. */
