@@ -48,9 +48,9 @@ export class Pace {
   }
 
   /** A bundle went out; `tookAll`: no job was left. */
-  sent(jobs: number, tookAll: boolean): void {
+  sent(jobs: number, tookAll: boolean, now: number): void {
     this.#gap = tookAll && jobs >= STREAM ? Math.min(jobs / JOBS_A_MILLISECOND, LONGEST_GAP) : 0
-    if (this.#gap > 0) this.#lastAt = this.#clock.now()
+    this.#lastAt = now
   }
 
   /** Milliseconds until the next bundle may go out; 0 when it may now. */

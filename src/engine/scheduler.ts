@@ -169,7 +169,7 @@ export class Scheduler {
     }
     lane.send(bundle)
     this.#sentAt = this.#clock.now()
-    this.#pace.sent(bundle.length, next === undefined)
+    this.#pace.sent(bundle.length, next === undefined, this.#sentAt)
     this.#broker.sent?.(bundle, lane.id)
     this.#watch.sent(lane, bundle)
     return true

@@ -86,7 +86,7 @@ export const ADD_STOPS = 2
 export const TO_JOURNAL = {
   /** `[BATCH, number, wall, ops]` */
   batch: 0,
-  /** `[ASK, number, wall, question, arguments]` */
+  /** `[ASK, number, question, argument]` */
   ask: 1,
   /** `[CLOSE, wall]` */
   close: 2,

@@ -143,17 +143,12 @@ export class Journal {
     return reply
   }
 
-  ask<Q extends keyof Questions>(
-    question: Q,
-    argument: Questions[Q]['ask'],
-    wall: number,
-  ): Questions[Q]['answer'] {
+  ask<Q extends keyof Questions>(question: Q, argument: Questions[Q]['ask']): Questions[Q]['answer'] {
     if (question === 'remove') {
       const n = this.#operations.base + (argument as number)
       return this.#retention.remove(n) as Questions[Q]['answer']
     }
     if (question === 'counts' && !this.#setup.isShared) return this.#turn.counts as Questions[Q]['answer']
-    void wall
     return this.#queries.answer(question, argument)
   }
 

@@ -91,9 +91,9 @@ export class JournalService {
 
   #answer(message: Message): void {
     if (message[0] === TO_JOURNAL.close) return this.#close(message[1] as number)
-    const [, number, wall, question, argument] = message as [number, number, number, keyof Questions, never]
+    const [, number, question, argument] = message as [number, number, keyof Questions, never]
     try {
-      const answer = this.#journal.ask(question, argument, wall)
+      const answer = this.#journal.ask(question, argument)
       this.#around.post([FROM_JOURNAL.answer, number, null, answer])
     } catch (error) {
       this.#around.post([FROM_JOURNAL.answer, number, this.#journal.faultOf(error), null])

@@ -56,7 +56,7 @@ export class Connection {
     this.#host = host
     const post = (message: readonly unknown[]): void => this.#post(message)
     this.outbox = new Outbox(clock, post)
-    this.#questioner = new Questioner(clock, post)
+    this.#questioner = new Questioner(post)
   }
 
   /** Resolves when the journal is open for the first time; rejects with why it cannot be. */

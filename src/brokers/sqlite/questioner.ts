@@ -1,19 +1,16 @@
 /** Questions to the journal and their answers. */
 import { type JournalFault, type Questions, TO_JOURNAL } from '../../rules/journal-protocol.ts'
-import type { Clock } from '../../words/clock.ts'
 import { errorOfFault } from './faults.ts'
 
 /** Asks, and hands answers to whoever asked. */
 export class Questioner {
-  readonly #clock: Clock
   readonly #post: (message: readonly unknown[]) => void
   readonly #open = new Map<number, PromiseWithResolvers<never>>()
   #unsent: (() => void)[] = []
   #isOpen = false
   #count = 0
 
-  constructor(clock: Clock, post: (message: readonly unknown[]) => void) {
-    this.#clock = clock
+  constructor(post: (message: readonly unknown[]) => void) {
     this.#post = post
   }
 
@@ -28,7 +25,7 @@ export class Questioner {
     const number = ++this.#count
     const asked = Promise.withResolvers<never>()
     this.#open.set(number, asked)
-    const send = (): void => this.#post([TO_JOURNAL.ask, number, this.#clock.wall(), question, argument])
+    const send = (): void => this.#post([TO_JOURNAL.ask, number, question, argument])
     if (this.#isOpen) send()
     else this.#unsent.push(send)
     return asked.promise
