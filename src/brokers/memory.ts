@@ -5,7 +5,9 @@ import { readOptions } from '../rules/options.ts'
 import { type AttemptInfo, isTerminal, type JobState } from '../words/job.ts'
 import { attemptInfo, type KnownAttempt } from './attempts.ts'
 import type { Attempted, Broker, BrokerHost, Ended, JobFilter } from './broker.ts'
+import { conclude } from './conclude.ts'
 import { FinishedJobs } from './finished-jobs.ts'
+import { fitting } from './job-filter.ts'
 import { JobIndex } from './job-index.ts'
 import { KeyLines } from './key-lines.ts'
 import { PoolQueue } from './pool-queue.ts'
@@ -175,12 +177,9 @@ class MemoryBroker implements Broker {
   }
 
   list(filter: JobFilter): readonly JobRecord[] {
-    const states = filter.state === undefined ? undefined : new Set([filter.state].flat())
+    const fits = fitting(filter)
     const found: JobRecord[] = []
-    for (const job of this.#jobs.values()) {
-      if (states !== undefined && !states.has(job.state)) continue
-      if (filter.task === undefined || job.entry.task.name === filter.task) found.push(job)
-    }
+    for (const job of this.#jobs.values()) if (fits(job)) found.push(job)
     return found.reverse().slice(0, filter.limit ?? 100)
   }
 
@@ -249,18 +248,9 @@ class MemoryBroker implements Broker {
     // Its old place in the ring must not be taken for a new one, should it be revived.
     if (job.state === 'available' && ended.state === 'dead') job.more.isInRing = true
     this.#move(job, ended.state)
-    job.readyAt = Math.round(ended.at ?? this.#host.clock.now())
-    // A dead job can be revived; no other that is over has a use for its payload.
-    if (ended.state === 'completed') job.result = ended.result
-    else if (ended.state !== 'dead') job.payload = undefined
-    // Nor for its batch, which would keep the facts of the response for as long as the job can be looked up.
+    conclude(job, ended, ended.at ?? this.#host.clock.now())
+    // Its batch would keep the facts of the response for as long as the job can be looked up; one that is revived needs it.
     if (ended.state !== 'dead') job.batch = null
-    if (ended.error !== undefined) {
-      const { more } = job
-      more.errors ??= []
-      more.errors.push(ended.error)
-    }
-    if (ended.reason !== undefined) job.more.reason = ended.reason
     if (job.extras !== null) this.#freeNames(job)
     const next = this.#unlink(job)
     this.#finishedOf(job).add(job)

@@ -3,11 +3,11 @@ import type { JobRecord } from '../../rules/job-record.ts'
 import { DUPLICATE } from '../../rules/journal-protocol.ts'
 import { isTerminal } from '../../words/job.ts'
 import type { BrokerHost, Ended } from '../broker.ts'
+import { conclude } from '../conclude.ts'
 import { FinishedJobs } from '../finished-jobs.ts'
 import { Timeline } from '../timeline.ts'
 import { UniqueKeys } from '../unique-keys.ts'
 import type { BatchLines } from './batch-lines.ts'
-import { conclude } from './conclude.ts'
 
 /** What this needs of the broker. */
 export interface OwnJobsHost {

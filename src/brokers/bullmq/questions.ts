@@ -2,6 +2,7 @@
 import type { JobRecord } from '../../rules/job-record.ts'
 import type { AttemptInfo, JobState } from '../../words/job.ts'
 import type { JobFilter } from '../broker.ts'
+import { fitting } from '../job-filter.ts'
 import type { Accepted } from './accepted.ts'
 import type { Found, Lookups } from './lookups.ts'
 import { attemptsIn } from './stored-job.ts'
@@ -64,10 +65,7 @@ export class Questions {
 
   async list(filter: JobFilter): Promise<readonly JobRecord[]> {
     await this.#host.written()
-    const states = filter.state === undefined ? undefined : new Set([filter.state].flat())
-    const fits = (job: JobRecord): boolean =>
-      (states === undefined || states.has(job.state)) &&
-      (filter.task === undefined || job.entry.task.name === filter.task)
+    const fits = fitting(filter)
     const jobs = this.#onlyHere().filter(fits)
     for (const found of await this.#lookups.list(filter)) {
       const job = this.#recordOf(found)

@@ -3,7 +3,7 @@
  * the same step as the move that follows an attempt. A job that completes at its first attempt leaves nothing there.
  */
 import type { JobJson } from 'bullmq'
-import type { JobRecord } from '../../rules/job-record.ts'
+import { ATTEMPTS_KEPT, type JobRecord } from '../../rules/job-record.ts'
 import { errorFromText, errorText } from '../../rules/journal-protocol.ts'
 import { toWireError, type WireError } from '../../rules/wire-error.ts'
 import type { AttemptInfo, AttemptOutcome } from '../../words/job.ts'
@@ -34,8 +34,6 @@ export interface StoredProgress {
   readonly h?: readonly StoredAttempt[]
 }
 
-// The latest attempts are kept: a job that is tried again for ever must not grow for ever.
-const ATTEMPTS_KEPT = 50
 const MARK = 'aftertask:'
 const NOTHING: StoredProgress = { n: 0, f: 0, c: 0, s: 0, e: [] }
 

@@ -3,6 +3,7 @@ import type { JobRecord } from '../../rules/job-record.ts'
 import { OP } from '../../rules/journal-protocol.ts'
 import { isTerminal } from '../../words/job.ts'
 import type { BrokerHost, Ended } from '../broker.ts'
+import { conclude } from '../conclude.ts'
 import { UniqueKeys } from '../unique-keys.ts'
 import { encodedResult, finishOp } from './operations.ts'
 import type { Outbox } from './outbox.ts'
@@ -114,20 +115,11 @@ export class JobsHere {
     const isGranted = this.leaveWindow(job)
     if (this.#isShared && !isGranted && !isOwn(job)) this.#host.adopted(1)
     this.progress.write(job)
-    const result = encodedResult(ended.result)
-    job.state = ended.state
-    job.readyAt = Math.round(this.#host.clock.now())
-    if (ended.state === 'completed') job.result = result
-    else if (ended.state !== 'dead') job.payload = undefined
-    const { more } = job
-    if (ended.error !== undefined) {
-      more.errors ??= []
-      more.errors.push(ended.error)
-    }
-    if (ended.reason !== undefined) more.reason = ended.reason
-    more.isUntold = true
+    const written = { ...ended, result: encodedResult(ended.result) }
+    conclude(job, written, this.#host.clock.now())
+    job.more.isUntold = true
     const { next } = this.#outbox
-    finishOp(next.ops, job, { ...ended, result }, isGranted, this.wall)
+    finishOp(next.ops, job, written, isGranted, this.wall)
     next.endings.push(job)
     this.records.kept.set(job.seq, job)
     this.unique.over(job)

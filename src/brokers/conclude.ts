@@ -1,8 +1,8 @@
 /** The end of a job, in its record. */
-import type { JobRecord } from '../../rules/job-record.ts'
-import type { Ended } from '../broker.ts'
+import type { JobRecord } from '../rules/job-record.ts'
+import type { Ended } from './broker.ts'
 
-/** Brings a record to its end. */
+/** Brings a record to its end; `now` is on the monotonic clock. */
 export function conclude(job: JobRecord, ended: Ended, now: number): void {
   job.state = ended.state
   job.readyAt = Math.round(now)
