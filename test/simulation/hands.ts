@@ -5,13 +5,12 @@ import type { StopReport } from '../../src/engine/lifecycle.ts'
 import { engineOf, type Runtime } from '../../src/engine/runtime.ts'
 import type { JobRecord } from '../../src/rules/job-record.ts'
 import { QueueFullError, RuntimeStoppedError } from '../../src/words/errors.ts'
-import type { JobOptions } from '../../src/words/job.ts'
 import type { Model } from './model.ts'
 import { type ModelBatch, type ModelJob, uniqueKeyOf } from './model-job.ts'
 import type { Op, Plan, ReactsTo, Spec } from './plan.ts'
 import { RESPONSES } from './responses.ts'
 import type { SimPool } from './sim-pool.ts'
-import { taskRules } from './tasks.ts'
+import { nameOf, optionsOf, rulesOf } from './specs.ts'
 
 interface Adding {
   batch?: ModelBatch
@@ -87,29 +86,14 @@ export class Hands {
     }
   }
 
-  #optionsOf(spec: Spec): JobOptions {
-    const { delay, runAt, priority, key, unique, uniqueFor, timeout, queueTimeout, maxAttempts, when } = spec
-    return {
-      ...(delay === undefined ? {} : { delay }),
-      ...(runAt === undefined || delay !== undefined ? {} : { runAt: this.model.clock.wall() + runAt }),
-      ...(priority === undefined ? {} : { priority }),
-      ...(key === undefined ? {} : { key }),
-      ...(unique === undefined
-        ? {}
-        : { unique: uniqueFor === undefined ? unique : { key: unique, for: uniqueFor } }),
-      ...(timeout === undefined ? {} : { timeout }),
-      ...(queueTimeout === undefined ? {} : { queueTimeout }),
-      ...(maxAttempts === undefined ? {} : { maxAttempts }),
-      ...(when === undefined ? {} : { when }),
-      ...(spec.parallel === undefined ? {} : { order: spec.parallel ? 'parallel' : 'sequential' }),
-    }
-  }
-
   #add(number: number, isTry: boolean): void {
     const spec = this.spec(number)
     const name = nameOf(spec)
     const controller = spec.signal === true ? new AbortController() : undefined
-    const options = { ...this.#optionsOf(spec), ...(controller ? { signal: controller.signal } : {}) }
+    const options = {
+      ...optionsOf(spec, this.model.clock.wall()),
+      ...(controller ? { signal: controller.signal } : {}),
+    }
     this.#taking('call', { specs: [spec], isTry, controller }, () => {
       const job = isTry
         ? this.runtime.tryEnqueue(name, number, options)
@@ -122,7 +106,7 @@ export class Hands {
   #addMany(numbers: readonly number[]): void {
     const entries = numbers.map((number) => {
       const spec = this.spec(number)
-      return { task: nameOf(spec), payload: number, options: this.#optionsOf(spec) }
+      return { task: nameOf(spec), payload: number, options: optionsOf(spec, this.model.clock.wall()) }
     })
     this.#taking('call', { specs: numbers.map((number) => this.spec(number)) }, () => {
       for (const job of this.runtime.enqueueMany(entries)) this.#has(job)
@@ -143,7 +127,7 @@ export class Hands {
     const { batch, model } = this.batches[which % this.batches.length] as OpenBatch
     const spec = this.spec(number)
     this.#taking('request', { specs: [spec], batch: model }, () => {
-      this.#has(batch.add(nameOf(spec), number, this.#optionsOf(spec)))
+      this.#has(batch.add(nameOf(spec), number, optionsOf(spec, this.model.clock.wall())))
       return true
     })
   }
@@ -354,12 +338,4 @@ export class Hands {
   spec(number: number): Spec {
     return this.#specs[number % this.#specs.length] as Spec
   }
-}
-
-function rulesOf(spec: Spec): (typeof taskRules)[number] {
-  return taskRules[spec.task % taskRules.length] as (typeof taskRules)[number]
-}
-
-function nameOf(spec: Spec): string {
-  return rulesOf(spec).name
 }

@@ -3,44 +3,46 @@ import fc from 'fast-check'
 import { memoryBroker } from '../../src/brokers/memory.ts'
 import { DurableWorld } from './durable/durable-world.ts'
 import type { DurableSubject } from './durable/life.ts'
-import { durablePlans, type Plan, plans } from './plan.ts'
+import { durablePlans, type Op, type Plan, plans } from './plan.ts'
 import { type Subject, World } from './world.ts'
 
 /** The runtime as it is, with the memory broker. */
 export const memorySubject: Subject = { broker: memoryBroker }
 
+/** A world, as far as playing a plan in it goes. */
+interface Playable {
+  readonly model: { violation: string | undefined; violate(message: string): void }
+  apply(op: Op): Promise<void>
+  drain(): Promise<void>
+}
+
 /** Runs one plan. Resolves to what went wrong, or undefined. */
 export async function simulate(plan: Plan, subject: Subject = memorySubject): Promise<string | undefined> {
   const world = new World(plan, subject)
-  const { model } = world
-  try {
-    for (const op of plan.ops) {
-      await world.apply(op)
-      if (model.violation !== undefined) break
-    }
-    if (model.violation === undefined) await world.drain()
-  } catch (error) {
-    model.violate(`it threw ${error instanceof Error ? error.stack : String(error)}`)
-  }
-  if (model.violation !== undefined) await world.abandon()
-  return model.violation
+  await play(plan, world)
+  if (world.model.violation !== undefined) await world.abandon()
+  return world.model.violation
 }
 
 /** The same over the sqlite broker, through the crashes of the plan. */
 export async function simulateDurable(plan: Plan, subject: DurableSubject = {}): Promise<string | undefined> {
   const world = new DurableWorld(plan, subject)
+  await play(plan, world)
+  world.end()
+  return world.model.violation
+}
+
+async function play({ ops }: Plan, world: Playable): Promise<void> {
   const { model } = world
   try {
-    for (const op of plan.ops) {
+    for (const op of ops) {
       await world.apply(op)
-      if (model.violation !== undefined) break
+      if (model.violation !== undefined) return
     }
-    if (model.violation === undefined) await world.drain()
+    await world.drain()
   } catch (error) {
     model.violate(`it threw ${error instanceof Error ? error.stack : String(error)}`)
   }
-  world.end()
-  return model.violation
 }
 
 /** Kinds of plans, and how one is run. */

@@ -11,7 +11,8 @@ import { Model } from './model.ts'
 import type { Behaviour, Op, Plan, ReactsTo } from './plan.ts'
 import { seeded } from './random.ts'
 import { NESTED, SimPool } from './sim-pool.ts'
-import { KILL_GRACE, taskRules, tasks } from './tasks.ts'
+import { runtimeOptionsOf } from './specs.ts'
+import { taskRules, tasks } from './tasks.ts'
 import { VirtualClock } from './virtual-clock.ts'
 
 /** What is put to the test: a broker, and perhaps something between the pools and the engine. */
@@ -50,18 +51,7 @@ export class World {
       {
         tasks,
         broker: this.#broker,
-        pool: { threads: world.threads },
-        pools: {
-          io: { threads: 1, concurrency: 4 },
-          elastic: { min: world.seed % 2, max: 3, idleTimeout: 100, recycle: { jobs: 3 } },
-          fresh: { threads: 2, isolation: 'job' },
-        },
-        maxPending: world.maxPending,
-        killGrace: KILL_GRACE,
-        priorityAgeing: world.ageing,
-        retention: { count: world.retention, age: Number.POSITIVE_INFINITY },
-        bundles: { force: world.force, milliseconds: 5 },
-        log: false,
+        ...runtimeOptionsOf(world),
       },
       {
         clock: this.clock,

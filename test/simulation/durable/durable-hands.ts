@@ -3,10 +3,9 @@ import type { Batch } from '../../../src/engine/batch.ts'
 import type { Job } from '../../../src/engine/job.ts'
 import type { StopReport } from '../../../src/engine/lifecycle.ts'
 import { BrokerUnavailableError, QueueFullError, RuntimeStoppedError } from '../../../src/words/errors.ts'
-import type { JobOptions } from '../../../src/words/job.ts'
 import type { Op, Plan, ReactsTo, ResponseEnd, Spec } from '../plan.ts'
 import { RESPONSES } from '../responses.ts'
-import { taskRules } from '../tasks.ts'
+import { nameOf, optionsOf } from '../specs.ts'
 import type { DurableChecks } from './durable-checks.ts'
 import type { DurableBatch, DurableJob, DurableModel } from './durable-model.ts'
 import type { Life } from './life.ts'
@@ -92,29 +91,14 @@ export class DurableHands {
     }
   }
 
-  #optionsOf(spec: Spec): JobOptions {
-    const { delay, runAt, priority, key, unique, uniqueFor, timeout, queueTimeout, maxAttempts, when } = spec
-    return {
-      ...(delay === undefined ? {} : { delay }),
-      ...(runAt === undefined || delay !== undefined ? {} : { runAt: this.#life.clock.wall() + runAt }),
-      ...(priority === undefined ? {} : { priority }),
-      ...(key === undefined ? {} : { key }),
-      ...(unique === undefined
-        ? {}
-        : { unique: uniqueFor === undefined ? unique : { key: unique, for: uniqueFor } }),
-      ...(timeout === undefined ? {} : { timeout }),
-      ...(queueTimeout === undefined ? {} : { queueTimeout }),
-      ...(maxAttempts === undefined ? {} : { maxAttempts }),
-      ...(when === undefined ? {} : { when }),
-      ...(spec.parallel === undefined ? {} : { order: spec.parallel ? 'parallel' : 'sequential' }),
-    }
-  }
-
   #add(number: number, isTry: boolean): void {
     const { runtime } = this.#life
     const spec = this.#spec(number)
     const controller = spec.signal === true ? new AbortController() : undefined
-    const options = { ...this.#optionsOf(spec), ...(controller ? { signal: controller.signal } : {}) }
+    const options = {
+      ...optionsOf(spec, this.#life.clock.wall()),
+      ...(controller ? { signal: controller.signal } : {}),
+    }
     this.#taking(controller ? { controller } : {}, 1, () => {
       const job = isTry
         ? runtime.tryEnqueue(nameOf(spec), number, options)
@@ -126,7 +110,7 @@ export class DurableHands {
   #addMany(numbers: readonly number[]): void {
     const entries = numbers.map((number) => {
       const spec = this.#spec(number)
-      return { task: nameOf(spec), payload: number, options: this.#optionsOf(spec) }
+      return { task: nameOf(spec), payload: number, options: optionsOf(spec, this.#life.clock.wall()) }
     })
     this.#taking({}, entries.length, () => {
       for (const job of this.#life.runtime.enqueueMany(entries)) this.#has(job)
@@ -145,7 +129,9 @@ export class DurableHands {
     if (this.batches.length === 0) this.#open(false, false)
     const { batch, model } = this.batches[which % this.batches.length] as OpenBatch
     const spec = this.#spec(number)
-    this.#taking({ batch: model }, 1, () => this.#has(batch.add(nameOf(spec), number, this.#optionsOf(spec))))
+    this.#taking({ batch: model }, 1, () =>
+      this.#has(batch.add(nameOf(spec), number, optionsOf(spec, this.#life.clock.wall()))),
+    )
   }
 
   /** Ends the response of an open batch. */
@@ -295,10 +281,6 @@ export class DurableHands {
   #spec(number: number): Spec {
     return this.#plan.specs[number % this.#plan.specs.length] as Spec
   }
-}
-
-function nameOf(spec: Spec): string {
-  return (taskRules[spec.task % taskRules.length] as (typeof taskRules)[number]).name
 }
 
 function unlessUnavailable(error: unknown): void {

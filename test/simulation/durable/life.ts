@@ -11,7 +11,8 @@ import { Journal } from '../../../workers/journal/journal.ts'
 import type { Behaviour, WorldOptions } from '../plan.ts'
 import { SimPool } from '../sim-pool.ts'
 import type { HandlerEnd } from '../sim-thread.ts'
-import { KILL_GRACE, tasks } from '../tasks.ts'
+import { runtimeOptionsOf } from '../specs.ts'
+import { tasks } from '../tasks.ts'
 import { VirtualClock } from '../virtual-clock.ts'
 import { SimLink } from './sim-link.ts'
 
@@ -85,18 +86,7 @@ export class Life {
       {
         tasks,
         broker: subject.broker?.(real) ?? real,
-        pool: { threads: options.threads },
-        pools: {
-          io: { threads: 1, concurrency: 4 },
-          elastic: { min: options.seed % 2, max: 3, idleTimeout: 100, recycle: { jobs: 3 } },
-          fresh: { threads: 2, isolation: 'job' },
-        },
-        maxPending: options.maxPending,
-        killGrace: KILL_GRACE,
-        priorityAgeing: options.ageing,
-        retention: { count: options.retention, age: Number.POSITIVE_INFINITY },
-        bundles: { force: options.force, milliseconds: 5 },
-        log: false,
+        ...runtimeOptionsOf(options),
       },
       {
         clock,
