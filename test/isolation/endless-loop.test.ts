@@ -2,11 +2,11 @@ import { expect, test } from 'vitest'
 import { TaskTimeoutError } from '../../src/words/errors.ts'
 import { nextEvent } from '../kit/jobs.ts'
 import { LeapingClock } from '../kit/leaping-clock.ts'
+import { gateTasks, MemoryGate } from '../kit/memory-gate.ts'
 import { addTogether, failureOf, isoTask, isoTaskAs, startThreads } from '../kit/threads.ts'
 
 const ok = isoTask('misbehave', 'ok')
 const spin = isoTaskAs('spin', 'misbehave', 'spin', { timeout: 50, killGrace: 20 })
-const spinAfterReturn = isoTask('misbehave', 'spinAfterReturn')
 
 test('a handler that never gives its thread back dies of its timeout, and the next job succeeds', async () => {
   const runtime = startThreads([ok, spin])
@@ -34,20 +34,16 @@ test('a handler that never gives its thread back, in a bundle, costs its neighbo
 
 test('a thread that never comes back to its loop is replaced, although no job runs there', async () => {
   const clock = new LeapingClock()
-  const runtime = startThreads([ok, spinAfterReturn], {}, { clock })
-  await runtime.ready()
+  const runtime = startThreads([ok, ...Object.values(gateTasks)], {}, { clock })
+  const gate = new MemoryGate()
+  await gate.teach(runtime)
   const told = nextEvent(runtime, 'thread:error')
-  await runtime.enqueue(spinAfterReturn).result()
-  // One after the other until the timer has begun to spin: then one is stuck behind it.
-  let isTold = false
-  void told.then(() => {
-    isTold = true
-  })
-  while (!isTold) {
-    const job = runtime.enqueue(ok, 'innocent')
-    const isStuck = new Promise((resolve) => setTimeout(resolve, 100, 'stuck'))
-    if ((await Promise.race([job.settled, isStuck])) === 'stuck') clock.leap(10_000)
-    expect(await job.settled).toMatchObject({ state: 'completed', attempts: 1 })
-  }
+  await runtime.enqueue('gate.leaveSpin', { at: 1 }).result()
+  await gate.reached(1)
+  const job = runtime.enqueue(ok, 'innocent')
+  // It is sent at the end of this turn, and stuck from then on.
+  await new Promise((resolve) => setImmediate(resolve))
+  clock.leap(10_000)
+  expect(await job.settled).toMatchObject({ state: 'completed', attempts: 1 })
   expect((await told).error.message).toContain('does not answer')
 })

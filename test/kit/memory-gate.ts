@@ -17,6 +17,7 @@ export const gateTasks = {
   leaveExit: isoTask('gate', 'leaveExit'),
   leaveThrow: isoTask('gate', 'leaveThrow'),
   leaveBlock: isoTask('gate', 'leaveBlock'),
+  leaveSpin: isoTask('gate', 'leaveSpin'),
   finishAfterAbort: isoTask('gate', 'finishAfterAbort'),
   listenLate: isoTask('gate', 'listenLate'),
 }
