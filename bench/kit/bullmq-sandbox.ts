@@ -2,8 +2,8 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { freePort } from '../../test/kit/free-port.ts'
 import type { Runner } from '../tiny.ts'
-import { freePort } from './free-port.ts'
 
 // The few calls that are used: the package is not a dependency of the benchmark.
 interface BullMq {

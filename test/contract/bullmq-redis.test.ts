@@ -1,25 +1,3 @@
-import { basename } from 'node:path'
-import { afterAll, beforeAll, describe, test } from 'vitest'
-import { bullmqBroker } from '../../src/brokers/bullmq.ts'
-import { type StoreServer, storeServer, whyNot } from '../kit/store-servers.ts'
-import { brokerContract } from './broker-contract.ts'
+import { storeContract } from './store-contract.ts'
 
-const reason = whyNot('redis')
-let server: StoreServer
-
-if (reason === undefined) {
-  beforeAll(async () => {
-    server = await storeServer('redis')
-    await server.start()
-  })
-  afterAll(() => server.dispose())
-  brokerContract({
-    name: 'bullmq on redis',
-    make: (place) => bullmqBroker({ connection: server.url, prefix: basename(place).slice(-40) }),
-    survives: true,
-  })
-} else {
-  describe('the bullmq on redis broker', () => {
-    test.skip(reason, () => {})
-  })
-}
+storeContract('redis')

@@ -28,10 +28,10 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { freePort } from '../kit/free-port.ts'
 import { type CodeBlock, codeBlocks, commands, matchesShown, region } from './code-blocks.ts'
 import { projectFiles, read, root } from './tree.ts'
 
@@ -358,14 +358,5 @@ async function startServer(example: string): Promise<number> {
       reject(new Error(`${example} ended with ${code} before it said its port:\n${output}`)),
     )
   })
-  return port
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
   return port
 }

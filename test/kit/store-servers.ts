@@ -2,9 +2,9 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from './free-port.ts'
 
 /** The stores that there are servers of. */
 export type StoreName = 'redis' | 'valkey' | 'postgres'
@@ -130,16 +130,6 @@ function output(child: ChildProcess, text: string): Promise<void> {
     child.once('error', reject)
     child.once('exit', () => reject(new Error(`It ended before it printed "${text}":\n${printed}`)))
   })
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('The system gave no port.')
-  return address.port
 }
 
 function find(program: string): string | undefined {

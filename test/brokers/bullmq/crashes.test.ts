@@ -1,26 +1,19 @@
 /** Who is charged when a process dies: the jobs that it ran, not those that it had fetched. */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
-import { afterAll, beforeAll, expect } from 'vitest'
+import { expect } from 'vitest'
 import { bullmqBroker } from '../../../src/brokers/bullmq.ts'
 import { createRuntime } from '../../../src/engine/runtime.ts'
+import { tempFolder } from '../../kit/temp-folder.ts'
 import { startWorker } from '../../kit/worker-process.ts'
 import * as tasks from './fixture/crash-tasks.ts'
 import { overStore, type Place, testAt } from './stores.ts'
 
 const LEASE = 500
 const tasksFile = new URL('./fixture/crash-tasks.ts', import.meta.url)
-let folder: string
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'aftertask-crashes-'))
-})
-afterAll(() => rmSync(folder, { recursive: true }))
-let files = 0
-const newFile = (): string => join(folder, `file-${++files}`)
+const { newFile } = tempFolder('crashes')
 
 for (const store of ['redis', 'postgres'] as const) {
   overStore(store, (place) => {

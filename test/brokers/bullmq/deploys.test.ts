@@ -1,12 +1,9 @@
-/** A deploy under way: processes of the old version and of the new one share a store. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, expect, onTestFinished } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { bullmqBroker } from '../../../src/brokers/bullmq.ts'
 import { createRuntime, type Runtime } from '../../../src/engine/runtime.ts'
 import { type AnyTask, defineTask } from '../../../src/rules/task.ts'
+import { tempFolder } from '../../kit/temp-folder.ts'
 import { trail } from './fixture/tasks.ts'
 import { overStore, type Place, testAt } from './stores.ts'
 
@@ -20,9 +17,7 @@ const nextTrail = defineTask({
 /** A task of the next version only. */
 const added = defineTask({ name: 'added', payload: z.object({ file: z.string(), ms: z.number() }), handler })
 
-const folder = mkdtempSync(join(tmpdir(), 'aftertask-deploys-'))
-const file = join(folder, 'trail')
-afterAll(() => rmSync(folder, { recursive: true }))
+const { newFile } = tempFolder('deploys')
 
 /** A worker of one version. */
 function worker<const T extends AnyTask>({ server, prefix }: Place, tasks: readonly T[]): Runtime<T> {
@@ -43,11 +38,11 @@ for (const store of ['redis', 'postgres'] as const) {
       'a job of before a deploy reaches the new handler with its old payload; the new schema judges new calls only',
       async (here) => {
         const old = here.runtime({ role: 'producer' })
-        const job = old.enqueue(trail, { file, ms: 1 })
+        const job = old.enqueue(trail, { file: newFile(), ms: 1 })
         await job.stored
         const next = worker(here, [nextTrail])
         expect(await job.settled).toMatchObject({ state: 'completed', attempts: 1 })
-        expect(() => next.enqueue('trail', { file, ms: 1 } as never)).toThrow(
+        expect(() => next.enqueue('trail', { file: newFile(), ms: 1 } as never)).toThrow(
           expect.objectContaining({ code: 'ERR_PAYLOAD_INVALID' }),
         )
       },
@@ -60,7 +55,7 @@ for (const store of ['redis', 'postgres'] as const) {
         const old = worker(here, [trail])
         await old.ready()
         const next = worker(here, [trail, added])
-        const job = next.enqueue(added, { file, ms: 1 })
+        const job = next.enqueue(added, { file: newFile(), ms: 1 })
         expect(await job.settled).toMatchObject({ state: 'completed', attempts: 1 })
         expect(old.stats()).toMatchObject({ dead: 0, pending: 0 })
       },

@@ -1,18 +1,12 @@
 /** What became of jobs: their attempts, the dead ones, and what is forgotten. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, expect } from 'vitest'
+import { expect } from 'vitest'
 import { nextEvent } from '../../kit/next-event.ts'
+import { tempFolder } from '../../kit/temp-folder.ts'
 import { trail } from './fixture/tasks.ts'
 import { overStore, testAt } from './stores.ts'
 
-let folder: string
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'aftertask-history-'))
-})
-afterAll(() => rmSync(folder, { recursive: true }))
-const payload = (fails = 0, ms = 0) => ({ file: join(folder, 'trail'), ms, fails })
+const { path } = tempFolder('history')
+const payload = (fails = 0, ms = 0) => ({ file: path('trail'), ms, fails })
 
 for (const store of ['redis', 'postgres'] as const) {
   overStore(store, (place) => {

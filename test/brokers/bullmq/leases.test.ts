@@ -1,24 +1,17 @@
 /** Leases that are lost: the attempt is told so, and what becomes of it does not count. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import pg from 'pg'
-import { afterAll, beforeAll, expect } from 'vitest'
+import { expect } from 'vitest'
 import type { Runtime } from '../../../src/engine/runtime.ts'
 import { nextEvent } from '../../kit/next-event.ts'
+import { tempFolder } from '../../kit/temp-folder.ts'
 import { startWorker } from '../../kit/worker-process.ts'
 import { clinging } from './fixture/tasks.ts'
 import { overStore, type Place, testAt } from './stores.ts'
 
-let folder: string
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'aftertask-leases-'))
-})
-afterAll(() => rmSync(folder, { recursive: true }))
-let files = 0
-const newFile = (): string => join(folder, `file-${++files}`)
+const { newFile } = tempFolder('leases')
 
 for (const store of ['redis', 'postgres'] as const) {
   overStore(store, (place) => {

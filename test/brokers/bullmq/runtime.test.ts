@@ -1,19 +1,12 @@
 /** The broker under a real runtime: what a caller sees. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, expect } from 'vitest'
+import { readFileSync } from 'node:fs'
+import { expect } from 'vitest'
 import { nextEvent } from '../../kit/jobs.ts'
+import { tempFolder } from '../../kit/temp-folder.ts'
 import { inOrder, trail } from './fixture/tasks.ts'
 import { overStore, testAt } from './stores.ts'
 
-let folder: string
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'aftertask-trail-'))
-})
-afterAll(() => rmSync(folder, { recursive: true }))
-let files = 0
-const newFile = (): string => join(folder, `trail-${++files}`)
+const { newFile } = tempFolder('trail')
 const stepsOf = (file: string): string[] => readFileSync(file, 'utf8').trim().split('\n')
 
 for (const store of ['redis', 'postgres'] as const) {

@@ -1,10 +1,7 @@
 /** Schedules that several processes share. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import pg from 'pg'
-import { afterAll, beforeAll, expect } from 'vitest'
+import { expect } from 'vitest'
 import type { ScheduleTable } from '../../../src/brokers/bullmq/cluster-schedules.ts'
 import { PostgresSchedules } from '../../../src/brokers/bullmq/postgres-schedules.ts'
 import { RedisSchedules } from '../../../src/brokers/bullmq/redis-schedules.ts'
@@ -12,16 +9,13 @@ import { bullmqBroker } from '../../../src/brokers/bullmq.ts'
 import { realPorts } from '../../../src/engine/ports.ts'
 import { Runtime } from '../../../src/engine/runtime.ts'
 import { nextEvent } from '../../kit/next-event.ts'
+import { tempFolder } from '../../kit/temp-folder.ts'
 import { trail } from './fixture/tasks.ts'
 import { overStore, type Place, testAt } from './stores.ts'
 
 const DAY = 86_400_000
-let folder: string
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'aftertask-schedules-'))
-})
-afterAll(() => rmSync(folder, { recursive: true }))
-const payload = () => ({ file: join(folder, 'trail'), ms: 0 })
+const { path } = tempFolder('schedules')
+const payload = () => ({ file: path('trail'), ms: 0 })
 
 for (const store of ['redis', 'postgres'] as const) {
   overStore(store, (place) => {

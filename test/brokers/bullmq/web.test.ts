@@ -1,21 +1,15 @@
 /** A web process while its store is away: it stays up, answers, says how things are, and goes on by itself. */
-import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, expect } from 'vitest'
+import { expect } from 'vitest'
 import type { Job } from '../../../src/engine/job.ts'
 import { afterResponse } from '../../../src/http/index.ts'
 import { nextEvent } from '../../kit/next-event.ts'
 import { listen } from '../../kit/serve.ts'
+import { tempFolder } from '../../kit/temp-folder.ts'
 import { trail } from './fixture/tasks.ts'
 import { overStore, type Place, testAt } from './stores.ts'
 
-let folder: string
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'aftertask-web-'))
-})
-afterAll(() => rmSync(folder, { recursive: true }))
+const { path } = tempFolder('web')
 
 interface Answer {
   readonly status: number
@@ -31,7 +25,7 @@ async function web(here: Place, whenDown: 'refuse' | 'buffer') {
   const server = createServer((req, res) => {
     after(req, res)
     try {
-      if (req.method === 'POST') jobs.push(req.after(trail, { file: join(folder, 'trail'), ms: 1 }))
+      if (req.method === 'POST') jobs.push(req.after(trail, { file: path('trail'), ms: 1 }))
       res.writeHead(req.method === 'POST' ? 202 : 200).end('{}')
     } catch (error) {
       const { status, code } = error as Error & { status: number; code: string }
