@@ -8,6 +8,7 @@ import { peer } from './peers.ts'
 import { RedisSchedules } from './redis-schedules.ts'
 import {
   backendOptions,
+  keepOf,
   notOurs,
   type Place,
   type QueueSettings,
@@ -115,7 +116,10 @@ export class RedisStore implements Store {
   #options(): object {
     const { lease, prefix } = this.#settings
     const options = backendOptions({ lease, retention: this.#retention })
-    return { connection: this.#redis, prefix, ...options }
+    const kept = keepOf(this.#retention)
+    // Of the options of a queue, the script takes no `true`.
+    const keep = kept === true ? { count: 0 } : kept
+    return { connection: this.#redis, prefix, ...options, removeOnComplete: keep, removeOnFail: keep }
   }
 
   publish(channel: string, text: string): void {

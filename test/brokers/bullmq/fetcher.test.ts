@@ -21,11 +21,15 @@ for (const kind of ['redis', 'postgres'] as const) {
       let queue = ''
       let fetcher: Fetcher
 
+      const storeAt = (): Store => {
+        const settings = readBullmqOptions({ connection: server.url })
+        return kind === 'redis' ? new RedisStore(settings) : new PostgresStore(settings)
+      }
+
       beforeAll(async () => {
         server = await storeServer(kind)
         await server.start()
-        const settings = readBullmqOptions({ connection: server.url })
-        store = kind === 'redis' ? new RedisStore(settings) : new PostgresStore(settings)
+        store = storeAt()
         await store.open(hears, ['messages'], keep)
       })
       afterAll(async () => {
@@ -33,17 +37,18 @@ for (const kind of ['redis', 'postgres'] as const) {
         await server.dispose()
       })
 
-      const filled = async (jobs: number): Promise<void> => {
-        queue = `q${++queues}`
-        fetcher = store.fetcher(queue, 'me')
-        const names = Array.from({ length: jobs }, (_, n) => `job-${n}`)
-        await store.queue(queue).addBulk(names.map((jobId) => ({ name: 'any', data: {}, opts: { jobId } })))
-      }
       const complete = (id: string, token: string, fetchNext = false): Promise<Fetched> =>
         fetcher.complete({ id, token, value: { n: 1 }, fetchNext })
 
+      const filledAt = async (at: Store, jobs: number): Promise<void> => {
+        queue = `q${++queues}`
+        fetcher = at.fetcher(queue, 'me')
+        const names = Array.from({ length: jobs }, (_, n) => `job-${n}`)
+        await at.queue(queue).addBulk(names.map((jobId) => ({ name: 'any', data: {}, opts: { jobId } })))
+      }
+
       test('gives each token a job, in the order added, as long as there are any', async () => {
-        await filled(3)
+        await filledAt(store, 3)
         const claims = await fetcher.claim(['a', 'b', 'c', 'd'])
         const taken = claims.flatMap(([token, [json, id]]) => (json ? [[token, id]] : []))
         expect(taken).toEqual([
@@ -54,7 +59,7 @@ for (const kind of ['redis', 'postgres'] as const) {
       })
 
       test('notes on a job which process has it, however it came there', async () => {
-        await filled(2)
+        await filledAt(store, 2)
         await fetcher.claim(['a'])
         await complete('job-0', 'a', true)
         const [first, second] = await Promise.all(
@@ -64,7 +69,7 @@ for (const kind of ['redis', 'postgres'] as const) {
       })
 
       test('hands over the next job with the end of one, under the same token', async () => {
-        await filled(4)
+        await filledAt(store, 4)
         await fetcher.claim(['a', 'b'])
         const next = await Promise.all([complete('job-0', 'a', true), complete('job-1', 'b', true)])
         expect(next.map(([, id]) => id)).toEqual(['job-2', 'job-3'])
@@ -72,7 +77,7 @@ for (const kind of ['redis', 'postgres'] as const) {
       })
 
       test('refuses the end of a job that belongs to another, and takes those that come with it', async () => {
-        await filled(3)
+        await filledAt(store, 3)
         await fetcher.claim(['a', 'b', 'c'])
         const ends = await Promise.allSettled([
           complete('job-0', 'a'),
@@ -88,11 +93,22 @@ for (const kind of ['redis', 'postgres'] as const) {
       })
 
       test('keeps as many finished jobs as it is told to, when many end at once', async () => {
-        await filled(5)
+        await filledAt(store, 5)
         const tokens = ['a', 'b', 'c', 'd', 'e']
         await fetcher.claim(tokens)
         await Promise.all(tokens.map((token, n) => complete(`job-${n}`, token)))
         expect(await store.queue(queue).getJobCounts('completed')).toEqual({ completed: 2 })
+      })
+
+      test('keeps no finished job where none is to be kept', async () => {
+        const other = storeAt()
+        await other.open(hears, ['messages'], { count: 0, age: 0 })
+        await filledAt(other, 4)
+        await fetcher.claim(['a', 'b', 'c'])
+        await Promise.all([complete('job-0', 'a'), complete('job-1', 'b', true), complete('job-2', 'c')])
+        await complete('job-3', 'b')
+        expect(await other.queue(queue).getJobCounts()).toMatchObject({ completed: 0, active: 0, waiting: 0 })
+        await other.close()
       })
     },
   )
