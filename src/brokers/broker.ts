@@ -174,6 +174,8 @@ export interface Broker {
   current?(job: JobRecord): JobRecord
   /** Claimed jobs were sent to a thread in one message: a lone one can be said to run from now on. */
   sent?(jobs: readonly JobRecord[], thread: number): void
+  /** True when jobs come as others end: a bundle that waits for company only keeps them away. */
+  readonly refills?: boolean
   /** True when it keeps every attempt, also of a job that completes at the first: CPU time is measured then. */
   readonly keepsHistory?: boolean
   /** How an attempt went; told before what follows from it. Of one that completed only where `keepsHistory` says so. */

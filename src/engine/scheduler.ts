@@ -169,7 +169,8 @@ export class Scheduler {
     }
     lane.send(bundle)
     this.#sentAt = this.#clock.now()
-    this.#pace.sent(bundle.length, next === undefined, this.#sentAt)
+    const mayBeStream = next === undefined && this.#broker.refills !== true
+    this.#pace.sent(bundle.length, mayBeStream, this.#sentAt)
     this.#broker.sent?.(bundle, lane.id)
     this.#watch.sent(lane, bundle)
     return true

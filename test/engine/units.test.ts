@@ -1,11 +1,16 @@
 /** The small parts of the engine that decide by themselves. */
 import { describe, expect, test } from 'vitest'
+import type { Broker } from '../../src/brokers/broker.ts'
 import { Announcer } from '../../src/engine/announcer.ts'
 import { whyNot } from '../../src/engine/batch.ts'
 import { JobIds } from '../../src/engine/ids.ts'
 import { Pace } from '../../src/engine/pace.ts'
 import { Rate } from '../../src/engine/rate.ts'
 import { RunTimes } from '../../src/engine/run-times.ts'
+import { Scheduler } from '../../src/engine/scheduler.ts'
+import type { Watch } from '../../src/engine/watch.ts'
+import type { Lane, Pool } from '../../src/pools/pool.ts'
+import type { JobRecord } from '../../src/rules/job-record.ts'
 import type { ResponseFacts } from '../../src/words/job.ts'
 import { HandClock } from '../kit/hand-clock.ts'
 import { recordOf } from '../kit/records.ts'
@@ -127,6 +132,36 @@ describe('the pace', () => {
       waited += pace.wait()
     }
     expect(waited).toBeGreaterThan(0)
+  })
+})
+
+describe('the scheduler', () => {
+  // A broker that has sixteen jobs every quarter of a millisecond, and a thread that takes all of them.
+  function bundlesIn(milliseconds: number, refills: boolean | undefined): number {
+    const clock = Object.assign(new HandClock(), { loopActive: () => 0 })
+    let jobs: JobRecord[] = []
+    let bundles = 0
+    const broker = { refills, peek: () => jobs[0], claim: () => jobs.shift() } as unknown as Broker
+    const lane = { id: 1, concurrency: 1, room: () => 64, send: () => void bundles++ } as unknown as Lane
+    const pool = { name: 'default', lanes: [lane], grow: () => {} } as unknown as Pool
+    const limits = { max: 64, milliseconds: 5, force: true }
+    const pools = new Map([['default', pool]])
+    const watch = { sent: () => {} } as unknown as Watch
+    const scheduler = new Scheduler(broker, pools, clock, limits, new RunTimes(1), watch)
+    for (let at = 0; at < milliseconds; at += 0.25) {
+      jobs = Array.from({ length: 16 }, (_, seq) => recordOf(seq))
+      scheduler.wake('default')
+      clock.advance(0.25)
+    }
+    return bundles
+  }
+
+  test('lets the bundles of a stream wait for more jobs', () => {
+    expect(bundlesIn(10, undefined)).toBe(11)
+  })
+
+  test('lets no bundle wait where the next jobs come as those in it end', () => {
+    expect(bundlesIn(10, true)).toBe(40)
   })
 })
 

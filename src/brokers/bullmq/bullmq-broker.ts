@@ -21,6 +21,7 @@ const MOST_LOG_LINES = 1000
 /** Keeps jobs in a store that many processes share. */
 export class BullmqBroker implements Broker, Whole {
   readonly durable = true
+  readonly refills = true
   readonly #settings: BullmqSettings
   readonly #store: Store
   #host!: BrokerHost
