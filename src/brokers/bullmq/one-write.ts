@@ -4,8 +4,11 @@ import type { Redis } from 'ioredis'
 // So many at a time, that the store works on some while the next are made.
 const MOST = 25
 
-/** Commands of this client leave together: those of one turn of the event loop, or as many as make a write worth it. */
-export function writeTogether(redis: Redis): void {
+/**
+ * Commands of this client leave together: those of one turn of the event loop, or as many as make a write worth it.
+ * Returns what lets them go at once.
+ */
+export function writeTogether(redis: Redis): () => void {
   const send = redis.sendCommand
   let held: Redis['stream'] | undefined
   let commands = 0
@@ -28,4 +31,5 @@ export function writeTogether(redis: Redis): void {
     if (++commands === MOST) letGo()
     return answer
   }
+  return letGo
 }

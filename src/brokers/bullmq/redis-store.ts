@@ -1,7 +1,8 @@
 /** The store in Redis or Valkey. */
 import type { IQueueBackend, Queue } from 'bullmq'
 import type { Redis, RedisOptions } from 'ioredis'
-import { type Fetcher, SingleFetcher } from './fetcher.ts'
+import { type Script, scriptsOf } from './complete-many.ts'
+import type { Fetcher } from './fetcher.ts'
 import { writeTogether } from './one-write.ts'
 import type { BullmqSettings } from './options.ts'
 import { peer } from './peers.ts'
@@ -15,6 +16,7 @@ import {
   type Store,
   type StoreHears,
 } from './store.ts'
+import { TogetherFetcher } from './together-fetcher.ts'
 
 // Members are scored by when they came, each later than the one before it, so that the order is kept within a millisecond.
 const JOIN = `
@@ -44,6 +46,8 @@ export class RedisStore implements Store {
   #redis!: Redis
   #listener!: Redis
   #bullmq!: typeof import('bullmq')
+  #letGo!: () => void
+  #scripts!: ReadonlyMap<string, Script>
   #isClosed = false
 
   constructor(settings: BullmqSettings) {
@@ -68,7 +72,8 @@ export class RedisStore implements Store {
       typeof connection === 'string'
         ? new ioredis.Redis(connection.replace(/^valkey/, 'redis'), own)
         : new ioredis.Redis({ ...(connection as RedisOptions), ...own })
-    writeTogether(this.#redis)
+    this.#letGo = writeTogether(this.#redis)
+    this.#scripts = scriptsOf(this.#redis)
     this.#listener = this.#redis.duplicate()
     let fault: Error = new Error('The connection is closed.')
     this.#redis.on('error', (error: Error) => {
@@ -110,7 +115,8 @@ export class RedisStore implements Store {
     const backend = this.#bullmq.createRedisBackend(queue, options as never, { withBlockingConnection: true })
     backend.on('error', () => {})
     this.#fetchers.push(backend)
-    return new SingleFetcher(backend, name)
+    const connection = { redis: this.#redis, scripts: this.#scripts, letGo: this.#letGo }
+    return new TogetherFetcher(backend, name, connection)
   }
 
   #options(): object {
