@@ -59,7 +59,8 @@ export class Admission {
     const { attempts } = job
     const lease: Lease = {
       ...{ job, id, feed, token, data, stalls, attempts, history: [...(left.h ?? [])], isForeign },
-      ...{ renewedAt: now, fetchedAt: now, claimedAt: 0, isMarked: false, isLost: false },
+      starts: Number(json.attemptsStarted),
+      ...{ renewedAt: now, fetchedAt: now, claimedAt: 0, isMarked: false, isLost: false, isEnding: false },
     }
     this.#work.take(lease)
     job.state = 'available'

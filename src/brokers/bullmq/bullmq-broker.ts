@@ -44,7 +44,7 @@ export class BullmqBroker implements Broker, Whole {
     const parts = makeParts(this.#settings, this.#store, host, this)
     this.#parts = parts
     const hears = {
-      up: () => this.#up(),
+      up: () => this.up(),
       down: (fault: Error) => parts.reach.down(fault),
       message: (channel: string, text: string) => this.#heard(channel, text),
     }
@@ -61,8 +61,9 @@ export class BullmqBroker implements Broker, Whole {
 
   #begin(): void {
     if (this.#isClosing) return
-    const { reach, outbox, accepted, work, queues, schedules } = this.#parts
+    const { reach, contact, outbox, accepted, work, queues, schedules } = this.#parts
     reach.up()
+    void contact.start()
     outbox.open()
     accepted.start()
     schedules.start()
@@ -267,20 +268,24 @@ export class BullmqBroker implements Broker, Whole {
 
   async close(): Promise<void> {
     this.#isClosing = true
-    const { held, work, reach, outbox, writes, accepted, elsewhere, own, schedules } = this.#parts
+    const { held, work, reach, contact, outbox, writes, accepted, elsewhere, own, schedules } = this.#parts
     // Their responses will never be over here: they run wherever the others run.
     for (const job of held.giveUp()) this.#admit(job)
     await work.stop()
     if (reach.isUp) await outbox.settle(LAST_WRITES)
     await writes.settle(reach.isUp ? LAST_WRITES : 0)
-    for (const part of [outbox, accepted, elsewhere, held, own, schedules, work.leases]) part.close()
+    for (const part of [contact, outbox, accepted, elsewhere, held, own, schedules, work.leases]) part.close()
     own.loseWhatIsNotStored()
     await this.#store.close()
     await this.#opening.catch(() => {})
   }
 
-  #up(): void {
-    this.#parts.reach.up()
+  up(): void {
+    const { reach, work, writes } = this.#parts
+    reach.up()
+    // First whose the jobs are, then what became of them: others wait for it.
+    void work.leases.renew()
+    writes.again()
     // Messages that were sent in the meantime have not come.
     this.#parts.accepted.look().catch(() => {})
     this.#parts.schedules.look()

@@ -12,6 +12,8 @@ import { byAge } from './stored-job.ts'
 export interface FeedHost {
   /** How many more jobs of this queue can be taken now. */
   room(feed: Feed): number
+  /** Resolves to true when jobs whose lease has run out may be taken for those of a process that died. */
+  mayTakeOver(): Promise<boolean>
   /** A job was fetched, and belongs to this process under the token. */
   fetched(feed: Feed, json: JobJson, id: string, token: string): void
 }
@@ -193,8 +195,12 @@ export class Feed {
   /** Jobs whose lease ran out go back to where they waited; whichever process looks first puts them there. */
   #lookForStalled(): void {
     if (!this.#isOpen) return
-    this.backend.moveStalledJobsToWait().catch(() => {})
+    void this.#takeOver()
     this.#stopStalledTimer = this.#clock.timer(stalledInterval(this.#lease), () => this.#lookForStalled())
+  }
+
+  async #takeOver(): Promise<void> {
+    if (await this.#host.mayTakeOver()) await this.backend.moveStalledJobsToWait().catch(() => {})
   }
 }
 

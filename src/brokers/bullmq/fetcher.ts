@@ -17,6 +17,16 @@ export interface Completed {
   readonly fetchNext: boolean
 }
 
+/** A job that this process has. */
+export interface Held {
+  readonly id: string
+  readonly token: string
+  /** How often it had been fetched by then, this time included. */
+  readonly starts: number
+  /** How often its lease had run out by then. */
+  readonly stalls: number
+}
+
 /** Fetches jobs of one queue, and completes them. */
 export interface Fetcher {
   /** For everything that is done with one job at a time. */
@@ -25,6 +35,8 @@ export interface Fetcher {
   claim(tokens: readonly string[]): Promise<readonly Claim[]>
   /** Resolves to the job that came with it. Rejects with BullMQ's code when the job is not ours any more. */
   complete(job: Completed): Promise<Fetched>
+  /** Lets leases last for so many milliseconds from now on. Resolves to the ids of jobs that are not ours any more. */
+  renew(held: readonly Held[], length: number): Promise<readonly string[]>
 }
 
 /** One call of BullMQ's for each job: what Redis is given in one turn, it gets in one piece. */
@@ -53,5 +65,11 @@ export class SingleFetcher implements Fetcher {
     const job = { id, opts: { attempts: 1 } } as never
     const { result } = await this.backend.moveToCompleted(job, value, undefined as never, token, fetchNext)
     return (result ?? []) as unknown as Fetched
+  }
+
+  renew(held: readonly Held[], length: number): Promise<readonly string[]> {
+    const ids = held.map(({ id }) => id)
+    const tokens = held.map(({ token }) => token)
+    return this.backend.extendLocks(ids, tokens, length)
   }
 }

@@ -12,6 +12,8 @@ export interface Lease {
   readonly feed: Feed
   readonly token: string
   readonly data: StoredData
+  /** How often it has been fetched, this time included. */
+  readonly starts: number
   /** How often the lease of this job has run out before. */
   readonly stalls: number
   /** Attempts before this lease. */
@@ -30,6 +32,8 @@ export interface Lease {
   isMarked: boolean
   /** It is ours no more. */
   isLost: boolean
+  /** What became of the job here is on its way to the store, which has the last word on whose it is. */
+  isEnding: boolean
 }
 
 /** All leases of this process. */
@@ -76,24 +80,28 @@ export class Leases {
 
   #arm(): void {
     // Three tries within a lease: one lost message costs nothing.
-    if (!this.#isClosed) this.#stopTimer = this.#clock.timer(this.#length / 3, () => void this.#renew())
+    if (!this.#isClosed) this.#stopTimer = this.#clock.timer(this.#length / 3, () => this.#look())
   }
 
-  async #renew(): Promise<void> {
-    const feeds = Map.groupBy(this.byJob.values(), ({ feed }) => feed)
-    const begun = this.#clock.now()
+  #look(): void {
+    const now = this.#clock.now()
     for (const lease of this.byJob.values()) {
       // Nobody may have confirmed it for its whole length: from now on another process may have the job.
-      if (begun - lease.renewedAt >= this.#length) this.#lose(lease)
+      if (!lease.isEnding && now - lease.renewedAt >= this.#length) this.#lose(lease)
     }
     this.#arm()
+    void this.renew()
+  }
+
+  /** Renews all of them. The store can be reached again, for one, and others wait for its word before they take any. */
+  async renew(): Promise<void> {
+    const feeds = Map.groupBy(this.byJob.values(), ({ feed }) => feed)
+    const begun = this.#clock.now()
     await Promise.all(
       [...feeds].map(async ([feed, leases]) => {
         const ours = leases.filter(({ isLost }) => !isLost)
         if (ours.length === 0) return
-        const ids = ours.map(({ id }) => id)
-        const tokens = ours.map(({ token }) => token)
-        const failed = new Set(await feed.backend.extendLocks(ids, tokens, this.#length))
+        const failed = new Set(await feed.fetcher.renew(ours, this.#length))
         for (const lease of ours) {
           if (this.byJob.get(lease.job) !== lease) continue
           if (failed.has(lease.id)) this.#lose(lease)

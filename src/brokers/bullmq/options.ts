@@ -22,6 +22,10 @@ const schema = z.strictObject({
     .number({ error: 'expected milliseconds as a number' })
     .min(500, 'expected milliseconds, 500 or more')
     .default(30_000),
+  patience: z
+    .number({ error: 'expected milliseconds as a number' })
+    .min(100, 'expected milliseconds, 100 or more')
+    .default(5000),
   prefetch: z.int({ error: 'expected a whole number, 0 or more' }).min(0).default(0),
 })
 
@@ -46,6 +50,11 @@ export interface BullmqOptions {
   buffer?: number
   /** Milliseconds that a job belongs to a process which does not renew it; then another runs it. Default 30,000. */
   lease?: number
+  /**
+   * Milliseconds that the store may leave a question unanswered until it counts as away, as one does whose connections
+   * are cut. After three times as long, new connections are tried. Default 5,000.
+   */
+  patience?: number
   /**
    * Jobs of each pool to take beyond what its threads can run at once. Default 0: a job that waits, waits in the store,
    * where any process can take it. A flood of jobs below a millisecond goes faster with some hundreds.

@@ -1,13 +1,14 @@
 /** Outcomes of jobs that this process has: written until the store has them, or until it says that the job is not ours. */
+import type { JobJson } from 'bullmq'
 import { BATCH_FAILED } from '../../rules/journal-protocol.ts'
 import type { JobState } from '../../words/job.ts'
 import type { Ended } from '../broker.ts'
 import type { Fetched } from './fetcher.ts'
-import { isNotOurs } from './insist.ts'
+import { hasLapsed, isNotOurs } from './insist.ts'
 import type { Lease } from './leases.ts'
 import { lineOfKey, memberOf } from './lines.ts'
 import { failedReason, type StoredData, type StoredEnd, toEnd, toReturnValue } from './stored-job.ts'
-import { toMark, toStacktrace } from './stored-progress.ts'
+import { markOf, toMark, toStacktrace } from './stored-progress.ts'
 import type { WorkHost, WorkParts } from './work.ts'
 
 /** What outcomes need of the work. */
@@ -18,6 +19,15 @@ export interface OutcomesHost {
   written(lease: Lease, next: Fetched): void
   /** The job is not with this process any more. */
   letGo(lease: Lease): void
+}
+
+/** How an attempt went, and how that is written. */
+interface Outcome<T> {
+  readonly lease: Lease
+  readonly state: JobState
+  readonly write: () => Promise<T>
+  /** Whether it is written, by what the store has of the job. */
+  readonly isIn: (json: JobJson) => boolean
 }
 
 /** Writes how attempts went. */
@@ -38,47 +48,61 @@ export class Outcomes {
   retry(lease: Lease, dueAt: number): void {
     const { id, token, feed, job } = lease
     const delay = Math.max(0, Math.round(dueAt - this.#broker.host.clock.now()))
-    const fieldsToUpdate = { failedReason: failedReason(job), stacktrace: this.#left(lease) }
+    const stacktrace = this.#left(lease)
+    const fieldsToUpdate = { failedReason: failedReason(job), stacktrace }
     const write = (): Promise<unknown> =>
       feed.backend.moveToDelayed(id, Date.now(), delay, token, {
         skipAttempt: true,
         fieldsToUpdate,
       }) as Promise<unknown>
-    this.#insist(lease, 'retryable', write, () => this.#work.letGo(lease))
+    const mark = markOf({ stacktrace })
+    const isIn = (json: JobJson): boolean => markOf(json) === mark
+    this.#insist({ lease, state: 'retryable', write, isIn }, () => this.#work.letGo(lease))
   }
 
   /** The job is over. */
   end(lease: Lease, ended: Ended): void {
     lease.job.more.isUntold = true
     const write = (): Promise<Fetched> => this.#write(lease, ended)
-    this.#insist(lease, ended.state, write, (next) => this.#written(lease, ended, next ?? []))
+    const isIn = (json: JobJson): boolean => json.finishedOn !== undefined
+    this.#insist({ lease, state: ended.state, write, isIn }, (next) =>
+      this.#written(lease, ended, next ?? []),
+    )
   }
 
   /** `written` is told when the store has taken the outcome, as far as its answer has come: with it. */
-  #insist<T>(
-    lease: Lease,
-    state: JobState,
-    write: () => Promise<T>,
-    written: (answer: T | undefined) => void,
-  ): void {
+  #insist<T>(outcome: Outcome<T>, written: (answer: T | undefined) => void): void {
+    const { lease, state } = outcome
     if (lease.isLost) return this.#fenced(lease, state)
-    let tries = 0
-    const attempt = (): Promise<T> => {
-      tries++
-      return write()
-    }
-    this.#parts.writes.insist(attempt).then(written, async (error: unknown) => {
-      if (!isNotOurs(error)) this.#letGo(lease)
-      // Its first answer may have got lost on the way, and then the second says that there is nothing to write.
-      else if (tries > 1 && (await this.#isWritten(lease))) written(undefined)
-      else this.#fenced(lease, state)
-    })
+    lease.isEnding = true
+    this.#parts.writes
+      .insist(() => this.#tryToWrite(outcome))
+      .then(written, (error: unknown) => {
+        if (isNotOurs(error)) this.#fenced(lease, state)
+        else this.#letGo(lease)
+      })
   }
 
-  async #isWritten({ feed, id }: Lease): Promise<boolean> {
-    const json = await feed.backend.getJobData(id).catch(() => null)
-    if (json === undefined) return true
-    return json?.finishedOn !== undefined && json.processedBy === feed.name
+  async #tryToWrite<T>({ lease, write, isIn }: Outcome<T>): Promise<T | undefined> {
+    try {
+      return await write()
+    } catch (error) {
+      if (!isNotOurs(error)) throw error
+      // The answer to an earlier try may have got lost on the way, also where the connection tries again by itself.
+      if (await this.#isWritten(lease, isIn)) return undefined
+      if (!hasLapsed(error)) throw error
+      const { lease: length } = this.#parts.settings
+      if ((await lease.feed.fetcher.renew([lease], length)).length > 0) throw error
+      return write()
+    }
+  }
+
+  async #isWritten(lease: Lease, isIn: (json: JobJson) => boolean): Promise<boolean> {
+    const { feed, id, starts, renewedAt } = lease
+    const json = await feed.backend.getJobData(id)
+    // Nothing is kept of it. As long as our lease lasts, nobody else can have ended it.
+    if (!json) return this.#broker.host.clock.now() - renewedAt < this.#parts.settings.lease
+    return Number(json.attemptsStarted) === starts && isIn(json)
   }
 
   async #write(lease: Lease, ended: Ended): Promise<Fetched> {

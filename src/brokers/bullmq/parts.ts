@@ -5,6 +5,7 @@ import type { BrokerHost } from '../broker.ts'
 import { Accepted } from './accepted.ts'
 import { BatchLines } from './batch-lines.ts'
 import { ClusterSchedules } from './cluster-schedules.ts'
+import { Contact } from './contact.ts'
 import { Elsewhere } from './elsewhere.ts'
 import { EndedJobs } from './ended-jobs.ts'
 import { Held } from './held.ts'
@@ -24,6 +25,8 @@ import { Work } from './work.ts'
 export interface Whole {
   /** A job has waited for too long. */
   expired(job: JobRecord): void
+  /** The store answers again. */
+  up(): void
   /** Resolves once the store can be asked, and has what was on its way. */
   written(): Promise<void>
 }
@@ -44,6 +47,7 @@ export interface Parts {
   readonly ended: EndedJobs
   readonly questions: Questions
   readonly reach: Reach
+  readonly contact: Contact
   readonly schedules: ClusterSchedules
   /** The job lies in the store, and is not with this process. */
   isAway(job: JobRecord): boolean
@@ -102,8 +106,13 @@ export function makeParts(settings: BullmqSettings, store: Store, host: BrokerHo
       tell: (id, state, attempts) => accepted.tell(id, state, attempts, undefined),
     },
   )
+  const reach = new Reach(host, settings, () => outbox.size)
+  const contact = new Contact(clock, settings, store, {
+    silent: (fault) => reach.down(fault),
+    answers: () => whole.up(),
+  })
   const work: Work = new Work(
-    { store, writes, lines, ended, settings, recheck },
+    { store, writes, lines, ended, settings, contact, recheck },
     {
       ...basics,
       host,
@@ -128,10 +137,9 @@ export function makeParts(settings: BullmqSettings, store: Store, host: BrokerHo
     },
   )
   const schedules = new ClusterSchedules(store, writes, clock)
-  const reach = new Reach(host, settings, () => outbox.size)
   const { isAway } = basics
   return {
     ...{ queues, writes, lines, batchLines, own, accepted, held, outbox, work, elsewhere, lookups, ended },
-    ...{ questions, reach, schedules, isAway },
+    ...{ questions, reach, contact, schedules, isAway },
   }
 }

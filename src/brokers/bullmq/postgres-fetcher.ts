@@ -4,7 +4,14 @@
  */
 import type { IQueueBackend, JobJson } from 'bullmq'
 import type { Pool } from 'pg'
-import { type Claim, type Completed, type Fetched, type Fetcher, SingleFetcher } from './fetcher.ts'
+import {
+  type Claim,
+  type Completed,
+  type Fetched,
+  type Fetcher,
+  type Held,
+  SingleFetcher,
+} from './fetcher.ts'
 
 const COLUMNS = `j.id, j.lock_token, j.name, j.data::text as data, j.progress, j.attempts_made, j.attempts_started,
   j.added_at_ms, j.stalled_count, j.stacktrace::text as stacktrace`
@@ -125,9 +132,18 @@ export class PostgresFetcher implements Fetcher {
     return new Map(rows.map((row) => [row.lock_token, [toJson(row), row.id]]))
   }
 
+  /** A lease that has run out can be renewed as long as nobody has taken the job. */
+  renew(held: readonly Held[], length: number): Promise<readonly string[]> {
+    return this.#single().renew(held, length)
+  }
+
+  #single(): SingleFetcher {
+    return new SingleFetcher(this.backend, this.#of.name)
+  }
+
   async #writeAlone(job: Waiting): Promise<void> {
     try {
-      job.done.resolve(await new SingleFetcher(this.backend, this.#of.name).complete(job))
+      job.done.resolve(await this.#single().complete(job))
     } catch (error) {
       job.done.reject(error as Error)
     }

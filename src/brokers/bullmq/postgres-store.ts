@@ -1,4 +1,5 @@
 /** The store in PostgreSQL: BullMQ's tables, two of our own for lines, and NOTIFY for messages. */
+import type { Duplex } from 'node:stream'
 import type { IQueueBackend, Queue } from 'bullmq'
 import type { Client, Pool, PoolConfig } from 'pg'
 import type { Fetcher } from './fetcher.ts'
@@ -34,8 +35,11 @@ const STOP = 'insert into aftertask.stopped_lines values ($1, $2) on conflict do
 const FORGET_STOPS = 'delete from aftertask.stopped_lines where since < $1'
 const NOTE = `update job set stacktrace = $4::jsonb
   where queue = $1 and id = $2 and state = 'active' and lock_token = $3`
+const UPTIME = 'select extract(epoch from clock_timestamp() - pg_postmaster_start_time()) * 1000 as ms'
 const A_DAY = 86_400_000
 const LOOK_AGAIN = 250
+// A server that hangs takes connections and says nothing: so many times the patience.
+const LONGEST_CONNECT = 3
 // A NOTIFY carries less than 8,000 bytes.
 const LONGEST_MESSAGE = 7900
 
@@ -50,6 +54,8 @@ export class PostgresStore implements Store {
   #bullmq!: typeof import('bullmq')
   #pg!: typeof import('pg')
   #pool: Pool | undefined
+  /** The connections of the pool. */
+  readonly #clients = new Set<Client>()
   #listener: Client | undefined
   #hears!: StoreHears
   #channels: readonly string[] = []
@@ -71,10 +77,14 @@ export class PostgresStore implements Store {
     this.#bullmq = await peer('bullmq', () => import('bullmq'))
     const pg = await peer('pg', () => import('pg'))
     this.#pg = pg.default as unknown as typeof import('pg')
-    this.#pool = new this.#pg.Pool({ max: 20, keepAlive: true, ...this.#config() })
+    this.#pool = new this.#pg.Pool({ max: 20, ...this.#config() })
     this.#pool.on('error', () => {})
-    // A connection that breaks between two queries of whoever has it says so by an event, which ends the process if unheard.
-    this.#pool.on('connect', (client) => void client.on('error', () => {}))
+    this.#pool.on('connect', (client) => {
+      // One that breaks between two queries of whoever has it says so by an event, which ends the process if unheard.
+      client.on('error', () => {})
+      this.#clients.add(client)
+    })
+    this.#pool.on('remove', (client) => void this.#clients.delete(client))
     // Each queue listens to it.
     this.#pool.setMaxListeners(0)
     while (!(await this.#tryToStart())) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN))
@@ -101,7 +111,7 @@ export class PostgresStore implements Store {
 
   /** The connection that is listened on is also what tells whether the store is there. */
   async #listen(): Promise<void> {
-    const client = new this.#pg.Client({ keepAlive: true, ...this.#config() })
+    const client = new this.#pg.Client(this.#config())
     client.on('error', () => {})
     client.on('notification', ({ payload }) => this.#heard(payload ?? ''))
     client.once('end', () => void this.#lost(client))
@@ -151,7 +161,11 @@ export class PostgresStore implements Store {
       typeof connection === 'string' ? { connectionString: connection } : (connection as PoolConfig)
     // A process that stands still in a transaction must not hold up the others for longer than its lease lasts.
     const patience = `-c idle_in_transaction_session_timeout=${this.#settings.lease}`
-    return { ...given, options: `-c search_path=bullmq ${patience} ${given.options ?? ''}`.trim() }
+    const own: PoolConfig = {
+      keepAlive: true,
+      connectionTimeoutMillis: LONGEST_CONNECT * this.#settings.patience,
+    }
+    return { ...own, ...given, options: `-c search_path=bullmq ${patience} ${given.options ?? ''}`.trim() }
   }
 
   queue(name: string): Queue {
@@ -205,6 +219,22 @@ export class PostgresStore implements Store {
   #options(): object {
     const options = backendOptions({ lease: this.#settings.lease, retention: this.#retention })
     return { connection: this.#pool, ...options }
+  }
+
+  /** The connection that is listened on is asked: nothing else can keep it busy. */
+  async ping(): Promise<unknown> {
+    if (this.#listener === undefined) throw new Error('There is no connection.')
+    return this.#listener.query('select 1')
+  }
+
+  async uptime(): Promise<number> {
+    const { rows } = await (this.#pool as Pool).query<{ ms: string }>(UPTIME)
+    return Number(rows[0]?.ms ?? 0)
+  }
+
+  reconnect(): void {
+    for (const client of this.#clients) breakOff(client)
+    if (this.#listener !== undefined) breakOff(this.#listener)
   }
 
   publish(channel: string, text: string): void {
@@ -293,4 +323,10 @@ export class PostgresStore implements Store {
   #key(name: string): string {
     return `${this.#settings.prefix}:${name}`
   }
+}
+
+/** Ends a connection without a word: whoever waits for an answer on it is told that there will be none. */
+function breakOff(client: Client): void {
+  const { stream } = Reflect.get(client, 'connection') as unknown as { stream: Duplex }
+  stream.destroy()
 }

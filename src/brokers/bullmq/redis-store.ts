@@ -6,6 +6,7 @@ import type { Fetcher } from './fetcher.ts'
 import { writeTogether } from './one-write.ts'
 import type { BullmqSettings } from './options.ts'
 import { peer } from './peers.ts'
+import { RedisFetcher } from './redis-fetcher.ts'
 import { RedisSchedules } from './redis-schedules.ts'
 import {
   backendOptions,
@@ -16,7 +17,6 @@ import {
   type Store,
   type StoreHears,
 } from './store.ts'
-import { TogetherFetcher } from './together-fetcher.ts'
 
 // Members are scored by when they came, each later than the one before it, so that the order is kept within a millisecond.
 const JOIN = `
@@ -66,7 +66,7 @@ export class RedisStore implements Store {
     // BullMQ needs `null`: a command waits for the connection instead of failing after some tries.
     const own: RedisOptions = {
       maxRetriesPerRequest: null,
-      retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 5), 1000),
+      retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 5), 500),
     }
     this.#redis =
       typeof connection === 'string'
@@ -115,8 +115,9 @@ export class RedisStore implements Store {
     const backend = this.#bullmq.createRedisBackend(queue, options as never, { withBlockingConnection: true })
     backend.on('error', () => {})
     this.#fetchers.push(backend)
+    const key = `${this.#settings.prefix}:${queue}:`
     const connection = { redis: this.#redis, scripts: this.#scripts, letGo: this.#letGo }
-    return new TogetherFetcher(backend, name, connection)
+    return new RedisFetcher(backend, name, connection, key)
   }
 
   #options(): object {
@@ -126,6 +127,20 @@ export class RedisStore implements Store {
     // Of the options of a queue, the script takes no `true`.
     const keep = kept === true ? { count: 0 } : kept
     return { connection: this.#redis, prefix, ...options, removeOnComplete: keep, removeOnFail: keep }
+  }
+
+  ping(): Promise<unknown> {
+    return this.#redis.ping()
+  }
+
+  async uptime(): Promise<number> {
+    const seconds = /^uptime_in_seconds:(\d+)/m.exec(await this.#redis.info('server'))?.[1]
+    return Math.max(0, Number(seconds ?? 0) - 1) * 1000
+  }
+
+  reconnect(): void {
+    this.#redis.disconnect(true)
+    this.#listener.disconnect(true)
   }
 
   publish(channel: string, text: string): void {

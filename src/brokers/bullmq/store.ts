@@ -4,6 +4,7 @@
  */
 import type { Queue } from 'bullmq'
 import type { ScheduleTable } from './cluster-schedules.ts'
+import type { ContactStore } from './contact.ts'
 import type { Fetcher } from './fetcher.ts'
 
 /** What a store tells. */
@@ -25,7 +26,7 @@ export interface Place {
 }
 
 /** What the broker needs of Redis or PostgreSQL. */
-export interface Store {
+export interface Store extends ContactStore {
   /** Whatever is asked of it takes effect in the order in which it was asked. */
   readonly isOrdered: boolean
   /** Resolves once the store has been reached and is ready for use; tries for as long as it takes. */

@@ -74,7 +74,7 @@ export function toMark(
 }
 
 /** The mark of a `stacktrace`, to be carried over where the store drops it. */
-export function markOf(json: JobJson): string | undefined {
+export function markOf(json: Pick<JobJson, 'stacktrace'>): string | undefined {
   const trace =
     typeof json.stacktrace === 'string' ? (JSON.parse(json.stacktrace) as unknown) : json.stacktrace
   return Array.isArray(trace)

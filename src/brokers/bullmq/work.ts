@@ -10,6 +10,7 @@ import type { BrokerHost, Ended } from '../broker.ts'
 import { conclude } from '../conclude.ts'
 import { Admission, type AdmissionHost } from './admission.ts'
 import { Begun } from './begun.ts'
+import type { Contact } from './contact.ts'
 import type { EndedJobs } from './ended-jobs.ts'
 import { Feed, type FeedHost } from './feed.ts'
 import type { Fetched } from './fetcher.ts'
@@ -42,6 +43,7 @@ export interface WorkParts {
   readonly lines: Lines
   readonly ended: EndedJobs
   readonly settings: BullmqSettings
+  readonly contact: Contact
   /** Milliseconds after which a job that stands in a line looks again whether it is first. */
   readonly recheck: number
 }
@@ -107,6 +109,10 @@ export class Work implements FeedHost {
     const leased = this.feeds.reduce((sum, other) => sum + (other.pool === feed.pool ? other.leased : 0), 0)
     const slots = (this.#host.slots?.(feed.pool) ?? SLOTS) + this.#parts.settings.prefetch
     return Math.min(slots - leased, feed.limit - feed.leased)
+  }
+
+  mayTakeOver(): Promise<boolean> {
+    return this.#parts.contact.isSteady()
   }
 
   fetched(feed: Feed, json: JobJson, id: string, token: string): void {
@@ -225,7 +231,8 @@ export class Work implements FeedHost {
   #lost(lease: Lease): void {
     lease.isLost = true
     const { job, feed } = lease
-    if (!this.leases.has(lease)) return
+    // Of one that has ended, the answer to its outcome tells.
+    if (!this.leases.has(lease) || lease.isEnding) return
     if (this.#windows.leave(job, feed.pool) || job.state !== 'running') return this.#letGo(lease)
     this.#host.leaseLost?.(job)
     this.#host.wake(feed.pool)

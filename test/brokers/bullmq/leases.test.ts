@@ -106,11 +106,13 @@ async function begun(file: string): Promise<void> {
   while (!existsSync(file)) await setTimeout(5)
 }
 
-/** As if it had run out: the process that has the job cannot know before it renews. */
+/** As if it had run out and another had taken note: the process that has the job cannot know before it renews. */
 async function loseLease({ server, prefix }: Place, id: string): Promise<void> {
   if (server.url.startsWith('redis')) {
     const redis = new Redis(server.url)
-    const gone = await redis.del(`${prefix}:pool.default:${id}:lock`)
+    const key = `${prefix}:pool.default:${id}`
+    await redis.hincrby(key, 'stc', 1)
+    const gone = await redis.del(`${key}:lock`)
     redis.disconnect()
     if (gone !== 1) throw new Error('There was no lease.')
     return

@@ -1,0 +1,141 @@
+/**
+ * Contact with the store. A connection that is open says little: a store that hangs, or whose machine is gone, leaves it
+ * open and answers nothing. So it is asked a small question all the time, and what comes of it decides two things: whether
+ * the store counts as away, and whether this process may take jobs whose lease has run out.
+ *
+ * The latter because a store that was away has heard of nobody: as it comes back, the leases of processes that are alive
+ * may have run out as well. They have a whole lease then to renew what they have, or to write how it ended.
+ */
+import type { Clock } from '../../words/clock.ts'
+
+/** What is asked of the store. */
+export interface ContactStore {
+  /** Resolves as soon as the store answers. */
+  ping(): Promise<unknown>
+  /** Milliseconds since the store was started, as far as it tells. */
+  uptime(): Promise<number>
+  /** Gives up all connections, and makes new ones. */
+  reconnect(): void
+}
+
+/** Who hears how it stands. */
+export interface ContactHears {
+  /** A question was not answered in time. */
+  silent(fault: Error): void
+  /** After that, one was. */
+  answers(): void
+}
+
+const LONGEST_BEAT = 1000
+// After so many times the patience, new connections are tried: the machine at the other end may not be there any more.
+const UNTIL_GIVEN_UP = 3
+
+/** Asks the store whether it is there. */
+export class Contact {
+  readonly #clock: Clock
+  readonly #store: ContactStore
+  readonly #hears: ContactHears
+  readonly #lease: number
+  readonly #patience: number
+  readonly #beat: number
+  #lookedAt = 0
+  #answeredAt = 0
+  #askedAt: number | undefined
+  #givenUpAt = Number.NEGATIVE_INFINITY
+  /** Since when it has answered without a pause that counts. */
+  #steadySince = Number.POSITIVE_INFINITY
+  #isSilent = false
+  #isClosed = false
+  #stopTimer: (() => void) | undefined
+
+  /** `lease` and `patience` in milliseconds. */
+  constructor(
+    clock: Clock,
+    { lease, patience }: { lease: number; patience: number },
+    store: ContactStore,
+    hears: ContactHears,
+  ) {
+    this.#clock = clock
+    this.#store = store
+    this.#hears = hears
+    this.#lease = lease
+    this.#patience = patience
+    this.#beat = Math.min(LONGEST_BEAT, lease / 8, patience / 2)
+  }
+
+  /** The store has been reached. */
+  async start(): Promise<void> {
+    const asked = this.#clock.now()
+    this.#lookedAt = asked
+    this.#answeredAt = asked
+    this.#arm()
+    const uptime = await this.#store.uptime().catch(() => 0)
+    this.#steadySince = asked - uptime
+    this.#answered()
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#stopTimer?.()
+  }
+
+  /** True when the store answers, and has done so for as long as a lease lasts. */
+  async isSteady(): Promise<boolean> {
+    try {
+      await this.#store.ping()
+    } catch {
+      return false
+    }
+    this.#answered()
+    return this.#clock.now() - this.#steadySince >= this.#lease
+  }
+
+  #arm(): void {
+    if (!this.#isClosed) this.#stopTimer = this.#clock.timer(this.#beat, () => this.#look())
+  }
+
+  #look(): void {
+    const now = this.#clock.now()
+    // While this process stood still itself, it could not hear any answer.
+    const stoodStill = Math.max(0, now - this.#lookedAt - this.#beat)
+    this.#lookedAt = now
+    this.#answeredAt += stoodStill
+    if (this.#askedAt === undefined) void this.#ask(now)
+    else {
+      this.#askedAt += stoodStill
+      if (now - this.#askedAt >= this.#patience) this.#silent(now, this.#askedAt)
+    }
+    this.#arm()
+  }
+
+  async #ask(now: number): Promise<void> {
+    this.#askedAt = now
+    try {
+      await this.#store.ping()
+      this.#answered()
+    } catch {
+      // Of a connection that breaks, the store tells by itself.
+    }
+    this.#askedAt = undefined
+  }
+
+  #answered(): void {
+    const now = this.#clock.now()
+    // Leases are renewed three times in their length: what is shorter than that has cost nobody his.
+    if (now - this.#answeredAt > this.#lease / 3) this.#steadySince = now
+    this.#answeredAt = now
+    if (!this.#isSilent || this.#isClosed) return
+    this.#isSilent = false
+    this.#hears.answers()
+  }
+
+  #silent(now: number, askedAt: number): void {
+    if (!this.#isSilent) {
+      this.#isSilent = true
+      this.#hears.silent(new Error(`The store has not answered for ${Math.round(now - askedAt)} ms.`))
+    }
+    if (now - Math.max(askedAt, this.#givenUpAt) < UNTIL_GIVEN_UP * this.#patience) return
+    this.#givenUpAt = now
+    this.#store.reconnect()
+  }
+}

@@ -1,0 +1,109 @@
+/** A store that is away, or silent, for longer than a lease: who still has a job keeps it, and nobody runs it beside him. */
+import { existsSync } from 'node:fs'
+import { setTimeout } from 'node:timers/promises'
+import { expect } from 'vitest'
+import type { Job } from '../../../src/engine/job.ts'
+import { lossyProxy } from '../../kit/lossy-proxy.ts'
+import { nextEvent } from '../../kit/next-event.ts'
+import { tempFolder } from '../../kit/temp-folder.ts'
+import { startWorker } from '../../kit/worker-process.ts'
+import { trail } from './fixture/tasks.ts'
+import { endsInStore, linesOf } from './rounds/witness.ts'
+import { overStore, testAt } from './stores.ts'
+
+const { newFile } = tempFolder('outages')
+const LEASE = 500
+const BEGIN_END = ['begin', 'end']
+const LONG = 30_000
+const AT_THE_END = { end: 'move_to_completed', retry: 'move_to_delayed' }
+
+for (const store of ['redis', 'postgres'] as const) {
+  overStore(store, (place) => {
+    testAt(
+      place,
+      'a job that ends while the store is away for longer than a lease runs once and ends once',
+      async (here) => {
+        const producer = here.runtime({ role: 'producer', lease: LEASE })
+        const workers = [1, 2].map(() => here.runtime({ role: 'worker', lease: LEASE }))
+        await Promise.all(workers.map((worker) => worker.ready()))
+        const begun = Promise.race(workers.map((worker) => nextEvent(worker, 'job:started')))
+        const file = newFile()
+        const job = producer.enqueue(trail, { file, ms: LEASE / 2 })
+        await begun
+        await here.server.stop(true)
+        await setTimeout(1.5 * LEASE)
+        await here.server.start()
+        expect(await job.settled).toMatchObject({ state: 'completed', attempts: 1 })
+        expect(linesOf(file).map(({ what }) => what)).toEqual(BEGIN_END)
+        expect((await endsInStore(here.server.url)).get(job.id)).toBe(1)
+      },
+    )
+
+    testAt(
+      place,
+      'a job whose process dies while the store is away for longer than a lease goes on elsewhere once it is back',
+      async (here) => {
+        const producer = here.runtime({ role: 'producer', lease: LEASE })
+        const args = ['--store', here.server.url, '--prefix', here.prefix, '--lease', String(LEASE)]
+        const dies = await startWorker(new URL('./fixture/tasks.ts', import.meta.url), ...args)
+        const file = newFile()
+        const job = producer.enqueue(trail, { file, ms: 3 * LEASE })
+        while (!existsSync(file)) await setTimeout(5)
+        const other = here.runtime({ role: 'worker', lease: LEASE })
+        await other.ready()
+        await here.server.stop(true)
+        await dies.end('SIGKILL')
+        await setTimeout(1.5 * LEASE)
+        await here.server.start()
+        expect(await job.settled).toMatchObject({ state: 'completed' })
+        expect(linesOf(file).map(({ what }) => what)).toEqual(['begin', 'begin', 'end'])
+      },
+    )
+
+    // What each store is told when an attempt is over.
+    const told = store === 'redis' ? { end: 'returnvalue', retry: 'failedReason' } : AT_THE_END
+    for (const keep of [1000, 0]) {
+      testAt(
+        place,
+        `an end is told once, and not as refused, when the store's answer to it got lost (retention: ${keep})`,
+        async (here) => {
+          const proxy = await lossyProxy(here.server.url)
+          const options = { retention: { count: keep } }
+          const runtime = here.runtime({ connection: proxy.url, lease: LONG }, options)
+          await runtime.ready()
+          const ends: string[] = []
+          runtime.on('job:completed', ({ job: { id } }) => ends.push(id))
+          runtime.on('job:fenced', () => ends.push('fenced'))
+          const file = newFile()
+          const add = (): Job => runtime.enqueue(trail, { file, ms: 10 })
+          // From the second time on, Redis is given the name of a script instead of its text.
+          const first = add()
+          await first.settled
+          const up = nextEvent(runtime, 'broker:up')
+          const lost = proxy.loseAnswerTo(told.end)
+          const second = add()
+          await lost
+          expect(await second.settled).toMatchObject({ state: 'completed', attempts: 1 })
+          if (store === 'redis') await up
+          const third = add()
+          expect(await third.settled).toMatchObject({ state: 'completed', attempts: 1 })
+          expect(ends).toEqual([first.id, second.id, third.id])
+          expect(linesOf(file).map(({ what }) => what)).toEqual(BEGIN_END.concat(BEGIN_END, BEGIN_END))
+        },
+      )
+    }
+
+    testAt(place, 'a job is tried again once when the answer to that got lost', async (here) => {
+      const proxy = await lossyProxy(here.server.url)
+      const runtime = here.runtime({ connection: proxy.url, lease: LONG })
+      await runtime.ready()
+      const add = (): Job => runtime.enqueue(trail, { file: newFile(), ms: 10, fails: 1 })
+      await add().settled
+      const lost = proxy.loseAnswerTo(told.retry)
+      const job = add()
+      await lost
+      expect(await job.settled).toMatchObject({ state: 'completed', attempts: 2 })
+      expect(runtime.stats().broker?.fenced).toBe(0)
+    })
+  })
+}
