@@ -10,6 +10,8 @@ export interface BatchOwner {
   accept(task: string | AnyTask, payload: unknown, options: JobOptions | undefined, batch: Batch): Job
   release(job: JobRecord): void
   skip(job: JobRecord, reason: string): void
+  /** Calls back after `handlerGrace`; returns the call that takes it back. */
+  afterGrace(callback: () => void): () => void
 }
 
 /** How the jobs of a batch relate to each other. */
@@ -78,6 +80,11 @@ export class Batch implements BatchLink {
     this.#held = null
     if (Array.isArray(held)) for (const job of held) this.#let(job)
     else if (held !== null) this.#let(held)
+  }
+
+  /** Settles it with the facts as they are after `handlerGrace`; returns the call that takes it back. */
+  giveGrace(facts: () => ResponseFacts): () => void {
+    return this.#owner.afterGrace(() => this.settle(facts()))
   }
 
   /** Why a job does not run after the response as it ended; null when it does, or when that is still open. */

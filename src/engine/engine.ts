@@ -156,6 +156,10 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     this.broker.finish(job, { state: 'skipped', reason })
   }
 
+  afterGrace(callback: () => void): () => void {
+    return this.clock.timer(this.options.handlerGrace, callback)
+  }
+
   // ── What the broker tells ──────────────────────────────────────────────────────────────────────────────────────
 
   wake(pool: string): void {

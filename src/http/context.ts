@@ -1,5 +1,5 @@
 /** `after` with no request at hand: the request is found through AsyncLocalStorage. */
-import { AsyncLocalStorage } from 'node:async_hooks'
+import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import type { Job } from '../engine/job.ts'
 import type { PayloadAndOptions, Runtime } from '../engine/runtime.ts'
 import type { RegisteredTask } from '../rules/registry.ts'
@@ -12,9 +12,25 @@ const current = new AsyncLocalStorage<RequestJobs>()
 /** The runtimes that servers of this process use, the latest last. */
 const inUse = new Set<Runtime>()
 
-/** Runs the rest of a request so that `after` finds it. */
+/**
+ * Runs the rest of a request so that `after` finds it.
+ *
+ * `current.run(jobs, run)` would do, but it makes two copies of the map of all stores, one to set ours and one to set
+ * what was there before. An AsyncResource remembers the map as it is and puts it back as it was, so that one copy is
+ * enough: two thirds of the price, for something that most requests make no use of.
+ */
 export function within<Result>(jobs: RequestJobs, run: () => Result): Result {
-  return current.run(jobs, run)
+  return new AsyncResource('aftertask.request').runInAsyncScope<undefined, Result>(
+    enterAndRun,
+    undefined,
+    jobs,
+    run,
+  )
+}
+
+function enterAndRun<Result>(jobs: RequestJobs, run: () => Result): Result {
+  current.enterWith(jobs)
+  return run()
 }
 
 /** For a middleware that is called without a `next`: what follows in this call, and all that comes of it, is within. */

@@ -4,6 +4,7 @@ import { createRuntime, Runtime, type RuntimeOptions } from '../engine/runtime.t
 import { readOptions } from '../rules/options.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { enter, use, within } from './context.ts'
+import { OpenResponse } from './open-response.ts'
 import { type BatchPolicy, RequestJobs } from './req-after.ts'
 import type { AnyRequest, AnyResponse } from './response-end.ts'
 import type { ReadBaggage } from './travelling-context.ts'
@@ -62,7 +63,7 @@ export function readPolicy(runtime: Runtime, options: AfterResponseOptions): Bat
 
 /** What the request adds to this runtime; made, and put on the request, by the first middleware of the runtime that it meets. */
 export function openRequest(policy: BatchPolicy, req: AnyRequest, res: AnyResponse): RequestJobs {
-  const jobs = RequestJobs.find(res, policy.runtime) ?? new RequestJobs(req, res, policy)
+  const jobs = RequestJobs.of(req, res, policy)
   req.after = ((task: string | AnyTask, payload?: unknown, options?: object) =>
     jobs.add(task, payload, options)) as typeof req.after
   req.tryAfter = ((task: string | AnyTask, payload?: unknown, options?: object) =>
@@ -78,10 +79,10 @@ export function goOn<Result>(jobs: RequestJobs, next: () => Result, keepsErrors 
   try {
     const result = within(jobs, next)
     if (!(result instanceof Promise)) return result
-    jobs.follow(result)
+    jobs.response.follow(result)
     return keepsErrors ? result : (noted(jobs, result) as Result)
   } catch (error) {
-    jobs.notice(error)
+    jobs.response.notice(error)
     throw error
   }
 }
@@ -90,7 +91,7 @@ export function goOn<Result>(jobs: RequestJobs, next: () => Result, keepsErrors 
 // handles is not.
 function noted(jobs: RequestJobs, result: Promise<unknown>): Promise<unknown> {
   return result.catch((error: unknown) => {
-    jobs.notice(error)
+    jobs.response.notice(error)
     throw error
   })
 }
@@ -106,5 +107,5 @@ export function stay(jobs: RequestJobs): void {
  * a status of 500 and above is noticed without it. After the response is over it has no effect.
  */
 export function failed(res: AnyResponse, error: unknown): void {
-  RequestJobs.firstOf(res)?.openResponse().fail(error)
+  OpenResponse.of(res)?.fail(error)
 }

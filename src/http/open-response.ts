@@ -3,63 +3,68 @@
  * handler that added the jobs has ended as well.
  */
 import type { Batch } from '../engine/batch.ts'
-import type { Clock } from '../words/clock.ts'
 import type { ResponseFacts } from '../words/job.ts'
-import {
-  type AnyRequest,
-  type AnyResponse,
-  type EndListener,
-  type Outcome,
-  watchEnd,
-} from './response-end.ts'
+import { type AnyRequest, type AnyResponse, type Outcome, ResponseWatch } from './response-end.ts'
 
-/** A batch and how long its runtime waits for a handler whose client has left. */
-interface Waiting {
-  readonly batch: Batch
-  readonly clock: Clock
-  readonly handlerGrace: number
+/** What a request adds to one runtime, and a link of the request's list of them. */
+export interface Adds {
+  readonly runtime: object
+  next: Adds | null
 }
 
-/** What this library knows of a response. One is made when a request adds its first job, or fails. */
-export class OpenResponse implements EndListener {
-  readonly req: AnyRequest
-  readonly res: AnyResponse
+/**
+ * What this library knows of a response. The first middleware of a request makes it, and most requests may add
+ * nothing: the response is watched from the first job on.
+ */
+export class OpenResponse extends ResponseWatch {
+  /** What the request adds to each runtime. */
+  adds: Adds | null = null
+  /** Sub-apps rewrite it, so it is read at once. */
   readonly #url: string
-  #waiting: Waiting[] | null = null
+  /** Most responses have one batch and need no array. */
+  #waiting: Batch | Batch[] | null = null
   #isWatched = false
   #outcome: Outcome | null = null
   #facts: ResponseFacts | null = null
   #error: unknown
   /** What the rest of the middleware chain returned, when that was a promise. */
-  #handler: Promise<unknown> | null
+  #handler: Promise<unknown> | null = null
   #letGo: (() => void)[] | null = null
 
-  constructor(req: AnyRequest, res: AnyResponse, url: string, handler: Promise<unknown> | null) {
-    this.req = req
-    this.res = res
-    this.#url = url
-    this.#handler = handler
+  constructor(req: AnyRequest, res: AnyResponse) {
+    super(req, res)
+    this.#url = ('originalUrl' in req ? (req.originalUrl as string) : undefined) ?? req.url ?? ''
+  }
+
+  /** What is known of a response; undefined when no middleware has met it. */
+  static override of(res: AnyResponse): OpenResponse | undefined {
+    return ResponseWatch.of(res) as OpenResponse | undefined
   }
 
   /** Settles a batch when this response is over; at once when it is. */
-  join(batch: Batch, clock: Clock, handlerGrace: number): void {
+  join(batch: Batch): void {
     if (this.#facts !== null) {
       batch.settle(this.#facts)
       return
     }
-    const waiting = { batch, clock, handlerGrace }
-    if (this.#waiting === null) this.#waiting = [waiting]
-    else this.#waiting.push(waiting)
-    if (this.#letGo !== null) this.#bound(waiting, this.#letGo)
+    if (this.#waiting === null) this.#waiting = batch
+    else this.#waiting = [...this.#batches(), batch]
+    if (this.#letGo !== null) this.#bound(batch, this.#letGo)
     if (this.#isWatched) return
     this.#isWatched = true
-    const outcome = watchEnd(this.req, this.res, this)
-    if (outcome !== null) this.responseEnded(outcome)
+    const outcome = this.watch()
+    if (outcome !== null) this.ended(outcome)
   }
 
   /** An error reached the framework's error handler. */
   fail(error: unknown): void {
     this.#error ??= error ?? new Error('The handler threw nothing: undefined or null.')
+  }
+
+  /** An error came by on its way to the framework. */
+  notice(error: unknown): void {
+    // Once the response has been ended it can no longer fail: the client has its answer.
+    if (!this.res.writableEnded) this.fail(error)
   }
 
   /** The rest of the middleware chain goes on until this promise settles. The innermost sub-app's is the one that counts. */
@@ -68,17 +73,22 @@ export class OpenResponse implements EndListener {
     if (this.#letGo !== null) this.#awaitHandler(handler)
   }
 
-  responseEnded(outcome: Outcome): void {
+  override ended(outcome: Outcome): void {
     this.#outcome = outcome
     if (outcome === 'sent' || this.res.writableEnded) this.#settle()
     else this.#hold()
+  }
+
+  #batches(): Batch[] {
+    const waiting = this.#waiting
+    return Array.isArray(waiting) ? waiting : waiting === null ? [] : [waiting]
   }
 
   // The client has left and the handler is still at work: its jobs must not overtake it.
   #hold(): void {
     const { res } = this
     this.#letGo = []
-    for (const waiting of this.#waiting ?? []) this.#bound(waiting, this.#letGo)
+    for (const batch of this.#batches()) this.#bound(batch, this.#letGo)
     const original = res.end
     const settle = (): void => this.#settle()
     const patched = function end(this: AnyResponse, ...args: unknown[]): unknown {
@@ -95,8 +105,8 @@ export class OpenResponse implements EndListener {
     if (this.#handler !== null) this.#awaitHandler(this.#handler)
   }
 
-  #bound({ batch, clock, handlerGrace }: Waiting, letGo: (() => void)[]): void {
-    letGo.push(clock.timer(handlerGrace, () => batch.settle(this.#factsNow())))
+  #bound(batch: Batch, letGo: (() => void)[]): void {
+    letGo.push(batch.giveGrace(() => this.#factsNow()))
   }
 
   // A promise that was over before the client left says nothing, unless a body was under way: the handler works on
@@ -114,12 +124,15 @@ export class OpenResponse implements EndListener {
 
   #settle(): void {
     if (this.#facts !== null) return
-    this.#facts = this.#factsNow()
+    const facts = this.#factsNow()
     const waiting = this.#waiting
+    const letGo = this.#letGo
+    this.#facts = facts
     this.#waiting = null
-    for (const letGo of this.#letGo ?? []) letGo()
     this.#letGo = null
-    for (const { batch } of waiting ?? []) batch.settle(this.#facts)
+    if (letGo !== null) for (const undo of letGo) undo()
+    if (Array.isArray(waiting)) for (const batch of waiting) batch.settle(facts)
+    else waiting?.settle(facts)
   }
 
   #factsNow(): ResponseFacts {

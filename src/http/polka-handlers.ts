@@ -7,7 +7,7 @@
  * replaced there by ones that note what goes wrong; the app, its routes and other requests are not touched. Called in
  * any other way, nothing is replaced, and `onError` of the middleware is there for that.
  */
-import { RequestJobs } from './req-after.ts'
+import { OpenResponse } from './open-response.ts'
 import type { AnyRequest, AnyResponse } from './response-end.ts'
 
 type Next = (error?: unknown) => unknown
@@ -49,20 +49,20 @@ function watchedForm(handler: PolkaHandler): PolkaHandler {
     res: AnyResponse,
     next: Next,
   ): unknown {
-    const jobs = RequestJobs.firstOf(res)
-    if (jobs === undefined) return handler.call(this, req, res, next)
+    const response = OpenResponse.of(res)
+    if (response === undefined) return handler.call(this, req, res, next)
     const noting: Next = (error) => {
-      if (error) jobs.notice(error)
+      if (error) response.notice(error)
       return next(error)
     }
     if (!keepsErrors(req)) return handler.call(this, req, res, noting)
     try {
       const result = handler.call(this, req, res, noting)
       // Polka handles the rejection itself; this looks on from the side.
-      if (result instanceof Promise) result.then(undefined, (error: unknown) => jobs.notice(error))
+      if (result instanceof Promise) result.then(undefined, (error: unknown) => response.notice(error))
       return result
     } catch (error) {
-      jobs.notice(error)
+      response.notice(error)
       throw error
     }
   }

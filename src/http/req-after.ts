@@ -1,11 +1,11 @@
 /** `req.after` and `req.tryAfter`: their types, and what stands behind them. */
 import type { Batch } from '../engine/batch.ts'
 import type { Job } from '../engine/job.ts'
-import { engineOf, type PayloadAndOptions, type Runtime, type TaskNamed } from '../engine/runtime.ts'
+import type { PayloadAndOptions, Runtime, TaskNamed } from '../engine/runtime.ts'
 import type { RegisteredTask } from '../rules/registry.ts'
 import type { AnyTask, ResultOf } from '../rules/task.ts'
 import type { JobOptions } from '../words/job.ts'
-import { OpenResponse } from './open-response.ts'
+import { type Adds, OpenResponse } from './open-response.ts'
 import type { AnyRequest, AnyResponse } from './response-end.ts'
 import { type ReadBaggage, travellingContext } from './travelling-context.ts'
 
@@ -64,53 +64,31 @@ export interface BatchPolicy {
   readonly baggage: ReadBaggage | undefined
 }
 
-const jobsOf: unique symbol = Symbol('aftertask.jobs')
-type MarkedResponse = AnyResponse & { [jobsOf]?: RequestJobs }
-
-/**
- * What one request adds to one runtime. The middleware makes one for every request, most of which may add nothing, so it
- * holds what has to be read early and no more: the batch is opened, and the response watched, with the first job.
- */
-export class RequestJobs {
-  readonly req: AnyRequest
-  readonly res: AnyResponse
+/** What one request adds to one runtime. The batch is opened with the first job. */
+export class RequestJobs implements Adds {
+  readonly response: OpenResponse
   readonly policy: BatchPolicy
-  /** Sub-apps rewrite it, so it is read now. */
-  readonly url: string
-  /** Where the request's other runtimes, its response and the rest of its chain are noted: the first of the request. */
-  readonly first: RequestJobs
-  next: RequestJobs | null = null
-  /** What is known of the response; on the first alone. */
-  response: OpenResponse | null = null
-  /** What the rest of the middleware chain returned, when that was a promise; on the first alone. */
-  handler: Promise<unknown> | null = null
+  next: Adds | null
   #batch: Batch | null = null
 
-  constructor(req: AnyRequest, res: MarkedResponse, policy: BatchPolicy) {
-    this.req = req
-    this.res = res
+  constructor(response: OpenResponse, policy: BatchPolicy) {
+    this.response = response
     this.policy = policy
-    this.url = ('originalUrl' in req ? (req.originalUrl as string) : undefined) ?? req.url ?? ''
-    const first = res[jobsOf]
-    this.first = first ?? this
-    if (first === undefined) res[jobsOf] = this
-    else {
-      this.next = first.next
-      first.next = this
-    }
+    this.next = response.adds
+    response.adds = this
   }
 
-  /** What a request adds to a runtime, when a middleware of the runtime has met it before. */
-  static find(res: MarkedResponse, runtime: Runtime): RequestJobs | undefined {
-    for (let jobs = res[jobsOf] ?? null; jobs !== null; jobs = jobs.next) {
-      if (jobs.policy.runtime === runtime) return jobs
+  /** What a request adds to the runtime of a middleware, which may be the second of the runtime that it meets. */
+  static of(req: AnyRequest, res: AnyResponse, policy: BatchPolicy): RequestJobs {
+    const response = OpenResponse.of(res) ?? new OpenResponse(req, res)
+    for (let adds = response.adds; adds !== null; adds = adds.next) {
+      if (adds.runtime === policy.runtime) return adds as RequestJobs
     }
-    return undefined
+    return new RequestJobs(response, policy)
   }
 
-  /** What the first middleware has made for a request. */
-  static firstOf(res: MarkedResponse): RequestJobs | undefined {
-    return res[jobsOf]
+  get runtime(): Runtime {
+    return this.policy.runtime
   }
 
   add(task: string | AnyTask, payload?: unknown, options?: JobOptions): Job {
@@ -121,33 +99,12 @@ export class RequestJobs {
     return (this.#batch ?? this.#open()).tryAdd(task, payload, options)
   }
 
-  /** What is known of the response, from now on. */
-  openResponse(): OpenResponse {
-    const { first } = this
-    first.response ??= new OpenResponse(first.req, first.res, first.url, first.handler)
-    return first.response
-  }
-
-  /** The rest of the middleware chain goes on until this promise settles. */
-  follow(handler: Promise<unknown>): void {
-    const { first } = this
-    first.handler = handler
-    first.response?.follow(handler)
-  }
-
-  /** An error came by on its way to the framework. */
-  notice(error: unknown): void {
-    // Once the response has been ended it can no longer fail: the client has its answer.
-    if (!this.res.writableEnded) this.openResponse().fail(error)
-  }
-
   #open(): Batch {
     const { runtime, baggage } = this.policy
     // Read before anything is accepted: a baggage function may throw.
-    const context = travellingContext(this.req, baggage)
+    const context = travellingContext(this.response.req, baggage)
     const batch = runtime.openBatch(this.policy, context)
-    const { clock, options } = runtime[engineOf]
-    this.openResponse().join(batch, clock, options.handlerGrace)
+    this.response.join(batch)
     this.#batch = batch
     return batch
   }

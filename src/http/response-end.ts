@@ -19,44 +19,114 @@ export type AnyResponse = ServerResponse | Http2ServerResponse
 /** `sent`: handed to the system whole. `aborted`: the connection, or the stream, closed first. */
 export type Outcome = 'sent' | 'aborted'
 
-/** Who wants to know. Called once. */
-export interface EndListener {
-  responseEnded(outcome: Outcome): void
-}
-
 const watchOf: unique symbol = Symbol('aftertask.watch')
 const openOf: unique symbol = Symbol('aftertask.open')
 
-type WatchedResponse = AnyResponse & { [watchOf]?: Watch | undefined }
-type WatchedSocket = Socket & { [openOf]?: Watch | null }
+type WatchedResponse = AnyResponse & { [watchOf]?: ResponseWatch }
+type WatchedSocket = Socket & { [openOf]?: OpenList }
 
-/** One response being watched, and a link of its socket's list. */
-class Watch {
-  readonly res: WatchedResponse
-  readonly listener: EndListener
+/** The open responses of a socket; one list serves all of its life, so that a request writes nothing on the socket. */
+interface OpenList {
+  first: ResponseWatch | null
+}
+
+/**
+ * A response that can be watched. One object is all of it: what is told of the end, the note on the response by which its
+ * events find it, and the link of its socket's list; each would be one more for every request.
+ */
+export abstract class ResponseWatch {
+  readonly req: AnyRequest
+  readonly res: AnyResponse
+  #isWatching = false
   /** The socket as it was when the watch began: a response lets go of its socket before it is over. */
-  readonly socket: WatchedSocket | null
-  next: Watch | null = null
+  #socket: Socket | null = null
+  /** The list that it is in, and the next one there. */
+  #open: OpenList | null = null
+  #next: ResponseWatch | null = null
 
-  constructor(res: WatchedResponse, listener: EndListener, socket: WatchedSocket | null) {
+  constructor(req: AnyRequest, res: WatchedResponse) {
+    this.req = req
     this.res = res
-    this.listener = listener
-    this.socket = socket
+    res[watchOf] = this
+  }
+
+  /** The latest that was made for a response. */
+  static of(res: WatchedResponse): ResponseWatch | undefined {
+    return res[watchOf]
+  }
+
+  /** Told once, when a response that is watched is over. */
+  abstract ended(outcome: Outcome): void
+
+  /** Waits for the end of the response. When it is over already, says how it ended instead, and tells nobody. */
+  watch(): Outcome | null {
+    const { req, res } = this
+    // HTTP/2's `req.socket` passes for a Socket but belongs to every stream of its session; an injected response has none.
+    const socket = res instanceof ServerResponse && req.socket instanceof Socket ? req.socket : null
+    const over = outcomeSoFar(res, socket)
+    if (over !== null) return over
+    this.#isWatching = true
+    this.#socket = socket
+    res.on('finish', onFinish)
+    if (socket === null) res.on('close', onClose)
+    else this.#follow(socket)
+    return null
+  }
+
+  /** The response says that all of it has been handed over. */
+  finished(): void {
+    this.#end(wasSent(this.res, this.#socket) ? 'sent' : 'aborted')
+  }
+
+  /** What it was written to has closed. */
+  closed(): void {
+    this.#end('aborted')
+  }
+
+  #follow(socket: WatchedSocket): void {
+    let open = socket[openOf]
+    if (open === undefined) {
+      open = { first: null }
+      socket[openOf] = open
+      socket.on('close', onSocketClose)
+    }
+    this.#next = open.first
+    this.#open = open
+    open.first = this
+  }
+
+  #forget(open: OpenList): void {
+    let at = open.first
+    if (at === this) {
+      open.first = this.#next
+      return
+    }
+    // Only a pipelined connection has more than one.
+    while (at !== null && at.#next !== this) at = at.#next
+    if (at !== null) at.#next = this.#next
+  }
+
+  #end(outcome: Outcome): void {
+    if (!this.#isWatching) return
+    this.#isWatching = false
+    this.res.removeListener('finish', onFinish)
+    if (this.#open === null) this.res.removeListener('close', onClose)
+    else this.#forget(this.#open)
+    this.ended(outcome)
   }
 }
 
-/** Tells the listener when the response is over. When it already is, says how it ended instead, and tells nobody. */
-export function watchEnd(req: AnyRequest, res: AnyResponse, listener: EndListener): Outcome | null {
-  // HTTP/2's `req.socket` passes for a Socket but belongs to every stream of its session; an injected response has none.
-  const socket = res instanceof ServerResponse && req.socket instanceof Socket ? req.socket : null
-  const over = outcomeSoFar(res, socket)
-  if (over !== null) return over
-  const watch = new Watch(res, listener, socket)
-  watch.res[watchOf] = watch
-  res.on('finish', onFinish)
-  if (socket === null) res.on('close', onClose)
-  else follow(socket, watch)
-  return null
+function onFinish(this: WatchedResponse): void {
+  this[watchOf]?.finished()
+}
+
+function onClose(this: WatchedResponse): void {
+  this[watchOf]?.closed()
+}
+
+function onSocketClose(this: WatchedSocket): void {
+  const open = this[openOf]
+  while (open !== undefined && open.first !== null) open.first.closed()
 }
 
 function outcomeSoFar(res: AnyResponse, socket: Socket | null): Outcome | null {
@@ -77,45 +147,4 @@ function wasSent(res: AnyResponse, socket: Socket | null): boolean {
   if (socket !== null) return socket.errored === null
   const stream = 'stream' in res ? res.stream : undefined
   return stream === undefined || !(stream.aborted || stream.errored || (stream.rstCode ?? 0) !== 0)
-}
-
-function follow(socket: WatchedSocket, watch: Watch): void {
-  const first = socket[openOf]
-  if (first === undefined) socket.on('close', onSocketClose)
-  watch.next = first ?? null
-  socket[openOf] = watch
-}
-
-function forget(socket: WatchedSocket, watch: Watch): void {
-  let at = socket[openOf] ?? null
-  if (at === watch) {
-    socket[openOf] = watch.next
-    return
-  }
-  // Only a pipelined connection has more than one.
-  while (at !== null && at.next !== watch) at = at.next
-  if (at !== null) at.next = watch.next
-}
-
-function onFinish(this: WatchedResponse): void {
-  const watch = this[watchOf]
-  if (watch !== undefined) end(watch, wasSent(this, watch.socket) ? 'sent' : 'aborted')
-}
-
-function onClose(this: WatchedResponse): void {
-  const watch = this[watchOf]
-  if (watch !== undefined) end(watch, 'aborted')
-}
-
-function onSocketClose(this: WatchedSocket): void {
-  for (let watch = this[openOf] ?? null; watch !== null; watch = this[openOf] ?? null) end(watch, 'aborted')
-}
-
-function end(watch: Watch, outcome: Outcome): void {
-  const { res, socket } = watch
-  res[watchOf] = undefined
-  res.removeListener('finish', onFinish)
-  if (socket === null) res.removeListener('close', onClose)
-  else forget(socket, watch)
-  watch.listener.responseEnded(outcome)
 }

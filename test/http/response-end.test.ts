@@ -4,20 +4,21 @@ import { connect as connectHttp2, createServer as createHttp2Server } from 'node
 import type { Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { type Outcome, watchEnd } from '../../src/http/response-end.ts'
+import { type Outcome, ResponseWatch } from '../../src/http/response-end.ts'
 import { get, getBytes, listen, rawClient } from '../kit/serve.ts'
 
-/** Collects what a watch is told. */
-function listener(): { told: Outcome[]; first: Promise<Outcome>; responseEnded: (outcome: Outcome) => void } {
-  const told: Outcome[] = []
-  const { promise, resolve } = Promise.withResolvers<Outcome>()
-  return {
-    told,
-    first: promise,
-    responseEnded: (outcome) => {
-      told.push(outcome)
-      resolve(outcome)
-    },
+/** Collects what it is told. */
+class Listening extends ResponseWatch {
+  readonly told: Outcome[] = []
+  readonly #first = Promise.withResolvers<Outcome>()
+
+  get first(): Promise<Outcome> {
+    return this.#first.promise
+  }
+
+  override ended(outcome: Outcome): void {
+    this.told.push(outcome)
+    this.#first.resolve(outcome)
   }
 }
 
@@ -25,7 +26,7 @@ describe('a response that was over before it was watched', () => {
   test('says at once that it was sent', async () => {
     const outcome = Promise.withResolvers<Outcome | null>()
     const server = createServer((req, res) => {
-      res.on('close', () => outcome.resolve(watchEnd(req, res, listener())))
+      res.on('close', () => outcome.resolve(new Listening(req, res).watch()))
       res.end('body')
     })
     await get(await listen(server))
@@ -36,9 +37,9 @@ describe('a response that was over before it was watched', () => {
     const outcomes = Promise.withResolvers<(Outcome | null)[]>()
     const server = createServer((req, res) => {
       res.on('close', () => {
-        const before = watchEnd(req, res, listener())
+        const before = new Listening(req, res).watch()
         res.end('nobody reads this')
-        outcomes.resolve([before, watchEnd(req, res, listener())])
+        outcomes.resolve([before, new Listening(req, res).watch()])
       })
     })
     const client = await rawClient(await listen(server))
@@ -52,7 +53,7 @@ describe('a response that was over before it was watched', () => {
   test('says at once how it ended over HTTP/2', async () => {
     const outcome = Promise.withResolvers<Outcome | null>()
     const server = createHttp2Server((req, res) => {
-      res.on('close', () => outcome.resolve(watchEnd(req, res, listener())))
+      res.on('close', () => outcome.resolve(new Listening(req, res).watch()))
       res.end('body')
     })
     const session = connectHttp2(`http://127.0.0.1:${await listen(server)}`)
@@ -75,24 +76,24 @@ describe('a response without a connection of its own', () => {
 
   test('settles as sent once it is finished', async () => {
     const { req, res } = injected()
-    const end = listener()
-    expect(watchEnd(req, res, end)).toBeNull()
+    const end = new Listening(req, res)
+    expect(end.watch()).toBeNull()
     res.end('body')
     expect(await end.first).toBe('sent')
   })
 
   test('settles as aborted when it is closed before', async () => {
     const { req, res } = injected()
-    const end = listener()
-    expect(watchEnd(req, res, end)).toBeNull()
+    const end = new Listening(req, res)
+    expect(end.watch()).toBeNull()
     res.emit('close')
     expect(await end.first).toBe('aborted')
   })
 
   test('settles once', async () => {
     const { req, res } = injected()
-    const end = listener()
-    watchEnd(req, res, end)
+    const end = new Listening(req, res)
+    end.watch()
     res.end('body')
     await end.first
     res.emit('close')
