@@ -1,5 +1,6 @@
 /** One attempt inside its thread: what the handler gets as its context. Everything is made at its first use. */
 
+import { performance } from 'node:perf_hooks'
 import { type Encoded, encode } from '../src/rules/codec.ts'
 import type { HandlerContext, HandlerLog, MovedResult, NestedJobOptions } from '../src/rules/handler.ts'
 import { type JobContext, Moved } from '../src/rules/job-record.ts'

@@ -7,6 +7,7 @@
  * so a bundle of a thousand short jobs costs one message, and no outcome waits behind a handler that waits itself.
  */
 import { Buffer } from 'node:buffer'
+import { performance } from 'node:perf_hooks'
 import { getHeapStatistics } from 'node:v8'
 import type { MessagePort } from 'node:worker_threads'
 import { decode, type Encoded, encode } from '../src/rules/codec.ts'

@@ -11,6 +11,7 @@ import { fitting } from './job-filter.ts'
 import { JobIndex } from './job-index.ts'
 import { KeyLines } from './key-lines.ts'
 import { PoolQueue } from './pool-queue.ts'
+import { StateCounts } from './state-counts.ts'
 import { Timeline } from './timeline.ts'
 import { UniqueKeys } from './unique-keys.ts'
 
@@ -43,21 +44,13 @@ class MemoryBroker implements Broker {
   readonly keepsHistory: boolean
   readonly #jobs = new JobIndex()
   readonly #queues = new Map<string, PoolQueue>()
+  /** The pool that was asked for last, and its queue: mostly there is no other. */
+  #lastPool = ''
+  #lastQueue: PoolQueue | undefined
   readonly #lines = new KeyLines()
   /** How many jobs of each task run, by the task's number. */
   readonly #running: number[] = []
-  readonly #counts: Record<JobState, number> = {
-    held: 0,
-    waiting: 0,
-    scheduled: 0,
-    available: 0,
-    running: 0,
-    retryable: 0,
-    completed: 0,
-    cancelled: 0,
-    skipped: 0,
-    dead: 0,
-  }
+  readonly #counts = new StateCounts()
   #host!: BrokerHost
   #timeline!: Timeline
   #unique!: UniqueKeys
@@ -103,11 +96,11 @@ class MemoryBroker implements Broker {
   }
 
   peek(pool: string): JobRecord | undefined {
-    return this.#queues.get(pool)?.peek()
+    return this.#queueOf(pool)?.peek()
   }
 
   claim(pool: string): JobRecord | undefined {
-    const job = this.#queues.get(pool)?.take()
+    const job = this.#queueOf(pool)?.take()
     if (job === undefined) return undefined
     const { index } = job.entry
     this.#running[index] = (this.#running[index] ?? 0) + 1
@@ -208,7 +201,7 @@ class MemoryBroker implements Broker {
   }
 
   counts(): Record<JobState, number> {
-    return { ...this.#counts }
+    return this.#counts.all()
   }
 
   close(): void {
@@ -289,7 +282,7 @@ class MemoryBroker implements Broker {
 
   #queue(job: JobRecord): PoolQueue {
     const { pool } = job.entry.task.policy
-    let queue = this.#queues.get(pool)
+    let queue = this.#queueOf(pool)
     if (queue === undefined) {
       queue = new PoolQueue(
         this.#host.ageing,
@@ -300,13 +293,20 @@ class MemoryBroker implements Broker {
     return queue
   }
 
+  #queueOf(pool: string): PoolQueue | undefined {
+    if (pool === this.#lastPool && this.#lastQueue !== undefined) return this.#lastQueue
+    this.#lastPool = pool
+    this.#lastQueue = this.#queues.get(pool)
+    return this.#lastQueue
+  }
+
   #enter(job: JobRecord, state: JobState): void {
     job.state = state
-    this.#counts[state]++
+    this.#counts.enter(state)
   }
 
   #move(job: JobRecord, state: JobState): void {
-    this.#counts[job.state]--
+    this.#counts.leave(job.state)
     this.#enter(job, state)
   }
 
@@ -315,7 +315,7 @@ class MemoryBroker implements Broker {
   }
 
   #forget(seq: number, state: JobState): void {
-    this.#counts[state]--
+    this.#counts.leave(state)
     this.#jobs.delete(seq)
   }
 }

@@ -30,6 +30,8 @@ export class Scheduler {
   readonly #watch: Watch
   readonly #pace: Pace
   readonly #awake = new Set<string>()
+  /** The one of them that was added last. */
+  #lastAwake: string | undefined
   readonly #paused = new Set<string>()
   #isPaused = false
   #isClosed = false
@@ -66,7 +68,10 @@ export class Scheduler {
    * through, which spares a lone job the rest of the turn.
    */
   wake(pool: string): void {
-    this.#awake.add(pool)
+    if (pool !== this.#lastAwake) {
+      this.#awake.add(pool)
+      this.#lastAwake = pool
+    }
     if (this.#isSet || this.#isWaiting) return
     this.#isSet = true
     const clock = this.#clock
@@ -118,11 +123,11 @@ export class Scheduler {
 
   readonly #turn = (): void => {
     this.#isSet = false
-    if (this.#isPaused) return this.#awake.clear()
+    if (this.#isPaused) return this.#sleep()
     const wait = this.#pace.wait()
     if (wait > 0) return this.#later(undefined, wait)
     const names = [...this.#awake]
-    this.#awake.clear()
+    this.#sleep()
     const begun = this.#clock.now()
     for (const name of names) {
       const pool = this.#pools.get(name)
@@ -131,6 +136,11 @@ export class Scheduler {
       if (this.#broker.peek(name) !== undefined) pool.grow()
     }
     this.#pace.spent(this.#clock.now() - begun)
+  }
+
+  #sleep(): void {
+    this.#awake.clear()
+    this.#lastAwake = undefined
   }
 
   /** The event loop is needed elsewhere: what waits goes out a little later, all pools in one turn. */

@@ -1,4 +1,5 @@
 /** The event loop's side of one thread: slots, the shared table, and the port. `rules/protocol` says how they work. */
+import { performance } from 'node:perf_hooks'
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import type { Encoded } from '../rules/codec.ts'
 import { type JobExtras, type JobRecord, Moved } from '../rules/job-record.ts'
@@ -158,7 +159,8 @@ export class ThreadLane implements Lane {
     table.attempt[slot] = job.attempts
     table.number[slot] = job.seq
     table.aborted[slot] = NOT_ASKED
-    Atomics.store(table.state, slot, SENT)
+    // No need of Atomics: the thread hears of the slot through the message, which comes after.
+    table.state[slot] = SENT
     return slot
   }
 

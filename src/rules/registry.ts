@@ -29,6 +29,9 @@ export interface TaskEntry {
 export class Registry {
   readonly entries: readonly TaskEntry[]
   readonly #byName = new Map<string, TaskEntry>()
+  /** What was found last: most servers add jobs of one task many times in a row. */
+  #lastTask: string | AnyTask | undefined
+  #lastEntry: TaskEntry | undefined
 
   constructor(tasks: readonly AnyTask[]) {
     this.entries = tasks.map((task, index) => ({ index, task }))
@@ -46,9 +49,12 @@ export class Registry {
 
   /** @throws UnknownTaskError, with the nearest known name. */
   find(task: string | AnyTask): TaskEntry {
+    if (task === this.#lastTask && this.#lastEntry !== undefined) return this.#lastEntry
     const name = typeof task === 'string' ? task : task?.name
     const entry = this.#byName.get(name)
     if (entry === undefined || (typeof task !== 'string' && entry.task !== task)) throw this.#unknown(task)
+    this.#lastTask = task
+    this.#lastEntry = entry
     return entry
   }
 

@@ -4,6 +4,8 @@
  */
 
 import { AsyncLocalStorage } from 'node:async_hooks'
+// Not the global: that one is looked up anew at every call.
+import { performance } from 'node:perf_hooks'
 
 /** What the engine asks of time. */
 export interface Clock {
