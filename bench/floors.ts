@@ -41,7 +41,7 @@ export default async function floors(): Promise<Findings> {
   }
   const figures: Figure[] = []
   for (const [name, middleware] of Object.entries(parts)) {
-    await using server = await hello(middleware)
+    await using server = await hello({ use: [middleware] })
     const drained = (): Promise<void> => until(() => bundles.pending() === 0)
     const base = { name: 'plain Polka', port: plain.port }
     const pairs = await inPairs(load, base, { name, port: server.port, drained }, { pairs: 10 })

@@ -1,6 +1,7 @@
 /** Polka with an empty job after every response, against plain Polka: what the jobs cost the requests. */
 import { after, createRuntime } from 'aftertask'
 import { afterResponse } from 'aftertask/polka'
+import type { Middleware } from 'polka'
 import { type Bar, type Figure, type Findings, figure, sideBySide } from './kit/findings.ts'
 import { LoadMaker } from './kit/load.ts'
 import { NaiveRunner, piscinaFor } from './kit/naive.ts'
@@ -16,6 +17,11 @@ const bars: Record<string, Bar> = {
   catchUp: { atMost: 20 },
 }
 
+const addNoop: Middleware = (req, _res, next) => {
+  req.after(noop)
+  return next()
+}
+
 /** Measures the row. */
 export default async function httpNoop(): Promise<Findings> {
   await using runtime = createRuntime({ tasks: [noop, visit] })
@@ -25,20 +31,15 @@ export default async function httpNoop(): Promise<Findings> {
   const mounted = afterResponse(runtime)
   await using plain = await hello()
   await using again = await hello()
-  await using unused = await hello(mounted)
-  await using withNoop = await hello(mounted, (req, _res, next) => {
-    req.after(noop)
-    return next()
+  await using unused = await hello({ use: [mounted] })
+  await using withNoop = await hello({ use: [mounted], first: (req) => void req.after(noop) })
+  await using inMiddleware = await hello({ use: [mounted, addNoop] })
+  await using withoutReq = await hello({ use: [mounted], first: () => void after(noop) })
+  await using withVisit = await hello({
+    use: [mounted],
+    first: (req) => void req.after(visit, { url: req.url ?? '', status: 200 }),
   })
-  await using withoutReq = await hello(mounted, (_req, _res, next) => {
-    after(noop)
-    return next()
-  })
-  await using withVisit = await hello(mounted, (req, _res, next) => {
-    req.after(visit, { url: req.url ?? '', status: 200 })
-    return next()
-  })
-  await using withNaive = await hello(naive.afterEach)
+  await using withNaive = await hello({ first: (_req, res) => naive.after(res) })
 
   const base: Contestant = { name: 'plain Polka', port: plain.port }
   const figures: Figure[] = []
@@ -49,6 +50,7 @@ export default async function httpNoop(): Promise<Findings> {
   const drained = (): Promise<void> => until(() => runtime.stats().pending === 0)
   await against('plain Polka again', again, 12)
   await against('aftertask', withNoop, 24, drained)
+  await against('aftertask, in a middleware', inMiddleware, 12, drained)
   await against('aftertask, payload checked by zod', withVisit, 16, drained)
   await against('aftertask, after() without req', withoutReq, 16, drained)
   await against('aftertask, mounted but unused', unused, 12)
@@ -61,6 +63,7 @@ export default async function httpNoop(): Promise<Findings> {
       { what: 'added CPU', label: 'main-thread CPU added to a request, µs' },
     ],
     notes: [
+      'The job is added in the route, as in the README; "in a middleware": in one of its own, a step more for Polka.',
       'One thread each; 32 connections. "Added CPU" is the main thread’s, until the last job of the slice is done.',
       '"plain Polka again" is the same server twice: how far from 1 it lies is the error of the method.',
     ],

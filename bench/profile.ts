@@ -28,10 +28,7 @@ await profileTiny()
 /** Requests with a job after each response. */
 async function profileHttp(): Promise<void> {
   await using load = new LoadMaker()
-  await using server = await hello(afterResponse(runtime), (req, _res, next) => {
-    req.after(noop)
-    return next()
-  })
+  await using server = await hello({ use: [afterResponse(runtime)], first: (req) => void req.after(noop) })
   let requests = 0
   const run = async (milliseconds: number): Promise<void> => {
     requests += (await load.run(server.port, milliseconds)).requests

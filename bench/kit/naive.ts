@@ -1,6 +1,6 @@
 /** What one writes without aftertask: a Piscina with a thread or more, and `piscina.run` in a `finish` listener. */
+import type { ServerResponse } from 'node:http'
 import { Piscina } from 'piscina'
-import type { Middleware } from 'polka'
 
 /** Piscina as it comes, with a fixed number of threads. */
 export function piscinaFor(handler: string, threads = 1): Piscina {
@@ -26,9 +26,8 @@ export class NaiveRunner {
     this.piscina.run(payload).then(done, done)
   }
 
-  /** Middleware that runs a task once the response has been sent. */
-  readonly afterEach: Middleware = (_req, res, next) => {
+  /** Runs a task once the response has been sent. */
+  readonly after = (res: ServerResponse): void => {
     res.once('finish', () => this.run(null))
-    next()
   }
 }
