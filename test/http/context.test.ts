@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { createServer } from 'node:http'
 import { expect, onTestFinished, test } from 'vitest'
 import { afterResponse } from '../../src/http/index.ts'
@@ -53,4 +54,23 @@ test('after() within a request uses the runtime of the innermost middleware', as
   await get(await listen(server))
   await (await added.job).settled
   expect([outer.stats().completed, inner.stats().completed]).toEqual([0, 1])
+})
+
+test('after() behind a middleware that has returned is outside of the request, and other stores are as they were', async () => {
+  const runtime = httpRuntime({}, onTestFinished)
+  const tasks = afterResponse(runtime)
+  const other = new AsyncLocalStorage<string>()
+  const seen: unknown[] = []
+  const server = createServer((req, res) => {
+    other.run('theirs', () => {
+      tasks(req, res, () => {
+        seen.push(other.getStore(), addJob(note, { text: 'inside' }).state)
+        other.enterWith('changed within')
+      })
+      seen.push(other.getStore(), addJob(note, { text: 'outside' }).state)
+    })
+    res.end()
+  })
+  await get(await listen(server))
+  expect(seen).toEqual(['theirs', 'held', 'theirs', 'available'])
 })
