@@ -1,7 +1,7 @@
 /** Redis, Valkey and PostgreSQL for one test file: on a free port of 127.0.0.1, with data in a folder of their own, gone after it. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePort } from './free-port.ts'
@@ -16,6 +16,9 @@ export interface StoreServer {
   start(): Promise<void>
   /** Ends it; `kill`: without any chance to write what it has in memory. */
   stop(kill?: boolean): Promise<void>
+  /** Lets it stand still, with all its connections open, until `goOn`. */
+  hang(): void
+  goOn(): void
   /** Cuts every connection of a client. */
   cut(): void
   /** Ends it and removes its data. */
@@ -50,8 +53,10 @@ async function redisServer(kind: 'redis' | 'valkey'): Promise<StoreServer> {
   let child: ChildProcess | undefined
   const cli = (...args: string[]): string =>
     execFileSync(`${kind}-cli`, ['-p', String(port), ...args], { encoding: 'utf8', stdio: 'pipe' })
+  const goOn = (): void => void child?.kill('SIGCONT')
   const stop = async (kill = false): Promise<void> => {
     if (child === undefined) return
+    goOn()
     const gone = once(child, 'exit')
     child.kill(kill ? 'SIGKILL' : 'SIGTERM')
     child = undefined
@@ -67,6 +72,8 @@ async function redisServer(kind: 'redis' | 'valkey'): Promise<StoreServer> {
       child = spawn(programs[kind] ?? `${kind}-server`, options, { stdio: ['ignore', 'pipe', 'inherit'] })
       await output(child, 'Ready to accept connections')
     },
+    hang: () => void child?.kill('SIGSTOP'),
+    goOn,
     cut: () => void cli('client', 'kill', 'type', 'normal'),
     dispose: async () => {
       await stop(true)
@@ -95,7 +102,18 @@ async function postgresServer(): Promise<StoreServer> {
   run('initdb', '-D', data, '-U', 'postgres', '-A', 'trust', '--no-sync', '-E', 'UTF8', '--locale=C')
   const ctl = (...args: string[]): void => run('pg_ctl', '-D', data, '-w', '-s', ...args)
   let isUp = false
+  // A process for each connection, and the one that starts them.
+  const signal = (name: NodeJS.Signals): void => {
+    const [first = ''] = readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')
+    process.kill(Number(first), name)
+    const children = readFileSync(`/proc/${first}/task/${first}/children`, 'utf8').trim().split(' ')
+    for (const pid of children) process.kill(Number(pid), name)
+  }
+  const goOn = (): void => {
+    if (isUp) signal('SIGCONT')
+  }
   const stop = async (kill = false): Promise<void> => {
+    goOn()
     if (isUp) ctl('stop', '-m', kill ? 'immediate' : 'fast')
     isUp = false
   }
@@ -107,6 +125,8 @@ async function postgresServer(): Promise<StoreServer> {
       ctl('-l', join(folder, 'log'), '-o', options, 'start')
       isUp = true
     },
+    hang: () => signal('SIGSTOP'),
+    goOn,
     cut: () => {
       const query =
         'select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and client_port is not null'

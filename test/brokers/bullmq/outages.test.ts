@@ -7,8 +7,8 @@ import { lossyProxy } from '../../kit/lossy-proxy.ts'
 import { nextEvent } from '../../kit/next-event.ts'
 import { tempFolder } from '../../kit/temp-folder.ts'
 import { startWorker } from '../../kit/worker-process.ts'
-import { trail } from './fixture/tasks.ts'
-import { endsInStore, linesOf } from './rounds/witness.ts'
+import { clinging, trail } from './fixture/tasks.ts'
+import { endsInStore, faultsOf, linesOf } from './rounds/witness.ts'
 import { overStore, testAt } from './stores.ts'
 
 const { newFile } = tempFolder('outages')
@@ -31,7 +31,7 @@ for (const store of ['redis', 'postgres'] as const) {
         const job = producer.enqueue(trail, { file, ms: LEASE / 2 })
         await begun
         await here.server.stop(true)
-        await setTimeout(1.5 * LEASE)
+        await setTimeout(2.2 * LEASE)
         await here.server.start()
         expect(await job.settled).toMatchObject({ state: 'completed', attempts: 1 })
         expect(linesOf(file).map(({ what }) => what)).toEqual(BEGIN_END)
@@ -47,7 +47,7 @@ for (const store of ['redis', 'postgres'] as const) {
         const args = ['--store', here.server.url, '--prefix', here.prefix, '--lease', String(LEASE)]
         const dies = await startWorker(new URL('./fixture/tasks.ts', import.meta.url), ...args)
         const file = newFile()
-        const job = producer.enqueue(trail, { file, ms: 3 * LEASE })
+        const job = producer.enqueue(clinging, { file, how: 'waits' })
         while (!existsSync(file)) await setTimeout(5)
         const other = here.runtime({ role: 'worker', lease: LEASE })
         await other.ready()
@@ -55,8 +55,70 @@ for (const store of ['redis', 'postgres'] as const) {
         await dies.end('SIGKILL')
         await setTimeout(1.5 * LEASE)
         await here.server.start()
-        expect(await job.settled).toMatchObject({ state: 'completed' })
-        expect(linesOf(file).map(({ what }) => what)).toEqual(['begin', 'begin', 'end'])
+        expect(await job.settled).toMatchObject({ state: 'completed', result: 'again' })
+      },
+    )
+
+    for (const [patience, what] of [
+      [5000, 'waits for it'],
+      [150, 'tries new connections'],
+    ] as const) {
+      testAt(
+        place,
+        `a store that hangs for longer than a lease costs no job and no second run, where its process ${what}`,
+        async (here) => {
+          const lease = LEASE
+          const producer = here.runtime({ role: 'producer', lease, patience, whenDown: 'buffer' })
+          const workers = [1, 2].map(() => here.runtime({ role: 'worker', lease, patience }))
+          await Promise.all(workers.map((worker) => worker.ready()))
+          const begun = Promise.race(workers.map((worker) => nextEvent(worker, 'job:started')))
+          const file = newFile()
+          const jobs = [producer.enqueue(trail, { file, ms: LEASE / 2 })]
+          await begun
+          here.server.hang()
+          jobs.push(producer.enqueue(trail, { file, ms: 1 }))
+          await setTimeout(2.2 * LEASE)
+          jobs.push(producer.enqueue(trail, { file, ms: 1 }))
+          here.server.goOn()
+          const settled = await Promise.all(jobs.map((job) => job.settled))
+          expect(settled.map(({ state, attempts }) => [state, attempts])).toEqual(
+            jobs.map(() => ['completed', 1]),
+          )
+          const lines = linesOf(file)
+          const ends = await endsInStore(here.server.url)
+          expect(faultsOf(jobs, lines, ends, new Set())).toEqual([])
+          expect(workers.map((worker) => worker.stats().broker?.fenced)).toEqual([0, 0])
+        },
+      )
+    }
+
+    testAt(
+      place,
+      'a store that hangs counts as away after `patience`, with its connections open, until it answers',
+      async (here) => {
+        const refusing = here.runtime({ role: 'producer', patience: 300 })
+        const buffering = here.runtime({ role: 'producer', patience: 300, whenDown: 'buffer' })
+        here.runtime({ role: 'worker' })
+        const both = [refusing, buffering]
+        await Promise.all(both.map((runtime) => runtime.ready()))
+        const file = newFile()
+        await refusing.enqueue(trail, { file, ms: 1 }).settled
+        const down = both.map((runtime) => nextEvent(runtime, 'broker:down'))
+        const up = both.map((runtime) => nextEvent(runtime, 'broker:up'))
+        const hungAt = performance.now()
+        here.server.hang()
+        const [{ error } = {}] = await Promise.all(down)
+        const noticed = performance.now() - hungAt
+        expect(error?.message).toMatch(/^The store has not answered for \d+ ms\.$/)
+        expect(noticed).toBeGreaterThan(150)
+        expect(noticed).toBeLessThan(300 + 2 * 150 + 500)
+        expect(() => refusing.enqueue(trail, { file, ms: 1 })).toThrow(/cannot be reached/)
+        const job = buffering.enqueue(trail, { file, ms: 1 })
+        expect(both.map((runtime) => runtime.stats().broker?.state)).toEqual(['down', 'down'])
+        here.server.goOn()
+        await Promise.all(up)
+        expect(await job.settled).toMatchObject({ state: 'completed', attempts: 1 })
+        expect(await refusing.enqueue(trail, { file, ms: 1 }).settled).toMatchObject({ state: 'completed' })
       },
     )
 

@@ -53,6 +53,7 @@ function placeAt(server: StoreServer): Place {
       return made
     },
     end: async () => {
+      server.goOn()
       await Promise.all(runtimes.map((runtime) => runtime.stop({ timeout: 0 })))
     },
   }
