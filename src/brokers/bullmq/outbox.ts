@@ -183,7 +183,7 @@ export class Outbox {
     const queue = this.#host.queueOf(job)
     const line = this.#host.lineOf(job)
     const data = toData(job, clock, line, held)
-    const made = (delay: number): Prepared => ({ job, id, queue, json: toJson(id, job, data, delay) })
+    const made = (delay: number): Prepared => ({ job, id, queue, json: toJson(id, job, data, clock, delay) })
     if (held) return made(HOLD)
     if (line === undefined && job.extras?.key === undefined) return made(this.#timeToWait(job))
     return this.#delay(job, queue, id, line).then(made)

@@ -54,6 +54,12 @@ export interface StoredEnd {
   readonly past?: string | undefined
 }
 
+/** The data as it is written: what a job has by default, or what BullMQ notes of it as well, is left out. */
+export type WrittenData = Omit<StoredData, 'a' | 'priority'> & {
+  readonly a?: number | undefined
+  readonly priority?: number | undefined
+}
+
 /** The result of a completed job, as its `returnvalue`. */
 interface StoredResult {
   readonly n: number
@@ -97,19 +103,18 @@ function monotonicOf(clock: Clock, wall: number): number {
   return Math.round(wall - clock.wall() + clock.now())
 }
 
-/** A record as `data`. */
-export function toData(job: JobRecord, clock: Clock, line: string | undefined, held: boolean): StoredData {
+/** A record as `data`. When it was accepted is the `timestamp` of BullMQ's job. */
+export function toData(job: JobRecord, clock: Clock, line: string | undefined, held: boolean): WrittenData {
   const { extras } = job
   const expires = extras?.queueTimeout
   return {
     ...encoded(job.payload),
-    a: wallOf(clock, job.acceptedAt),
     d: extras?.dueAt === undefined ? undefined : wallOf(clock, extras.dueAt),
     q:
       expires === undefined || !Number.isFinite(expires)
         ? undefined
         : wallOf(clock, job.acceptedAt + expires),
-    priority: job.priority,
+    priority: job.priority === 0 ? undefined : job.priority,
     key: extras?.key,
     line,
     stops: job.batch?.onFailure === 'stop' || undefined,
@@ -121,13 +126,14 @@ export function toData(job: JobRecord, clock: Clock, line: string | undefined, h
 }
 
 /** A job as BullMQ takes it in. Its own class for that would go over every field three times. */
-export function toJson(id: string, job: JobRecord, data: StoredData, delay: number): JobJson {
+export function toJson(id: string, job: JobRecord, data: WrittenData, clock: Clock, delay: number): JobJson {
   const { extras } = job
   const unique = extras?.uniqueKey
-  const opts: JobsOptions = { attempts: 1, priority: bullPriority(job.priority) }
+  const opts: JobsOptions = { priority: bullPriority(job.priority) }
   if (delay > 0) opts.delay = delay
   if (unique !== undefined) opts.deduplication = { id: unique, ...timeToLive(job) }
-  const json = { id, name: job.entry.task.name, data: JSON.stringify(data), opts, timestamp: data.a }
+  const timestamp = wallOf(clock, job.acceptedAt)
+  const json = { id, name: job.entry.task.name, data: JSON.stringify(data), opts, timestamp }
   return (unique === undefined ? json : { ...json, deduplicationId: unique }) as JobJson
 }
 
@@ -161,7 +167,15 @@ export function toEnd(
 
 /** The `data` of a job that was read. */
 export function dataOf(json: JobJson): StoredData {
-  return JSON.parse(json.data) as StoredData
+  return completeData(JSON.parse(json.data) as WrittenData, json.timestamp)
+}
+
+/** What was written, with what was left out. `timestamp`: that of BullMQ's job. */
+export function completeData(written: WrittenData, timestamp: number): StoredData {
+  const data = written as { -readonly [Field in keyof StoredData]: StoredData[Field] }
+  data.a ??= timestamp
+  data.priority ??= 0
+  return data
 }
 
 /** What the ids of one process's jobs start with. */
