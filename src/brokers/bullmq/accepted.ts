@@ -74,9 +74,14 @@ export class Accepted {
     this.#send()
   }
 
-  /** Tells the process that accepted a job how it ended. */
-  tell(id: string, state: Told[1], attempts: number, value: unknown): void {
+  /** Tells the process that accepted a job how it ended, and the one that let it start over. */
+  tell(id: string, state: Told[1], attempts: number, value: unknown, reviver?: string): void {
     const origin = originOf(id)
+    this.#tell(origin, id, state, attempts, value)
+    if (reviver !== undefined && reviver !== origin) this.#tell(reviver, id, state, attempts, value)
+  }
+
+  #tell(origin: string, id: string, state: Told[1], attempts: number, value: unknown): void {
     if (origin === this.#origin) return
     if (this.#toTell.size === 0) this.#host.clock.soon(() => this.#send())
     const isShort = typeof value === 'string' ? value.length <= LONGEST_VALUE : value === undefined

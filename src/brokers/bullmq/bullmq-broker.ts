@@ -167,7 +167,7 @@ export class BullmqBroker implements Broker, Whole {
     job.crashes = 0
     own.takeAgain(
       job,
-      writes.insist(() => elsewhere.revive(own.idOf(job))),
+      writes.insist(() => elsewhere.revive(own.idOf(job), this.#host.idPrefix)),
     )
   }
 

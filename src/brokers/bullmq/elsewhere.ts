@@ -23,7 +23,7 @@ export interface ElsewhereHost {
   /** What the store says of a job: whoever accepted it here takes note. */
   found(id: string, found: Found | undefined): void
   /** Tells the process that accepted the job. */
-  tell(id: string, state: 'cancelled', attempts: number): void
+  tell(id: string, state: 'cancelled', attempts: number, reviver: string | undefined): void
 }
 
 interface ElsewhereParts {
@@ -100,7 +100,7 @@ export class Elsewhere {
     }
     await this.#leaveLines(found, ended)
     this.#host.found(id, { ...found, data, state: ended.state })
-    this.#host.tell(id, 'cancelled', data.end.n)
+    this.#host.tell(id, 'cancelled', data.end.n, data.by)
     return true
   }
 
@@ -121,14 +121,14 @@ export class Elsewhere {
     if (data.key !== undefined) await lines.leave(lineOfKey(data.key), member, false)
   }
 
-  /** A dead job starts over. */
-  async revive(id: string): Promise<void> {
+  /** A dead job starts over. `by`: what the ids of this process start with. */
+  async revive(id: string, by: string): Promise<void> {
     const { store, ended, lookups } = this.#parts
     const found = await lookups.find(id)
     if (found?.state !== 'dead') return
     const { json, queue } = found
     const past = found.data.end?.past ?? markOf(json) ?? found.data.past
-    const data: StoredData = { ...found.data, end: undefined, line: undefined, q: undefined, past }
+    const data: StoredData = { ...found.data, end: undefined, line: undefined, q: undefined, past, by }
     if (found.data.end !== undefined) {
       const opts = { jobId: id, timestamp: data.a, priority: bullPriority(data.priority) }
       await store.queue(queue).add(json.name, { ...data, revived: found.data.end.n }, opts)

@@ -144,7 +144,7 @@ export class Outcomes {
     this.#work.written(lease, next)
     this.#leaveLines(lease, ended)
     lease.job.more.isUntold = false
-    this.#broker.ended(lease.job, lease.id)
+    this.#broker.ended(lease.job, lease.id, lease.data)
   }
 
   #leaveLines({ job, data, feed, id }: Lease, { state, reason }: Ended): void {

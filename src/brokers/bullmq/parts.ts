@@ -103,7 +103,7 @@ export function makeParts(settings: BullmqSettings, store: Store, host: BrokerHo
         const job = own.byId.get(id)
         if (job !== undefined && found !== undefined) accepted.take(job, id, found)
       },
-      tell: (id, state, attempts) => accepted.tell(id, state, attempts, undefined),
+      tell: (id, state, attempts, reviver) => accepted.tell(id, state, attempts, undefined, reviver),
     },
   )
   const reach = new Reach(host, settings, () => outbox.size)
@@ -122,9 +122,9 @@ export function makeParts(settings: BullmqSettings, store: Store, host: BrokerHo
         if (job !== undefined) own.arrived(job, false)
         return job
       },
-      ended: (job, id) => {
+      ended: (job, id, { by }) => {
         const value = job.state === 'completed' ? job.result : undefined
-        accepted.tell(id, job.state, job.attempts, value)
+        accepted.tell(id, job.state, job.attempts, value, by)
         own.over(job, id)
       },
     },

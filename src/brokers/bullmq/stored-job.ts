@@ -36,6 +36,8 @@ export interface StoredData {
   readonly held?: boolean | undefined
   /** Attempts that it had when it was revived: failures before that do not count. */
   readonly revived?: number | undefined
+  /** What the ids of the process start with that revived it: it hears of the end as well. */
+  readonly by?: string | undefined
   /** What its attempts had left behind until then. */
   readonly past?: string | undefined
   /** How it ended, when it ended without having run at the end. */

@@ -21,6 +21,7 @@ import type { BullmqSettings } from './options.ts'
 import { Outcomes, type OutcomesHost } from './outcomes.ts'
 import type { QueueOfTasks } from './queues.ts'
 import type { Store } from './store.ts'
+import type { StoredData } from './stored-job.ts'
 import { Suspects } from './suspects.ts'
 import { Windows } from './windows.ts'
 
@@ -33,7 +34,7 @@ export interface WorkHost {
   foreignSeq(): number
   lineOf(job: JobRecord): string | undefined
   /** The end of a job that ran here is written. */
-  ended(job: JobRecord, id: string): void
+  ended(job: JobRecord, id: string, data: StoredData): void
 }
 
 /** What work needs of the other parts. */
