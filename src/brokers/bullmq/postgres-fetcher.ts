@@ -24,6 +24,11 @@ const COMPLETED = 'unnest($2::text[], $3::text[], $4::text[]) with ordinality as
 const COMPLETE = `select move_to_completed(${GIVEN}) from ${COMPLETED}`
 const COMPLETE_AND_FETCH = `select ${COLUMNS} from ${COMPLETED},
   lateral move_to_completed_fetch(${GIVEN}, $10, $11, $12, null, null) j`
+// Only what was claimed since: the token may have belonged to a job that is about to be written.
+const UNHEARD = `update job j set locked_until_ms = $4
+  from unnest($2::text[], $3::text[]) as t (token, before)
+  where j.queue = $1 and j.state = 'active' and j.lock_token = t.token and j.id <> t.before
+  returning ${COLUMNS}`
 
 // One job that ends does not wait for the commit of another.
 const STATEMENTS = 2
@@ -59,6 +64,8 @@ export class PostgresFetcher implements Fetcher {
   readonly #pool: Pool
   readonly #of: PostgresQueue
   readonly #backend: () => IQueueBackend
+  /** Tokens that a job may have been claimed for without our hearing of it, and the ids of the jobs that had them before. */
+  readonly #unheard = new Map<string, string>()
   #completed: Waiting[] = []
   #statements = 0
 
@@ -75,8 +82,26 @@ export class PostgresFetcher implements Fetcher {
 
   async claim(tokens: readonly string[]): Promise<readonly Claim[]> {
     const { queue, lease, name } = this.#of
-    const { rows } = await this.#pool.query<Row>(CLAIM, [queue, tokens, lease, Date.now(), name])
-    return rows.map((row) => [row.lock_token, [toJson(row), row.id]])
+    const claims = await this.#claimUnheard()
+    if (claims.length > 0) return claims
+    try {
+      const { rows } = await this.#pool.query<Row>(CLAIM, [queue, tokens, lease, Date.now(), name])
+      return rows.map(toClaim)
+    } catch (error) {
+      if (mayBeDone(error)) for (const token of tokens) this.#unheard.set(token, '')
+      throw error
+    }
+  }
+
+  /** What the answers would have brought that got lost with their connections. */
+  async #claimUnheard(): Promise<readonly Claim[]> {
+    if (this.#unheard.size === 0) return []
+    const { queue, lease } = this.#of
+    const tokens = [...this.#unheard.keys()]
+    const given = [queue, tokens, [...this.#unheard.values()], Date.now() + lease]
+    const { rows } = await this.#pool.query<Row>(UNHEARD, given)
+    for (const token of tokens) this.#unheard.delete(token)
+    return rows.map(toClaim)
   }
 
   complete(job: Completed): Promise<Fetched> {
@@ -104,11 +129,16 @@ export class PostgresFetcher implements Fetcher {
     if (jobs.length === 0) return
     try {
       const next = await this.#query(jobs)
-      for (const { token, done } of jobs) done.resolve(next.get(token) ?? [])
+      for (const { token, done } of jobs) {
+        this.#unheard.delete(token)
+        done.resolve(next.get(token) ?? [])
+      }
     } catch (error) {
-      // Without a word from the store it may be written or not: whoever tries again has to find out.
-      if (Reflect.get(error as object, 'severity') !== 'ERROR') {
-        for (const { done } of jobs) done.reject(error)
+      if (mayBeDone(error)) {
+        for (const { id, token, fetchNext, done } of jobs) {
+          if (fetchNext) this.#unheard.set(token, id)
+          done.reject(error)
+        }
         return
       }
       // What is wrong with one, such as a lost lease, undoes them all: each is asked for by itself.
@@ -129,7 +159,7 @@ export class PostgresFetcher implements Fetcher {
       return new Map()
     }
     const { rows } = await this.#pool.query<Row>(COMPLETE_AND_FETCH, [...given, lease, now, name])
-    return new Map(rows.map((row) => [row.lock_token, [toJson(row), row.id]]))
+    return new Map(rows.map(toClaim))
   }
 
   /** A lease that has run out can be renewed as long as nobody has taken the job. */
@@ -148,6 +178,15 @@ export class PostgresFetcher implements Fetcher {
       job.done.reject(error as Error)
     }
   }
+}
+
+/** Without a word from the store it may be written or not: whoever tries again has to find out. */
+function mayBeDone(error: unknown): boolean {
+  return Reflect.get(error as object, 'severity') !== 'ERROR'
+}
+
+function toClaim(row: Row): Claim {
+  return [row.lock_token, [toJson(row), row.id]]
 }
 
 function toJson(row: Row): JobJson {

@@ -117,6 +117,8 @@ export class Work implements FeedHost {
   }
 
   fetched(feed: Feed, json: JobJson, id: string, token: string): void {
+    // After a fault it can come twice: with the answer, and with a look for what no answer came for.
+    if (this.leases.byId.get(id)?.token === token) return
     this.moves++
     this.#admission.fetched(feed, json, id, token)
   }

@@ -155,6 +155,34 @@ for (const store of ['redis', 'postgres'] as const) {
       )
     }
 
+    if (store === 'postgres') {
+      for (const [what, text] of [
+        ['fetched', 'lateral move_to_active('],
+        ['fetched as another ended', 'lateral move_to_completed_fetch('],
+      ] as const) {
+        testAt(
+          place,
+          `a job that was ${what} runs at once, and once, when the answer got lost`,
+          async (here) => {
+            const proxy = await lossyProxy(here.server.url)
+            const producer = here.runtime({ role: 'producer' })
+            const worker = here.runtime({ role: 'worker', connection: proxy.url, lease: LONG })
+            await worker.ready()
+            const file = newFile()
+            const lost = proxy.loseAnswerTo(text)
+            const jobs = [20, 20, 20].map((ms) => producer.enqueue(trail, { file, ms }))
+            await lost
+            const settled = await Promise.all(jobs.map((job) => job.settled))
+            expect(settled.map(({ state, attempts }) => [state, attempts])).toEqual(
+              jobs.map(() => ['completed', 1]),
+            )
+            const ends = await endsInStore(here.server.url)
+            expect(faultsOf(jobs, linesOf(file), ends, new Set())).toEqual([])
+          },
+        )
+      }
+    }
+
     testAt(place, 'a job is tried again once when the answer to that got lost', async (here) => {
       const proxy = await lossyProxy(here.server.url)
       const runtime = here.runtime({ connection: proxy.url, lease: LONG })
