@@ -9,6 +9,7 @@ import { createRuntime } from '../../../src/engine/runtime.ts'
 import { tempFolder } from '../../kit/temp-folder.ts'
 import { startWorker } from '../../kit/worker-process.ts'
 import * as tasks from './fixture/crash-tasks.ts'
+import { begunInStore } from './rounds/witness.ts'
 import { overStore, type Place, testAt } from './stores.ts'
 
 const LEASE = 500
@@ -23,7 +24,7 @@ for (const store of ['redis', 'postgres'] as const) {
       async (here) => {
         const producer = runtimeAt(here, 'producer')
         const file = newFile()
-        const jobs = Array.from({ length: 6 }, () => producer.enqueue(tasks.neighbour, { file, ms: 500 }))
+        const jobs = Array.from({ length: 6 }, () => producer.enqueue(tasks.neighbour, { file, ms: 350 }))
         await Promise.all(jobs.map(({ stored }) => stored))
         const child = fork(new URL('./fixture/fetching-process.ts', import.meta.url), [
           here.server.url,
@@ -33,9 +34,8 @@ for (const store of ['redis', 'postgres'] as const) {
         await once(child, 'message')
         try {
           while (!existsSync(file)) await setTimeout(5)
-          // Long enough for its start to be on record, and every other job with it.
           while ((await producer.jobs({ state: 'running' })).length < 6) await setTimeout(5)
-          await setTimeout(200)
+          while ((await begunInStore(here.server.url)) === 0) await setTimeout(5)
         } finally {
           child.kill('SIGKILL')
           await gone

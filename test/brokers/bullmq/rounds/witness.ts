@@ -62,6 +62,27 @@ async function eventsInRedis(url: string): Promise<StoreEvent[]> {
   return events
 }
 
+/** How many running attempts are on record as begun, over all queues. */
+export async function begunInStore(url: string): Promise<number> {
+  const isBegun = (stacktrace: string | null): boolean => stacktrace?.includes('\\"r\\":') ?? false
+  if (url.startsWith('postgres')) {
+    const client = new pg.Client({ connectionString: url })
+    await client.connect()
+    const { rows } = await client.query<{ stacktrace: string | null }>(
+      "select stacktrace::text from bullmq.job where state = 'active'",
+    )
+    await client.end()
+    return rows.filter(({ stacktrace }) => isBegun(stacktrace)).length
+  }
+  const redis = new Redis(url.replace(/^valkey/, 'redis'))
+  const locks = await redis.keys('*:lock')
+  const traces = await Promise.all(
+    locks.map((lock) => redis.hget(lock.slice(0, -':lock'.length), 'stacktrace')),
+  )
+  redis.disconnect()
+  return traces.filter(isBegun).length
+}
+
 /** What is wrong with what the witnesses say of these jobs; nothing, if all went well. */
 export function faultsOf(
   jobs: readonly { readonly id: string }[],
