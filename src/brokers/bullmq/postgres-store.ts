@@ -59,7 +59,6 @@ export class PostgresStore implements Store {
   #listener: Client | undefined
   #hears!: StoreHears
   #channels: readonly string[] = []
-  #isUp = false
   #isClosed = false
 
   constructor(settings: BullmqSettings) {
@@ -124,7 +123,6 @@ export class PostgresStore implements Store {
       throw error
     }
     this.#listener = client
-    this.#isUp = true
     this.#hears.up()
   }
 
@@ -143,7 +141,6 @@ export class PostgresStore implements Store {
   }
 
   #down(fault: Error): void {
-    this.#isUp = false
     if (!this.#isClosed) this.#hears.down(fault)
   }
 
@@ -239,7 +236,8 @@ export class PostgresStore implements Store {
 
   publish(channel: string, text: string): void {
     const message = `${this.#key(channel)} ${text}`
-    if (!this.#isUp || Buffer.byteLength(message) > LONGEST_MESSAGE) return
+    if (Buffer.byteLength(message) > LONGEST_MESSAGE) return
+    // Queries can get through before the connection is back that is listened on.
     this.#pool?.query("select pg_notify('aftertask', $1)", [message]).catch(() => {})
   }
 
