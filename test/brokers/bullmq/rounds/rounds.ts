@@ -107,8 +107,9 @@ const play: Record<Trouble, (scene: Scene, round: number) => Promise<Job[]>> = {
     const at = workers.findIndex(({ child }) => child.pid === pid)
     killed.set(pid, Date.now())
     await workers[at]?.end('SIGKILL')
+    const next = scene.start()
     await Promise.all(jobs.map((job) => job.settled))
-    workers[at] = await scene.start()
+    workers[at] = await next
     return jobs
   },
   restart: async (scene, round) => {
