@@ -14,6 +14,7 @@ import { decode, type Encoded, encode } from '../src/rules/codec.ts'
 import type { NestedJobOptions } from '../src/rules/handler.ts'
 import { Moved } from '../src/rules/job-record.ts'
 import {
+  BELL,
   FINISHED,
   FROM_THREAD,
   HEAP_MB,
@@ -80,7 +81,7 @@ export class JobRunner {
 
   /** Starts to take what comes over the port. */
   listen(): void {
-    this.#port.on('message', (message: unknown[]) => this.#receive(message))
+    this.#port.on('message', (message: number | unknown[]) => this.#receive(message))
     catchEscapedErrors(this)
   }
 
@@ -148,7 +149,8 @@ export class JobRunner {
     return performance.now() + this.#shift
   }
 
-  #receive(message: unknown[]): void {
+  #receive(message: number | unknown[]): void {
+    if (typeof message === 'number') return this.#take([TO_THREAD.run, message], 1)
     switch (message[0]) {
       case TO_THREAD.run:
         return this.#take(message, 1)
@@ -188,10 +190,10 @@ export class JobRunner {
     while (this.#active < this.#concurrency && !this.#inbox.isEmpty && !this.#isRetiring) {
       time = this.#startNext(time)
     }
+    // Nothing runs and nothing is left: the other side waits for this, and for nothing else that is done here.
+    if (this.#active === 0) this.#ring()
     whose.enterWith(undefined)
     this.#inbox.tidy()
-    // Nothing runs and nothing is left: the other side waits for this.
-    if (this.#active === 0) this.#ring()
   }
 
   /** Starts the next job; returns the time at which the one after it can start. */
@@ -346,8 +348,8 @@ export class JobRunner {
   #ring(): void {
     if (!this.#untold) return
     this.#untold = false
+    this.#port.postMessage(BELL)
     this.#lookAtHeap()
-    this.#port.postMessage([FROM_THREAD.bell])
   }
 
   #lookAtHeap(): void {

@@ -24,7 +24,9 @@ export interface MemoryOptions {
   history?: boolean
 }
 
-const schema = z.strictObject({ history: z.boolean({ error: 'expected true or false' }).default(false) })
+const schema = z.lazy(() =>
+  z.strictObject({ history: z.boolean({ error: 'expected true or false' }).default(false) }),
+)
 
 /**
  * Keeps jobs in memory: the default broker, with nothing to install and nothing that survives the process.

@@ -27,12 +27,14 @@ export interface ScheduleRule {
   readonly missed: 'once' | 'all' | 'skip'
 }
 
-const schema = z.strictObject({
-  cron: z.string({ error: "expected a cron pattern such as '0 3 * * *'" }).optional(),
-  timeZone: z.string({ error: "expected a time zone such as 'Europe/Berlin'" }).optional(),
-  every: z.number({ error: 'expected milliseconds' }).min(1, 'expected at least 1 millisecond').optional(),
-  missed: z.enum(['once', 'all', 'skip'], { error: "expected 'once', 'all' or 'skip'" }).default('once'),
-})
+const schema = z.lazy(() =>
+  z.strictObject({
+    cron: z.string({ error: "expected a cron pattern such as '0 3 * * *'" }).optional(),
+    timeZone: z.string({ error: "expected a time zone such as 'Europe/Berlin'" }).optional(),
+    every: z.number({ error: 'expected milliseconds' }).min(1, 'expected at least 1 millisecond').optional(),
+    missed: z.enum(['once', 'all', 'skip'], { error: "expected 'once', 'all' or 'skip'" }).default('once'),
+  }),
+)
 
 /** What lateness makes a run a missed one, in milliseconds. */
 const LATE = 10_000

@@ -10,7 +10,6 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
 import { Server, type Socket } from 'node:net'
-import { Server as TlsServer } from 'node:tls'
 
 /** A server that can be closed gently, watched from the moment that this is made. */
 export interface ClosingServer {
@@ -33,7 +32,7 @@ export function closingServer(server: Server): ClosingServer {
   const onConnection = (socket: Socket): void => {
     connections.add(socket)
     socket.on('close', () => connections.delete(socket))
-    if (!(server instanceof TlsServer)) onSpeaking(socket)
+    if (!isTls(server)) onSpeaking(socket)
   }
   const onSpeaking = (socket: Socket): void => {
     speaking.add(socket)
@@ -90,6 +89,11 @@ export function closingServer(server: Server): ClosingServer {
       return open
     },
   }
+}
+
+// Not `instanceof`: node:tls takes milliseconds to load, which a server without it should not pay.
+function isTls(server: Server): boolean {
+  return 'setSecureContext' in server
 }
 
 function isHttp(server: Server): server is HttpServer {

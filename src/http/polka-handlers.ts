@@ -32,8 +32,10 @@ export class HandlerWatch {
       const handler: unknown = handlers[at]
       if (handler === this.#seen[at]) handlers[at] = this.#forms[at]
       else if (typeof handler === 'function') {
+        const form = watchedForm(handler as PolkaHandler)
         this.#seen[at] = handler
-        handlers[at] = this.#forms[at] = watchedForm(handler as PolkaHandler)
+        this.#forms[at] = form
+        handlers[at] = form
       }
     }
   }

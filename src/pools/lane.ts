@@ -104,7 +104,7 @@ export class ThreadLane implements Lane {
     this.#port = port
     this.#table = table
     this.#host = host
-    port.on('message', (message: readonly unknown[]) => this.#receive(message))
+    port.on('message', (message: number | readonly unknown[]) => this.#receive(message))
     // What keeps the process alive is that jobs are unfinished, not that a thread has one: the engine sees to it.
     port.unref()
   }
@@ -145,7 +145,8 @@ export class ThreadLane implements Lane {
         message.push(slot, [payload.value], extras?.context, extras?.id)
       } else message.push(slot, payload, extras?.context, extras?.id)
     }
-    if (transfer === undefined) this.#port.postMessage(message)
+    if (isBare && message.length === 2) this.#port.postMessage(message[1])
+    else if (transfer === undefined) this.#port.postMessage(message)
     else this.#port.postMessage(message, transfer)
   }
 
@@ -267,9 +268,9 @@ export class ThreadLane implements Lane {
     this.#port.postMessage(message)
   }
 
-  #receive(message: readonly unknown[]): void {
+  #receive(message: number | readonly unknown[]): void {
+    if (typeof message === 'number') return this.collect()
     const kind = message[0]
-    if (kind === FROM_THREAD.bell) return this.collect()
     if (kind === FROM_THREAD.closed) return this.#closed?.resolve()
     if (kind === FROM_THREAD.stray) return this.#host.stray(this, String(message[1]), message[2] as WireError)
     if (kind === FROM_THREAD.retire) return this.#broke()

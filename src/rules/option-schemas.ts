@@ -1,6 +1,9 @@
 /**
  * The option schemas: types, defaults, messages and the reference page all come from here.
  * Each field's `describe` text is the sentence that the reference page prints.
+ *
+ * What not every program needs at once is lazy: to make a schema takes a twentieth of a millisecond for each of its
+ * parts, and a program should not wait for those of options that it never gives.
  */
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
@@ -57,87 +60,99 @@ const retention = z
 const uniqueFunction = z.custom<() => string>((value) => typeof value === 'function')
 
 /** What `defineTask` accepts. */
-export const taskOptionsSchema = z.strictObject({
-  name: name.regex(/^[\w.:/-]+$/, 'expected letters, digits and . _ - : / only'),
-  payload: schema.optional(),
-  result: schema.optional(),
-  handler: z.custom<string>(
-    (value) => typeof value === 'string' || (typeof value === 'object' && value !== null),
-    "expected new URL('./workers/name.js', import.meta.url)",
-  ),
-  pool: name.optional(),
-  timeout: limit.optional(),
-  queueTimeout: limit.optional(),
-  killGrace: milliseconds.optional(),
-  retry: retry.optional(),
-  onCrash: z.enum(['retry', 'fail'], { error: "expected 'retry' or 'fail'" }).optional(),
-  maxCrashes: count.optional(),
-  priority: priority.optional(),
-  concurrency: maxCount.optional(),
-  key: z
-    .union([name, z.custom<() => string>((value) => typeof value === 'function')], {
-      error: 'expected a string or a function',
-    })
-    .optional(),
-  unique: z
-    .union(
-      [
-        z.boolean(),
-        uniqueFunction,
-        z.strictObject({ key: uniqueFunction.optional(), for: milliseconds.optional() }),
-      ],
-      {
-        error: 'expected true, a function or { key, for }',
-      },
-    )
-    .optional(),
-  when: when.optional(),
-  retention: retention.optional(),
-})
+export const taskOptionsSchema = z.lazy(() =>
+  z.strictObject({
+    name: name.regex(/^[\w.:/-]+$/, 'expected letters, digits and . _ - : / only'),
+    payload: schema.optional(),
+    result: schema.optional(),
+    handler: z.custom<string>(
+      (value) => typeof value === 'string' || (typeof value === 'object' && value !== null),
+      "expected new URL('./workers/name.js', import.meta.url)",
+    ),
+    pool: name.optional(),
+    timeout: limit.optional(),
+    queueTimeout: limit.optional(),
+    killGrace: milliseconds.optional(),
+    retry: retry.optional(),
+    onCrash: z.enum(['retry', 'fail'], { error: "expected 'retry' or 'fail'" }).optional(),
+    maxCrashes: count.optional(),
+    priority: priority.optional(),
+    concurrency: maxCount.optional(),
+    key: z
+      .union([name, z.custom<() => string>((value) => typeof value === 'function')], {
+        error: 'expected a string or a function',
+      })
+      .optional(),
+    unique: z
+      .union(
+        [
+          z.boolean(),
+          uniqueFunction,
+          z.strictObject({ key: uniqueFunction.optional(), for: milliseconds.optional() }),
+        ],
+        {
+          error: 'expected true, a function or { key, for }',
+        },
+      )
+      .optional(),
+    when: when.optional(),
+    retention: retention.optional(),
+  }),
+)
 
 /** What a call may say about one job. */
-export const jobOptionsSchema = z.strictObject({
-  when: when.optional(),
-  delay: milliseconds.optional(),
-  runAt: z.union([z.date(), z.number()], { error: 'expected a Date or milliseconds since 1970' }).optional(),
-  priority: priority.optional(),
-  key: name.optional(),
-  unique: z
-    .union([z.boolean(), name, z.strictObject({ key: name.optional(), for: milliseconds.optional() })], {
-      error: 'expected true, a string or { key, for }',
-    })
-    .optional(),
-  timeout: limit.optional(),
-  queueTimeout: limit.optional(),
-  maxAttempts: maxCount.optional(),
-  order: z.enum(['sequential', 'parallel'], { error: "expected 'sequential' or 'parallel'" }).optional(),
-  transfer: z.array(z.instanceof(ArrayBuffer, { error: 'expected ArrayBuffers' })).optional(),
-  signal: z.instanceof(AbortSignal, { error: 'expected an AbortSignal' }).optional(),
-})
+export const jobOptionsSchema = z.lazy(() =>
+  z.strictObject({
+    when: when.optional(),
+    delay: milliseconds.optional(),
+    runAt: z
+      .union([z.date(), z.number()], { error: 'expected a Date or milliseconds since 1970' })
+      .optional(),
+    priority: priority.optional(),
+    key: name.optional(),
+    unique: z
+      .union([z.boolean(), name, z.strictObject({ key: name.optional(), for: milliseconds.optional() })], {
+        error: 'expected true, a string or { key, for }',
+      })
+      .optional(),
+    timeout: limit.optional(),
+    queueTimeout: limit.optional(),
+    maxAttempts: maxCount.optional(),
+    order: z.enum(['sequential', 'parallel'], { error: "expected 'sequential' or 'parallel'" }).optional(),
+    transfer: z.array(z.instanceof(ArrayBuffer, { error: 'expected ArrayBuffers' })).optional(),
+    signal: z.instanceof(AbortSignal, { error: 'expected an AbortSignal' }).optional(),
+  }),
+)
 
-const state = z.enum([...UNFINISHED_STATES, ...TERMINAL_STATES], {
-  error: "expected a state of jobs, such as 'dead'",
-})
-const terminal = z.enum(TERMINAL_STATES, {
-  error: "expected a state of jobs that are over: 'completed', 'cancelled', 'skipped' or 'dead'",
-})
+const state = () =>
+  z.enum([...UNFINISHED_STATES, ...TERMINAL_STATES], {
+    error: "expected a state of jobs, such as 'dead'",
+  })
+const terminal = () =>
+  z.enum(TERMINAL_STATES, {
+    error: "expected a state of jobs that are over: 'completed', 'cancelled', 'skipped' or 'dead'",
+  })
 
 /** Which jobs `runtime.jobs` lists. */
-export const jobFilterSchema = z.strictObject({
-  state: z
-    .union([state, z.array(state)], {
-      error: "expected a state of jobs, such as 'dead', or an array of them",
-    })
-    .optional(),
-  task: name.optional(),
-  limit: kept.optional(),
-})
+export const jobFilterSchema = z.lazy(() =>
+  z.strictObject({
+    state: z
+      .union([state(), z.array(state())], {
+        error: "expected a state of jobs, such as 'dead', or an array of them",
+      })
+      .optional(),
+    task: name.optional(),
+    limit: kept.optional(),
+  }),
+)
 
 /** Which dead jobs `runtime.reviveAll` lets start over. */
-export const reviveFilterSchema = z.strictObject({ task: name.optional() })
+export const reviveFilterSchema = z.lazy(() => z.strictObject({ task: name.optional() }))
 
 /** Which jobs `runtime.removeAll` forgets. */
-export const removeFilterSchema = z.strictObject({ state: terminal.default('dead'), task: name.optional() })
+export const removeFilterSchema = z.lazy(() =>
+  z.strictObject({ state: terminal().default('dead'), task: name.optional() }),
+)
 
 /** The options of one pool of threads. */
 export const poolOptionsSchema = z

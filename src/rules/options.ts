@@ -56,7 +56,12 @@ function keysAt(schema: z.ZodType, path: readonly string[]): string[] {
 
 function unwrap(node: unknown): unknown {
   let inner = node
-  while (inner instanceof z.ZodOptional || inner instanceof z.ZodDefault || inner instanceof z.ZodPrefault) {
+  while (
+    inner instanceof z.ZodOptional ||
+    inner instanceof z.ZodDefault ||
+    inner instanceof z.ZodPrefault ||
+    inner instanceof z.ZodLazy
+  ) {
     inner = inner.unwrap()
   }
   return inner

@@ -114,7 +114,10 @@ export interface LaneReady {
   readonly problems: readonly import('../words/errors.ts').HandlerProblem[]
 }
 
-/** Kinds of messages to a thread. A message is an array that starts with its kind. */
+/**
+ * Kinds of messages to a thread. A message is an array that starts with its kind; the two that a lone job waits for are
+ * numbers, which cost less to pack and unpack: the slot of one job of which the table tells all, and the bell from it.
+ */
 export const TO_THREAD = {
   /** `[RUN, slot, slot, ...]`: jobs of which the table tells all. */
   run: 0,
@@ -138,10 +141,11 @@ export function widened(slots: readonly unknown[]): unknown[] {
   return slots.flatMap((slot) => [slot, undefined, undefined, undefined])
 }
 
+/** The message from a thread that says: look at the log. */
+export const BELL = 0
+
 /** Kinds of messages from a thread. */
 export const FROM_THREAD = {
-  /** `[BELL]`: look at the log. */
-  bell: 0,
   /** `[RESULT, slot, encoded]`: a result too large for the table. */
   result: 1,
   /** `[FAILED, slot, wireError]`: the attempt failed. */

@@ -199,7 +199,8 @@ interface Option {
 }
 
 /** Every option of a schema, those of nested objects behind their parent; but for pools, which have a table of their own. */
-function optionsOf(schema: z.ZodObject, prefix = ''): Option[] {
+function optionsOf(given: z.ZodObject | z.ZodLazy<z.ZodObject>, prefix = ''): Option[] {
+  const schema = given instanceof z.ZodLazy ? given.unwrap() : given
   return Object.entries(schema.shape).flatMap(([key, field]) => {
     const { inner, fallback } = unwrapped(field as z.ZodType)
     const option = { name: prefix + key, fallback, sentence: (field as z.ZodType).description }
