@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { build, buildIsStale } from './build.js'
+import { buildIsStale } from './build.js'
 import { explain, isNewEnough } from './new-enough.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -26,6 +26,11 @@ export function prepare({ withBuild }) {
     return false
   }
   return !(withBuild && buildIsStale()) || build()
+}
+
+/** Builds on the Node of npm scripts: the machine's own may be too old for the tools. */
+function build() {
+  return onNodeOfScripts('scripts/build.js', 'inherit').status === 0
 }
 
 /**
@@ -76,16 +81,26 @@ function outerEnvironment() {
   )
 }
 
-/** The version of the Node that npm scripts run on: they find `node_modules/.bin/node` before the machine's own. */
+/** The version of the Node that npm scripts run on. */
 function nodeOfScripts() {
+  const asked = onNodeOfScripts('-p process.versions.node', 'pipe')
+  return asked.status === 0 ? asked.stdout.trim() : 'that does not start'
+}
+
+/**
+ * Runs Node as npm scripts do, which find `node_modules/.bin/node` before the machine's own.
+ * @param {string} args
+ * @param {'inherit' | 'pipe'} stdio
+ */
+function onNodeOfScripts(args, stdio) {
   const path = join(root, 'node_modules', '.bin') + delimiter + process.env.PATH
-  const asked = spawnSync('node -p process.versions.node', {
+  return spawnSync(`node ${args}`, {
     cwd: root,
     encoding: 'utf8',
     env: { ...process.env, PATH: path },
     shell: true,
+    stdio,
   })
-  return asked.status === 0 ? asked.stdout.trim() : 'that does not start'
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url) && !prepare({ withBuild: true })) process.exit(1)

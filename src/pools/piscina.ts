@@ -6,15 +6,14 @@
 import type { Worker } from 'node:worker_threads'
 import type { ReadPoolOptions } from '../rules/option-schemas.ts'
 import type { LaneReady, LaneSetup } from '../rules/protocol.ts'
+import { TASK_THREAD } from '../rules/thread-entries.ts'
 import type { HandlerProblem } from '../words/errors.ts'
 import type { ThreadHandle } from './lane.ts'
 import { threadCounts } from './sizes.ts'
+
 import type { ThreadEnd, ThreadSource } from './thread-pool.ts'
 
 type Piscina = import('piscina').Piscina
-
-// `.ts` when this module itself runs from source, `.js` once built.
-const ENTRY = new URL(`../../workers/task-thread${import.meta.url.slice(-3)}`, import.meta.url)
 
 /** Starts threads with Piscina. The package is loaded with the first thread, not with this module. */
 export class PiscinaSource implements ThreadSource {
@@ -110,7 +109,7 @@ export class PiscinaSource implements ThreadSource {
     const { Piscina } = await import('piscina')
     const { niceness, resourceLimits, env, execArgv } = this.#options
     const piscina: Piscina = new Piscina({
-      filename: ENTRY.href,
+      filename: TASK_THREAD.href,
       minThreads: 0,
       // Room for replacements that start while the ones before them are still ending; how many there are is decided above.
       maxThreads: threadCounts(this.#options).max * 2 + 8,

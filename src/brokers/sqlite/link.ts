@@ -1,6 +1,7 @@
 /** The way to the journal: a thread of its own, so that no write to the disk ever happens on the event loop. */
 import { Worker } from 'node:worker_threads'
 import type { JournalSetup } from '../../rules/journal-protocol.ts'
+import { JOURNAL_THREAD } from '../../rules/thread-entries.ts'
 
 /** What comes from the journal. */
 export interface LinkHost {
@@ -19,9 +20,6 @@ export interface JournalLink {
   stop(): Promise<void>
 }
 
-// `.ts` when this module itself runs from source, `.js` once built.
-const ENTRY = new URL(`../../../workers/journal-thread${import.meta.url.slice(-3)}`, import.meta.url)
-
 /** A journal in a thread. */
 export class ThreadLink implements JournalLink {
   #worker: Worker | undefined
@@ -29,7 +27,7 @@ export class ThreadLink implements JournalLink {
 
   start(setup: JournalSetup, host: LinkHost): void {
     let error: Error | undefined
-    const worker = new Worker(ENTRY, {
+    const worker = new Worker(JOURNAL_THREAD, {
       workerData: setup,
       name: 'aftertask journal',
       // Where node:sqlite still counts as experimental, nobody needs to be told by us.
