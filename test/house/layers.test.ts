@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs'
 import { basename } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { importsOf, projectFiles, read, resolveImport } from './tree.ts'
+import { importsOf, projectFiles, read, resolveImport, root } from './tree.ts'
 
 /** High to low. A floor's rooms are the folders that stand side by side on it. */
 const floors: { name: string; rooms: string[] }[] = [
@@ -28,6 +29,12 @@ describe('imports', () => {
     }
     const optional = Object.keys(peerDependenciesMeta).filter((peer) => peerDependenciesMeta[peer]?.optional)
     expect(reach('src/index.ts').filter((specifier) => optional.includes(specifier))).toEqual([])
+  })
+
+  test('of a thread, as it is built, lead to no package: what is shared with the engine does not bring the engine along', () => {
+    const thread = reach('dist/workers/task-thread.js', (file) => existsSync(root + file))
+    expect(thread.length, 'there is no build to look at: npm run build').toBeGreaterThan(0)
+    expect(thread.filter((specifier) => !specifier.startsWith('node:'))).toEqual([])
   })
 })
 
@@ -102,11 +109,11 @@ function placeOf(file: string): { floor: number; room: string } | null {
 }
 
 /** Every package that a module loads, itself or through others. Dynamic imports count: they are loaded as well. */
-function reach(entry: string): string[] {
+function reach(entry: string, isOurs = (file: string): boolean => sources.includes(file)): string[] {
   const seen = new Set<string>()
   const packages = new Set<string>()
   const visit = (file: string): void => {
-    if (seen.has(file) || !sources.includes(file)) return
+    if (seen.has(file) || !isOurs(file)) return
     seen.add(file)
     for (const specifier of importsOf(read(file))) {
       const target = resolveImport(file, specifier)
