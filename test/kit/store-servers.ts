@@ -107,10 +107,12 @@ async function postgresServer(): Promise<StoreServer> {
     const [first = ''] = readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')
     process.kill(Number(first), name)
     const children = readFileSync(`/proc/${first}/task/${first}/children`, 'utf8').trim().split(' ')
-    for (const pid of children) process.kill(Number(pid), name)
+    for (const pid of children) signalIfThere(Number(pid), name)
   }
+  let hangs = false
   const goOn = (): void => {
-    if (isUp) signal('SIGCONT')
+    if (hangs) signal('SIGCONT')
+    hangs = false
   }
   const stop = async (kill = false): Promise<void> => {
     goOn()
@@ -125,7 +127,10 @@ async function postgresServer(): Promise<StoreServer> {
       ctl('-l', join(folder, 'log'), '-o', options, 'start')
       isUp = true
     },
-    hang: () => signal('SIGSTOP'),
+    hang: () => {
+      hangs = true
+      signal('SIGSTOP')
+    },
     goOn,
     cut: () => {
       const query =
@@ -136,6 +141,15 @@ async function postgresServer(): Promise<StoreServer> {
       await stop(true)
       rmSync(folder, { recursive: true, force: true })
     },
+  }
+}
+
+/** A process that serves one connection may end between the look at the list and this. */
+function signalIfThere(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }
 

@@ -57,6 +57,8 @@ export class PostgresStore implements Store {
   /** The connections of the pool. */
   readonly #clients = new Set<Client>()
   #listener: Client | undefined
+  /** The question that is not answered yet. */
+  #ping: Promise<unknown> | undefined
   #hears!: StoreHears
   #channels: readonly string[] = []
   #isClosed = false
@@ -218,10 +220,13 @@ export class PostgresStore implements Store {
     return { connection: this.#pool, ...options }
   }
 
-  /** The connection that is listened on is asked: nothing else can keep it busy. */
+  /** The connection that is listened on is asked: nothing else can keep it busy. Who asks meanwhile shares the answer. */
   async ping(): Promise<unknown> {
     if (this.#listener === undefined) throw new Error('There is no connection.')
-    return this.#listener.query('select 1')
+    this.#ping ??= this.#listener.query('select 1').finally(() => {
+      this.#ping = undefined
+    })
+    return this.#ping
   }
 
   async uptime(): Promise<number> {
