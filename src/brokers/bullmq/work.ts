@@ -2,6 +2,7 @@
  * Work: the jobs that this process has fetched, from the fetch to the written outcome. A job that is fetched belongs to
  * this process for the time of its lease, which is renewed; an outcome counts only as long as the lease is ours.
  */
+import { nextTick } from 'node:process'
 import { setTimeout } from 'node:timers/promises'
 import type { JobJson } from 'bullmq'
 import type { JobRecord } from '../../rules/job-record.ts'
@@ -69,6 +70,8 @@ export class Work implements FeedHost {
   readonly #windows = new Windows()
   /** Pools whose threads do not ask for jobs at present. */
   readonly #unasked = new Set<string>()
+  /** Pools that jobs are coming to in this moment. */
+  readonly #arriving = new Set<string>()
   #isFetching = false
   /** One after the other: through several connections they would arrive in any order. */
   #putBacks: Promise<void> = Promise.resolve()
@@ -145,7 +148,20 @@ export class Work implements FeedHost {
     this.#windows.enter(lease)
     // What was being looked at when the stop came has no place here any more.
     if (!this.#isFetching) return this.#putBack(feed.pool)
-    this.#host.wake(feed.pool)
+    this.#arrive(feed.pool)
+  }
+
+  /**
+   * Answers that come in one piece are taken up in any order: that of a fetch for many after that of an end which was sent
+   * later. None of their jobs is shown before all have their places; promises are through by the next tick.
+   */
+  #arrive(pool: string): void {
+    if (this.#arriving.has(pool)) return
+    this.#arriving.add(pool)
+    nextTick(() => {
+      this.#arriving.delete(pool)
+      this.#host.wake(pool)
+    })
   }
 
   /** A fetch is on its way: the store may have handed out a job that has not come yet. */
@@ -161,6 +177,7 @@ export class Work implements FeedHost {
   // ── Threads ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   peek(pool: string): JobRecord | undefined {
+    if (this.#arriving.has(pool)) return undefined
     const job = this.#windows.peek(pool)
     if (job === undefined && this.#unasked.delete(pool)) this.#look(pool)
     return job
