@@ -1,5 +1,6 @@
 /** The store in PostgreSQL: BullMQ's tables, two of our own for lines, and NOTIFY for messages. */
 import type { Duplex } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
 import type { IQueueBackend, Queue } from 'bullmq'
 import type { Client, Pool, PoolConfig } from 'pg'
 import type { Fetcher } from './fetcher.ts'
@@ -54,7 +55,7 @@ export class PostgresStore implements Store {
   #bullmq!: typeof import('bullmq')
   #pg!: typeof import('pg')
   #pool: Pool | undefined
-  /** The connections of the pool. */
+  /** All connections: those of the pool, and the one that is listened on. */
   readonly #clients = new Set<Client>()
   #listener: Client | undefined
   /** The question that is not answered yet. */
@@ -115,11 +116,17 @@ export class PostgresStore implements Store {
     const client = new this.#pg.Client(this.#config())
     client.on('error', () => {})
     client.on('notification', ({ payload }) => this.#heard(payload ?? ''))
-    client.once('end', () => void this.#lost(client))
+    this.#clients.add(client)
+    client.once('end', () => {
+      this.#clients.delete(client)
+      void this.#lost(client)
+    })
     try {
       await client.connect()
       await client.query('listen aftertask')
+      if (this.#isClosed) throw new Error('The broker was closed meanwhile.')
     } catch (error) {
+      this.#clients.delete(client)
       client.removeAllListeners('end')
       client.end().catch(() => {})
       throw error
@@ -236,7 +243,6 @@ export class PostgresStore implements Store {
 
   reconnect(): void {
     for (const client of this.#clients) breakOff(client)
-    if (this.#listener !== undefined) breakOff(this.#listener)
   }
 
   publish(channel: string, text: string): void {
@@ -317,15 +323,26 @@ export class PostgresStore implements Store {
   async close(): Promise<void> {
     this.#isClosed = true
     if (this.#pool === undefined) return
-    await Promise.all([...this.#fetchers.values()].map((fetcher) => fetcher.close(true).catch(() => {})))
-    await Promise.all([...this.#queues.values()].map((queue) => queue.close().catch(() => {})))
+    // Whoever waits for a server that hangs is told that no answer will come.
+    const timer = setInterval(() => this.reconnect(), this.#settings.patience)
     await this.#listener?.end().catch(() => {})
-    await this.#pool.end().catch(() => {})
+    // What waits for an idle connection gets it in this turn; a pool that ends gives out none.
+    await setImmediate()
+    const ended = this.#pool.end().catch(() => {})
+    await Promise.all([...this.#fetchers.values(), ...this.#queues.values()].map(closeOnceReady))
+    await ended
+    clearInterval(timer)
   }
 
   #key(name: string): string {
     return `${this.#settings.prefix}:${name}`
   }
+}
+
+/** BullMQ forgets the connection that it takes while it gets ready, when it is closed meanwhile: the pool would not end. */
+async function closeOnceReady(made: Queue | IQueueBackend): Promise<void> {
+  await made.waitUntilReady().catch(() => {})
+  await made.close().catch(() => {})
 }
 
 /** Ends a connection without a word: whoever waits for an answer on it is told that there will be none. */

@@ -47,6 +47,17 @@ for (const kind of ['redis', 'postgres'] as const) {
         await at.queue(queue).addBulk(names.map((jobId) => ({ name: 'any', data: {}, opts: { jobId } })))
       }
 
+      test('is closed at any moment while its fetchers get ready', async () => {
+        for (let rounds = 0; rounds < 8; rounds++) {
+          const closing = storeAt()
+          await closing.open(hears, ['messages'], keep)
+          const backends = ['a', 'b', 'c'].map((name) => closing.fetcher(name, 'me').backend)
+          for (const backend of backends) backend.waitUntilReady().catch(() => {})
+          for (let round = 0; round < rounds; round++) await closing.uptime()
+          await closing.close()
+        }
+      })
+
       test('gives each token a job, in the order added, as long as there are any', async () => {
         await filledAt(store, 3)
         const claims = await fetcher.claim(['a', 'b', 'c', 'd'])
