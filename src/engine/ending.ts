@@ -16,6 +16,7 @@ import type { Watch } from './watch.ts'
 
 // A durable broker may have millions left; a report is read by a person.
 const MOST_NAMED = 1000
+const LONGEST_QUESTION = 5000
 
 /** What an ending deals with. */
 export interface EndingParts {
@@ -122,12 +123,19 @@ export class Ending implements LifecycleHost {
   /** In the order accepted. Also where the broker cannot be asked any more, the threads have to end. */
   async #unfinished(): Promise<readonly JobRecord[]> {
     const { broker } = this.#parts
-    const limit = broker.durable ? MOST_NAMED : Number.POSITIVE_INFINITY
+    if (!broker.durable)
+      return (await broker.list({ state: UNFINISHED_STATES, limit: Number.POSITIVE_INFINITY })).toReversed()
+    // A store that is away keeps what it has, and cannot say what that is.
+    if (broker.stats?.().state === 'down') return []
+    const noAnswer = Promise.withResolvers<readonly JobRecord[]>()
+    const stopTimer = this.clock.timer(LONGEST_QUESTION, () => noAnswer.resolve([]))
     try {
-      return (await broker.list({ state: UNFINISHED_STATES, limit })).toReversed()
-    } catch (error) {
-      if (broker.durable) return []
-      throw error
+      const named = broker.list({ state: UNFINISHED_STATES, limit: MOST_NAMED })
+      return (await Promise.race([named, noAnswer.promise])).toReversed()
+    } catch {
+      return []
+    } finally {
+      stopTimer()
     }
   }
 }

@@ -1,5 +1,6 @@
 /** The BullMQ broker: the port's calls, each answered by the part of the broker that a job is with at the moment. */
 import { randomUUID } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import { encode } from '../../rules/codec.ts'
 import { type JobRecord, Moved } from '../../rules/job-record.ts'
 import { QueueTimeoutError, TaskCancelledError } from '../../words/errors.ts'
@@ -271,7 +272,12 @@ export class BullmqBroker implements Broker, Whole {
     const { held, work, reach, contact, outbox, writes, accepted, elsewhere, own, schedules } = this.#parts
     // Their responses will never be over here: they run wherever the others run.
     for (const job of held.giveUp()) this.#admit(job)
-    await work.stop()
+    // What is being fetched comes with an answer, which a store that is away does not give.
+    const patience = new AbortController()
+    const { signal } = patience
+    const deadline = setTimeout(reach.isUp ? LAST_WRITES : 0, undefined, { signal }).catch(() => {})
+    await Promise.race([work.stop(), deadline])
+    patience.abort()
     if (reach.isUp) await outbox.settle(LAST_WRITES)
     await writes.settle(reach.isUp ? LAST_WRITES : 0)
     for (const part of [contact, outbox, accepted, elsewhere, held, own, schedules, work.leases]) part.close()

@@ -44,6 +44,7 @@ export class Feed {
   /** Jobs whose end is being written while another is fetched in the same step. */
   #ending = 0
   #wake: (() => void) | undefined
+  #endWait: (() => void) | undefined
   #stopStalledTimer: (() => void) | undefined
   #isOver: Promise<void> = Promise.resolve()
 
@@ -118,7 +119,9 @@ export class Feed {
     this.#isOpen = false
     this.#stopStalledTimer?.()
     this.#wake?.()
-    await this.backend.disconnectBlocking(false).catch(() => {})
+    // BullMQ first waits for the connection, which may never be there again.
+    this.backend.disconnectBlocking(false).catch(() => {})
+    this.#endWait?.()
     await this.#isOver
   }
 
@@ -164,12 +167,18 @@ export class Feed {
     const now = Date.now()
     const due = until > 0 ? (until - now) / 1000 : LONGEST_WAIT
     if (due <= 0) return
-    const found = await this.backend.waitForJob(
-      Math.max(this.backend.minimumBlockTimeout, Math.min(due, LONGEST_WAIT)),
-    )
+    const seconds = Math.max(this.backend.minimumBlockTimeout, Math.min(due, LONGEST_WAIT))
+    const found = await this.#jobOrEnd(this.backend.waitForJob(seconds))
     // The marker of a job that is due later.
     if (found !== null && found.score > Date.now() + 1)
       await this.#pause(Math.min(found.score - Date.now(), 100))
+  }
+
+  #jobOrEnd<T>(waiting: Promise<T>): Promise<T | null> {
+    return new Promise((resolve, reject) => {
+      this.#endWait = () => resolve(null)
+      waiting.then(resolve, reject)
+    })
   }
 
   #roomOrEnd(): Promise<void> {

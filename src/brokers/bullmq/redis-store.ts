@@ -49,9 +49,12 @@ export class RedisStore implements Store {
   #letGo!: () => void
   #scripts!: ReadonlyMap<string, Script>
   #isClosed = false
+  /** Rejects: a connection that is closed between two tries to connect says nothing. */
+  readonly #closed = Promise.withResolvers<never>()
 
   constructor(settings: BullmqSettings) {
     this.#settings = settings
+    this.#closed.promise.catch(() => {})
   }
 
   async open(
@@ -63,6 +66,7 @@ export class RedisStore implements Store {
     this.#bullmq = await peer('bullmq', () => import('bullmq'))
     const ioredis = await peer('ioredis', () => import('ioredis'))
     const { connection } = this.#settings
+    if (this.#isClosed) return this.#closed.promise
     // BullMQ needs `null`: a command waits for the connection instead of failing after some tries.
     const own: RedisOptions = {
       maxRetriesPerRequest: null,
@@ -84,9 +88,9 @@ export class RedisStore implements Store {
     // What it hears of the connection, the other one hears as well.
     this.#listener.on('error', () => {})
     this.#listener.on('message', (channel, text) => hears.message(channel, text))
-    await this.#untilReady()
+    await Promise.race([this.#untilReady(), this.#closed.promise])
     const keys = channels.map((channel) => this.#key(channel))
-    await this.#listener.subscribe(...keys)
+    await Promise.race([this.#listener.subscribe(...keys), this.#closed.promise])
     // What was sent before it listens again has not come: whoever missed it is told to look for itself.
     const heardAgain = (): void => void (this.#isClosed || this.#redis.status !== 'ready' || hears.up())
     this.#listener.on('ready', () => void this.#listener.subscribe(...keys).then(heardAgain, () => {}))
@@ -94,10 +98,7 @@ export class RedisStore implements Store {
 
   #untilReady(): Promise<void> {
     if (this.#redis.status === 'ready') return Promise.resolve()
-    return new Promise((resolve, reject) => {
-      this.#redis.once('ready', resolve)
-      this.#redis.once('end', () => reject(new Error('The broker was closed before the store was reached.')))
-    })
+    return new Promise((resolve) => void this.#redis.once('ready', resolve))
   }
 
   queue(name: string): Queue {
@@ -179,6 +180,7 @@ export class RedisStore implements Store {
 
   async close(): Promise<void> {
     this.#isClosed = true
+    this.#closed.reject(new Error('The broker was closed before the store was reached.'))
     if (this.#redis === undefined) return
     await Promise.all(this.#fetchers.map((fetcher) => fetcher.close(true).catch(() => {})))
     await Promise.all([...this.#queues.values()].map((queue) => queue.close().catch(() => {})))

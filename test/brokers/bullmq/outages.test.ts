@@ -122,6 +122,24 @@ for (const store of ['redis', 'postgres'] as const) {
       },
     )
 
+    for (const how of ['is away', 'hangs'] as const) {
+      testAt(place, `a process stops though the store ${how}`, async (here) => {
+        const runtimes = [1, 2].map(() => here.runtime({ patience: 150 }))
+        await Promise.all(runtimes.map((runtime) => runtime.ready()))
+        const down = runtimes.map((runtime) => nextEvent(runtime, 'broker:down'))
+        await (how === 'hangs' ? here.server.hang() : here.server.stop(true))
+        await Promise.all(down)
+        // One that has never reached it hears of no server that hangs.
+        if (how === 'is away') {
+          const late = here.runtime({ patience: 150 })
+          await nextEvent(late, 'broker:down')
+          runtimes.push(late)
+        }
+        await Promise.all(runtimes.map((runtime) => runtime.stop({ timeout: 0 })))
+        await (how === 'hangs' ? here.server.goOn() : here.server.start())
+      })
+    }
+
     // What each store is told when an attempt is over.
     const told = store === 'redis' ? { end: 'returnvalue', retry: 'failedReason' } : AT_THE_END
     for (const keep of [1000, 0]) {
