@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
@@ -12,6 +13,8 @@ export default defineConfig({
     },
     // A process for each file: threads, signals and process-wide listeners of one file cannot reach another.
     pool: 'forks',
+    // Many files wait for leases and servers most of their time, so that two at once go well on two processors.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     setupFiles: ['test/house/leak-guard.ts'],
     testTimeout: 10_000,
     hookTimeout: 10_000,
