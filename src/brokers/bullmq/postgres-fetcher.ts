@@ -66,6 +66,10 @@ export class PostgresFetcher implements Fetcher {
   readonly #backend: () => IQueueBackend
   /** Tokens that a job may have been claimed for without our hearing of it, and the ids of the jobs that had them before. */
   readonly #unheard = new Map<string, string>()
+  /** Tokens under which an end is being written, whose answer may bring a job as well. */
+  readonly #writing = new Set<string>()
+  /** Those of the ends that were begun to be written since the last look for what was not heard of. */
+  readonly #writtenSince = new Set<string>()
   #completed: Waiting[] = []
   #statements = 0
 
@@ -97,11 +101,15 @@ export class PostgresFetcher implements Fetcher {
   async #claimUnheard(): Promise<readonly Claim[]> {
     if (this.#unheard.size === 0) return []
     const { queue, lease } = this.#of
-    const tokens = [...this.#unheard.keys()]
-    const given = [queue, tokens, [...this.#unheard.values()], Date.now() + lease]
-    const { rows } = await this.#pool.query<Row>(UNHEARD, given)
-    for (const token of tokens) this.#unheard.delete(token)
-    return rows.map(toClaim)
+    // An end that is tried again under the same token may fetch a job at this very moment: it comes with that answer, and
+    // a second time with this one it would run twice.
+    const unheard = [...this.#unheard].filter(([token]) => !this.#writing.has(token))
+    if (unheard.length === 0) return []
+    this.#writtenSince.clear()
+    const [tokens, before] = [unheard.map(([token]) => token), unheard.map(([, id]) => id)]
+    const { rows } = await this.#pool.query<Row>(UNHEARD, [queue, tokens, before, Date.now() + lease])
+    for (const token of tokens) if (!this.#writtenSince.has(token)) this.#unheard.delete(token)
+    return rows.filter((row) => !this.#writtenSince.has(row.lock_token)).map(toClaim)
   }
 
   complete(job: Completed): Promise<Fetched> {
@@ -127,6 +135,15 @@ export class PostgresFetcher implements Fetcher {
 
   async #writeTogether(jobs: readonly Waiting[]): Promise<void> {
     if (jobs.length === 0) return
+    for (const { token } of jobs) {
+      this.#writing.add(token)
+      this.#writtenSince.add(token)
+    }
+    await this.#writeThem(jobs)
+    for (const { token } of jobs) this.#writing.delete(token)
+  }
+
+  async #writeThem(jobs: readonly Waiting[]): Promise<void> {
     try {
       const next = await this.#query(jobs)
       for (const { token, done } of jobs) {

@@ -101,9 +101,17 @@ export function faultsOf(
     if (ended.length === 0) faults.push(`${id} has an end in the store and never came to its end`)
     // The last run is the one that counts; each one before it must have been cut short by a kill.
     const excused = begun.slice(0, -1).every(({ pid }) => killed.has(pid))
-    if (!excused) faults.push(`${id} ran ${begun.length} times, of which a kill excuses not every one`)
+    if (!excused) {
+      faults.push(`${id} ran ${begun.length} times, of which a kill excuses not every one: ${courseOf(its)}`)
+    }
     const finished = ended.filter(({ pid }) => !killed.has(pid))
     if (finished.length > 1) faults.push(`${id} came to its end ${finished.length} times`)
   }
   return faults
+}
+
+/** What handlers have written of one job: what, in which process, and how many milliseconds after the first line. */
+function courseOf(lines: readonly Line[]): string {
+  const [first] = lines
+  return lines.map(({ what, pid, at }) => `${what} in ${pid} at ${at - (first?.at ?? at)}`).join(', ')
 }
