@@ -205,6 +205,6 @@ export class Outbox {
 
   #timeToWait(job: JobRecord): number {
     const dueAt = job.extras?.dueAt
-    return dueAt === undefined ? 0 : Math.max(0, Math.round(dueAt - this.#host.clock.now()))
+    return dueAt === undefined ? 0 : Math.max(0, Math.ceil(dueAt - this.#host.clock.now()))
   }
 }

@@ -127,14 +127,18 @@ export function toData(job: JobRecord, clock: Clock, line: string | undefined, h
   }
 }
 
-/** A job as BullMQ takes it in. Its own class for that would go over every field three times. */
+/**
+ * A job as BullMQ takes it in, to wait for `delay` milliseconds from now on. Its own class for that would go over every
+ * field three times.
+ */
 export function toJson(id: string, job: JobRecord, data: WrittenData, clock: Clock, delay: number): JobJson {
   const { extras } = job
   const unique = extras?.uniqueKey
   const opts: JobsOptions = { priority: bullPriority(job.priority) }
-  if (delay > 0) opts.delay = delay
-  if (unique !== undefined) opts.deduplication = { id: unique, ...timeToLive(job) }
   const timestamp = wallOf(clock, job.acceptedAt)
+  // BullMQ counts it from the timestamp, but the job may have waited to be written: in a buffer, while the store was away.
+  if (delay > 0) opts.delay = delay + Math.max(0, clock.wall() - timestamp)
+  if (unique !== undefined) opts.deduplication = { id: unique, ...timeToLive(job) }
   const json = { id, name: job.entry.task.name, data: JSON.stringify(data), opts, timestamp }
   return (unique === undefined ? json : { ...json, deduplicationId: unique }) as JobJson
 }

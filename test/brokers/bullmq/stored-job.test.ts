@@ -29,3 +29,9 @@ test.each([0, 7, -7])('a job of the priority %i is read with what it was written
   const { acceptedAt, payload } = job
   expect(readAgain(job)).toMatchObject({ acceptedAt, payload, priority })
 })
+
+test('a job that is written long after it was accepted is due when it is to be, not earlier', () => {
+  const job = recordOf(1, { readyAt: clock.now() - 200 })
+  const { timestamp, opts } = toJson('id', job, toData(job, clock, undefined, false), clock, 30)
+  expect(timestamp + (opts?.delay ?? 0)).toBe(clock.wall() + 30)
+})
