@@ -1,18 +1,11 @@
 /** How many jobs stand in each state. Every job passes through four of them, so this is counting by number, not by name. */
-import type { JobState } from '../words/job.ts'
+import { type JobState, TERMINAL_STATES, UNFINISHED_STATES } from '../words/job.ts'
 
-const STATES = [
-  'completed',
-  'running',
-  'available',
-  'held',
-  'waiting',
-  'scheduled',
-  'retryable',
-  'cancelled',
-  'skipped',
-  'dead',
-] as const satisfies readonly JobState[]
+const STATES: readonly JobState[] = [...TERMINAL_STATES, ...UNFINISHED_STATES]
+const COMPLETED = STATES.indexOf('completed')
+const RUNNING = STATES.indexOf('running')
+const AVAILABLE = STATES.indexOf('available')
+const HELD = STATES.indexOf('held')
 
 /** Counts jobs by state. */
 export class StateCounts {
@@ -39,13 +32,13 @@ export class StateCounts {
 function placeOf(state: JobState): number {
   switch (state) {
     case 'completed':
-      return 0
+      return COMPLETED
     case 'running':
-      return 1
+      return RUNNING
     case 'available':
-      return 2
+      return AVAILABLE
     case 'held':
-      return 3
+      return HELD
     default:
       return STATES.indexOf(state)
   }
