@@ -6,22 +6,29 @@ export { memoryBroker } from './brokers/memory.ts'
 export type { Job } from './engine/job.ts'
 export type { StopReport, Unfinished } from './engine/lifecycle.ts'
 export type {
-  ManyEntry,
-  PayloadAndOptions,
+  AnyRuntime,
+  JobsOf,
   Runtime,
   RuntimeOptions,
   RuntimeStats,
   TaskList,
-  TaskNamed,
   TasksIn,
 } from './engine/runtime.ts'
 export { createRuntime } from './engine/runtime.ts'
 export type { ScheduleInfo } from './engine/schedule-definition.ts'
 export type { ScheduleOptions } from './engine/schedule-times.ts'
 export { after } from './http/context.ts'
-export type { After, NamedTask, TryAfter } from './http/req-after.ts'
+export type { After, TryAfter } from './http/req-after.ts'
 export type { Shutdown, ShutdownOptions, ShutdownReport } from './http/shutdown.ts'
 export { shutdown } from './http/shutdown.ts'
+export type {
+  ManyEntry,
+  NamedTask,
+  PayloadAndOptions,
+  ResultOfCall,
+  TaskNamed,
+  TaskOf,
+} from './rules/calls.ts'
 export type { Handler, HandlerContext, HandlerLog, MovedResult, NestedJobOptions } from './rules/handler.ts'
 export type { PoolOptions } from './rules/option-schemas.ts'
 export type { Register, RegisteredTask } from './rules/registry.ts'
@@ -30,6 +37,7 @@ export type { StandardIssue, StandardResult, StandardSchema } from './rules/stan
 export type {
   AnyTask,
   HandlerRef,
+  ModuleUrl,
   ParsedPayloadOf,
   PayloadOf,
   ResultOf,

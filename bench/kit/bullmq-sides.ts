@@ -77,7 +77,7 @@ async function ours(url: string): Promise<Side> {
   const producerOf = (prefix: string): Runtime<typeof noop | typeof burn> =>
     createRuntime({ ...common, broker: bullmqBroker({ connection: url, prefix, role: 'producer' }) })
   const fill = async (producer: ReturnType<typeof producerOf>, jobs: number, one: object): Promise<void> => {
-    const added = producer.enqueueMany(Array.from({ length: jobs }, () => one) as never)
+    const added = producer.enqueueMany(Array.from({ length: jobs }, () => one as { task: typeof noop }))
     await Promise.all(added.map(({ stored }) => stored))
   }
   const empty = { task: noop, payload: {} }

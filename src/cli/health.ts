@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Runtime } from '../engine/runtime.ts'
+import type { AnyRuntime } from '../engine/runtime.ts'
 import { OptionsInvalidError } from '../words/errors.ts'
 
 /** The endpoints of one worker. */
@@ -16,7 +16,7 @@ export interface Health {
  * loaded, while the store can be reached and no stop is under way; else 503).
  */
 export async function openHealth(
-  runtime: Runtime,
+  runtime: AnyRuntime,
   isReady: () => boolean,
   port: number,
   host: string,

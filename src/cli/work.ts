@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { bullmqBroker } from '../brokers/bullmq.ts'
-import { createRuntime, type Runtime, type RuntimeOptions } from '../engine/runtime.ts'
+import { type AnyRuntime, createRuntime, type RuntimeOptions } from '../engine/runtime.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { OptionsInvalidError } from '../words/errors.ts'
 import { readFlags, whole } from './flags.ts'
@@ -104,7 +104,7 @@ function checkPools(asked: readonly string[], tasks: readonly AnyTask[]): void {
     )
 }
 
-function stopOnSignal(runtime: Runtime, grace: number, closing: () => Promise<void>): void {
+function stopOnSignal(runtime: AnyRuntime, grace: number, closing: () => Promise<void>): void {
   let isStopping = false
   const stop = async (signal: NodeJS.Signals): Promise<void> => {
     // Whoever asks twice does not want to wait.

@@ -1,5 +1,5 @@
 /** What a worker process writes: one line of JSON for each thing that somebody may have to look into. */
-import type { Runtime } from '../engine/runtime.ts'
+import type { AnyRuntime } from '../engine/runtime.ts'
 
 /** Writes a line: its time, its level, what it is about, and whatever belongs to that. */
 export function log(level: string, event: string, fields: object): void {
@@ -7,7 +7,7 @@ export function log(level: string, event: string, fields: object): void {
 }
 
 /** Writes a line for each event of a runtime that is worth one. */
-export function logEvents(runtime: Runtime): void {
+export function logEvents(runtime: AnyRuntime): void {
   // Whoever reads the log may go away; that is no reason to stop working.
   process.stdout.on('error', () => {})
   runtime.on('job:dead', ({ job, error, total }) =>

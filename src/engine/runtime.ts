@@ -1,6 +1,7 @@
 /** The public face of the engine: `createRuntime` and what it returns. */
 import type { Broker, BrokerStats, JobFilter } from '../brokers/broker.ts'
 import { memoryBroker } from '../brokers/memory.ts'
+import type { ManyEntry, PayloadAndOptions, ResultOfCall, TaskOf } from '../rules/calls.ts'
 import type { JobContext } from '../rules/job-record.ts'
 import {
   jobFilterSchema,
@@ -11,8 +12,9 @@ import {
   runtimeOptionsSchema,
 } from '../rules/option-schemas.ts'
 import { readOptions } from '../rules/options.ts'
+import type { RegisteredTask } from '../rules/registry.ts'
 import type { RetryPolicy } from '../rules/retry.ts'
-import type { AnyTask, PayloadOf, ResultOf } from '../rules/task.ts'
+import type { AnyTask, PayloadOf } from '../rules/task.ts'
 import { HandlerNotFoundError, OptionsInvalidError } from '../words/errors.ts'
 import type { EventName, Listener } from '../words/events.ts'
 import { isTerminal, type JobInfo, type JobOptions, type JobState, type TerminalState } from '../words/job.ts'
@@ -65,19 +67,10 @@ export type TasksIn<List> = List extends readonly (infer T extends AnyTask)[]
     ? Extract<List[keyof List], AnyTask>
     : never
 
-/** The task of a list that has a name. */
-export type TaskNamed<Tasks extends AnyTask, Name extends string> = Extract<Tasks, { readonly name: Name }>
-
-/** The arguments after the task: the payload may be left out when the task takes none. */
-export type PayloadAndOptions<T extends AnyTask> =
-  undefined extends PayloadOf<T>
-    ? [payload?: PayloadOf<T>, options?: JobOptions]
-    : [payload: PayloadOf<T>, options?: JobOptions]
-
-/** One entry of `enqueueMany`. */
-export type ManyEntry<Tasks extends AnyTask> = Tasks extends AnyTask
-  ? { task: Tasks | Tasks['name']; payload?: PayloadOf<Tasks>; options?: JobOptions }
-  : never
+/** The handles that `enqueueMany` returns: one for each entry, in their order. */
+export type JobsOf<Tasks extends AnyTask, Entries extends readonly ManyEntry<Tasks>[]> = {
+  -readonly [Index in keyof Entries]: Job<ResultOfCall<Tasks, Entries[Index]['task']>>
+}
 
 /** This process at one moment: what `stats` returns. */
 export interface RuntimeStats {
@@ -104,7 +97,7 @@ export interface RuntimeStats {
 export const engineOf: unique symbol = Symbol('aftertask.engine')
 
 /** Runs tasks: takes jobs in, brings them to threads, tells what becomes of them. Made by `createRuntime`. */
-export class Runtime<Tasks extends AnyTask = AnyTask> {
+export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   /** The tasks, as they were given. */
   readonly tasks: readonly Tasks[]
   /** @internal */
@@ -136,22 +129,21 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
    *
    * @throws UnknownTaskError, PayloadInvalidError, NotSerializableError, QueueFullError, RuntimeStoppedError, OptionsInvalidError.
    */
-  enqueue<T extends Tasks>(task: T, ...rest: PayloadAndOptions<NoInfer<T>>): Job<ResultOf<T>>
-  enqueue<Name extends Tasks['name']>(
-    task: Name,
-    ...rest: PayloadAndOptions<TaskNamed<Tasks, Name>>
-  ): Job<ResultOf<TaskNamed<Tasks, Name>>>
+  // One generic signature for a task and for its name: of two overloads, the compiler blames the task for a wrong payload.
+  enqueue<const Given extends Tasks | Tasks['name']>(
+    task: Given,
+    ...rest: PayloadAndOptions<TaskOf<Tasks, NoInfer<Given>>>
+  ): Job<ResultOfCall<Tasks, Given>>
   enqueue(task: string | AnyTask, payload?: unknown, options?: JobOptions): Job {
     const engine = this[engineOf]
     return new Job(engine.intake.take({ door: 'call', task, payload, options, batch: null }), engine)
   }
 
   /** As `enqueue`, but returns null instead of throwing when the queue is full. */
-  tryEnqueue<T extends Tasks>(task: T, ...rest: PayloadAndOptions<NoInfer<T>>): Job<ResultOf<T>> | null
-  tryEnqueue<Name extends Tasks['name']>(
-    task: Name,
-    ...rest: PayloadAndOptions<TaskNamed<Tasks, Name>>
-  ): Job<ResultOf<TaskNamed<Tasks, Name>>> | null
+  tryEnqueue<const Given extends Tasks | Tasks['name']>(
+    task: Given,
+    ...rest: PayloadAndOptions<TaskOf<Tasks, NoInfer<Given>>>
+  ): Job<ResultOfCall<Tasks, Given>> | null
   tryEnqueue(task: string | AnyTask, payload?: unknown, options?: JobOptions): Job | null {
     const engine = this[engineOf]
     return unlessFull(
@@ -160,7 +152,8 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
   }
 
   /** Adds many jobs: all of them, or, when one is refused, none. Throws what `enqueue` throws. */
-  enqueueMany(entries: readonly ManyEntry<Tasks>[]): Job[] {
+  enqueueMany<const Entries extends readonly ManyEntry<Tasks>[]>(entries: Entries): JobsOf<Tasks, Entries>
+  enqueueMany(entries: readonly ManyEntry<AnyTask>[]): Job[] {
     const engine = this[engineOf]
     const checked = entries.map(({ task, payload, options }) =>
       check(engine.registry, task, payload, options),
@@ -260,16 +253,10 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
    *
    * @throws OptionsInvalidError, UnknownTaskError, PayloadInvalidError, NotSerializableError.
    */
-  schedule<T extends Tasks>(
+  schedule<const Given extends Tasks | Tasks['name']>(
     id: string,
-    task: T,
-    payload: PayloadOf<T>,
-    options: ScheduleOptions,
-  ): ScheduleInfo
-  schedule<Name extends Tasks['name']>(
-    id: string,
-    task: Name,
-    payload: PayloadOf<TaskNamed<Tasks, Name>>,
+    task: Given,
+    payload: PayloadOf<TaskOf<Tasks, NoInfer<Given>>>,
     options: ScheduleOptions,
   ): ScheduleInfo
   schedule(id: string, task: string | AnyTask, payload: unknown, options: ScheduleOptions): ScheduleInfo {
@@ -377,6 +364,9 @@ export class Runtime<Tasks extends AnyTask = AnyTask> {
     return new Batch(this[engineOf], options, context)
   }
 }
+
+/** A runtime, whatever its tasks: what functions take that are to serve every runtime. `Runtime` alone has the registered tasks. */
+export type AnyRuntime = Runtime<AnyTask>
 
 function isTask(value: unknown): value is AnyTask {
   return typeof value === 'object' && value !== null && 'policy' in value && 'handler' in value

@@ -1,16 +1,17 @@
 /** `after` with no request at hand: the request is found through AsyncLocalStorage. */
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import type { Job } from '../engine/job.ts'
-import type { PayloadAndOptions, Runtime } from '../engine/runtime.ts'
+import type { AnyRuntime } from '../engine/runtime.ts'
+import type { PayloadAndOptions, ResultOfCall, TaskOf } from '../rules/calls.ts'
 import type { RegisteredTask } from '../rules/registry.ts'
-import type { AnyTask, ResultOf } from '../rules/task.ts'
+import type { AnyTask } from '../rules/task.ts'
 import { NoRuntimeError } from '../words/errors.ts'
 import type { JobOptions } from '../words/job.ts'
-import type { NamedTask, RequestJobs } from './req-after.ts'
+import type { RequestJobs } from './req-after.ts'
 
 const current = new AsyncLocalStorage<RequestJobs>()
 /** The runtimes that servers of this process use, the latest last. */
-const inUse = new Set<Runtime>()
+const inUse = new Set<AnyRuntime>()
 
 /**
  * Runs the rest of a request so that `after` finds it.
@@ -39,7 +40,7 @@ export function enter(jobs: RequestJobs): void {
 }
 
 /** Makes a runtime one that `after` can use outside of a request, until it has stopped. */
-export function use(runtime: Runtime): void {
+export function use(runtime: AnyRuntime): void {
   if (!inUse.delete(runtime)) runtime.on('runtime:stopped', () => inUse.delete(runtime))
   if (runtime.stats().phase !== 'stopped') inUse.add(runtime)
 }
@@ -51,20 +52,19 @@ export function use(runtime: Runtime): void {
  *
  * @throws NoRuntimeError outside of a request when no runtime was given to `afterResponse`; besides, what `req.after` throws.
  */
-export function after<T extends AnyTask>(task: T, ...rest: PayloadAndOptions<NoInfer<T>>): Job<ResultOf<T>>
-export function after<Name extends RegisteredTask['name']>(
-  name: Name,
-  ...rest: PayloadAndOptions<NamedTask<RegisteredTask, Name>>
-): Job<ResultOf<NamedTask<RegisteredTask, Name>>>
+export function after<const Given extends AnyTask | RegisteredTask['name']>(
+  task: Given,
+  ...rest: PayloadAndOptions<TaskOf<RegisteredTask, NoInfer<Given>>>
+): Job<ResultOfCall<RegisteredTask, Given>>
 export function after(task: string | AnyTask, payload?: unknown, options?: JobOptions): Job {
   const jobs = current.getStore()
   if (jobs !== undefined) return jobs.add(task, payload, options)
   return runtimeFor(task).enqueue(task as string, payload, options)
 }
 
-function runtimeFor(task: string | AnyTask): Runtime {
-  let latest: Runtime | undefined
-  let latestWithTask: Runtime | undefined
+function runtimeFor(task: string | AnyTask): AnyRuntime {
+  let latest: AnyRuntime | undefined
+  let latestWithTask: AnyRuntime | undefined
   for (const runtime of inUse) {
     latest = runtime
     if (runtime.tasks.some((known) => known === task || known.name === task)) latestWithTask = runtime

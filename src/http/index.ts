@@ -1,6 +1,6 @@
 /** aftertask/http: jobs after the response, for any server whose handlers take `(req, res, next)`. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Runtime, RuntimeOptions, TaskList, TasksIn } from '../engine/runtime.ts'
+import type { AnyRuntime, Runtime, RuntimeOptions, TaskList, TasksIn } from '../engine/runtime.ts'
 import type { AnyTask } from '../rules/task.ts'
 import {
   type AfterResponse,
@@ -16,7 +16,7 @@ import type { AnyRequest, AnyResponse } from './response-end.ts'
 
 export type { AfterResponse, AfterResponseOptions } from './middleware.ts'
 export { failed } from './middleware.ts'
-export type { After, NamedTask, TryAfter } from './req-after.ts'
+export type { After, TryAfter } from './req-after.ts'
 export type { AnyRequest, AnyResponse, Outcome } from './response-end.ts'
 export type { ReadBaggage } from './travelling-context.ts'
 
@@ -47,7 +47,7 @@ export function afterResponse<const Tasks extends TaskList>(
   options?: AfterResponseOptions,
 ): AfterResponse<TasksIn<Tasks>, ErrorMiddleware>
 export function afterResponse(
-  given: Runtime | RuntimeOptions,
+  given: AnyRuntime | RuntimeOptions,
   options: AfterResponseOptions = {},
 ): AfterResponse<AnyTask, ErrorMiddleware> {
   const runtime = runtimeOf(given)

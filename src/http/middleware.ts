@@ -1,6 +1,6 @@
 /** The middleware that gives every request `req.after`, whatever the framework. */
 import { z } from 'zod'
-import { createRuntime, Runtime, type RuntimeOptions } from '../engine/runtime.ts'
+import { type AnyRuntime, createRuntime, Runtime, type RuntimeOptions } from '../engine/runtime.ts'
 import { readOptions } from '../rules/options.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { enter, use, within } from './context.ts'
@@ -50,12 +50,12 @@ const optionsSchema = z.strictObject({
 })
 
 /** The runtime given, or one made from the options given. */
-export function runtimeOf(given: Runtime | RuntimeOptions): Runtime {
+export function runtimeOf(given: AnyRuntime | RuntimeOptions): AnyRuntime {
   return given instanceof Runtime ? given : createRuntime(given)
 }
 
 /** Checks what an `afterResponse` was given. */
-export function readPolicy(runtime: Runtime, options: AfterResponseOptions): BatchPolicy {
+export function readPolicy(runtime: AnyRuntime, options: AfterResponseOptions): BatchPolicy {
   const { order, onFailure, baggage } = readOptions(optionsSchema, options, 'afterResponse')
   use(runtime)
   return { runtime, order, onFailure, baggage }

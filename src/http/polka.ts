@@ -1,6 +1,6 @@
 /** aftertask/polka: jobs after the response, for Polka 1.0 (and 0.5). */
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
-import type { Runtime, RuntimeOptions, TaskList, TasksIn } from '../engine/runtime.ts'
+import type { AnyRuntime, Runtime, RuntimeOptions, TaskList, TasksIn } from '../engine/runtime.ts'
 import type { AnyTask } from '../rules/task.ts'
 import {
   type AfterResponse,
@@ -17,7 +17,7 @@ import type { AnyRequest, AnyResponse } from './response-end.ts'
 
 export type { AfterResponse, AfterResponseOptions } from './middleware.ts'
 export { failed } from './middleware.ts'
-export type { After, NamedTask, TryAfter } from './req-after.ts'
+export type { After, TryAfter } from './req-after.ts'
 export type { AnyRequest, AnyResponse, Outcome } from './response-end.ts'
 export type { ReadBaggage } from './travelling-context.ts'
 
@@ -48,7 +48,7 @@ export function afterResponse<const Tasks extends TaskList>(
   options?: AfterResponseOptions,
 ): AfterResponse<TasksIn<Tasks>, PolkaErrorHandler>
 export function afterResponse(
-  given: Runtime | RuntimeOptions,
+  given: AnyRuntime | RuntimeOptions,
   options: AfterResponseOptions = {},
 ): AfterResponse<AnyTask, PolkaErrorHandler> {
   const runtime = runtimeOf(given)

@@ -1,18 +1,14 @@
 /** `req.after` and `req.tryAfter`: their types, and what stands behind them. */
 import type { Batch } from '../engine/batch.ts'
 import type { Job } from '../engine/job.ts'
-import type { PayloadAndOptions, Runtime, TaskNamed } from '../engine/runtime.ts'
+import type { AnyRuntime } from '../engine/runtime.ts'
+import type { PayloadAndOptions, ResultOfCall, TaskOf } from '../rules/calls.ts'
 import type { RegisteredTask } from '../rules/registry.ts'
-import type { AnyTask, ResultOf } from '../rules/task.ts'
+import type { AnyTask } from '../rules/task.ts'
 import type { JobOptions } from '../words/job.ts'
 import { type Adds, OpenResponse } from './open-response.ts'
 import type { AnyRequest, AnyResponse } from './response-end.ts'
 import { type ReadBaggage, travellingContext } from './travelling-context.ts'
-
-/** The task that a name stands for: any task, as long as no runtime is registered. */
-export type NamedTask<Tasks extends AnyTask, Name extends string> = string extends Tasks['name']
-  ? AnyTask
-  : TaskNamed<Tasks, Name>
 
 /**
  * Adds a job that starts once the response is over. By the task object, or by name (typed through `Register`).
@@ -21,22 +17,16 @@ export type NamedTask<Tasks extends AnyTask, Name extends string> = string exten
  * Throws UnknownTaskError, PayloadInvalidError (`status` 400), NotSerializableError, QueueFullError (`status` 503),
  * RuntimeStoppedError (`status` 503) and OptionsInvalidError; nothing is kept of a job that is refused.
  */
-export interface After<Tasks extends AnyTask = RegisteredTask> {
-  <T extends AnyTask>(task: T, ...rest: PayloadAndOptions<NoInfer<T>>): Job<ResultOf<T>>
-  <Name extends Tasks['name']>(
-    name: Name,
-    ...rest: PayloadAndOptions<NamedTask<Tasks, Name>>
-  ): Job<ResultOf<NamedTask<Tasks, Name>>>
-}
+export type After<Tasks extends AnyTask = RegisteredTask> = <const Given extends AnyTask | Tasks['name']>(
+  task: Given,
+  ...rest: PayloadAndOptions<TaskOf<Tasks, NoInfer<Given>>>
+) => Job<ResultOfCall<Tasks, Given>>
 
 /** As `After`, but returns null instead of throwing when the queue is full. Everything else is thrown as there. */
-export interface TryAfter<Tasks extends AnyTask = RegisteredTask> {
-  <T extends AnyTask>(task: T, ...rest: PayloadAndOptions<NoInfer<T>>): Job<ResultOf<T>> | null
-  <Name extends Tasks['name']>(
-    name: Name,
-    ...rest: PayloadAndOptions<NamedTask<Tasks, Name>>
-  ): Job<ResultOf<NamedTask<Tasks, Name>>> | null
-}
+export type TryAfter<Tasks extends AnyTask = RegisteredTask> = <const Given extends AnyTask | Tasks['name']>(
+  task: Given,
+  ...rest: PayloadAndOptions<TaskOf<Tasks, NoInfer<Given>>>
+) => Job<ResultOfCall<Tasks, Given>> | null
 
 declare module 'http' {
   interface IncomingMessage {
@@ -58,7 +48,7 @@ declare module 'http2' {
 
 /** What one `afterResponse` was given. */
 export interface BatchPolicy {
-  readonly runtime: Runtime
+  readonly runtime: AnyRuntime
   readonly order: 'sequential' | 'parallel'
   readonly onFailure: 'continue' | 'stop'
   readonly baggage: ReadBaggage | undefined
@@ -87,7 +77,7 @@ export class RequestJobs implements Adds {
     return new RequestJobs(response, policy)
   }
 
-  get runtime(): Runtime {
+  get runtime(): AnyRuntime {
     return this.policy.runtime
   }
 

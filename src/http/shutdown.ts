@@ -2,7 +2,7 @@
 import { Server } from 'node:net'
 import { z } from 'zod'
 import type { StopReport, Unfinished } from '../engine/lifecycle.ts'
-import { engineOf, type Runtime } from '../engine/runtime.ts'
+import { type AnyRuntime, engineOf } from '../engine/runtime.ts'
 import { readOptions } from '../rules/options.ts'
 import { describeValue, OptionsInvalidError } from '../words/errors.ts'
 import { type ClosingServer, closingServer } from './closing.ts'
@@ -74,7 +74,7 @@ const RESPONSES_SHARE = 0.75
  * @throws OptionsInvalidError when an option is unknown or has a bad value, or the server is none (Polka's `app.server`
  * is undefined before `listen`).
  */
-export function shutdown(server: Server, runtime: Runtime, options: ShutdownOptions = {}): Shutdown {
+export function shutdown(server: Server, runtime: AnyRuntime, options: ShutdownOptions = {}): Shutdown {
   const { timeout, signals, exit } = readOptions(optionsSchema, options, 'shutdown')
   if (!(server instanceof Server)) {
     throw new OptionsInvalidError(
@@ -120,7 +120,7 @@ export function shutdown(server: Server, runtime: Runtime, options: ShutdownOpti
 class Sequence {
   readonly done: Promise<ShutdownReport>
   readonly #server: ClosingServer
-  readonly #runtime: Runtime
+  readonly #runtime: AnyRuntime
   readonly #ended = Promise.withResolvers<ShutdownReport>()
   #signal: NodeJS.Signals | null = null
   #deadline = Number.POSITIVE_INFINITY
@@ -128,7 +128,7 @@ class Sequence {
   #cut = 0
   #clearTimer: (() => void) | undefined
 
-  constructor(server: ClosingServer, runtime: Runtime) {
+  constructor(server: ClosingServer, runtime: AnyRuntime) {
     this.#server = server
     this.#runtime = runtime
     this.done = this.#ended.promise

@@ -1,7 +1,9 @@
 /** What a handler is, and what it is given besides its payload. */
 
 import type { JobOptions } from '../words/job.ts'
-import type { AnyTask, ParsedPayloadOf, PayloadOf, ResultOf } from './task.ts'
+import type { PayloadAndOptions, TaskOf } from './calls.ts'
+import type { RegisteredTask } from './registry.ts'
+import type { AnyTask, ParsedPayloadOf, ResultOf } from './task.ts'
 
 /**
  * The type of a task's handler: annotate the function with it and payload, context and result are checked.
@@ -44,8 +46,10 @@ export interface HandlerContext {
   /** Lines that travel to `job:log`. The first 1,000 of an attempt are kept. */
   readonly log: HandlerLog
   /** Adds a job, as `runtime.enqueue` does. Resolves to its id once it is accepted; rejects with the same typed errors. */
-  enqueue<T extends AnyTask>(task: T, payload: PayloadOf<T>, options?: NestedJobOptions): Promise<string>
-  enqueue(task: string, payload?: unknown, options?: NestedJobOptions): Promise<string>
+  enqueue<const Given extends AnyTask | RegisteredTask['name']>(
+    task: Given,
+    ...rest: PayloadAndOptions<TaskOf<RegisteredTask, NoInfer<Given>>, NestedJobOptions>
+  ): Promise<string>
   /** Marks buffers of a result to be moved instead of copied: `return transfer({ image }, [image.buffer])`. */
   transfer<Result>(result: Result, buffers: readonly ArrayBuffer[]): MovedResult<Result>
   /** The id of the request that added the job, when the request had one. */

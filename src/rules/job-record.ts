@@ -56,7 +56,11 @@ export interface JobExtras {
   ending?: Ending | undefined
   settle?: { promise: Promise<Settlement>; resolve: (settlement: Settlement) => void } | undefined
   /** Whoever waits for the broker to hold it safely. */
-  storing?: PromiseWithResolvers<void>
+  storing?: {
+    promise: Promise<void>
+    resolve: (value?: void | PromiseLike<void>) => void
+    reject: (reason?: unknown) => void
+  }
   /** Its end is known here, but not yet written where the broker keeps it. */
   isUntold?: boolean
   /** It waits where its broker keeps it, and its record here is not told of what becomes of it. */

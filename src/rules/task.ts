@@ -7,8 +7,11 @@ import type { Backoff, RetryPolicy } from './retry.ts'
 import { retryPolicy } from './retry.ts'
 import type { StandardIssue, StandardSchema } from './standard-schema.ts'
 
+/** The place of a module: `new URL('./workers/name.js', import.meta.url)`, or the text of such a URL. A path is no URL. */
+export type ModuleUrl = URL | `file://${string}`
+
 /** Where a handler is: the module's URL, or that and the name of its export. Both `.js` and `.ts` are looked for. */
-export type HandlerRef = URL | string | { readonly module: URL | string; readonly export?: string }
+export type HandlerRef = ModuleUrl | { readonly module: ModuleUrl; readonly export?: string }
 
 /** What `defineTask` takes. */
 export interface TaskOptions<Name extends string, PayloadIn, PayloadOut, ResultIn, ResultOut> {

@@ -42,7 +42,7 @@ describe('an option that is wrong is refused with its path, its value and what w
 
   test('of a task', () => {
     expect(refusal(() => defineTask({ name: 'has spaces', handler })).message).toContain('letters, digits')
-    expect(refusal(() => defineTask({ name: 'x', handler: 'not a url' })).message).toContain(
+    expect(refusal(() => defineTask({ name: 'x', handler: 'not a url' as never })).message).toContain(
       'import.meta.url',
     )
     const misspelt = { name: 'x', handler, timeot: 1 } as unknown as Parameters<typeof defineTask>[0]
