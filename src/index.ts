@@ -5,6 +5,7 @@ export type { MemoryOptions } from './brokers/memory.ts'
 export { memoryBroker } from './brokers/memory.ts'
 export type { Job } from './engine/job.ts'
 export type { StopReport, Unfinished } from './engine/lifecycle.ts'
+export type { Logger, LogLevel, LogLine, LogOption } from './engine/log.ts'
 export type {
   AnyRuntime,
   JobsOf,

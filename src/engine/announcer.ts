@@ -3,26 +3,26 @@ import type { LaneExit, Pool } from '../pools/pool.ts'
 import { decode, type Encoded } from '../rules/codec.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import { fromWireError, type WireError } from '../rules/wire-error.ts'
-import { AftertaskError, JobLostError } from '../words/errors.ts'
-import { Emitter, type EventJob, type RuntimeEvents } from '../words/events.ts'
+import { JobLostError } from '../words/errors.ts'
+import { Emitter, type EventJob, type EventName, type RuntimeEvents } from '../words/events.ts'
 import type { JobState } from '../words/job.ts'
 import { errorOf, resultOf, settlementOf } from './job.ts'
-
-/** Where lines go when nobody listens. */
-export type LineWriter = (line: string) => void
+import { inWords, type Log, type LogLine } from './log.ts'
 
 /** The voice of a runtime. Nothing is put together for an event that nobody wants. */
 export class Announcer {
   readonly events: Emitter
   readonly #idOf: (job: JobRecord) => string
-  readonly #writeLine: LineWriter
+  readonly #log: Log
   /** Attempts whose start was told, so that it is told once and before whatever follows from it. */
   readonly #started = new WeakMap<JobRecord, number>()
 
-  constructor(idOf: (job: JobRecord) => string, writeLine: LineWriter) {
+  constructor(idOf: (job: JobRecord) => string, log: Log) {
     this.#idOf = idOf
-    this.#writeLine = writeLine
-    this.events = new Emitter((name, error) => writeLine(`a listener for "${name}" threw: ${inWords(error)}`))
+    this.#log = log
+    this.events = new Emitter((name, error) =>
+      log.say(`a listener for "${name}" threw: ${inWords(error)}`, { level: 'error', ...asError(error) }),
+    )
   }
 
   enqueued(job: JobRecord): void {
@@ -43,8 +43,14 @@ export class Announcer {
   }
 
   log(job: JobRecord, level: RuntimeEvents['job:log']['level'], message: string, data: Encoded): void {
-    if (!this.events.has('job:log')) return
-    this.events.emit('job:log', { job: this.#about(job), level, message, data: decode(data) })
+    const isHeard = this.events.has('job:log')
+    if (isHeard && !this.#log.hearsAll) {
+      this.events.emit('job:log', { job: this.#about(job), level, message, data: decode(data) })
+    } else if (isHeard || this.#log.takes(level)) {
+      const line = { job: this.#about(job), level, message, data: decode(data) }
+      if (isHeard) this.events.emit('job:log', line)
+      this.#log.write({ from: 'handler', ...line })
+    }
   }
 
   retrying(job: JobRecord, error: Error, delay: number): void {
@@ -61,11 +67,11 @@ export class Announcer {
   }
 
   fenced(job: JobRecord, state: JobState, error: Error): void {
-    if (this.events.has('job:fenced')) this.events.emit('job:fenced', { job: this.#about(job), state, error })
-    else {
+    const about = this.#about(job)
+    this.#tell('job:fenced', { job: about, state, error }, () => {
       const what = `came to its end (${state}) after its lease was lost; that does not count`
-      this.#writeLine(`job ${this.#idOf(job)} (${job.entry.task.name}) ${what}`)
-    }
+      return { message: `job ${about.id} (${about.name}) ${what}`, job: about }
+    })
   }
 
   /** A job is over: the one event of its terminal state, and its promises. `ran` is the last attempt's run time. */
@@ -98,48 +104,61 @@ export class Announcer {
   }
 
   threadExited(pool: Pool, { lane, exitCode, error, expected, restartIn }: LaneExit): void {
-    this.events.emit('thread:exited', {
-      pool: pool.name,
-      thread: lane.id,
-      exitCode,
-      error,
-      expected,
-      restartIn,
-    })
-    if (restartIn > 0 && !this.events.has('thread:exited')) {
+    const event = { pool: pool.name, thread: lane.id, exitCode, error, expected, restartIn }
+    if (restartIn === 0) return this.events.emit('thread:exited', event)
+    this.#tell('thread:exited', event, () => {
       const why = error === undefined ? `exit code ${exitCode}` : inWords(error)
-      this.#writeLine(
-        `the threads of pool "${pool.name}" keep dying (${why}); the next starts in ${restartIn} ms`,
-      )
-    }
+      const message = `the threads of pool "${pool.name}" keep dying (${why}); the next starts in ${restartIn} ms`
+      return { message, level: 'error', ...asError(error) }
+    })
   }
 
   reached(fault: Error | undefined, downFor: number): void {
     if (fault === undefined) return this.events.emit('broker:up', { downFor })
-    if (this.events.has('broker:down')) this.events.emit('broker:down', { error: fault })
-    else this.#writeLine(`the broker cannot be reached: ${inWords(fault)}`)
+    this.#tell('broker:down', { error: fault }, () => ({
+      message: `the broker cannot be reached: ${inWords(fault)}`,
+      level: 'error',
+      error: fault,
+    }))
   }
 
   stray(pool: Pool, thread: number, jobId: string, wire: WireError): void {
     const error = fromWireError(wire)
-    if (this.events.has('thread:error'))
-      this.events.emit('thread:error', { pool: pool.name, thread, jobId, error })
-    else
-      this.#writeLine(
-        `an error escaped a handler that had already ended (job ${jobId || 'unknown'}): ${inWords(error)}`,
-      )
+    this.#tell('thread:error', { pool: pool.name, thread, jobId, error }, () => {
+      const whose = `(job ${jobId || 'unknown'})`
+      const message = `an error escaped a handler that had already ended ${whose}: ${inWords(error)}`
+      return { message, level: 'error', error }
+    })
   }
 
   #failed(name: 'job:dead' | 'job:cancelled' | 'job:lost', job: JobRecord, total: number): void {
-    if (this.events.has(name)) {
-      const error = errorOf(job) ?? settlementOf(job).error ?? new JobLostError(job.entry.task.name)
-      this.events.emit(name, { job: this.#about(job), error, total })
-    } else if (name !== 'job:cancelled') {
-      const error = settlementOf(job).error
+    if (name === 'job:cancelled' && !this.events.has(name)) return
+    if (name !== 'job:cancelled' && !this.#wants(name)) return
+    const about = this.#about(job)
+    const error = errorOf(job) ?? settlementOf(job).error ?? new JobLostError(about.name)
+    if (name === 'job:cancelled') return this.events.emit(name, { job: about, error, total })
+    this.#tell(name, { job: about, error, total }, () => {
       const tries = job.attempts === 1 ? '1 attempt' : `${job.attempts} attempts`
       const what = name === 'job:dead' ? `is dead after ${tries}` : 'is lost'
-      this.#writeLine(`job ${this.#idOf(job)} (${job.entry.task.name}) ${what}: ${inWords(error)}`)
-    }
+      const message = `job ${about.id} (${about.name}) ${what}: ${inWords(error)}`
+      return { message, level: 'error', job: about, error }
+    })
+  }
+
+  /** True when an event is listened to, or is worth a line. */
+  #wants(name: EventName): boolean {
+    return this.events.has(name) || this.#log.takes('error')
+  }
+
+  /** Emits an event that somebody should know of. Where nobody listens, and for a logger of the user's, there is a line. */
+  #tell<Name extends EventName>(
+    name: Name,
+    event: RuntimeEvents[Name],
+    line: () => Partial<LogLine> & { message: string },
+  ): void {
+    const isHeard = this.events.has(name)
+    if (isHeard) this.events.emit(name, event)
+    if (!isHeard || this.#log.hearsAll) this.#log.write({ from: 'runtime', level: 'warn', ...line() })
   }
 
   #about(job: JobRecord): EventJob {
@@ -147,8 +166,6 @@ export class Announcer {
   }
 }
 
-function inWords(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const code = error instanceof AftertaskError ? ` [${error.code}]` : ''
-  return `${error.name}: ${error.message}${code}`.replaceAll('\n', ' ')
+function asError(error: unknown): { error?: Error } {
+  return error instanceof Error ? { error } : {}
 }

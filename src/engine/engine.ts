@@ -20,6 +20,7 @@ import { Intake } from './intake.ts'
 import { Job, type JobOwner, settlementOf } from './job.ts'
 import { KeepAlive } from './keep-alive.ts'
 import { Lifecycle, type StopReport } from './lifecycle.ts'
+import type { Log } from './log.ts'
 import { type OutcomeHost, Outcomes } from './outcomes.ts'
 import { PoolSet } from './pool-set.ts'
 import type { Ports } from './ports.ts'
@@ -56,7 +57,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
   readonly #ending: Ending
   readonly #reports: ThreadReports
 
-  constructor(options: ReadRuntimeOptions, broker: Broker, ports: Ports, writeLine: (line: string) => void) {
+  constructor(options: ReadRuntimeOptions, broker: Broker, ports: Ports, log: Log) {
     const { clock, random } = ports
     this.options = options
     this.clock = clock
@@ -65,7 +66,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     this.ids = new JobIds(clock.wall(), random)
     this.rate = new Rate(clock.now())
     const idOf = this.idOf.bind(this)
-    const announcer = new Announcer(idOf, writeLine)
+    const announcer = new Announcer(idOf, log)
     const keepAlive = new KeepAlive()
     const lifecycle = new Lifecycle()
     const settings = { default: options.pool, ...options.pools }
@@ -116,7 +117,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
           return () => this.stored(record)
         },
         isRunning: () => lifecycle.phase === 'running',
-        say: writeLine,
+        say: (message) => log.say(message),
       },
       this.opened,
     )

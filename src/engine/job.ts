@@ -20,6 +20,9 @@ export interface JobOwner {
   current(record: JobRecord): JobRecord
 }
 
+/** `util.inspect`, as Node hands it to whatever says itself how it is shown. */
+export type Inspect = (value: unknown, options?: object) => string
+
 /** One accepted job, as its owner sees it. Promises are made when first asked for. */
 export class Job<Result = unknown> {
   readonly #record: JobRecord
@@ -88,6 +91,12 @@ export class Job<Result = unknown> {
   /** The facts of the job at this moment, as plain data. */
   toJSON(): JobInfo {
     return infoOf(this.#owner.current(this.#record), this.#owner)
+  }
+
+  /** What `console.log(job)` shows. @internal */
+  [Symbol.for('nodejs.util.inspect.custom')](_depth: number, options: object, inspect: Inspect): string {
+    const { id, name, state } = this
+    return `Job ${inspect({ id, name, state }, options)}`
   }
 }
 

@@ -21,8 +21,9 @@ import { isTerminal, type JobInfo, type JobOptions, type JobState, type Terminal
 import { check, unlessFull } from './acceptance.ts'
 import { Batch, type BatchOptions } from './batch.ts'
 import { Engine } from './engine.ts'
-import { infoOf, Job } from './job.ts'
+import { type Inspect, infoOf, Job } from './job.ts'
 import type { StopReport } from './lifecycle.ts'
+import { Log, type LogOption } from './log.ts'
 import { type Ports, realPorts } from './ports.ts'
 import type { ScheduleInfo } from './schedule-definition.ts'
 import type { ScheduleOptions } from './schedule-times.ts'
@@ -53,8 +54,12 @@ export interface RuntimeOptions<Tasks extends TaskList = TaskList> {
   retention?: { count?: number; age?: number }
   /** How many short jobs travel to a thread together: at most `max` (1,024), within `milliseconds` (2) of expected work. */
   bundles?: { max?: number; milliseconds?: number; force?: boolean }
-  /** One line on stderr for a failed job when nobody listens for it. Default true. */
-  log?: boolean
+  /**
+   * Where lines go: what handlers give to `ctx.log`, dead and lost jobs, threads that keep dying. `true` (the default)
+   * writes what nobody listens for to stderr, without `debug`; `false` nothing. A function gets each line as a `LogLine`,
+   * a logger such as pino's or `console` gets fields and message, also where somebody listens. What either throws is contained.
+   */
+  log?: LogOption
 }
 
 /** Tasks as an array or as the exports of a module. */
@@ -107,8 +112,8 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   constructor(options: RuntimeOptions, ports: Ports = realPorts) {
     const read: ReadRuntimeOptions = readOptions(runtimeOptionsSchema, options, 'createRuntime')
     const list = Array.isArray(read.tasks) ? read.tasks : Object.values(read.tasks).filter(isTask)
-    const writeLine = (line: string): void => void (read.log && process.stderr.write(`aftertask: ${line}\n`))
-    this[engineOf] = new Engine({ ...read, tasks: list }, options.broker ?? memoryBroker(), ports, writeLine)
+    const log = new Log(read.log)
+    this[engineOf] = new Engine({ ...read, tasks: list }, options.broker ?? memoryBroker(), ports, log)
     this.tasks = list as readonly object[] as readonly Tasks[]
   }
 
@@ -357,6 +362,12 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop()
+  }
+
+  /** What `console.log(runtime)` shows. @internal */
+  [Symbol.for('nodejs.util.inspect.custom')](_depth: number, options: object, inspect: Inspect): string {
+    const { phase, pending, pools } = this.stats()
+    return `Runtime ${inspect({ phase, pending, tasks: this.tasks.map(({ name }) => name), pools }, options)}`
   }
 
   /** Opens a batch: for the edges of this package. @internal */

@@ -242,6 +242,16 @@ const bundles = z.strictObject({
     .describe('Fill every bundle to `max` whatever its expected run time: for tests.'),
 })
 
+const log = z.custom<boolean>(
+  (value) => typeof value === 'boolean' || typeof value === 'function' || isLogger(value),
+  'expected true, false, a function of a line, or a logger with the methods debug, info, warn and error',
+)
+
+function isLogger(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return ['debug', 'info', 'warn', 'error'].every((level) => typeof Reflect.get(value, level) === 'function')
+}
+
 /** What `createRuntime` accepts. */
 export const runtimeOptionsSchema = z.strictObject({
   tasks: z
@@ -293,7 +303,11 @@ export const runtimeOptionsSchema = z.strictObject({
     .prefault({})
     .describe('How many finished jobs can still be looked up, and for how many milliseconds.'),
   bundles: bundles.prefault({}).describe('How many short jobs travel to a thread together.'),
-  log: z.boolean().default(true).describe('One line on stderr for a failed job when nobody listens for it.'),
+  log: log
+    .default(true)
+    .describe(
+      'Where lines go: `true` writes what nobody listens for to stderr, a function or a logger such as pino’s gets all.',
+    ),
 })
 
 /** What `createRuntime` accepts, with every default filled in. */
