@@ -15,7 +15,7 @@ import { readOptions } from '../rules/options.ts'
 import type { RegisteredTask } from '../rules/registry.ts'
 import type { RetryPolicy } from '../rules/retry.ts'
 import type { AnyTask, PayloadOf } from '../rules/task.ts'
-import { HandlerNotFoundError, OptionsInvalidError } from '../words/errors.ts'
+import { HandlerNotFoundError, OptionsInvalidError, RuntimeStoppedError } from '../words/errors.ts'
 import type { EventName, Listener } from '../words/events.ts'
 import { isTerminal, type JobInfo, type JobOptions, type JobState, type TerminalState } from '../words/job.ts'
 import { check, unlessFull } from './acceptance.ts'
@@ -254,9 +254,9 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   /**
    * Adds jobs of a task by the clock: by a cron pattern in a time zone, or every so many milliseconds. Setting an id
    * again replaces its schedule; an unchanged one goes on as it was. A broker that survives the process keeps schedules
-   * too, with the runs that are due. Schedules alone do not keep the process alive.
+   * too, with the runs that are due. A schedule keeps the process that has set it alive, until `unschedule` or `stop`.
    *
-   * @throws OptionsInvalidError, UnknownTaskError, PayloadInvalidError, NotSerializableError.
+   * @throws OptionsInvalidError, UnknownTaskError, PayloadInvalidError, NotSerializableError, RuntimeStoppedError.
    */
   schedule<const Given extends Tasks | Tasks['name']>(
     id: string,
@@ -265,7 +265,9 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     options: ScheduleOptions,
   ): ScheduleInfo
   schedule(id: string, task: string | AnyTask, payload: unknown, options: ScheduleOptions): ScheduleInfo {
-    return this[engineOf].schedules.set(id, task, payload, options)
+    const { lifecycle, schedules } = this[engineOf]
+    if (lifecycle.phase !== 'running') throw new RuntimeStoppedError(lifecycle.phase)
+    return schedules.set(id, task, payload, options)
   }
 
   /** Takes a schedule away; false when there was none. Jobs that it has added stay. */
@@ -385,7 +387,7 @@ function isTask(value: unknown): value is AnyTask {
 
 /**
  * Creates a runtime and starts its threads at once; `ready()` tells when they are up. An idle runtime does not keep the
- * process alive, unfinished jobs do.
+ * process alive; unfinished jobs and the schedules that it has set do.
  *
  * @throws OptionsInvalidError when an option is unknown (with the nearest known one) or has a bad value.
  */

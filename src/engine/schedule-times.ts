@@ -3,6 +3,7 @@ import { Cron } from 'croner'
 import { z } from 'zod'
 import { readOptions } from '../rules/options.ts'
 import { OptionsInvalidError } from '../words/errors.ts'
+import { FixedTimes, isFixed } from './fixed-times.ts'
 
 /** When a schedule runs, and what becomes of runs that nobody was there for. */
 export interface ScheduleOptions {
@@ -54,26 +55,64 @@ export function readRule(given: ScheduleOptions, wall: number): ScheduleRule {
   if (rule.timeZone !== undefined && rule.cron === undefined) {
     throw new OptionsInvalidError('schedule: "timeZone" goes with "cron" only.', 'timeZone')
   }
-  nextAfter(rule, wall, wall)
+  // A pattern with a year may well be over; without one it has a run, or never had.
+  const { cron } = rule
+  const isNever = nextAfter(rule, wall, wall) === Number.POSITIVE_INFINITY
+  if (isNever && cron !== undefined && cron.trim().split(/\s+/).length < 7) {
+    throw new OptionsInvalidError(
+      `schedule: the cron pattern "${cron}" never comes: no month that it names has such a day.`,
+      'cron',
+    )
+  }
   return rule
 }
 
 /** The first run after a time; Infinity when there is none. `from` is a run, or the start, that `every` counts from. */
-export function nextAfter({ cron, timeZone, every }: ScheduleRule, from: number, after: number): number {
+export function nextAfter(rule: ScheduleRule, from: number, after: number): number {
+  const { every } = rule
   if (every !== undefined) return from + Math.max(1, Math.floor((after - from) / every) + 1) * every
+  let times = timesOf.get(rule)
+  if (times === undefined) {
+    times = cronTimes(rule.cron ?? '', rule.timeZone)
+    timesOf.set(rule, times)
+  }
+  return times(after)
+}
+
+type Times = (after: number) => number
+
+// Reading a pattern costs far more than asking it.
+const timesOf = new WeakMap<ScheduleRule, Times>()
+
+/** Fixed times come once a day, whatever a change of the clocks does to that day; a pattern with wildcards goes by real time. */
+function cronTimes(cron: string, timeZone: string | undefined): Times {
+  if (timeZone !== undefined && !isTimeZone(timeZone)) {
+    throw new OptionsInvalidError(
+      `schedule: there is no time zone "${timeZone}"; expected a name such as "Europe/Berlin" or "UTC".`,
+      'timeZone',
+    )
+  }
   try {
-    const options = timeZone === undefined ? {} : { timezone: timeZone }
-    const next = new Cron(cron ?? '', { ...options, paused: true }).nextRun(new Date(after))
-    return next?.getTime() ?? Number.POSITIVE_INFINITY
+    if (isFixed(cron)) {
+      const fixed = new FixedTimes(new Cron(cron, { timezone: 'UTC', paused: true }), timeZone)
+      return (after) => fixed.after(after)
+    }
+    const open = new Cron(cron, { ...(timeZone !== undefined && { timezone: timeZone }), paused: true })
+    return (after) => open.nextRun(new Date(after))?.getTime() ?? Number.POSITIVE_INFINITY
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause)
-    const path = /time ?zone/i.test(why) ? 'timeZone' : 'cron'
-    const zone = timeZone === undefined ? '' : ` in ${timeZone}`
-    throw new OptionsInvalidError(
-      `schedule: the cron pattern "${cron}"${zone} cannot be used: ${why}`,
-      path,
-      { cause },
-    )
+    throw new OptionsInvalidError(`schedule: the cron pattern "${cron}" cannot be used: ${why}`, 'cron', {
+      cause,
+    })
+  }
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    Intl.DateTimeFormat('en-US', { timeZone: name })
+    return true
+  } catch {
+    return false
   }
 }
 

@@ -9,6 +9,7 @@ import type { AnyTask } from '../rules/task.ts'
 import type { Clock } from '../words/clock.ts'
 import { OptionsInvalidError, QueueFullError } from '../words/errors.ts'
 import type { JobOptions } from '../words/job.ts'
+import { KeepAlive } from './keep-alive.ts'
 import {
   definitionOf,
   fromStored,
@@ -47,6 +48,9 @@ export class Schedules {
   #clearTimer: (() => void) | undefined
   /** Counts what is set and removed here: an older answer of the store must not undo it. */
   #changes = 0
+  /** The ids that this process has set. What only the broker keeps does not hold up a program that looks at its jobs. */
+  readonly #ownIds = new Set<string>()
+  readonly #keepAlive = new KeepAlive()
 
   constructor(parts: ScheduleParts, opened: Promise<void>) {
     this.#parts = parts
@@ -73,9 +77,14 @@ export class Schedules {
     const encoded = encode(payload, 'payload')
     const before = this.#schedules.get(id)
     const schedule = { id, task: entry.task.name, payload: encoded, rule, nextAt: nextAfter(rule, now, now) }
-    if (before !== undefined && definitionOf(before) === definitionOf(schedule)) return infoOf(before)
+    if (before !== undefined && definitionOf(before) === definitionOf(schedule)) {
+      this.#ownIds.add(id)
+      this.#holdProcess()
+      return infoOf(before)
+    }
     this.#changes++
     this.#schedules.set(id, schedule)
+    this.#ownIds.add(id)
     // What the broker keeps under this id may be the same schedule: then its due time counts.
     if (this.#isLoaded) this.#keep(schedule)
     this.#arm()
@@ -88,6 +97,7 @@ export class Schedules {
     await this.#reload()
     if (!this.#schedules.delete(id)) return false
     this.#changes++
+    this.#holdProcess()
     await this.#parts.broker.schedules?.remove(id)
     return true
   }
@@ -101,6 +111,19 @@ export class Schedules {
   close(): void {
     this.#clearTimer?.()
     this.#timerAt = Number.NEGATIVE_INFINITY
+    this.#keepAlive.close()
+  }
+
+  /** The process waits for what it has scheduled, as it does for jobs, until that is taken away or the runtime stops. */
+  #holdProcess(): void {
+    if (!this.#parts.isRunning()) return
+    for (const id of this.#ownIds) {
+      if ((this.#schedules.get(id)?.nextAt ?? Number.POSITIVE_INFINITY) < Number.POSITIVE_INFINITY) {
+        this.#keepAlive.hold()
+        return
+      }
+    }
+    this.#keepAlive.letGo()
   }
 
   #load(stored: readonly StoredSchedule[]): void {
@@ -135,6 +158,7 @@ export class Schedules {
   }
 
   #arm(): void {
+    this.#holdProcess()
     // Before the broker has told what it keeps, nothing can be said to be due.
     if (!this.#isLoaded) return
     const isShared = this.#parts.broker.schedules?.turns !== undefined

@@ -35,6 +35,102 @@ describe('a cron schedule in a time zone', () => {
   })
 })
 
+/** The moments of a pattern in a period, on the zone's clock. */
+function localTimes(cron: string, timeZone: string, from: string, to: string): string[] {
+  const rule = readRule({ cron, timeZone }, at(from))
+  const clock = new Intl.DateTimeFormat('en-GB', {
+    ...{ timeZone, month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', second: '2-digit' },
+  })
+  const times: string[] = []
+  for (let time = nextAfter(rule, 0, at(from)); time < at(to); time = nextAfter(rule, time, time)) {
+    times.push(clock.format(time).replace(', ', ' '))
+  }
+  return times
+}
+
+describe('a cron pattern of fixed times', () => {
+  test.each([
+    // The clocks go from 02:00 to 03:00.
+    ['30 2,14 * * *', ['29/03 03:00:00', '29/03 14:30:00']],
+    ['0,30 2 * * *', ['29/03 03:00:00', '29/03 03:00:01']],
+    ['0 2,3 * * *', ['29/03 03:00:00', '29/03 03:00:01']],
+    ['15-17 1-3 * * *', '01:15:00 01:16:00 01:17:00 03:00:00 03:00:01 03:00:02 03:15:00 03:16:00 03:17:00'],
+    ['0 30 1,2,4 * * *', ['29/03 01:30:00', '29/03 03:00:00', '29/03 04:30:00']],
+    ['30 2 * * SUN', ['29/03 03:00:00']],
+    ['@daily', ['29/03 00:00:00']],
+  ])('has each of "%s" once on the day on which an hour is left out', (cron, expected) => {
+    const times = localTimes(cron, 'Europe/Berlin', '2026-03-28T23:00:00Z', '2026-03-29T22:00:00Z')
+    const whole = typeof expected === 'string' ? expected.split(' ').map((time) => `29/03 ${time}`) : expected
+    // Midnight itself is one millisecond too early to be "after".
+    expect(times).toEqual(cron === '@daily' ? [] : whole)
+  })
+
+  test.each([
+    // The clocks go from 03:00 back to 02:00.
+    ['30 2,14 * * *', '02:30:00 14:30:00'],
+    ['0,30 1,2,3 * * *', '01:00:00 01:30:00 02:00:00 02:30:00 03:00:00 03:30:00'],
+    ['0 0,30 2 * * *', '02:00:00 02:30:00'],
+    ['5-15/5 2 25 10 *', '02:05:00 02:10:00 02:15:00'],
+  ])('has each of "%s" once on the day on which an hour comes twice', (cron, expected) => {
+    const times = localTimes(cron, 'Europe/Berlin', '2026-10-24T22:00:00Z', '2026-10-25T23:00:00Z')
+    expect(times).toEqual(expected.split(' ').map((time) => `25/10 ${time}`))
+  })
+
+  test.each([
+    ['Australia/Lord_Howe', '2026-10-03T11:59:59Z', '2026-10-05T11:59:59Z'],
+    ['Australia/Lord_Howe', '2026-04-03T11:59:59Z', '2026-04-06T11:59:59Z'],
+    ['Africa/Cairo', '2026-04-22T11:59:59Z', '2026-04-25T11:59:59Z'],
+    ['Africa/Cairo', '2026-10-28T11:59:59Z', '2026-10-31T11:59:59Z'],
+    ['America/Sao_Paulo', '2018-11-02T11:59:59Z', '2018-11-05T11:59:59Z'],
+    ['America/New_York', '2026-03-06T11:59:59Z', '2026-03-09T11:59:59Z'],
+  ])('has every hour and half hour as often as there are days in %s from %s', (zone, from, to) => {
+    const hours = Array.from({ length: 24 }, (_, hour) => hour).join(',')
+    const days = (at(to) - at(from)) / 86_400_000
+    const times = localTimes(`0,30 ${hours} * * *`, zone, from, to)
+    // The period begins and ends at the same time of UTC, so at most an hour of it was gained or lost.
+    expect(Math.abs(times.length - days * 48)).toBeLessThanOrEqual(2)
+    for (const [index, time] of times.entries()) expect(times.indexOf(time)).toBe(index)
+  })
+
+  test('does not depend on where one asks from', () => {
+    const rule = readRule({ cron: '0,20,40 1-3 * * *', timeZone: 'Europe/Berlin' }, 0)
+    const times = localTimes(
+      '0,20,40 1-3 * * *',
+      'Europe/Berlin',
+      '2026-03-28T23:00:00Z',
+      '2026-03-29T22:00:00Z',
+    )
+    expect(times).toHaveLength(9)
+    const moments = new Set<number>()
+    const ask = (from: string, to: string, step: number): void => {
+      for (let time = at(from); time < at(to); time += step) moments.add(nextAfter(rule, 0, time))
+    }
+    ask('2026-03-28T23:00:00Z', '2026-03-29T02:00:00Z', 60_000)
+    ask('2026-03-29T00:59:58Z', '2026-03-29T01:00:08Z', 500)
+    // Those of the night, and the first of the next one.
+    expect(moments.size).toBe(10)
+  })
+
+  test('is read on the clock of the machine when no zone is given', () => {
+    const rule = readRule({ cron: '30 9 * * *' }, 0)
+    const run = new Date(nextAfter(rule, 0, at('2026-06-01T12:00:00Z')))
+    expect([run.getHours(), run.getMinutes(), run.getSeconds()]).toEqual([9, 30, 0])
+  })
+})
+
+describe('a cron pattern with wildcards', () => {
+  test.each([
+    ['*/30 * * * *', 46, 50],
+    ['30 */2 * * *', 11, 13],
+    ['*/15 2 * * *', 0, 8],
+    ['@hourly', 23, 25],
+  ])('goes by real time: "%s" on the days of 23 and of 25 hours', (cron, inSpring, inAutumn) => {
+    const spring = localTimes(cron, 'Europe/Berlin', '2026-03-28T22:59:59Z', '2026-03-29T22:00:00Z')
+    const autumn = localTimes(cron, 'Europe/Berlin', '2026-10-24T21:59:59Z', '2026-10-25T23:00:00Z')
+    expect([spring.length, autumn.length]).toEqual([inSpring, inAutumn])
+  })
+})
+
 describe('a schedule that is due', () => {
   const rule = (missed: 'once' | 'all' | 'skip') => readRule({ every: 1000, missed }, 0)
 
@@ -71,7 +167,12 @@ describe('what a schedule is given', () => {
     [{}, 'either "cron" or "every"'],
     [{ cron: '* * * * *', every: 5 }, 'either "cron" or "every"'],
     [{ cron: 'every day' }, 'the cron pattern "every day"'],
-    [{ cron: '0 3 * * *', timeZone: 'Mars/Olympus' }, 'Mars/Olympus'],
+    [
+      { cron: '0 3 * * *', timeZone: 'Europe/Berln' },
+      'schedule: there is no time zone "Europe/Berln"; expected',
+    ],
+    [{ cron: '*/5 * * * *', timeZone: 'Mars/Olympus' }, 'there is no time zone "Mars/Olympus"'],
+    [{ cron: '0 0 30 2 *' }, '"0 0 30 2 *" never comes'],
     [{ every: 1000, timeZone: 'UTC' }, '"timeZone" goes with "cron"'],
     [{ every: 0 }, 'at least 1'],
     [{ crom: '* * * * *' }, 'Did you mean "cron"'],

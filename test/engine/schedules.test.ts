@@ -82,6 +82,34 @@ test('a schedule that is taken away adds nothing more and is listed no more', as
   expect([added, await runtime.schedules()]).toEqual([[], []])
 })
 
+test('a schedule is refused once the runtime stops', async () => {
+  const { runtime, end } = runtimeWith(new HandClock())
+  const ended = end()
+  expect(() => runtime.schedule('beat', tick, undefined, { every: 1000 })).toThrow(
+    expect.objectContaining({ code: 'ERR_RUNTIME_STOPPED' }),
+  )
+  await ended
+  expect(await runtime.schedules()).toEqual([])
+})
+
+test.each(['2026-03-28T23:00:00Z', '2026-10-24T22:00:00Z'])(
+  'a schedule of several fixed times adds each of them once on a day on which the clocks change (%s)',
+  (midnight) => {
+    const clock = new HandClock()
+    const { runtime, added } = runtimeWith(clock)
+    clock.jumpWall(Date.parse(midnight) - clock.wall())
+    runtime.schedule('backup', tick, undefined, { cron: '30 2,14 * * *', timeZone: 'Europe/Berlin' })
+    const hours: number[] = []
+    for (let hour = 1; hour <= 23; hour++) {
+      const before = added.length
+      clock.advance(3_600_000)
+      if (added.length > before) hours.push(hour)
+    }
+    // 03:00 is the third hour of the day in spring; 02:30 comes first in the third hour in autumn.
+    expect([added.length, hours[0]]).toEqual([2, midnight.startsWith('2026-03') ? 2 : 3])
+  },
+)
+
 test('a schedule in a journal outlives its process, and makes up once for what was missed', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'aftertask-schedule-'))
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
