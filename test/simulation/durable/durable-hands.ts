@@ -78,7 +78,11 @@ export class DurableHands {
         return this.#plan.world.retention < 1000 ? undefined : link.die(op.when)
       case 'schedule': {
         const { every, missed, id } = op
-        runtime.schedule(id, nameOf(this.#spec(op.spec)), op.spec, { every, missed })
+        try {
+          runtime.schedule(id, nameOf(this.#spec(op.spec)), op.spec, { every, missed })
+        } catch (error) {
+          if (!(error instanceof RuntimeStoppedError)) throw error
+        }
         return
       }
       case 'unschedule':
