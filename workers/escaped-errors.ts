@@ -17,7 +17,7 @@ export function catchEscapedErrors(runner: JobRunner): void {
   }
   const escaped = (error: unknown): void => {
     const attempt = attemptAtFault()
-    runner.retire()
+    runner.retire(attempt)
     if (attempt !== undefined && !attempt.isOver) runner.fail(attempt, error)
     else runner.post([FROM_THREAD.stray, attempt?.id ?? '', toWireError(error)])
   }

@@ -23,6 +23,8 @@ import {
   LOG_COUNT,
   laneTable,
   NO_RESULT,
+  NOBODY,
+  OURS,
   RESULT_BYTES,
   RUN_WITH_STRIDE,
   RUNNING,
@@ -137,11 +139,15 @@ export class JobRunner {
     this.#leave(slot)
   }
 
-  /** The thread's state cannot be trusted any more: start nothing, and ask to be replaced. */
-  retire(): void {
+  /** The thread's state cannot be trusted any more: start nothing, and ask to be replaced. Its task is to blame, if one is. */
+  retire(attempt: Attempt | undefined): void {
+    this.#retire(attempt === undefined ? NOBODY : this.#handlers.names.indexOf(attempt.name))
+  }
+
+  #retire(blame: number): void {
     if (this.#isRetiring) return
     this.#isRetiring = true
-    this.post([FROM_THREAD.retire])
+    this.post([FROM_THREAD.retire, blame])
   }
 
   /** Now, on the event loop's clock. */
@@ -174,7 +180,7 @@ export class JobRunner {
   #giveUp(slot: number): void {
     const attempt = this.#attempts[slot]
     if (attempt === undefined) return
-    this.retire()
+    this.#retire(OURS)
     this.fail(attempt, new Error('The handler did not end when its signal aborted.'))
   }
 

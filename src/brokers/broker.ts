@@ -144,6 +144,11 @@ export interface Broker {
   list(filter: JobFilter): readonly JobRecord[] | Promise<readonly JobRecord[]>
   /** A dead job is to start over, with a new count of attempts. */
   revive(job: JobRecord): void
+  /**
+   * While a task is held, its available jobs stay so, and neither `peek` nor `claim` tells of them: they keep ending
+   * threads, and the jobs of other tasks go before them. Where it is missing, only those wait that have crashed.
+   */
+  hold?(task: TaskEntry, isHeld: boolean): void
   /** When the next scheduled or retryable job is due, on the monotonic clock; Infinity when there is none. */
   nextDue(): number
   /** How many jobs are in each state. */

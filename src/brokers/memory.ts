@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { ATTEMPTS_KEPT, type JobRecord } from '../rules/job-record.ts'
 import { readOptions } from '../rules/options.ts'
+import type { TaskEntry } from '../rules/registry.ts'
 import { type AttemptInfo, isTerminal, type JobState } from '../words/job.ts'
 import { attemptInfo, type KnownAttempt } from './attempts.ts'
 import type { Attempted, Broker, BrokerHost, Ended, JobFilter } from './broker.ts'
@@ -108,6 +109,10 @@ class MemoryBroker implements Broker {
     this.#running[index] = (this.#running[index] ?? 0) + 1
     this.#move(job, 'running')
     return job
+  }
+
+  hold(task: TaskEntry, isHeld: boolean): void {
+    this.#queueFor(task.task.policy.pool).hold(task, isHeld)
   }
 
   giveBack(job: JobRecord): void {
@@ -283,7 +288,10 @@ class MemoryBroker implements Broker {
   }
 
   #queue(job: JobRecord): PoolQueue {
-    const { pool } = job.entry.task.policy
+    return this.#queueFor(job.entry.task.policy.pool)
+  }
+
+  #queueFor(pool: string): PoolQueue {
     let queue = this.#queueOf(pool)
     if (queue === undefined) {
       queue = new PoolQueue(

@@ -5,6 +5,7 @@ import type { Clock } from '../words/clock.ts'
 import { JobLostError } from '../words/errors.ts'
 import { UNFINISHED_STATES } from '../words/job.ts'
 import type { Announcer } from './announcer.ts'
+import type { CrashHolds } from './crash-holds.ts'
 import type { Intake } from './intake.ts'
 import type { KeepAlive } from './keep-alive.ts'
 import type { LifecycleHost, StopReport } from './lifecycle.ts'
@@ -23,6 +24,7 @@ export interface EndingParts {
   readonly announcer: Announcer
   readonly broker: Broker
   readonly clock: Clock
+  readonly holds: CrashHolds
   readonly intake: Intake
   readonly keepAlive: KeepAlive
   readonly outcomes: Outcomes
@@ -94,10 +96,12 @@ export class Ending implements LifecycleHost {
   }
 
   async finish(): Promise<StopReport> {
-    const { announcer, broker, ended, idOf, keepAlive, pools, queueTimeouts, scheduler, watch } = this.#parts
+    const { announcer, broker, ended, holds, idOf, keepAlive, pools, queueTimeouts, scheduler, watch } =
+      this.#parts
     scheduler.close()
     await pools.stop()
     watch.close()
+    holds.close()
     queueTimeouts.close()
     const unfinished = await this.#unfinished()
     const named = unfinished.map((job) => ({ id: idOf(job), name: job.entry.task.name }))

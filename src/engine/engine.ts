@@ -14,6 +14,7 @@ import { describeValue, LeaseLostError, OptionsInvalidError, TaskCancelledError 
 import { isTerminal, type JobOptions, type JobState } from '../words/job.ts'
 import { Announcer } from './announcer.ts'
 import type { Batch, BatchOwner } from './batch.ts'
+import { CrashHolds } from './crash-holds.ts'
 import { Ending } from './ending.ts'
 import { JobIds } from './ids.ts'
 import { Intake } from './intake.ts'
@@ -45,6 +46,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
   readonly schedules: Schedules
   readonly lifecycle: Lifecycle
   readonly intake: Intake
+  readonly holds: CrashHolds
   /** Resolves when the broker can be used. */
   readonly opened: Promise<void>
   readonly rate: Rate
@@ -73,9 +75,14 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     const pools = new PoolSet(settings, this.registry.entries, this.ids.prefix, ports, broker)
     const runTimes = new RunTimes(this.registry.entries.length)
     const watch = new Watch(clock, this)
-    const scheduler = new Scheduler(broker, pools.byName, clock, options.bundles, runTimes, watch)
+    const wake = (pool: string): void => this.scheduler.wake(pool)
+    const holds = new CrashHolds({ broker, clock, pools: pools.byName, wake })
+    const scheduler = new Scheduler({
+      ...{ broker, clock, holds, runTimes, watch },
+      ...{ limits: options.bundles, pools: pools.byName },
+    })
     const retry = options.retry && retryPolicy(options.retry)
-    const outcomes = new Outcomes({ broker, clock, random, retry, runTimes }, this)
+    const outcomes = new Outcomes({ broker, clock, random, retry, runTimes, holds }, this)
     const queueTimeouts = new QueueTimeouts(clock, (job, error) =>
       broker.finish(job, { state: 'dead', error }),
     )
@@ -88,17 +95,29 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
       cancel: (record, reason) => void this.cancel(record, reason),
     })
     this.#ending = new Ending({
-      ...{ announcer, broker, clock, ended, idOf, intake, keepAlive, killGrace, outcomes, pools },
+      ...{ announcer, broker, clock, ended, holds, idOf, intake, keepAlive, killGrace, outcomes, pools },
       ...{ queueTimeouts, scheduler, watch },
     })
     lifecycle.attach(this.#ending)
     this.#reports = new ThreadReports({
-      ...{ announcer, broker, clock, idOf, intake, lifecycle, outcomes, scheduler, watch },
+      ...{
+        announcer,
+        broker,
+        clock,
+        entries: registry.entries,
+        idOf,
+        intake,
+        lifecycle,
+        outcomes,
+        scheduler,
+        watch,
+      },
     })
     this.announcer = announcer
     this.intake = intake
     this.lifecycle = lifecycle
     this.pools = pools
+    this.holds = holds
     this.scheduler = scheduler
     this.#keepAlive = keepAlive
     this.#outcomes = outcomes

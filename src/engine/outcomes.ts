@@ -3,6 +3,7 @@ import type { Broker } from '../brokers/broker.ts'
 import type { LaneExit } from '../pools/pool.ts'
 import { decode, type Encoded } from '../rules/codec.ts'
 import { type JobRecord, Moved } from '../rules/job-record.ts'
+import type { TaskEntry } from '../rules/registry.ts'
 import { backoffDelay, NO_RETRY, type RetryPolicy } from '../rules/retry.ts'
 import { checkAgainst } from '../rules/task.ts'
 import { fromWireError, type WireError } from '../rules/wire-error.ts'
@@ -17,6 +18,7 @@ import {
   ThreadExitedError,
 } from '../words/errors.ts'
 import type { AttemptOutcome } from '../words/job.ts'
+import type { CrashHolds } from './crash-holds.ts'
 import type { RunTimes } from './run-times.ts'
 
 /** What is told of outcomes that are not terminal. */
@@ -38,6 +40,9 @@ export class Outcomes {
   readonly #random: () => number
   readonly #retry: RetryPolicy
   readonly #runTimes: RunTimes
+  readonly #holds: CrashHolds
+  /** The task whose attempt has just cost its thread and is about to be told as failed. */
+  #blamed: TaskEntry | undefined
   readonly #host: OutcomeHost
   /** When the attempt that is being looked at started and ended. */
   #started: number | undefined
@@ -51,6 +56,7 @@ export class Outcomes {
       random: () => number
       retry: RetryPolicy | undefined
       runTimes: RunTimes
+      holds: CrashHolds
     },
     host: OutcomeHost,
   ) {
@@ -59,12 +65,14 @@ export class Outcomes {
     this.#random = parts.random
     this.#retry = parts.retry ?? NO_RETRY
     this.#runTimes = parts.runTimes
+    this.#holds = parts.holds
     this.#host = host
   }
 
   /** The handler returned. That counts also when the attempt had been asked to end: the work is done. */
   completed(job: JobRecord, result: Encoded | Moved, started: number, ended: number): void {
     this.#runTimes.learn(job.entry.index, ended - started)
+    if (this.#holds.count > 0) this.#holds.lived(job.entry)
     this.#started = started
     this.#endedAt = ended
     const fault = faultOf(job, result)
@@ -78,9 +86,17 @@ export class Outcomes {
   /** The handler threw, or an error escaped it. */
   failed(job: JobRecord, wire: WireError, started: number, ended: number): void {
     this.#runTimes.learn(job.entry.index, ended - started)
+    if (this.#holds.count > 0 && this.#blamed !== job.entry) this.#holds.lived(job.entry)
+    this.#blamed = undefined
     this.#started = started
     this.#endedAt = ended
     this.#failedWith(job, wire)
+  }
+
+  /** An attempt of this task has cost its thread, which is being replaced; that it failed may follow. */
+  blamed(entry: TaskEntry): void {
+    this.#blamed = entry
+    this.#holds.died(entry)
   }
 
   #failedWith(job: JobRecord, error: WireError | Error): void {
@@ -110,10 +126,11 @@ export class Outcomes {
   }
 
   /** The thread is gone. */
-  threadExited({ unstarted, running, culprit, error, exitCode }: LaneExit): void {
+  threadExited({ unstarted, running, culprit, error, exitCode, expected }: LaneExit): void {
     this.#started = undefined
     this.#endedAt = this.#clock.now()
     for (const job of unstarted) this.notStarted(job)
+    if (!expected) this.#blame(culprit === undefined ? running : [culprit])
     for (const job of running) {
       const { name } = job.entry.task
       if (job.extras?.ending !== undefined) this.#ended(job, undefined)
@@ -127,6 +144,11 @@ export class Outcomes {
         this.#crashed(job, new ThreadExitedError(name, exitCode, error === undefined ? {} : { cause: error }))
       }
     }
+  }
+
+  /** Each task once: of several that ran beside each other nobody can tell which it was. */
+  #blame(jobs: readonly JobRecord[]): void {
+    for (const entry of new Set(jobs.map((job) => job.entry))) this.#holds.died(entry)
   }
 
   /** An attempt that had been asked to end has ended, by itself (`error`) or with its thread. */
@@ -177,7 +199,7 @@ export class Outcomes {
     // A moved payload went down with the thread.
     const isFinal = onCrash === 'fail' || job.crashes >= maxCrashes || job.payload instanceof Moved
     if (isFinal) this.#broker.finish(job, { state: 'dead', error })
-    else this.#again(job, error, error, 0)
+    else this.#again(job, error, error, this.#holds.retryDelay(job.entry))
   }
 
   #tell(job: JobRecord, outcome: AttemptOutcome, error?: WireError | Error): void {

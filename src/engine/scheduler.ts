@@ -6,6 +6,7 @@ import type { Broker } from '../brokers/broker.ts'
 import type { Lane, Pool } from '../pools/pool.ts'
 import { type JobRecord, Moved } from '../rules/job-record.ts'
 import type { Clock } from '../words/clock.ts'
+import type { CrashHolds } from './crash-holds.ts'
 import { Pace } from './pace.ts'
 import type { RunTimes } from './run-times.ts'
 import type { Watch } from './watch.ts'
@@ -20,6 +21,17 @@ export interface BundleLimits {
   readonly force: boolean
 }
 
+/** What a scheduler works with. */
+export interface SchedulerParts {
+  readonly broker: Broker
+  readonly pools: ReadonlyMap<string, Pool>
+  readonly clock: Clock
+  readonly limits: BundleLimits
+  readonly runTimes: RunTimes
+  readonly watch: Watch
+  readonly holds: CrashHolds
+}
+
 /** Sends jobs to threads. */
 export class Scheduler {
   readonly #broker: Broker
@@ -28,6 +40,7 @@ export class Scheduler {
   readonly #limits: BundleLimits
   readonly #runTimes: RunTimes
   readonly #watch: Watch
+  readonly #holds: CrashHolds
   readonly #pace: Pace
   readonly #awake = new Set<string>()
   /** The one of them that was added last. */
@@ -40,21 +53,15 @@ export class Scheduler {
   #isAnnouncing = false
   #sentAt = 0
 
-  constructor(
-    broker: Broker,
-    pools: ReadonlyMap<string, Pool>,
-    clock: Clock,
-    limits: BundleLimits,
-    runTimes: RunTimes,
-    watch: Watch,
-  ) {
-    this.#broker = broker
-    this.#pools = pools
-    this.#clock = clock
-    this.#limits = limits
-    this.#runTimes = runTimes
-    this.#watch = watch
-    this.#pace = new Pace(clock)
+  constructor(parts: SchedulerParts) {
+    this.#broker = parts.broker
+    this.#pools = parts.pools
+    this.#clock = parts.clock
+    this.#limits = parts.limits
+    this.#runTimes = parts.runTimes
+    this.#watch = parts.watch
+    this.#holds = parts.holds
+    this.#pace = new Pace(parts.clock)
   }
 
   /** Taking in outcomes has cost this many milliseconds of the event loop. */
@@ -168,12 +175,15 @@ export class Scheduler {
     const first = this.#claim(pool.name)
     if (first === undefined) return false
     const bundle = [first]
-    const most = Math.min(room, lane.concurrency > 1 ? room : this.#limits.max)
+    // What keeps ending threads travels alone: its neighbours would wait for the next one.
+    const isAlone = this.#holds.isAny && this.#holds.claimed(first)
+    const most = isAlone ? 1 : Math.min(room, lane.concurrency > 1 ? room : this.#limits.max)
     let expected = this.#expected(first, lane)
     let next = this.#broker.peek(pool.name)
     while (next !== undefined && bundle.length < most) {
       expected += this.#expected(next, lane)
       if (expected > this.#limits.milliseconds) break
+      if (this.#holds.isAny && this.#holds.isHeld(next.entry)) break
       bundle.push(this.#claim(pool.name) as JobRecord)
       next = this.#broker.peek(pool.name)
     }

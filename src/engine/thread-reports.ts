@@ -3,6 +3,7 @@ import type { Broker } from '../brokers/broker.ts'
 import type { Lane, LaneExit, LogLevel, NestedJob, Pool, PoolHost } from '../pools/pool.ts'
 import { decode, type Encoded } from '../rules/codec.ts'
 import type { JobRecord, Moved } from '../rules/job-record.ts'
+import type { TaskEntry } from '../rules/registry.ts'
 import { toWireError, type WireError } from '../rules/wire-error.ts'
 import type { Clock } from '../words/clock.ts'
 import type { JobOptions } from '../words/job.ts'
@@ -18,6 +19,7 @@ export interface ReportParts {
   readonly announcer: Announcer
   readonly broker: Broker
   readonly clock: Clock
+  readonly entries: readonly TaskEntry[]
   readonly intake: Intake
   readonly lifecycle: Lifecycle
   readonly outcomes: Outcomes
@@ -117,6 +119,11 @@ export class ThreadReports implements PoolHost {
 
   threadStarted(pool: Pool, lane: Lane): void {
     this.#parts.announcer.threadStarted(pool, lane.id)
+  }
+
+  blamed(task: number): void {
+    const entry = this.#parts.entries[task]
+    if (entry !== undefined) this.#parts.outcomes.blamed(entry)
   }
 
   exited(pool: Pool, exit: LaneExit): void {

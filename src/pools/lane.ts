@@ -42,8 +42,8 @@ export interface LaneHost {
   settledSome(lane: ThreadLane): void
   /** The lane is to be replaced once it is empty. */
   retire(lane: ThreadLane): void
-  /** The thread itself asks to be replaced. */
-  broken(lane: ThreadLane): void
+  /** The thread itself asks to be replaced. `blame`: the number of the task that is to blame, NOBODY or OURS. */
+  broken(lane: ThreadLane, blame: number): void
   /** The thread was told to end at once. */
   killed(lane: ThreadLane): void
 }
@@ -273,7 +273,7 @@ export class ThreadLane implements Lane {
     const kind = message[0]
     if (kind === FROM_THREAD.closed) return this.#closed?.resolve()
     if (kind === FROM_THREAD.stray) return this.#host.stray(this, String(message[1]), message[2] as WireError)
-    if (kind === FROM_THREAD.retire) return this.#broke()
+    if (kind === FROM_THREAD.retire) return this.#broke(message[1] as number)
     // Outcomes in the log came before this message.
     this.collect()
     const slot = message[1] as number
@@ -299,9 +299,9 @@ export class ThreadLane implements Lane {
     }
   }
 
-  #broke(): void {
+  #broke(blame: number): void {
     this.isBroken = true
-    this.#host.broken(this)
+    this.#host.broken(this, blame)
   }
 
   /** Tells an outcome that the table holds; only then is the slot free. */

@@ -101,6 +101,8 @@ export interface PoolHost {
   /** An error escaped a handler that had already ended. */
   stray(pool: Pool, lane: Lane, id: string, error: WireError): void
   threadStarted(pool: Pool, lane: Lane): void
+  /** An attempt of the task with this number has cost its thread, which is being replaced although it lives. */
+  blamed(task: number): void
   exited(pool: Pool, exit: LaneExit): void
 }
 

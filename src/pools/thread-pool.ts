@@ -7,7 +7,14 @@ import { MessageChannel } from 'node:worker_threads'
 import type { Encoded } from '../rules/codec.ts'
 import { type JobRecord, Moved } from '../rules/job-record.ts'
 import type { ReadPoolOptions } from '../rules/option-schemas.ts'
-import { type HandlerLocation, type LaneSetup, laneTable, TO_THREAD } from '../rules/protocol.ts'
+import {
+  type HandlerLocation,
+  type LaneSetup,
+  laneTable,
+  NOBODY,
+  OURS,
+  TO_THREAD,
+} from '../rules/protocol.ts'
 import type { WireError } from '../rules/wire-error.ts'
 import { type Clock, clockZero } from '../words/clock.ts'
 import { type HandlerProblem, ThreadStartError } from '../words/errors.ts'
@@ -140,7 +147,7 @@ export class ThreadPool implements Pool, LaneHost {
     while (this.#serving() < least && this.#mayStart()) this.#startThread()
   }
 
-  /** A thread was lost through its own fault; when that goes on, the next has to wait. */
+  /** A thread was lost with no job to blame: while it started, or by itself. When that goes on, the next has to wait. */
   #lost(): void {
     this.#deaths++
     if (this.#deaths < PATIENCE) return
@@ -228,7 +235,8 @@ export class ThreadPool implements Pool, LaneHost {
     lane.retiring = true
     const left = lane.bury()
     this.lanes.delete(lane)
-    if (!expected) this.#lost()
+    // With a job to blame the next thread starts at once: the engine holds back that job's task, not the pool.
+    if (!(expected || left.running.length > 0)) this.#lost()
     const wait = this.#waitsUntil - this.#clock.now()
     const restartIn = this.#clearWait === undefined ? 0 : Math.max(1, Math.ceil(wait))
     if (!wasUp && this.#deaths >= PATIENCE) {
@@ -327,9 +335,10 @@ export class ThreadPool implements Pool, LaneHost {
   }
 
   /** The thread asks to be replaced: an error escaped, and its state cannot be trusted any more. */
-  broken(lane: ThreadLane): void {
+  broken(lane: ThreadLane, blame: number): void {
     // Counted as a death, so that a module which throws from a timer of its own does not replace threads without end.
-    this.#lost()
+    if (blame === NOBODY) this.#lost()
+    else if (blame !== OURS) this.#host.blamed(blame)
     lane.retire()
   }
 

@@ -144,6 +144,10 @@ export function widened(slots: readonly unknown[]): unknown[] {
 /** The message from a thread that says: look at the log. */
 export const BELL = 0
 
+/** Who is to blame that a thread has to be replaced, where it is no task: nobody who is known, or the event loop's side. */
+export const NOBODY = -1
+export const OURS = -2
+
 /** Kinds of messages from a thread. */
 export const FROM_THREAD = {
   /** `[RESULT, slot, encoded]`: a result too large for the table. */
@@ -162,7 +166,7 @@ export const FROM_THREAD = {
   enqueue: 7,
   /** `[STRAY, id, wireError]`: an error that escaped a handler which had already ended. */
   stray: 8,
-  /** `[RETIRE]`: an error escaped; the thread's state cannot be trusted any more, replace it. */
+  /** `[RETIRE, blame]`: the thread's state cannot be trusted any more, replace it. `blame`: a task's number, NOBODY or OURS. */
   retire: 9,
   /** `[CLOSED]` */
   closed: 10,

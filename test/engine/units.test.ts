@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { Broker } from '../../src/brokers/broker.ts'
 import { Announcer } from '../../src/engine/announcer.ts'
 import { whyNot } from '../../src/engine/batch.ts'
+import { CrashHolds } from '../../src/engine/crash-holds.ts'
 import { JobIds } from '../../src/engine/ids.ts'
 import { Log } from '../../src/engine/log.ts'
 import { Pace } from '../../src/engine/pace.ts'
@@ -148,7 +149,8 @@ describe('the scheduler', () => {
     const limits = { max: 64, milliseconds: 5, force: true }
     const pools = new Map([['default', pool]])
     const watch = { sent: () => {} } as unknown as Watch
-    const scheduler = new Scheduler(broker, pools, clock, limits, new RunTimes(1), watch)
+    const holds = new CrashHolds({ broker, clock, pools, wake: () => {} })
+    const scheduler = new Scheduler({ broker, pools, clock, limits, runTimes: new RunTimes(1), watch, holds })
     for (let at = 0; at < milliseconds; at += 0.25) {
       jobs = Array.from({ length: 16 }, (_, seq) => recordOf(seq))
       scheduler.wake('default')

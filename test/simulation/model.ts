@@ -30,6 +30,8 @@ export class Model {
   violation: string | undefined
   /** A listener is calling back: what happens now may come between things that belong together. */
   isReacting = false
+  /** Whether the job's task keeps ending threads and has to wait. */
+  isShut: (job: ModelJob) => boolean = () => false
   #places = 0
 
   constructor(clock: VirtualClock, ageing: number) {
@@ -116,6 +118,7 @@ export class Model {
     if (job.isSent || job.over !== undefined || job.runnableAt === undefined) return false
     if (!this.isWanted(job) || Math.max(job.readyAt, job.retryAt) > now - TIMER_SLACK) return false
     if (job.key !== undefined && this.lineOf(job.key).length > 1) return false
+    if (this.isShut(job)) return false
     return this.#sentOf(job) < job.rules.concurrency
   }
 

@@ -12,7 +12,7 @@ export interface SimLaneHost {
   hasRoom(lane: SimLane): void
   settledSome(lane: SimLane): void
   retire(lane: SimLane): void
-  broken(lane: SimLane): void
+  broken(lane: SimLane, blame: number): void
   ended(lane: SimLane, exitCode: number, error: Error | undefined): void
 }
 
@@ -188,7 +188,7 @@ export class SimLane implements Lane {
 
   #receive(message: FromThread): void {
     if (message.kind === 'bell') return this.collect()
-    if (message.kind === 'retire') return this.#parts.host.broken(this)
+    if (message.kind === 'retire') return this.#parts.host.broken(this, message.blame)
     if (message.kind === 'stray') return this.#parts.host.told(this, message)
     this.collect()
     const { slot } = message

@@ -2,6 +2,7 @@
 import type { Pool, PoolHost, PoolParts } from '../../src/pools/pool.ts'
 import { threadCounts } from '../../src/pools/sizes.ts'
 import { encode } from '../../src/rules/codec.ts'
+import { NOBODY, OURS } from '../../src/rules/protocol.ts'
 import { toWireError } from '../../src/rules/wire-error.ts'
 import { UnrecoverableError } from '../../src/words/errors.ts'
 import { SimLane, type SimLaneHost, type SimLaneParts } from './sim-lane.ts'
@@ -172,7 +173,7 @@ export class SimPool implements Pool, SimLaneHost {
     lane.retiring = true
     const left = lane.bury()
     this.lanes.delete(lane)
-    if (!expected) this.#lost()
+    if (!(expected || left.running.length > 0)) this.#lost()
     const wait = this.#waitsUntil - this.#options.clock.now()
     const restartIn = this.#clearWait === undefined ? 0 : Math.max(1, Math.ceil(wait))
     this.#host.exited(this, { lane, ...left, exitCode, error, expected, restartIn })
@@ -255,8 +256,9 @@ export class SimPool implements Pool, SimLaneHost {
     this.#makeUpFor(lane)
   }
 
-  broken(lane: SimLane): void {
-    this.#lost()
+  broken(lane: SimLane, blame: number): void {
+    if (blame === NOBODY) this.#lost()
+    else if (blame !== OURS) this.#host.blamed(blame)
     lane.retire()
   }
 

@@ -1,5 +1,6 @@
 /** A simulated thread: what `workers/job-runner` does, in virtual time, with handlers that behave as the plan says. */
 import type { JobRecord } from '../../src/rules/job-record.ts'
+import { OURS } from '../../src/rules/protocol.ts'
 import type { Behaviour } from './plan.ts'
 import type { VirtualClock } from './virtual-clock.ts'
 
@@ -20,7 +21,7 @@ export interface Slot {
 /** Messages from the thread. */
 export type FromThread =
   | { readonly kind: 'bell' }
-  | { readonly kind: 'retire' }
+  | { readonly kind: 'retire'; readonly blame: number }
   | {
       readonly kind: 'result' | 'started' | 'exiting' | 'progress' | 'stray' | 'enqueue'
       readonly slot: Slot
@@ -126,7 +127,7 @@ export class SimThread {
     } else if (this.#active.has(message.slot)) {
       if (message.kind === 'abort') this.#notice(message.slot)
       else {
-        this.#retire()
+        this.#retire(OURS)
         this.#fail(message.slot, 'The handler did not end when its signal aborted.', 'given up')
       }
     }
@@ -196,7 +197,7 @@ export class SimThread {
     this.#complete(slot, ends === 'returns much')
     if (ends !== 'strays') return
     post({ kind: 'stray', slot })
-    this.#retire()
+    this.#retire(slot.job.entry.index)
   }
 
   #complete(slot: Slot, isPosted: boolean): void {
@@ -221,9 +222,9 @@ export class SimThread {
     this.#active.delete(slot)
   }
 
-  #retire(): void {
+  #retire(blame: number): void {
     if (this.#isRetiring) return
     this.#isRetiring = true
-    this.#parts.post({ kind: 'retire' })
+    this.#parts.post({ kind: 'retire', blame })
   }
 }

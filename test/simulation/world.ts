@@ -1,6 +1,6 @@
 /** One simulated run: a runtime on virtual time and simulated threads, from its first step to its stop. */
 import type { Broker } from '../../src/brokers/broker.ts'
-import { Runtime } from '../../src/engine/runtime.ts'
+import { engineOf, Runtime } from '../../src/engine/runtime.ts'
 import type { PoolHost } from '../../src/pools/pool.ts'
 import { decode, type Encoded } from '../../src/rules/codec.ts'
 import type { JobRecord } from '../../src/rules/job-record.ts'
@@ -74,6 +74,7 @@ export class World {
         },
       },
     )
+    this.model.isShut = ({ record }) => this.runtime[engineOf].holds.isShut(record.entry)
     this.#hands = new Hands(this.runtime, this.model, plan, this.#pools)
     this.#listen()
   }

@@ -1,12 +1,11 @@
-/** The granted jobs of this process: by pool, best rank first, with those of a task at its concurrency limit set aside. */
+/** The granted jobs of this process: by pool, best rank first. A task at its concurrency limit stands in nobody's way. */
 import type { JobRecord } from '../../rules/job-record.ts'
-import { ReadyQueue } from '../ready-queue.ts'
-import { Ring } from '../ring.ts'
+import type { TaskEntry } from '../../rules/registry.ts'
+import { PoolQueue } from '../pool-queue.ts'
 
 /** Jobs that wait for nothing but a thread. */
 export class ReadyJobs {
-  readonly #queues = new Map<string, ReadyQueue>()
-  readonly #parked = new Map<number, Ring<JobRecord>>()
+  readonly #queues = new Map<string, PoolQueue>()
   readonly #running: number[] = []
   /** The latest time of what was pushed, by pool: an older job belongs before it. */
   readonly #latest = new Map<string, number>()
@@ -21,31 +20,22 @@ export class ReadyJobs {
   push(job: JobRecord): void {
     const { pool } = job.entry.task.policy
     const latest = this.#latest.get(pool) ?? Number.NEGATIVE_INFINITY
-    if (job.readyAt < latest) return this.#queue(job).putBack(job)
+    if (job.readyAt < latest) return this.#queue(pool).putBack(job)
     this.#latest.set(pool, job.readyAt)
-    this.#queue(job).push(job)
+    this.#queue(pool).push(job)
   }
 
   putBack(job: JobRecord): void {
-    this.#queue(job).putBack(job)
+    this.#queue(job.entry.task.policy.pool).putBack(job)
   }
 
   peek(pool: string): JobRecord | undefined {
-    const queue = this.#queues.get(pool)
-    if (queue === undefined) return undefined
-    for (let job = queue.peek(); job !== undefined; job = queue.peek()) {
-      const { index, task } = job.entry
-      if ((this.#running[index] ?? 0) < task.policy.concurrency) return job
-      queue.take()
-      this.#park(job)
-    }
-    return undefined
+    return this.#queues.get(pool)?.peek()
   }
 
   claim(pool: string): JobRecord | undefined {
-    const job = this.peek(pool)
+    const job = this.#queues.get(pool)?.take()
     if (job === undefined) return undefined
-    this.#queues.get(pool)?.take()
     const { index } = job.entry
     this.#running[index] = (this.#running[index] ?? 0) + 1
     this.running++
@@ -53,35 +43,25 @@ export class ReadyJobs {
     return job
   }
 
-  /** A job runs no more; another of its task may have been set aside for it. True when one was. */
+  hold(entry: TaskEntry, isHeld: boolean): void {
+    this.#queue(entry.task.policy.pool).hold(entry, isHeld)
+  }
+
+  /** A job runs no more. True when another of its task may have waited for that. */
   leaveRunning(job: JobRecord): boolean {
-    const { index } = job.entry
+    const { index, task } = job.entry
     this.#running[index] = (this.#running[index] ?? 0) - 1
     this.running--
-    const parked = this.#parked.get(index)
-    if (parked === undefined) return false
-    for (let next = parked.shift(); next !== undefined; next = parked.shift()) {
-      if (next.state !== 'available') continue
-      this.#queue(next).putBack(next)
-      return true
-    }
-    return false
+    return task.policy.concurrency !== Number.POSITIVE_INFINITY
   }
 
-  #park(job: JobRecord): void {
-    let parked = this.#parked.get(job.entry.index)
-    if (parked === undefined) {
-      parked = new Ring()
-      this.#parked.set(job.entry.index, parked)
-    }
-    parked.push(job)
-  }
-
-  #queue(job: JobRecord): ReadyQueue {
-    const { pool } = job.entry.task.policy
+  #queue(pool: string): PoolQueue {
     let queue = this.#queues.get(pool)
     if (queue === undefined) {
-      queue = new ReadyQueue(this.#ageing)
+      queue = new PoolQueue(
+        this.#ageing,
+        ({ index, task }) => (this.#running[index] ?? 0) < task.policy.concurrency,
+      )
       this.#queues.set(pool, queue)
     }
     return queue

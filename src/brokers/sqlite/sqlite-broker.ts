@@ -5,6 +5,7 @@
 import { encode } from '../../rules/codec.ts'
 import { type JobRecord, Moved } from '../../rules/job-record.ts'
 import { OP } from '../../rules/journal-protocol.ts'
+import type { TaskEntry } from '../../rules/registry.ts'
 import { BrokerUnavailableError } from '../../words/errors.ts'
 import type { AttemptInfo, JobState } from '../../words/job.ts'
 import type { Attempted, Broker, BrokerHost, Ended, JobFilter, ScheduleStore } from '../broker.ts'
@@ -119,6 +120,10 @@ export class SqliteBroker implements Broker {
 
   claim(pool: string): JobRecord | undefined {
     return this.#jobs.ready.claim(pool)
+  }
+
+  hold(task: TaskEntry, isHeld: boolean): void {
+    this.#jobs.ready.hold(task, isHeld)
   }
 
   sent(jobs: readonly JobRecord[], thread: number): void {
