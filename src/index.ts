@@ -1,4 +1,6 @@
 /** aftertask: background tasks that run after the response has ended, on worker threads. */
+// Loads the types of Node where `tsc --init` has set `types: []`: `req.after` is declared on its requests.
+/// <reference types="node" preserve="true" />
 
 export type { Broker, BrokerHost, BrokerStats, JobFilter } from './brokers/broker.ts'
 export type { MemoryOptions } from './brokers/memory.ts'

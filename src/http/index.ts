@@ -1,4 +1,6 @@
 /** aftertask/http: jobs after the response, for any server whose handlers take `(req, res, next)`. */
+// Loads the types of Node where `tsc --init` has set `types: []`: `req.after` is declared on its requests.
+/// <reference types="node" preserve="true" />
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AnyRuntime, Runtime, RuntimeOptions, TaskList, TasksIn } from '../engine/runtime.ts'
 import type { AnyTask } from '../rules/task.ts'

@@ -1,4 +1,6 @@
 /** aftertask/polka: jobs after the response, for Polka 1.0 (and 0.5). */
+// Loads the types of Node where `tsc --init` has set `types: []`: `req.after` is declared on its requests.
+/// <reference types="node" preserve="true" />
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { AnyRuntime, Runtime, RuntimeOptions, TaskList, TasksIn } from '../engine/runtime.ts'
 import type { AnyTask } from '../rules/task.ts'

@@ -49,8 +49,8 @@ const blocks = documents.flatMap((document) => codeBlocks(document, read(documen
 const programs = blocks.filter((block) => isScript(block) && block.mark === 'run')
 const sessions = blocks.filter((block) => isShell(block) && block.mark.startsWith('server: '))
 const exampleTests = projectFiles(/^test\/(?!house\/).*\.test\.ts$/).map(read)
-const exampleFiles = projectFiles(/^docs\/examples\/.*\.[tj]s$/)
-const entries = exampleFiles.filter((file) => /^docs\/examples\/(?:[^/]+|[^/]+\/main)\.[tj]s$/.test(file))
+const exampleFiles = projectFiles(/^docs\/examples\/.*\.c?[tj]s$/)
+const entries = exampleFiles.filter((file) => /^docs\/examples\/(?:[^/]+|[^/]+\/main)\.c?[tj]s$/.test(file))
 
 // Inside the package, so that `aftertask` and the dependencies are found as a user would find them.
 const scratch = '.docs-code'
@@ -62,7 +62,9 @@ const allowed: [pattern: RegExp, check: (match: RegExpExecArray, block: CodeBloc
     /^npm (?:install|i|add)((?: -D| --save-dev| --save-exact)*(?: [@\w./-]+)+)$/,
     ([, words = '']) => installed(words),
   ],
-  [/^(?:[A-Z_]+=\S+ )*node ([\w./-]+\.[jt]s)$/, ([, file = '']) => executed(file)],
+  [/^(?:[A-Z_]+=\S+ )*node ([\w./-]+\.[jt]s)$/, ([, file = '']) => executed(ofGuide(file))],
+  [/^npm init -y$/, () => null],
+  [/^npm pkg set type=module$/, () => null],
   [
     /^(?:\w+=\$\()?(?:time )?curl .*localhost:3000\b/,
     (_, block) =>
@@ -112,7 +114,7 @@ describe('the code in the documents', () => {
     test(`runs to its end: ${file}`, async () => {
       const { code, output } = await run(process.execPath, [file])
       expect(code, output).toBe(0)
-      const expected = file.replace(/\.[tj]s$/, '.out')
+      const expected = file.replace(/\.c?[tj]s$/, '.out')
       expectShown(output, existsSync(root + expected) ? read(expected) : null)
     }, 30_000)
   }
@@ -256,14 +258,20 @@ function executed(file: string): string | null {
     const beside = exampleFiles.filter(
       (other) => other !== file && other.startsWith(`docs/examples/${folder}/`),
     )
-    const name = basename(file).replace(/\.[tj]s$/, '')
-    const used = beside.some((other) => new RegExp(`/${name}\\.[tj]s['"\`]`).test(read(other)))
+    const name = basename(file).replace(/\.c?[tj]s$/, '')
+    const used = beside.some((other) => new RegExp(`/${name}\\.c?[tj]s['"\`]`).test(read(other)))
     return used ? null : `no program beside ${file} uses it`
   }
   const example = /^examples\/[^/]+/.exec(file)?.[0]
   if (example === undefined) return `${file} is neither in examples nor in docs/examples`
   const tested = exampleTests.some((text) => text.includes(example))
   return tested ? null : `no test mentions ${example}`
+}
+
+// The guide to a first server names its files as they are called in the reader's folder.
+function ofGuide(file: string): string {
+  const first = `docs/examples/first${file.endsWith('.js') ? '-js' : ''}/${file}`
+  return existsSync(root + file) || !existsSync(root + first) ? file : first
 }
 
 function npmScript(script: string): string | null {

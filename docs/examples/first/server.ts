@@ -10,4 +10,6 @@ app.post('/signup', (req, res) => {
   const job = req.after(sendWelcome, { to: 'ada@example.com' }) // runs once this response is over
   res.writeHead(202).end(JSON.stringify({ job: job.id }))
 })
-app.listen(Number(process.env.PORT ?? 3000))
+
+const port = Number(process.env.PORT ?? 3000)
+app.listen(port, () => console.log(`listening on http://localhost:${port}`))

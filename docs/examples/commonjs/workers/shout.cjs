@@ -1,0 +1,3 @@
+'use strict'
+/** @param {string} text */
+module.exports = (text) => text.toUpperCase()
