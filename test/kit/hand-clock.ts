@@ -34,14 +34,21 @@ export class HandClock implements Clock {
     const end = this.#now + milliseconds
     this.turn()
     for (let next = this.#nextBy(end); next !== undefined; next = this.#nextBy(end)) {
-      this.#wall += next.at - this.#now
-      this.#now = next.at
+      const at = Math.max(this.#now, next.at)
+      this.#wall += at - this.#now
+      this.#now = at
       this.#timers.delete(next)
       next.callback()
       this.turn()
     }
     this.#wall += end - this.#now
     this.#now = end
+  }
+
+  /** Time passes in which the process stands still: what became due is called back by the next `advance`. */
+  standStill(milliseconds: number): void {
+    this.#now += milliseconds
+    this.#wall += milliseconds
   }
 
   /** Ends the turn of the event loop. */

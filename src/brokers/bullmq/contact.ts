@@ -27,6 +27,11 @@ export interface ContactHears {
 }
 
 const LONGEST_BEAT = 1000
+// Parts of a lease. Every process renews its leases three times in their length, so two thirds are left when a renewal is
+// due: after a silence of half a length, each process still has a sixth in which to renew what it has.
+const LONGEST_SILENCE = 1 / 2
+// A process that stood still for longer cannot know whether all others did: it lets them renew their leases first.
+const AFTER_STANDING_STILL = 1 / 4
 // After so many times the patience, new connections are tried: the machine at the other end may not be there any more.
 const UNTIL_GIVEN_UP = 3
 
@@ -96,16 +101,25 @@ export class Contact {
 
   #look(): void {
     const now = this.#clock.now()
-    // While this process stood still itself, it could not hear any answer.
-    const stoodStill = Math.max(0, now - this.#lookedAt - this.#beat)
+    this.#noteStandstill(now)
     this.#lookedAt = now
-    this.#answeredAt += stoodStill
     if (this.#askedAt === undefined) void this.#ask(now)
-    else {
-      this.#askedAt += stoodStill
-      if (now - this.#askedAt >= this.#patience) this.#silent(now, this.#askedAt)
-    }
+    else if (now - this.#askedAt >= this.#patience) this.#silent(now, this.#askedAt)
     this.#arm()
+  }
+
+  /**
+   * While this process stood still it could not hear any answer, so that time is no silence of the store. The first to
+   * notice may be the timer or an answer: on a busy machine, answers are often handled before the timers that are late.
+   */
+  #noteStandstill(now: number): void {
+    const stoodStill = now - this.#lookedAt - this.#beat
+    if (stoodStill <= 0) return
+    this.#lookedAt += stoodStill
+    this.#answeredAt += stoodStill
+    if (this.#askedAt !== undefined) this.#askedAt += stoodStill
+    if (stoodStill <= this.#lease * LONGEST_SILENCE) return
+    this.#steadySince = Math.max(this.#steadySince, now - this.#lease * (1 - AFTER_STANDING_STILL))
   }
 
   async #ask(now: number): Promise<void> {
@@ -121,8 +135,8 @@ export class Contact {
 
   #answered(): void {
     const now = this.#clock.now()
-    // Leases are renewed three times in their length: what is shorter than that has cost nobody his.
-    if (now - this.#answeredAt > this.#lease / 3) this.#steadySince = now
+    this.#noteStandstill(now)
+    if (now - this.#answeredAt > this.#lease * LONGEST_SILENCE) this.#steadySince = now
     this.#answeredAt = now
     if (!this.#isSilent || this.#isClosed) return
     this.#isSilent = false
