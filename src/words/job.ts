@@ -134,6 +134,6 @@ export interface JobInfo {
   readonly settledAt?: number
   readonly priority: number
   readonly key?: string
-  /** Its attempts that are over, oldest first, the latest 50: from `runtime.job(id)`, with memory and `aftertask/sqlite`. */
+  /** Its attempts that are over, oldest first, the latest 50: from `runtime.job(id)`. */
   readonly history?: readonly AttemptInfo[]
 }

@@ -35,7 +35,10 @@ interface ElsewhereParts {
 }
 
 interface Asking {
-  readonly reason: string | undefined
+  /** Of the task. */
+  readonly name: string
+  /** As the caller gave it. */
+  readonly reason: unknown
   readonly until: number
 }
 
@@ -53,30 +56,26 @@ export class Elsewhere {
 
   /** Cancels a job wherever it is. */
   cancel(id: string, name: string, reason: unknown): void {
-    const text = reason === undefined ? undefined : reason instanceof Error ? reason.message : String(reason)
-    this.#asking.set(id, { reason: text, until: this.#host.clock.now() + ASK_FOR })
-    void this.#parts.writes.insist(() => this.#cancel(id, name, reason)).catch(() => {})
+    const asking = { name, reason, until: this.#host.clock.now() + ASK_FOR }
+    this.#asking.set(id, asking)
+    void this.#parts.writes.insist(() => this.#cancel(id, asking)).catch(() => {})
     this.#arm()
   }
 
-  async #cancel(id: string, name: string, reason: unknown): Promise<void> {
+  async #cancel(id: string, { name, reason }: Asking): Promise<void> {
     const error = new TaskCancelledError(name, reason)
     const isOver = await this.end(id, { state: 'cancelled', error })
     if (isOver || !this.#asking.has(id)) return void this.#asking.delete(id)
-    const text = this.#asking.get(id)?.reason
-    this.#parts.store.publish(
-      CANCEL_CHANNEL,
-      JSON.stringify(text === undefined ? { id } : { id, reason: text }),
-    )
+    this.#parts.store.publish(CANCEL_CHANNEL, JSON.stringify({ id, reason: textOf(reason) }))
   }
 
   #arm(): void {
     this.#stopTimer ??= this.#host.clock.timer(ASK_EVERY, () => {
       this.#stopTimer = undefined
       const now = this.#host.clock.now()
-      for (const [id, { reason, until }] of this.#asking) {
-        if (until < now) this.#asking.delete(id)
-        else void this.#cancel(id, '', reason).catch(() => {})
+      for (const [id, asking] of this.#asking) {
+        if (asking.until < now) this.#asking.delete(id)
+        else void this.#cancel(id, asking).catch(() => {})
       }
       if (this.#asking.size > 0) this.#arm()
     })
@@ -153,6 +152,16 @@ export class Elsewhere {
   close(): void {
     this.#stopTimer?.()
     this.#asking.clear()
+  }
+}
+
+/** What another process is told of a reason. A reason that cannot be shown as text is none there. */
+function textOf(reason: unknown): string | undefined {
+  if (reason === undefined) return undefined
+  try {
+    return reason instanceof Error ? reason.message : String(reason)
+  } catch {
+    return undefined
   }
 }
 

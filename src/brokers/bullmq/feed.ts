@@ -191,11 +191,13 @@ export class Feed {
     })
   }
 
+  /** Over at once when the feed is stopped. */
   #pause(milliseconds: number): Promise<void> {
+    if (!this.#isOpen) return Promise.resolve()
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, milliseconds)
-      if (!this.#isOpen) {
-        clearTimeout(timer)
+      const stopTimer = this.#clock.timer(milliseconds, resolve)
+      this.#endWait = () => {
+        stopTimer()
         resolve()
       }
     })

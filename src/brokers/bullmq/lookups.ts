@@ -74,21 +74,26 @@ export class Lookups {
   /** A job by its id; `queue` when it is known where it is. */
   async find(id: string, queue?: string): Promise<Found | undefined> {
     const names = queue === undefined ? this.#queues.map(({ name }) => name) : [queue]
-    for (const name of names) {
-      const { backend } = this.#store.queue(name)
-      const json = await backend.getJobData(id)
-      if (json === undefined) continue
-      const bull = await backend.getState(id)
-      // It may have gone between the two questions.
-      if (bull === 'unknown') continue
-      const data = dataOf(json)
-      // An end comes after what was read before it.
-      const isOver = bull === 'completed' || bull === 'failed'
-      const last = isOver ? ((await backend.getJobData(id)) ?? json) : json
-      return { id, queue: name, json: last, data, state: stateOf(last, data, bull, this.#host.clock.wall()) }
-    }
+    const answers = await Promise.all(names.map((name) => this.#findIn(name, id)))
+    const found = answers.find((answer) => answer !== undefined)
+    if (found !== undefined) return found
+    // After the queues: whoever ends a job there keeps its end first, and removes it then.
     const ended = await this.#ended.get(id)
     return ended && this.#fromEnded(ended)
+  }
+
+  async #findIn(queue: string, id: string): Promise<Found | undefined> {
+    const { backend } = this.#store.queue(queue)
+    const json = await backend.getJobData(id)
+    if (json === undefined) return undefined
+    const bull = await backend.getState(id)
+    // It may have gone between the two questions.
+    if (bull === 'unknown') return undefined
+    const data = dataOf(json)
+    // An end comes after what was read before it.
+    const isOver = bull === 'completed' || bull === 'failed'
+    const last = isOver ? ((await backend.getJobData(id)) ?? json) : json
+    return { id, queue, json: last, data, state: stateOf(last, data, bull, this.#host.clock.wall()) }
   }
 
   /** A new record of a job that was found; undefined when its task is not known here. */
@@ -105,10 +110,12 @@ export class Lookups {
     const limit = filter.limit ?? 100
     const states = new Set(filter.state === undefined ? EVERY_STATE : [filter.state].flat())
     const types = [...new Set([...states].flatMap((state) => TYPES[state] ?? []))]
-    const found: Found[] = []
-    for (const { name } of this.#queues) {
-      for (const type of types) found.push(...(await this.#listOf(name, type, states, filter.task, limit)))
-    }
+    const lists = await Promise.all(
+      this.#queues.flatMap(({ name }) =>
+        types.map((type) => this.#listOf(name, type, states, filter.task, limit)),
+      ),
+    )
+    const found = lists.flat()
     const ends = [...states].filter(
       (state): state is TerminalState => isTerminal(state) && state !== 'completed',
     )
@@ -146,14 +153,16 @@ export class Lookups {
   async counts(): Promise<Record<JobState, number>> {
     const counts = Object.fromEntries(EVERY_STATE.map((state) => [state, 0])) as Record<JobState, number>
     const types: JobType[] = ['wait', 'prioritized', 'active', 'completed', 'failed', 'delayed']
-    for (const { name } of this.#queues) {
-      const of = await this.#store.queue(name).getJobCounts(...types)
-      counts.available += (of['wait'] ?? 0) + (of['prioritized'] ?? 0)
-      counts.running += of['active'] ?? 0
-      counts.completed += of['completed'] ?? 0
-      counts.dead += of['failed'] ?? 0
-      if ((of['delayed'] ?? 0) > 0) await this.#countDelayed(name, of['delayed'] ?? 0, counts)
-    }
+    await Promise.all(
+      this.#queues.map(async ({ name }) => {
+        const of = await this.#store.queue(name).getJobCounts(...types)
+        counts.available += (of['wait'] ?? 0) + (of['prioritized'] ?? 0)
+        counts.running += of['active'] ?? 0
+        counts.completed += of['completed'] ?? 0
+        counts.dead += of['failed'] ?? 0
+        if ((of['delayed'] ?? 0) > 0) await this.#countDelayed(name, of['delayed'] ?? 0, counts)
+      }),
+    )
     const ended = await this.#ended.counts()
     counts.cancelled += ended.cancelled
     counts.skipped += ended.skipped

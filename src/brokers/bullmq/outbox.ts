@@ -47,7 +47,8 @@ export class Outbox {
   /** Milliseconds after which a job that stands in a line is looked at again. */
   readonly #recheck: number
   readonly #before = new WeakMap<JobRecord, JobRecord>()
-  readonly #waiting: Entry[] = []
+  /** In the order in which they came. */
+  readonly #waiting = new Map<JobRecord, Entry>()
   #isWriting = false
   #isSet = false
   #isOpen = false
@@ -62,7 +63,7 @@ export class Outbox {
 
   /** Jobs that the store does not have yet. */
   get size(): number {
-    return this.#waiting.length + this.#writing
+    return this.#waiting.size + this.#writing
   }
 
   /** The store can be written to. */
@@ -77,7 +78,7 @@ export class Outbox {
 
   /** Takes a job; `held`: its response is not over, but somebody wants it to be safe already. */
   add(job: JobRecord, held: boolean): void {
-    this.#waiting.push({ job, held })
+    this.#waiting.set(job, { job, held })
     this.#flushSoon()
   }
 
@@ -88,7 +89,7 @@ export class Outbox {
 
   /** True while the store does not have the job, and is not about to. */
   has(job: JobRecord): boolean {
-    return this.#waiting.some((entry) => entry.job === job)
+    return this.#waiting.has(job)
   }
 
   /** Waits until all is written, but not longer than so many milliseconds. */
@@ -99,13 +100,11 @@ export class Outbox {
 
   /** Takes a job back that is not being written; false when it is, or was. */
   takeBack(job: JobRecord): boolean {
-    const at = this.#waiting.findIndex((entry) => entry.job === job)
-    if (at >= 0) this.#waiting.splice(at, 1)
-    return at >= 0
+    return this.#waiting.delete(job)
   }
 
   #flushSoon(): void {
-    if (this.#isSet || this.#isWriting || !this.#isOpen || this.#waiting.length === 0) return
+    if (this.#isSet || this.#isWriting || !this.#isOpen || this.#waiting.size === 0) return
     this.#isSet = true
     this.#host.clock.soon(() => {
       this.#isSet = false
@@ -117,8 +116,8 @@ export class Outbox {
     const { isOrdered } = this.#store
     const underWay = new Set<Promise<void>>()
     this.#isWriting = true
-    while (this.#waiting.length > 0 && !this.#isClosed) {
-      const entries = this.#waiting.splice(0, isOrdered ? PART : MOST_AT_ONCE)
+    while (this.#waiting.size > 0 && !this.#isClosed) {
+      const entries = this.#take(isOrdered ? PART : MOST_AT_ONCE)
       this.#writing += entries.length
       // One part after the other: the order in a line is the order of arrival.
       const prepared = await this.#insist(() => this.#prepareAll(entries))
@@ -131,6 +130,16 @@ export class Outbox {
       else await Promise.race(underWay)
     }
     this.#isWriting = false
+  }
+
+  #take(most: number): Entry[] {
+    const entries: Entry[] = []
+    for (const [job, entry] of this.#waiting) {
+      if (entries.length === most) break
+      entries.push(entry)
+      this.#waiting.delete(job)
+    }
+    return entries
   }
 
   async #insist<T>(step: () => T | Promise<T>): Promise<T | undefined> {

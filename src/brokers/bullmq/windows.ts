@@ -41,12 +41,9 @@ export class Windows {
     return [...this.#byPool.keys()]
   }
 
-  /** Pools whose first job has come before this time. */
+  /** Pools with a job that has waited since before this time: it may stand behind jobs that came later and are more urgent. */
   lateSince(time: number): string[] {
-    return this.pools.filter((pool) => {
-      const first = this.#byPool.get(pool)?.[0]
-      return first !== undefined && first.fetchedAt < time
-    })
+    return this.pools.filter((pool) => this.#byPool.get(pool)?.some(({ fetchedAt }) => fetchedAt < time))
   }
 
   /** Jobs that wait: the store counts them as running. */

@@ -97,7 +97,7 @@ export class Work implements FeedHost {
         fetcher: store.fetcher(queue, name),
         lease: settings.lease,
         name,
-        isOrdered: settings.store === 'redis',
+        isOrdered: store.isOrdered,
       }
       const feed = new Feed(at, this, this.#host.clock)
       this.feeds.push(feed)

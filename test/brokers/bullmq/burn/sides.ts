@@ -93,6 +93,26 @@ export function burnInline(url: string, fire: Fire): Promise<Ashes> {
   })
 }
 
+/** One job of a bare worker with an inline processor, which computes until `end`. */
+export async function burnOneInline(
+  url: string,
+  { lease, file }: { lease: number; file: string },
+): Promise<{ readonly id: string; readonly queue: string; end(): Promise<void> }> {
+  if (url.startsWith('postgres')) await migrate(url)
+  const { connection, factory, close } = bareStore(url)
+  const queue = new Queue('inline', { connection } as never, factory)
+  queue.on('error', () => {})
+  const { id = '' } = await queue.add('burn', { ms: 600_000 })
+  const worker = fork(new URL('./bare-worker.ts', import.meta.url), [url, 'inline', file, String(lease)])
+  const end = async (): Promise<void> => {
+    worker.kill('SIGKILL')
+    await once(worker, 'exit')
+    await queue.close()
+    await close()
+  }
+  return { id, queue: 'bull:inline', end }
+}
+
 /** Resolves once so many jobs have been reported as over. */
 function ended(workers: readonly ChildProcess[], count: number): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()

@@ -62,6 +62,43 @@ async function eventsInRedis(url: string): Promise<StoreEvent[]> {
   return events
 }
 
+/** When the store lets leases of jobs run out, as long as it is asked. */
+export interface LeaseWatch {
+  /** Milliseconds since 1970, in the order of the jobs; undefined where nobody has a lease. */
+  ends(): Promise<(number | undefined)[]>
+  close(): Promise<void>
+}
+
+/** Watches the leases of some jobs of one queue; `queue` is what its keys start with in Redis. */
+export async function watchLeases(url: string, queue: string, ids: readonly string[]): Promise<LeaseWatch> {
+  if (url.startsWith('postgres')) {
+    const client = new pg.Client({ connectionString: url })
+    await client.connect()
+    return {
+      ends: async () => {
+        const { rows } = await client.query<{ id: string; end: string | null }>(
+          'select id, locked_until_ms as end from bullmq.job where id = any($1)',
+          [ids],
+        )
+        const ends = new Map(rows.map(({ id, end }) => [id, end === null ? undefined : Number(end)]))
+        return ids.map((id) => ends.get(id))
+      },
+      close: () => client.end(),
+    }
+  }
+  const redis = new Redis(url.replace(/^valkey/, 'redis'))
+  return {
+    ends: () =>
+      Promise.all(
+        ids.map(async (id) => {
+          const end = await redis.pexpiretime(`${queue}:${id}:lock`)
+          return end < 0 ? undefined : end
+        }),
+      ),
+    close: () => Promise.resolve(redis.disconnect()),
+  }
+}
+
 /** How many running attempts are on record as begun, over all queues. */
 export async function begunInStore(url: string): Promise<number> {
   const isBegun = (stacktrace: string | null): boolean => stacktrace?.includes('\\"r\\":') ?? false
