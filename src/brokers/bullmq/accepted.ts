@@ -7,7 +7,7 @@ import type { Clock } from '../../words/clock.ts'
 import { isTerminal, type JobState } from '../../words/job.ts'
 import type { Found, Lookups } from './lookups.ts'
 import type { Store } from './store.ts'
-import { originOf, takeEnd, toRecord } from './stored-job.ts'
+import { fromProgress, originOf, takeEnd, toRecord } from './stored-job.ts'
 
 /** What is told of a job of another process: its id, how it ended, its attempts, its result if it is short. */
 type Told = readonly [id: string, state: JobState | 'progress', attempts: number, value?: unknown]
@@ -109,8 +109,9 @@ export class Accepted {
       // The news of what ran elsewhere can be faster than the answer that the store has it.
       this.#host.arrived(job)
       if (!this.#host.isAway(job)) continue
-      if (state === 'progress') job.more.progress = JSON.parse(value as string)
-      else if (state === 'completed' && value !== undefined) this.#completed(job, id, attempts, value)
+      if (state === 'progress' && typeof value === 'string') {
+        job.more.progress = fromProgress(JSON.parse(value))
+      } else if (state === 'completed' && value !== undefined) this.#completed(job, id, attempts, value)
       else void this.learn(job, id).catch(() => {})
     }
   }

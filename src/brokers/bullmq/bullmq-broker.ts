@@ -123,13 +123,15 @@ export class BullmqBroker implements Broker, Whole {
   }
 
   retry(job: JobRecord, dueAt: number): void {
+    this.#parts.progress.write(job)
     this.#parts.work.retry(job, dueAt)
   }
 
   finish(job: JobRecord, ended: Ended): void {
     if (isTerminal(job.state)) return
-    const { work, held, outbox, own, writes } = this.#parts
+    const { work, held, outbox, own, writes, progress } = this.#parts
     const lease = work.leases.byJob.get(job)
+    progress.write(job)
     if (lease !== undefined) return work.finish(lease, ended)
     if (held.takeBack(job) || outbox.takeBack(job)) return own.endHere(job, ended)
     writes.insist(() => this.#endInStore(job, ended)).catch(() => {})
@@ -179,12 +181,7 @@ export class BullmqBroker implements Broker, Whole {
   }
 
   progressed(job: JobRecord): void {
-    const { work, accepted } = this.#parts
-    const lease = work.leases.byJob.get(job)
-    if (lease === undefined) return
-    const value = job.extras?.progress ?? null
-    lease.feed.backend.updateProgress(lease.id, value as object).catch(() => {})
-    accepted.tell(lease.id, 'progress', job.attempts, JSON.stringify(value))
+    this.#parts.progress.told(job)
   }
 
   logged(job: JobRecord, level: string, message: string): void {
@@ -269,7 +266,8 @@ export class BullmqBroker implements Broker, Whole {
 
   async close(): Promise<void> {
     this.#isClosing = true
-    const { held, work, reach, contact, outbox, writes, accepted, elsewhere, own, schedules } = this.#parts
+    const { held, work, reach, contact, outbox, writes, accepted, elsewhere, own, schedules, progress } =
+      this.#parts
     // Their responses will never be over here: they run wherever the others run.
     for (const job of held.giveUp()) this.#admit(job)
     // What is being fetched comes with an answer, which a store that is away does not give.
@@ -280,7 +278,8 @@ export class BullmqBroker implements Broker, Whole {
     patience.abort()
     if (reach.isUp) await outbox.settle(LAST_WRITES)
     await writes.settle(reach.isUp ? LAST_WRITES : 0)
-    for (const part of [contact, outbox, accepted, elsewhere, held, own, schedules, work.leases]) part.close()
+    const parts = [contact, outbox, accepted, elsewhere, held, own, schedules, progress, work.leases]
+    for (const part of parts) part.close()
     own.loseWhatIsNotStored()
     await this.#store.close()
     await this.#opening.catch(() => {})
@@ -298,6 +297,14 @@ export class BullmqBroker implements Broker, Whole {
   }
 
   #heard(channel: string, text: string): void {
+    try {
+      this.#take(channel, text)
+    } catch {
+      // Anybody who reaches the store can send on a channel: what cannot be read says nothing.
+    }
+  }
+
+  #take(channel: string, text: string): void {
     const { accepted, work, schedules } = this.#parts
     if (channel.endsWith(SCHEDULES_CHANNEL)) return schedules.heard(text)
     if (!channel.endsWith(CANCEL_CHANNEL)) return accepted.heard(text)

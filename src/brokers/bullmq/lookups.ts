@@ -14,15 +14,7 @@ import type { JobFilter } from '../broker.ts'
 import type { EndedJobs } from './ended-jobs.ts'
 import type { QueueOfTasks } from './queues.ts'
 import type { Store } from './store.ts'
-import {
-  completeData,
-  dataOf,
-  type StoredData,
-  stateOf,
-  takeEnd,
-  toRecord,
-  type WrittenData,
-} from './stored-job.ts'
+import { completeData, dataOf, type StoredData, stateOf, takeEnd, toRecord } from './stored-job.ts'
 
 /** What lookups ask of the broker. */
 export interface LookupHost {
@@ -178,7 +170,7 @@ export class Lookups {
 
   #fromJob(job: Job, queue: string, type: JobType): Found {
     const json = jsonOf(job)
-    const data = completeData(job.data as WrittenData, job.timestamp)
+    const data = completeData(job.data, job.timestamp)
     const bull = type === 'wait' || type === 'prioritized' ? 'waiting' : type
     return { id: job.id ?? '', queue, json, data, state: stateOf(json, data, bull, this.#host.clock.wall()) }
   }

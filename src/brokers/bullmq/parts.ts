@@ -2,6 +2,7 @@
 import type { JobRecord } from '../../rules/job-record.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
 import type { BrokerHost } from '../broker.ts'
+import { ProgressWriter } from '../progress-writer.ts'
 import { Accepted } from './accepted.ts'
 import { BatchLines } from './batch-lines.ts'
 import { ClusterSchedules } from './cluster-schedules.ts'
@@ -19,6 +20,7 @@ import { Questions } from './questions.ts'
 import { type QueueOfTasks, queueOf, queuesOf } from './queues.ts'
 import { Reach } from './reach.ts'
 import type { Store } from './store.ts'
+import { toProgress } from './stored-job.ts'
 import { Work } from './work.ts'
 
 /** What the parts ask of the broker. */
@@ -49,6 +51,7 @@ export interface Parts {
   readonly reach: Reach
   readonly contact: Contact
   readonly schedules: ClusterSchedules
+  readonly progress: ProgressWriter
   /** The job lies in the store, and is not with this process. */
   isAway(job: JobRecord): boolean
 }
@@ -137,9 +140,17 @@ export function makeParts(settings: BullmqSettings, store: Store, host: BrokerHo
     },
   )
   const schedules = new ClusterSchedules(store, writes, clock)
+  const writeProgress = (job: JobRecord): void => {
+    const lease = work.leases.byJob.get(job)
+    if (lease === undefined) return
+    const progress = toProgress(job.extras?.progress)
+    lease.feed.backend.updateProgress(lease.id, progress as object).catch(() => {})
+    accepted.tell(lease.id, 'progress', job.attempts, JSON.stringify(progress))
+  }
+  const progress = new ProgressWriter(clock, writeProgress, { writesFirst: true })
   const { isAway } = basics
   return {
     ...{ queues, writes, lines, batchLines, own, accepted, held, outbox, work, elsewhere, lookups, ended },
-    ...{ questions, reach, contact, schedules, isAway },
+    ...{ questions, reach, contact, schedules, progress, isAway },
   }
 }

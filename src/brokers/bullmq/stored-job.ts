@@ -2,9 +2,10 @@
  * A job as it lies in the store: what is told to BullMQ, and how it is read back. `data` is written once, when the job is
  * added; `stored-progress` has what attempts leave behind.
  */
+import { serialize } from 'node:v8'
 import type { JobJson, JobsOptions } from 'bullmq'
 import type { Encoded } from '../../rules/codec.ts'
-import { encode } from '../../rules/codec.ts'
+import { decode, encode } from '../../rules/codec.ts'
 import { type JobContext, JobRecord, Moved } from '../../rules/job-record.ts'
 import { errorFromText, errorText } from '../../rules/journal-protocol.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
@@ -149,6 +150,31 @@ function timeToLive(job: JobRecord): { ttl?: number } {
   return until === undefined ? {} : { ttl: Math.max(1, Math.round(until - job.acceptedAt)) }
 }
 
+// Progress that JSON would change, or that BullMQ takes for none, lies under this name as base64 of its bytes.
+const BYTES = 'aftertask:bytes'
+
+/** Progress as BullMQ keeps it: plain JSON data as it is. */
+export function toProgress(value: unknown): unknown {
+  const isNone = value === undefined || value === null || value === 0 || value === '0'
+  const isOwn = typeof value === 'object' && value !== null && BYTES in value
+  const encodedValue = isNone || isOwn ? undefined : encode(value, 'progress')
+  if (typeof encodedValue === 'string') return value
+  return { [BYTES]: Buffer.from(encodedValue ?? serialize(value)).toString('base64') }
+}
+
+/** Progress that BullMQ has kept; undefined when none was told, or when it cannot be read. */
+export function fromProgress(kept: unknown): unknown {
+  if (kept === 0 || kept === '0') return undefined
+  if (typeof kept !== 'object' || kept === null) return kept
+  const bytes: unknown = Reflect.get(kept, BYTES)
+  if (typeof bytes !== 'string') return kept
+  try {
+    return decode(Buffer.from(bytes, 'base64'))
+  } catch {
+    return undefined
+  }
+}
+
 /** The message of a job's last error. */
 export function failedReason(job: JobRecord): string {
   return (job.extras?.errors?.at(-1)?.message ?? job.extras?.reason ?? '').replaceAll('\0', '')
@@ -173,12 +199,22 @@ export function toEnd(
 
 /** The `data` of a job that was read. */
 export function dataOf(json: JobJson): StoredData {
-  return completeData(JSON.parse(json.data) as WrittenData, json.timestamp)
+  return completeData(jsonOf(json.data), json.timestamp)
 }
 
-/** What was written, with what was left out. `timestamp`: that of BullMQ's job. */
-export function completeData(written: WrittenData, timestamp: number): StoredData {
-  const data = written as { -readonly [Field in keyof StoredData]: StoredData[Field] }
+/** What is read of a text that anybody may have written. */
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** What was written, with what was left out. `timestamp`: that of BullMQ's job. Of data that is not ours nothing is taken. */
+export function completeData(written: unknown, timestamp: number): StoredData {
+  const isObject = typeof written === 'object' && written !== null
+  const data = (isObject ? written : {}) as { -readonly [Field in keyof StoredData]: StoredData[Field] }
   data.a ??= timestamp
   data.priority ??= 0
   return data
@@ -243,8 +279,8 @@ export function toRecord(
   job.crashes = (isFresh ? 0 : left.c) + crashes
   const errors = left.e.map(errorFromText)
   if (errors.length > 0) job.more.errors = errors
-  const { progress } = json
-  if (progress !== undefined && progress !== 0 && progress !== '0') job.more.progress = progress
+  const progress = fromProgress(json.progress)
+  if (progress !== undefined) job.more.progress = progress
   return job
 }
 

@@ -75,8 +75,7 @@ export function toMark(
 
 /** The mark of a `stacktrace`, to be carried over where the store drops it. */
 export function markOf(json: Pick<JobJson, 'stacktrace'>): string | undefined {
-  const trace =
-    typeof json.stacktrace === 'string' ? (JSON.parse(json.stacktrace) as unknown) : json.stacktrace
+  const trace = typeof json.stacktrace === 'string' ? parsed(json.stacktrace) : json.stacktrace
   return Array.isArray(trace)
     ? (trace as unknown[]).findLast(
         (line): line is string => typeof line === 'string' && line.startsWith(MARK),
@@ -87,7 +86,17 @@ export function markOf(json: Pick<JobJson, 'stacktrace'>): string | undefined {
 /** Reads what attempts have left behind; `past` is what a revived job was carried over with. */
 export function progressOf(json: JobJson, past: string | undefined): StoredProgress {
   const mark = markOf(json) ?? past
-  return mark === undefined ? NOTHING : (JSON.parse(mark.slice(MARK.length)) as StoredProgress)
+  const left = mark === undefined ? undefined : parsed(mark.slice(MARK.length))
+  return typeof left === 'object' && left !== null ? { ...NOTHING, ...left } : NOTHING
+}
+
+/** What is read of a text that anybody may have written. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 /**

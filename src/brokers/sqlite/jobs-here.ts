@@ -1,13 +1,14 @@
 /** The jobs that this process has to do with, and the steps that they take here whoever asks for them. */
+import { encode } from '../../rules/codec.ts'
 import type { JobRecord } from '../../rules/job-record.ts'
 import { OP } from '../../rules/journal-protocol.ts'
 import { isTerminal } from '../../words/job.ts'
 import type { BrokerHost, Ended } from '../broker.ts'
 import { conclude } from '../conclude.ts'
+import { ProgressWriter } from '../progress-writer.ts'
 import { UniqueKeys } from '../unique-keys.ts'
 import { encodedResult, finishOp } from './operations.ts'
 import type { Outbox } from './outbox.ts'
-import { ProgressWriter } from './progress-writer.ts'
 import { ReadyJobs } from './ready-jobs.ts'
 import { Records } from './records.ts'
 import { Suspects } from './suspects.ts'
@@ -36,7 +37,9 @@ export class JobsHere {
     this.records = new Records(host.clock, host.entries)
     this.ready = new ReadyJobs(host.ageing)
     this.unique = new UniqueKeys(host.clock)
-    this.progress = new ProgressWriter(host.clock, outbox)
+    this.progress = new ProgressWriter(host.clock, (job) => {
+      outbox.next.ops.push(OP.progress, job.seq, encode(job.extras?.progress, 'progress') ?? null)
+    })
     this.#suspects = new Suspects((job) => this.#mark(job))
   }
 

@@ -1,10 +1,10 @@
 /** Leases that are lost: the attempt is told so, and what becomes of it does not count. */
-import { existsSync, readFileSync } from 'node:fs'
-import { setTimeout } from 'node:timers/promises'
+import { readFileSync } from 'node:fs'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { expect } from 'vitest'
 import type { Runtime } from '../../../src/engine/runtime.ts'
+import { fileAppears } from '../../kit/file-appears.ts'
 import { nextEvent } from '../../kit/next-event.ts'
 import { tempFolder } from '../../kit/temp-folder.ts'
 import { startWorker } from '../../kit/worker-process.ts'
@@ -25,7 +25,7 @@ for (const store of ['redis', 'postgres'] as const) {
           const producer = here.runtime({ role: 'producer' })
           const file = newFile()
           const job = producer.enqueue(clinging, { file, how })
-          await begun(file)
+          await fileAppears(file)
           here.runtime({ role: 'worker' })
           await loseLease(here, job.id)
           expect(await interrupted).toMatchObject({
@@ -53,7 +53,7 @@ for (const store of ['redis', 'postgres'] as const) {
         }
         const file = newFile()
         const job = producer.enqueue(clinging, { file, how: 'ignores' })
-        await begun(file)
+        await fileAppears(file)
         here.runtime({ role: 'worker' })
         await loseLease(here, job.id)
         expect(await fenced).toMatchObject({
@@ -79,7 +79,7 @@ for (const store of ['redis', 'postgres'] as const) {
           const file = newFile()
           // It looks at no signal, so that it comes to its end whatever it is told first.
           const job = producer.enqueue(clinging, { file, how: 'ignores' })
-          await begun(file)
+          await fileAppears(file)
           stopped.child.kill('SIGSTOP')
           const worker = here.runtime({ role: 'worker' })
           expect(await job.result()).toBe('again')
@@ -99,11 +99,6 @@ for (const store of ['redis', 'postgres'] as const) {
 async function recorded(runtime: Runtime, id: string): Promise<unknown[]> {
   const info = await runtime.job(id)
   return [info?.state, info?.result]
-}
-
-/** A handler is running: what it does in its own thread is seen by looking. */
-async function begun(file: string): Promise<void> {
-  while (!existsSync(file)) await setTimeout(5)
 }
 
 /** As if it had run out and another had taken note: the process that has the job cannot know before it renews. */

@@ -1,8 +1,8 @@
 /** A store that is away, or silent, for longer than a lease: who still has a job keeps it, and nobody runs it beside him. */
-import { existsSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import { expect } from 'vitest'
 import type { Job } from '../../../src/engine/job.ts'
+import { fileAppears } from '../../kit/file-appears.ts'
 import { lossyProxy } from '../../kit/lossy-proxy.ts'
 import { nextEvent } from '../../kit/next-event.ts'
 import { tempFolder } from '../../kit/temp-folder.ts'
@@ -48,7 +48,7 @@ for (const store of ['redis', 'postgres'] as const) {
         const dies = await startWorker(new URL('./fixture/tasks.ts', import.meta.url), ...args)
         const file = newFile()
         const job = producer.enqueue(clinging, { file, how: 'waits' })
-        while (!existsSync(file)) await setTimeout(5)
+        await fileAppears(file)
         const other = here.runtime({ role: 'worker', lease: LEASE })
         await other.ready()
         await here.server.stop(true)
@@ -105,13 +105,10 @@ for (const store of ['redis', 'postgres'] as const) {
         await refusing.enqueue(trail, { file, ms: 1 }).settled
         const down = both.map((runtime) => nextEvent(runtime, 'broker:down'))
         const up = both.map((runtime) => nextEvent(runtime, 'broker:up'))
-        const hungAt = performance.now()
         here.server.hang()
         const [{ error } = {}] = await Promise.all(down)
-        const noticed = performance.now() - hungAt
-        expect(error?.message).toMatch(/^The store has not answered for \d+ ms\.$/)
-        expect(noticed).toBeGreaterThan(150)
-        expect(noticed).toBeLessThan(300 + 2 * 150 + 500)
+        const [, silence] = /^The store has not answered for (\d+) ms\.$/.exec(error?.message ?? '') ?? []
+        expect(Number(silence)).toBeGreaterThanOrEqual(300)
         expect(() => refusing.enqueue(trail, { file, ms: 1 })).toThrow(/cannot be reached/)
         const job = buffering.enqueue(trail, { file, ms: 1 })
         expect(both.map((runtime) => runtime.stats().broker?.state)).toEqual(['down', 'down'])

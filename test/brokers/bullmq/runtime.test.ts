@@ -1,10 +1,13 @@
 /** The broker under a real runtime: what a caller sees. */
 import { readFileSync } from 'node:fs'
+import { Redis } from 'ioredis'
+import pg from 'pg'
 import { expect } from 'vitest'
 import { nextEvent } from '../../kit/jobs.ts'
 import { tempFolder } from '../../kit/temp-folder.ts'
-import { inOrder, trail } from './fixture/tasks.ts'
-import { overStore, testAt } from './stores.ts'
+import { TOLD } from './fixture/handlers/telling.ts'
+import { inOrder, telling, trail } from './fixture/tasks.ts'
+import { overStore, type Place, testAt } from './stores.ts'
 
 const { newFile } = tempFolder('trail')
 const stepsOf = (file: string): string[] => readFileSync(file, 'utf8').trim().split('\n')
@@ -57,6 +60,32 @@ for (const store of ['redis', 'postgres'] as const) {
         expect(await second.settled).toMatchObject({ state: 'skipped' })
       },
     )
+
+    for (const what of ['long', 'map', 'bigint'] as const) {
+      testAt(place, `progress that is a ${what} is told in the process that added the job`, async (here) => {
+        here.runtime({ role: 'worker' })
+        const producer = here.runtime({ role: 'producer' })
+        const job = producer.enqueue(telling, { what })
+        expect(await job.settled).toMatchObject({ state: 'completed' })
+        expect((await producer.job(job.id))?.progress).toEqual(TOLD[what])
+      })
+    }
+
+    testAt(place, 'messages that cannot be read, on any channel, are passed over', async (here) => {
+      const runtime = here.runtime()
+      await runtime.ready()
+      const first = runtime.enqueue(trail, { file: newFile(), ms: 1 })
+      await first.settled
+      const origin = first.id.slice(0, first.id.lastIndexOf('-') + 1)
+      for (const channel of ['cancel', `ends:${origin}`, 'schedules']) {
+        for (const text of ['', 'nonsense', 'null', '[[1]]', '[["j","progress",1]]', '{"id":{}}']) {
+          await send(here, channel, text)
+        }
+      }
+      expect(await runtime.enqueue(trail, { file: newFile(), ms: 1 }).settled).toMatchObject({
+        state: 'completed',
+      })
+    })
 
     testAt(place, 'a running job is cancelled from another process', async (here) => {
       here.runtime({ role: 'worker' })
@@ -142,4 +171,18 @@ for (const store of ['redis', 'postgres'] as const) {
       },
     )
   })
+}
+
+/** A message from somebody else. */
+async function send({ server, prefix }: Place, channel: string, text: string): Promise<void> {
+  if (server.url.startsWith('redis')) {
+    const redis = new Redis(server.url)
+    await redis.publish(`${prefix}:${channel}`, text)
+    redis.disconnect()
+    return
+  }
+  const client = new pg.Client({ connectionString: server.url })
+  await client.connect()
+  await client.query("select pg_notify('aftertask', $1)", [`${prefix}:${channel} ${text}`])
+  await client.end()
 }

@@ -1,6 +1,13 @@
 /** A job as it lies in the store: every byte of it is read and written many times. */
 import { expect, test } from 'vitest'
-import { dataOf, toData, toJson, toRecord } from '../../../src/brokers/bullmq/stored-job.ts'
+import {
+  dataOf,
+  fromProgress,
+  toData,
+  toJson,
+  toProgress,
+  toRecord,
+} from '../../../src/brokers/bullmq/stored-job.ts'
 import type { JobRecord } from '../../../src/rules/job-record.ts'
 import { HandClock } from '../../kit/hand-clock.ts'
 import { recordOf } from '../../kit/records.ts'
@@ -35,3 +42,32 @@ test('a job that is written long after it was accepted is due when it is to be, 
   const { timestamp, opts } = toJson('id', job, toData(job, clock, undefined, false), clock, 30)
   expect(timestamp + (opts?.delay ?? 0)).toBe(clock.wall() + 30)
 })
+
+test.each([
+  { done: 1, of: 2 },
+  'half',
+  0.5,
+  0,
+  '0',
+  null,
+  new Map([[1, new Date(0)]]),
+  10n,
+  { 'aftertask:bytes': 'mine' },
+])('progress of %o is read as it was told', (value) => {
+  expect(fromProgress(JSON.parse(JSON.stringify(toProgress(value))))).toEqual(value)
+})
+
+test('progress that is plain JSON data lies in the store as it is', () => {
+  expect(toProgress({ done: 1 })).toEqual({ done: 1 })
+  expect(toProgress(50)).toBe(50)
+})
+
+test.each(['nonsense', '"text"', 'null', '7'])(
+  'a job whose data is %s, not written here, is read without it',
+  (data) => {
+    const job = recordOf(1, { readyAt: clock.now() })
+    const json = { ...written(job), data, stacktrace: '["aftertask:{", "aftertask:nonsense"]' }
+    const read = toRecord(json, dataOf(json), { seq: 2, id: undefined, entry: job.entry, clock })
+    expect(read).toMatchObject({ payload: undefined, attempts: 0 })
+  },
+)

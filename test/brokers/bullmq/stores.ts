@@ -6,7 +6,7 @@ import { createRuntime, type Runtime, type RuntimeOptions } from '../../../src/e
 import { type StoreServer, storeServer, whyNot } from '../../kit/store-servers.ts'
 import * as tasks from './fixture/tasks.ts'
 
-type TestTask = typeof tasks.trail | typeof tasks.inOrder | typeof tasks.clinging
+type TestTask = typeof tasks.trail | typeof tasks.telling | typeof tasks.inOrder | typeof tasks.clinging
 
 /** A store and what is made over it. */
 export interface Place {
@@ -43,7 +43,7 @@ function placeAt(server: StoreServer): Place {
     prefix,
     runtime: (broker = {}, options = {}) => {
       const made = createRuntime({
-        tasks: [tasks.trail, tasks.inOrder, tasks.clinging],
+        tasks: [tasks.trail, tasks.telling, tasks.inOrder, tasks.clinging],
         log: false,
         pool: { threads: 1 },
         ...options,
