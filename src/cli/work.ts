@@ -3,7 +3,9 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { bullmqBroker } from '../brokers/bullmq.ts'
-import { type AnyRuntime, createRuntime, type RuntimeOptions } from '../engine/runtime.ts'
+import { leave } from '../engine/leave.ts'
+import { type AnyRuntime, createRuntime, engineOf, type RuntimeOptions } from '../engine/runtime.ts'
+import { onStopSignals } from '../engine/stop-signals.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { OptionsInvalidError } from '../words/errors.ts'
 import { readFlags, whole } from './flags.ts'
@@ -105,18 +107,29 @@ function checkPools(asked: readonly string[], tasks: readonly AnyTask[]): void {
 }
 
 function stopOnSignal(runtime: AnyRuntime, grace: number, closing: () => Promise<void>): void {
-  let isStopping = false
-  const stop = async (signal: NodeJS.Signals): Promise<void> => {
-    // Whoever asks twice does not want to wait.
-    if (isStopping) process.exit(1)
-    isStopping = true
+  const { clock, pools } = runtime[engineOf]
+  let isHurried = false
+  const begin = async (signal: NodeJS.Signals): Promise<void> => {
     log('info', 'stopping', { signal, pending: runtime.stats().pending })
     const { completed, failed, lost, left } = await runtime.stop({ timeout: grace })
     await closing()
     log('info', 'stopped', { completed, failed, lost: lost.length, left: left.length })
-    process.exit(lost.length > 0 ? 1 : 0)
+    await leave(lost.length > 0 || isHurried ? 1 : 0, pools.hasStuckThread)
   }
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal))
+  onStopSignals({
+    ...{ signals: ['SIGTERM', 'SIGINT'], clock },
+    begin: (signal) => void begin(signal).catch((error: unknown) => failedToStop(error)),
+    hurry: (signal) => {
+      isHurried = true
+      log('warn', 'stopping at once', { signal })
+      runtime.stop({ timeout: 0 }).catch(() => {})
+    },
+  })
+}
+
+function failedToStop(error: unknown): void {
+  log('error', 'stop failed', { error: error instanceof Error ? error.message : String(error) })
+  process.exit(1)
 }
 
 function withThreads(options: FileOptions, concurrency: string | undefined): FileOptions {

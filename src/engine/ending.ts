@@ -69,6 +69,20 @@ export class Ending implements LifecycleHost {
     return held + available + running === 0 && broker.nextDue() > deadline
   }
 
+  /** How many jobs of each task a stop by `deadline` waits for, as far as that can be told at once. */
+  waitedFor(deadline: number): Map<string, number> {
+    const { broker, pools } = this.#parts
+    const jobs = broker.durable ? [...pools.lanes()].flatMap((lane) => [...lane.inFlight.keys()]) : null
+    const listed = jobs ?? broker.list({ state: UNFINISHED_STATES, limit: Number.POSITIVE_INFINITY })
+    const names = new Map<string, number>()
+    if (listed instanceof Promise) return names
+    for (const { extras, entry } of listed.toReversed()) {
+      const { name } = entry.task
+      if ((extras?.dueAt ?? 0) <= deadline) names.set(name, (names.get(name) ?? 0) + 1)
+    }
+    return names
+  }
+
   hasRunning(): boolean {
     return this.#parts.pools.isBusy
   }
@@ -86,6 +100,7 @@ export class Ending implements LifecycleHost {
     const { outcomes, pools, scheduler, watch } = this.#parts
     scheduler.close()
     outcomes.close()
+    pools.hurry()
     for (const lane of pools.lanes()) {
       for (const job of [...lane.inFlight.keys()]) {
         if (lane.revoke(job)) outcomes.notStarted(job)

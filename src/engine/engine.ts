@@ -342,6 +342,11 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     return true
   }
 
+  /** How many jobs of each task a stop by `deadline` waits for. */
+  waitedFor(deadline: number): Map<string, number> {
+    return this.#ending.waitedFor(deadline)
+  }
+
   /** Begins to stop, or brings the deadline of a stop under way nearer. */
   stop(timeout: number): Promise<StopReport> {
     this.schedules.close()

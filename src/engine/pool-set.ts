@@ -55,6 +55,16 @@ export class PoolSet {
     await Promise.all([...this.byName.values()].map((pool) => pool.stop()))
   }
 
+  /** Past the deadline of a stop: threads that do not end are given up sooner. */
+  hurry(): void {
+    for (const pool of this.byName.values()) pool.hurry?.()
+  }
+
+  /** True when a thread sits in native code and did not end: `process.exit()` would wait for it. */
+  get hasStuckThread(): boolean {
+    return [...this.byName.values()].some((pool) => pool.hasStuckThread === true)
+  }
+
   /** Tells the threads whether starts are to be told at once. */
   tellStarts(tell: boolean): void {
     for (const pool of this.byName.values()) pool.tellStarts(tell)

@@ -15,13 +15,25 @@ import { Server, type Socket } from 'node:net'
 export interface ClosingServer {
   /** Accepts no more connections and closes idle ones, now and as responses end. Resolves when all are closed. */
   close(): Promise<void>
+  /** How many responses are under way, as far as that can be seen: those of HTTP/1. */
+  busy(): number
+  /** Closes connections on which no whole request has arrived: a slow client's half a head, an unfinished handshake. */
+  cutUnasked(): void
   /** Cuts off what is still open; returns how many connections that were. */
   cut(): number
   /** Stops watching a server that is to go on. */
   forget(): void
 }
 
-type Speaking = Socket & { _httpMessage?: { readonly writableEnded: boolean } | null }
+/** What node:http and node:tls note on their sockets. */
+type Speaking = Socket & {
+  /** The response that is under way. */
+  readonly _httpMessage?: { readonly writableEnded: boolean } | null
+  /** What reads requests; gone after an upgrade. */
+  readonly parser?: unknown
+  /** The connection below TLS. */
+  readonly _parent?: Socket
+}
 
 /** Watches the connections of a server of any protocol. Call it before the first connection, or it will not know that one. */
 export function closingServer(server: Server): ClosingServer {
@@ -81,6 +93,15 @@ export function closingServer(server: Server): ClosingServer {
       closeIdle()
       return closed.promise
     },
+    busy: () => [...speaking].filter(isAnswering).length,
+    cutUnasked() {
+      if (isTls(server)) {
+        const secured = new Set([...speaking].map((socket) => socket._parent))
+        for (const socket of connections) if (!secured.has(socket)) socket.destroy()
+      }
+      // HTTP/2 sessions are told to close and do so. What was upgraded has no parser any more.
+      for (const socket of speaking) if (socket.parser && !isAnswering(socket)) socket.destroy()
+    },
     cut() {
       const open = connections.size
       for (const session of sessions) session.destroy()
@@ -94,6 +115,10 @@ export function closingServer(server: Server): ClosingServer {
 // Not `instanceof`: node:tls takes milliseconds to load, which a server without it should not pay.
 function isTls(server: Server): boolean {
   return 'setSecureContext' in server
+}
+
+function isAnswering(socket: Speaking): boolean {
+  return socket._httpMessage !== undefined && socket._httpMessage !== null
 }
 
 function isHttp(server: Server): server is HttpServer {

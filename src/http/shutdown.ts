@@ -1,11 +1,15 @@
 /** The end of a server, wired to signals by one call: responses finish, then jobs, and what is lost is said by name. */
 import { Server } from 'node:net'
+import { constants } from 'node:os'
 import { z } from 'zod'
-import type { StopReport, Unfinished } from '../engine/lifecycle.ts'
-import { type AnyRuntime, engineOf } from '../engine/runtime.ts'
+import { leave } from '../engine/leave.ts'
+import type { StopReport } from '../engine/lifecycle.ts'
+import { type AnyRuntime, engineOf, Runtime } from '../engine/runtime.ts'
+import { onStopSignals } from '../engine/stop-signals.ts'
 import { readOptions } from '../rules/options.ts'
 import { describeValue, OptionsInvalidError } from '../words/errors.ts'
 import { type ClosingServer, closingServer } from './closing.ts'
+import { reportLines, waitingLine } from './shutdown-lines.ts'
 
 /** What `shutdown` takes besides server and runtime. */
 export interface ShutdownOptions {
@@ -34,7 +38,7 @@ export interface ShutdownReport extends StopReport {
 export interface Shutdown extends Disposable {
   /**
    * Begins as a signal would, but leaves the process alone. Called again, or with a signal after it, it can
-   * only bring the deadline nearer: `begin({ timeout: 0 })` is the hard stop that a second signal is.
+   * only bring the deadline nearer: `begin({ timeout: 0 })` is the hard stop that a second signal is. Rejects as `done` does.
    */
   begin(options?: { timeout?: number }): Promise<ShutdownReport>
   /** Resolves when a shutdown, however it began, is over, and right before the process exits. Rejects when the broker could not be closed. */
@@ -43,36 +47,54 @@ export interface Shutdown extends Disposable {
   remove(): void
 }
 
+const timeoutSchema = z
+  .number({ error: 'expected milliseconds as a number' })
+  .min(0, 'expected milliseconds, 0 or more')
+
 const optionsSchema = z.strictObject({
-  timeout: z
-    .number({ error: 'expected milliseconds as a number' })
-    .min(0, 'expected milliseconds, 0 or more')
+  timeout: timeoutSchema
     .default(10_000)
     .describe('Milliseconds from the signal to the end, for responses and jobs together.'),
   signals: z
     .array(
-      z.custom<NodeJS.Signals>((value) => typeof value === 'string' && value.startsWith('SIG')),
+      z.custom<NodeJS.Signals>(canBeHeard, 'expected a signal that a process can hear, such as "SIGTERM"'),
       {
         error: "expected signals, such as ['SIGTERM']",
       },
     )
     .default(['SIGTERM', 'SIGINT'])
     .describe('The signals that begin it.'),
-  exit: z.boolean().default(true).describe('Whether the process exits at the end.'),
+  exit: z
+    .boolean({ error: 'expected true or false' })
+    .default(true)
+    .describe('Whether the process exits at the end.'),
 })
+
+const beginSchema = z.strictObject({ timeout: timeoutSchema.optional() })
+
+function canBeHeard(value: unknown): boolean {
+  // Node refuses to listen to these two: they cannot be caught.
+  return typeof value === 'string' && value in constants.signals && !['SIGKILL', 'SIGSTOP'].includes(value)
+}
 
 /** The share of the time that open responses have before they are cut off. */
 const RESPONSES_SHARE = 0.75
+/** The share of it in which a connection may still deliver the rest of a request's head, and the longest time for that. */
+const HEAD_SHARE = 0.25
+const LONGEST_HEAD = 1000
+// What is over by then needs no line.
+const TELL_AFTER = 100
 
 /**
  * Shuts a server and a runtime down in order when the process is told to end. Call it right after `listen`:
  * `shutdown(app.server, runtime)`. On the first signal the server accepts no more connections; open responses finish and
- * may still add jobs; then the runtime finishes what was accepted. A second signal ends it at once, a third kills the process.
- * What was lost, or is left for the next start, is listed on stderr; the exit code is 0 only if nothing was lost.
+ * may still add jobs; then the runtime finishes what was accepted. A second signal ends it at once, a third kills the process;
+ * signals that come within half a second are one, since one Ctrl+C may arrive as several.
+ * What is waited for, was lost, or is left for the next start is told on stderr; the exit code is 0 only if nothing was lost.
  * For servers of `node:http`, `node:https` and `node:http2`.
  *
- * @throws OptionsInvalidError when an option is unknown or has a bad value, or the server is none (Polka's `app.server`
- * is undefined before `listen`).
+ * @throws OptionsInvalidError when an option is unknown or has a bad value, or server or runtime is none (Polka's
+ * `app.server` is undefined before `listen`).
  */
 export function shutdown(server: Server, runtime: AnyRuntime, options: ShutdownOptions = {}): Shutdown {
   const { timeout, signals, exit } = readOptions(optionsSchema, options, 'shutdown')
@@ -82,34 +104,40 @@ export function shutdown(server: Server, runtime: AnyRuntime, options: ShutdownO
       'server',
     )
   }
+  if (!(runtime instanceof Runtime)) {
+    throw new OptionsInvalidError(
+      `shutdown: the runtime is ${describeValue(runtime)}; expected what createRuntime returned. Call shutdown(server, runtime).`,
+      'runtime',
+    )
+  }
   const sequence = new Sequence(closingServer(server), runtime)
-  let received = 0
-  const onSignal = (signal: NodeJS.Signals): void => {
-    received++
-    const isFirst = received === 1
-    // Whoever asks a third time means it: the default action of the signal takes over.
-    if (received === 2) remove()
+  const begin = (signal: NodeJS.Signals): void => {
     const end = (exitCode: number): void => {
       process.exitCode = exitCode
       // Not before whoever awaits `done` has had a turn.
-      if (exit && isFirst) setImmediate(() => process.exit())
+      if (exit) setImmediate(() => void leave(exitCode, runtime[engineOf].pools.hasStuckThread))
     }
-    sequence.begin(isFirst ? timeout : 0, signal).then(
+    sequence.begin(timeout, signal).then(
       (report) => end(report.exitCode),
       (error: unknown) => {
-        if (isFirst)
-          process.stderr.write(`aftertask: shutdown after ${signal}: the runtime did not stop: ${error}\n`)
+        process.stderr.write(`aftertask: shutdown after ${signal}: the runtime did not stop: ${error}\n`)
         end(1)
       },
     )
   }
+  const stopListening = onStopSignals({
+    signals,
+    clock: runtime[engineOf].clock,
+    begin,
+    hurry: (signal) => void sequence.begin(0, signal).catch(() => {}),
+  })
   const remove = (): void => {
-    for (const signal of signals) process.off(signal, onSignal)
+    stopListening()
     sequence.standDown()
   }
-  for (const signal of signals) process.on(signal, onSignal)
   return {
-    begin: ({ timeout: given = timeout } = {}) => sequence.begin(given, null),
+    begin: async (given = {}) =>
+      sequence.begin(readOptions(beginSchema, given, 'shutdown.begin').timeout ?? timeout, null),
     done: sequence.done,
     remove,
     [Symbol.dispose]: remove,
@@ -126,7 +154,9 @@ class Sequence {
   #deadline = Number.POSITIVE_INFINITY
   #phase: 'ready' | 'responses' | 'jobs' = 'ready'
   #cut = 0
+  #isOver = false
   #clearTimer: (() => void) | undefined
+  #clearHeadTimer: (() => void) | undefined
 
   constructor(server: ClosingServer, runtime: AnyRuntime) {
     this.#server = server
@@ -146,6 +176,10 @@ class Sequence {
       this.#deadline = deadline
       this.#bound(timeout)
       void this.#server.close().then(() => this.#stopJobs())
+      const headTime = Math.min(timeout * HEAD_SHARE, LONGEST_HEAD)
+      this.#clearHeadTimer = clock.timer(headTime, () => this.#server.cutUnasked())
+      if (signal !== null && timeout > TELL_AFTER)
+        clock.timer(TELL_AFTER, () => this.#tellWaiting(signal, timeout))
     } else if (deadline < this.#deadline) {
       this.#deadline = deadline
       if (this.#phase === 'responses') this.#bound(timeout)
@@ -157,6 +191,15 @@ class Sequence {
   /** No signal will come any more: watches no further, unless it has begun. */
   standDown(): void {
     if (this.#phase === 'ready') this.#server.forget()
+  }
+
+  #tellWaiting(signal: NodeJS.Signals, timeout: number): void {
+    if (this.#isOver) return
+    // Somebody who has asked twice has not been told to wait.
+    if (this.#deadline <= this.#runtime[engineOf].clock.now()) return
+    const jobs = this.#runtime[engineOf].waitedFor(this.#deadline)
+    const line = waitingLine({ signal, timeout, responses: this.#server.busy(), jobs })
+    if (line !== null) process.stderr.write(`aftertask: ${line}\n`)
   }
 
   #bound(timeout: number): void {
@@ -173,45 +216,18 @@ class Sequence {
     if (this.#phase === 'jobs') return
     this.#phase = 'jobs'
     this.#clearTimer?.()
+    this.#clearHeadTimer?.()
     const { clock } = this.#runtime[engineOf]
     try {
       const report = await this.#runtime.stop({ timeout: Math.max(0, this.#deadline - clock.now()) })
       const exitCode = report.lost.length === 0 ? 0 : 1
       const full: ShutdownReport = { ...report, signal: this.#signal, cut: this.#cut, exitCode }
-      tell(full)
+      this.#isOver = true
+      for (const line of reportLines(full)) process.stderr.write(`aftertask: ${line}\n`)
       this.#ended.resolve(full)
     } catch (error) {
+      this.#isOver = true
       this.#ended.reject(error)
     }
   }
-}
-
-function tell({ lost, left, cut, signal }: ShutdownReport): void {
-  const lines = [
-    cut > 0 ? `${count(cut, 'connection')} ${cut === 1 ? 'was' : 'were'} still open and cut off` : '',
-    lost.length > 0
-      ? `${count(lost.length, 'job')} did not finish and ${lost.length === 1 ? 'is' : 'are'} lost: ${names(lost)}`
-      : '',
-    left.length > 0
-      ? `${count(left.length, 'job')} did not finish and ${left.length === 1 ? 'is' : 'are'} left for the next start: ${names(left)}`
-      : '',
-  ].filter((line) => line !== '')
-  const why = signal === null ? 'shutdown' : `shutdown after ${signal}`
-  for (const line of lines) process.stderr.write(`aftertask: ${why}: ${line}\n`)
-}
-
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`
-}
-
-/** By name, with how many, and ids of the first few. */
-function names(jobs: readonly Unfinished[]): string {
-  const byName = Map.groupBy(jobs, (job) => job.name)
-  return [...byName]
-    .map(([name, of]) => {
-      const ids = of.slice(0, 10).map((job) => job.id)
-      const more = of.length > ids.length ? ', ...' : ''
-      return `${name} x ${of.length} (${ids.join(', ')}${more})`
-    })
-    .join('; ')
 }

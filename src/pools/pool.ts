@@ -131,6 +131,10 @@ export interface Pool {
   tellStarts(tell: boolean): void
   /** Threads that are up or starting, and the most there can be. */
   size(): { readonly threads: number; readonly max: number }
-  /** Ends every thread. Resolves when all are gone. */
+  /** The runtime is past its deadline: a thread that does not end when it is told to is given up sooner. */
+  hurry?(): void
+  /** True when a thread did not end when it was told to, since it sits in native code. */
+  readonly hasStuckThread?: boolean
+  /** Ends every thread. Resolves when all are gone, but for those that are stuck. */
   stop(): Promise<void>
 }

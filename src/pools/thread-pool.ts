@@ -51,6 +51,8 @@ const LONGEST_WAIT = 30_000
 const LAST_WORDS = 500
 /** How long a thread that was told to end may take: one that sits in native code does not hear. */
 const WRITTEN_OFF_AFTER = 1000
+/** The same when a stop is past its deadline: a process that is to be gone waits no longer than that. */
+const WRITTEN_OFF_IN_HURRY = 250
 // What a port tells is heard in the context in which the port was made. That must not be the request whose job happened
 // to need another thread: listeners would see its store, and it would stay in memory for as long as the thread.
 const outsideOfRequests = AsyncLocalStorage.snapshot()
@@ -74,6 +76,8 @@ export class ThreadPool implements Pool, LaneHost {
   #nextId = 1
   #deaths = 0
   #stopping = false
+  #isHurried = false
+  #hasStuckThread = false
   #tellStarts = false
   #clearIdleTimer: (() => void) | undefined
   readonly #ready = Promise.withResolvers<readonly HandlerProblem[]>()
@@ -120,9 +124,20 @@ export class ThreadPool implements Pool, LaneHost {
     this.#ready.resolve([])
     await Promise.all([...this.lanes].map((lane) => this.#lastWords(lane)))
     const { promise, resolve } = Promise.withResolvers<void>()
-    const clear = this.#clock.timer(WRITTEN_OFF_AFTER, resolve)
-    await Promise.race([this.#source.stop(), promise])
+    const clear = this.#clock.timer(this.#hasStuckThread ? 0 : WRITTEN_OFF_AFTER, resolve)
+    const stuck = promise.then(() => {
+      this.#hasStuckThread = true
+    })
+    await Promise.race([this.#source.stop(), stuck])
     clear()
+  }
+
+  hurry(): void {
+    this.#isHurried = true
+  }
+
+  get hasStuckThread(): boolean {
+    return this.#hasStuckThread
   }
 
   /** Threads that take jobs, or are about to: those that are to be replaced do not count. */
@@ -343,8 +358,9 @@ export class ThreadPool implements Pool, LaneHost {
   }
 
   killed(lane: ThreadLane): void {
-    this.#clock.timer(WRITTEN_OFF_AFTER, () => {
+    this.#clock.timer(this.#isHurried ? WRITTEN_OFF_IN_HURRY : WRITTEN_OFF_AFTER, () => {
       if (!this.lanes.has(lane)) return
+      this.#hasStuckThread = true
       const error = new Error('The thread did not end when it was told to: it sits in native code.')
       this.#ended(lane, { exitCode: 1, error }, true)
     })

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { bullmqBroker } from '../../src/brokers/bullmq.ts'
 import type { Job } from '../../src/engine/job.ts'
 import { createRuntime, type Runtime } from '../../src/engine/runtime.ts'
+import { blockingPipe } from '../kit/blocking-pipe.ts'
 import { type StoreServer, storeServer, whyNot } from '../kit/store-servers.ts'
 import { startWorker, type WorkerProcess } from '../kit/worker-process.ts'
 import { light, others } from './fixture/tasks.ts'
@@ -106,11 +107,39 @@ describe.skipIf(reason !== undefined)(`aftertask work${reason === undefined ? ''
 
   test('ends at once, with 1, when it is told a second time', async () => {
     const { producer, worker: start, gate } = here()
-    const worker = await start()
+    const worker = await start('--grace', '3600000')
     await begun(producer, producer.enqueue(light, { gate }))
     worker.child.kill('SIGTERM')
     await worker.told('stopping')
-    expect(await worker.end('SIGTERM')).toBe(1)
+    // Whatever comes within half a second is the same request: somebody who is in a hurry asks again and again.
+    const again = setInterval(() => worker.child.kill('SIGTERM'), 50)
+    onTestFinished(() => clearInterval(again))
+    await worker.told('stopping at once')
+    clearInterval(again)
+    expect(await worker.gone).toBe(1)
+  })
+
+  test('takes several signals of one Ctrl+C for one request', async () => {
+    const { producer, worker: start, gate } = here()
+    const worker = await start()
+    const running = producer.enqueue(light, { gate })
+    await begun(producer, running)
+    for (const signal of ['SIGINT', 'SIGINT', 'SIGTERM'] as const) worker.child.kill(signal)
+    await worker.told('stopping')
+    writeFileSync(gate, '')
+    expect(await running.result()).toBe(worker.child.pid)
+    expect(await worker.gone).toBe(0)
+    expect(worker.lines.filter(({ event }) => String(event).startsWith('stopp'))).toHaveLength(2)
+  })
+
+  test('is gone after its grace also when a handler sits in native code', async () => {
+    const { producer, worker: start } = here()
+    const pipe = blockingPipe(join(folder, randomUUID()))
+    const worker = await start('--grace', '50')
+    await begun(producer, producer.enqueue('stuck', { gate: pipe }))
+    // process.exit() would wait for the thread, and so for ever.
+    expect(await worker.end('SIGTERM')).toBe(0)
+    expect(worker.lines.at(-1)).toMatchObject({ event: 'stopped', lost: 0, left: 1 })
   })
 
   test('runs the jobs of the pools that --pool names, and no others', async () => {

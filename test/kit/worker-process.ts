@@ -12,6 +12,8 @@ export interface WorkerProcess {
   readonly lines: Record<string, unknown>[]
   /** Resolves with the first line of this event. */
   told(event: string): Promise<Record<string, unknown>>
+  /** Resolves to its exit code once it is gone. */
+  readonly gone: Promise<number | null>
   /** Sends a signal and resolves to its exit code once it is gone. */
   end(signal: NodeJS.Signals): Promise<number | null>
 }
@@ -48,6 +50,7 @@ export async function startWorker(tasks: URL, ...args: readonly string[]): Promi
     child,
     lines,
     told,
+    gone: gone.then(([code]) => code as number | null),
     end: async (signal) => {
       child.kill(signal)
       const [code] = (await gone) as [number | null]
