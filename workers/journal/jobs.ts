@@ -11,6 +11,7 @@ import {
   RETRYABLE,
   RUN_SPAN,
   SCHEDULED,
+  TWIN,
   WAITING,
 } from '../../src/rules/journal-protocol.ts'
 import { type Add, type Facts, factsOf, type Place } from './job-facts.ts'
@@ -119,6 +120,13 @@ export class Jobs {
     if (place.owner !== 0) this.turn.toSend.push(n)
   }
 
+  /** A held job whose process is gone goes on as if its response had ended now: its delay counts from here. */
+  letGoOn(n: number): void {
+    const delay = this.sql.delay.get(n)?.[0]
+    if (typeof delay === 'number') this.sql.setDue.run(this.turn.now + delay, n)
+    this.advance(n)
+  }
+
   /** A granted job failed and is to be tried again, unless it is not ours any more. */
   retry(n: number, due: number, [attempts, failures, crashes, error]: readonly SQLInputValue[]): void {
     const facts = factsOf(this.sql, this.numbers, n)
@@ -146,9 +154,10 @@ export class Jobs {
 
   /** A dead job starts over: held, if it died of waiting for a response that is not over. */
   revive(n: number, isHeld: boolean): void {
-    if (Number(this.sql.revive.run(n).changes) === 0) return
+    if (Number(this.sql.revive.run(n, TWIN).changes) === 0) return
     if (!isHeld) return this.advance(n)
-    this.sql.place.run(HELD, this.turn.run, null, this.turn.now, this.turn.now, null, null, n)
+    const due = factsOf(this.sql, this.numbers, n)?.due ?? null
+    this.sql.place.run(HELD, this.turn.run, null, this.turn.now, this.turn.now, due, null, n)
     this.turn.count(DEAD, HELD)
   }
 

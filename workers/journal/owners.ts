@@ -132,7 +132,7 @@ export class Owners {
     const { run } = turn
     sql.begin.run()
     for (const [n, state] of sql.owned.all(run) as [number, number][]) {
-      if (state === HELD) this.#jobs.advance(n)
+      if (state === HELD) this.#jobs.letGoOn(n)
     }
     this.#cancelFor(run)
     // Nothing is granted to a run that is closed.
@@ -156,7 +156,7 @@ export class Owners {
     const { sql } = this.#jobs
     this.#cancelFor(run)
     for (const [n, state] of sql.owned.all(run) as [number, number][]) {
-      if (state === HELD) this.#jobs.advance(n)
+      if (state === HELD) this.#jobs.letGoOn(n)
       else if (state === RUNNING && !isClosed) this.#charge(n)
       // It may have been sent with others, and so may have been what ended the process: next time it travels alone.
       else this.#jobs.reclaim(n, isClosed ? 0 : 1)

@@ -12,6 +12,13 @@ export interface ArrayStatement {
 export const ROW_COLUMNS =
   'n, task, state, priority, accepted, ready, due, attempts, failures, crashes, suspect, key, unique_key, unique_until, payload, result, rest, finished, reason, error, progress'
 
+/** A job that dies of waiting too long still has its time, should it be revived; that of a retry is none of its own. */
+const KEPT_DUE = 'CASE WHEN ?1 = 9 AND state <> 5 THEN due END'
+
+// A damaged row must not spoil the transaction that it is met in.
+const REST = "CASE WHEN json_valid(rest) THEN rest ELSE '{}' END"
+const JOB_REST = "CASE WHEN json_valid(jobs.rest) THEN jobs.rest ELSE '{}' END"
+
 const SQL = {
   begin: 'BEGIN IMMEDIATE',
   commit: 'COMMIT',
@@ -24,6 +31,8 @@ const SQL = {
     'SELECT task, state, owner, priority, due, after, key, line, rank, suspect FROM jobs WHERE n = ? AND finished IS NULL',
   place:
     'UPDATE jobs SET state = ?, owner = ?, line = ?, rank = ?, ready = ?, due = ?, after = ?, started = NULL WHERE n = ?',
+  delay: "SELECT json_extract(rest, '$.delay') FROM jobs WHERE n = ? AND json_valid(rest)",
+  setDue: 'UPDATE jobs SET due = ? WHERE n = ?',
   relink: 'UPDATE jobs SET after = ? WHERE n = ?',
   // Its queueTimeout is put by: it counts again if the attempt does not start after all.
   mark: 'UPDATE jobs SET state = 4, attempts = ?, started = ?, expires = -abs(expires) WHERE n = ? AND owner = ? AND finished IS NULL',
@@ -34,14 +43,14 @@ const SQL = {
   // One that ends in the middle of its batch still tells who was before it: the next one may have been told to wait for it.
   finish: `UPDATE jobs SET state = ?1, owner = 0, payload = CASE WHEN ?1 = 9 THEN payload END, result = ?2, error = ?3,
     reason = ?4, attempts = ?5, failures = ?6, crashes = ?7, started = ?8, finished = ?9, thread = ?10, cpu = ?11, ready = ?9,
-    due = NULL, line = NULL, twin = NULL, expires = NULL,
+    due = ${KEPT_DUE}, line = NULL, twin = NULL, expires = NULL,
     rest = CASE WHEN ?1 = 9 AND unique_key IS NOT NULL AND unique_until IS NULL
-      THEN json_set(coalesce(rest, '{}'), '$.uniqueKey', unique_key) ELSE rest END, unique_key = CASE WHEN unique_until > ?9 THEN unique_key END, shelf = ?13 WHERE n = ?12`,
+      THEN json_set(${REST}, '$.uniqueKey', unique_key) ELSE rest END, unique_key = CASE WHEN unique_until > ?9 THEN unique_key END, shelf = ?13 WHERE n = ?12`,
   isSameEnd: 'SELECT 1 FROM jobs WHERE n = ? AND state = ? AND attempts = ? AND finished = ?',
   end: `UPDATE jobs SET state = ?1, owner = 0, payload = CASE WHEN ?1 = 9 THEN payload END, reason = ?2, error = ?3,
-    crashes = coalesce(?4, crashes), twin = NULL, finished = ?5, ready = ?5, due = NULL, line = NULL, expires = NULL,
+    crashes = coalesce(?4, crashes), twin = NULL, finished = ?5, ready = ?5, due = ${KEPT_DUE}, line = NULL, expires = NULL,
     rest = CASE WHEN ?1 = 9 AND unique_key IS NOT NULL AND unique_until IS NULL
-      THEN json_set(coalesce(rest, '{}'), '$.uniqueKey', unique_key) ELSE rest END, unique_key = CASE WHEN unique_until > ?5 THEN unique_key END, shelf = ?7 WHERE n = ?6`,
+      THEN json_set(${REST}, '$.uniqueKey', unique_key) ELSE rest END, unique_key = CASE WHEN unique_until > ?5 THEN unique_key END, shelf = ?7 WHERE n = ?6`,
   progress: 'UPDATE jobs SET progress = ? WHERE n = ? AND owner = ?',
   twin: 'UPDATE jobs SET state = 1, owner = 0, after = ?, twin = ? WHERE n = ?',
   twins: 'SELECT n FROM jobs WHERE twin = ?',
@@ -68,12 +77,14 @@ const SQL = {
   attempts:
     'SELECT attempt, outcome, started, ended, thread, cpu, error FROM attempts WHERE n = ? ORDER BY number',
   lastAttempt: 'SELECT attempts, state, started, finished, thread, cpu, reason FROM jobs WHERE n = ?',
-  // It takes its unique key again, which it let go of when it died, unless another holds that now.
-  revive: `UPDATE jobs SET finished = NULL, failures = 0, crashes = 0, suspect = 0, due = NULL, after = NULL, reason = NULL, thread = NULL, cpu = NULL,
+  // It takes its unique key again, which it let go of when it died, unless another holds that now. One that ended as
+  // another did has made none of that one's attempts.
+  revive: `UPDATE jobs SET finished = NULL, failures = 0, crashes = 0, suspect = 0, after = NULL, reason = NULL, thread = NULL, cpu = NULL,
+    attempts = CASE WHEN reason = ?2 THEN 0 ELSE attempts END,
     unique_key = CASE WHEN unique_key IS NULL AND NOT EXISTS
-      (SELECT 1 FROM jobs AS other WHERE other.unique_key = json_extract(jobs.rest, '$.uniqueKey'))
-      THEN json_extract(rest, '$.uniqueKey') ELSE unique_key END
-    WHERE n = ? AND state = 9 AND finished IS NOT NULL`,
+      (SELECT 1 FROM jobs AS other WHERE other.unique_key = json_extract(${JOB_REST}, '$.uniqueKey'))
+      THEN json_extract(${REST}, '$.uniqueKey') ELSE unique_key END
+    WHERE n = ?1 AND state = 9 AND finished IS NOT NULL`,
   // Whoever has added it hears of its end first.
   remove:
     'DELETE FROM jobs WHERE n = ?1 AND finished IS NOT NULL AND NOT EXISTS (SELECT 1 FROM notices WHERE n = ?1)',

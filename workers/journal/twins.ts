@@ -35,11 +35,11 @@ export class Twins {
 
   /** Takes in a job that is equal to another; `after` is the one before it in its batch. */
   add(n: number, first: number, after: number | null, add: Add): void {
-    const [seq, task, , stops, priority, accepted, , , key, , , , payload, rest] = add
+    const [seq, task, , stops, priority, accepted, due, , key, , , , payload, rest] = add
     // Also in a file of one process: before it was open, nobody knew whose key that was.
     this.#areThere = true
     const id = this.#numbers.nameIdOf(task)
-    const times = [accepted, priority, accepted, accepted, null] as const
+    const times = [accepted, priority, accepted, accepted, due] as const
     const places = [null, stops ? 1 : 0, key, null, null, null, null] as const
     const { changes } = this.#sql.insert.run(n, id, AVAILABLE, 0, ...times, ...places, payload, rest)
     if (changes === 0) return

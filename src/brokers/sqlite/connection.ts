@@ -34,6 +34,8 @@ const PROBE_AFTER = 1000
 // A thread that dies is started again, ever more slowly when it keeps dying.
 const FIRST_WAIT = 20
 const LONGEST_WAIT = 10_000
+// What a stop leaves unwritten would be done again, so that many more threads (two and a half seconds) may write it.
+const LAST_TRIES = 8
 
 /** The connection to a journal, for as long as the broker is open. */
 export class Connection {
@@ -47,7 +49,8 @@ export class Connection {
   #phase: 'new' | 'open' | 'restarting' | 'failed' | 'closed' = 'new'
   #run: number | undefined
   #deaths = 0
-  #isLastTry = false
+  #lastTries = 0
+  #clearWait: (() => void) | undefined
   #fault: { error: Error; at: number; isStuck: boolean } | undefined
 
   constructor(link: JournalLink, clock: Clock, host: ConnectionHost) {
@@ -71,7 +74,8 @@ export class Connection {
     this.#closing = Promise.withResolvers<void>()
     if (this.#phase === 'failed') this.#closed()
     else if (this.#phase === 'open') this.#takeLeave()
-    // One that is about to open does it then.
+    // One that is about to open does it then; one that was to be started later is started now.
+    else if (this.#clearWait !== undefined) this.#startAgain()
     await this.#closing.promise
     await this.#link.stop()
   }
@@ -131,10 +135,10 @@ export class Connection {
 
   /** The journal's thread is gone. */
   ended(cause: Error | undefined): void {
-    if (this.#phase === 'closed' || (this.#closing !== undefined && this.#isLastTry)) return this.#closed()
+    const isClosing = this.#closing !== undefined
+    if (this.#phase === 'closed' || (isClosing && this.#lastTries === LAST_TRIES)) return this.#closed()
     if (this.#phase === 'failed') return
-    // What a stop leaves unwritten would be done again, so another thread is given one chance to write it.
-    this.#isLastTry = this.#closing !== undefined
+    if (isClosing && this.#lastTries++ === 0) this.#deaths = 0
     const error = threadError(cause)
     this.outbox.closed()
     this.#questioner.failAll(error)
@@ -142,17 +146,26 @@ export class Connection {
     this.#phase = 'restarting'
     this.#fault = { error, at: this.#clock.now(), isStuck: true }
     const wait = Math.min(FIRST_WAIT * 2 ** this.#deaths++, LONGEST_WAIT)
-    this.#clock.timer(wait, () => {
-      if (this.#phase === 'restarting') this.#start()
-    })
+    this.#clearWait = this.#clock.timer(wait, () => this.#startAgain())
   }
 
   get #isAwaiting(): boolean {
     return !(this.outbox.isEmpty && this.#questioner.isIdle)
   }
 
+  #startAgain(): void {
+    this.#clearWait?.()
+    this.#clearWait = undefined
+    if (this.#phase === 'restarting') this.#start()
+  }
+
   #start(): void {
-    this.#link.start(this.#host.setup(this.#run), this)
+    try {
+      this.#link.start(this.#host.setup(this.#run), this)
+    } catch (error) {
+      // No thread could be made, such as for want of memory: as if it had died at once.
+      this.ended(error instanceof Error ? error : new Error(String(error)))
+    }
   }
 
   #opened(opened: Opened): void {

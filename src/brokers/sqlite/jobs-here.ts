@@ -113,7 +113,7 @@ export class JobsHere {
 
   /** A job is over as far as this process goes; it is told once that is written. */
   finish(job: JobRecord, ended: Ended): void {
-    if (isTerminal(job.state)) return
+    if (isTerminal(job.state)) return this.records.responseIsOver(job)
     if (job.state === 'running') this.leaveRunning(job)
     const isGranted = this.leaveWindow(job)
     if (this.#isShared && !isGranted && !isOwn(job)) this.#host.adopted(1)

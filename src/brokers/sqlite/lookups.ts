@@ -1,6 +1,6 @@
 /** What is asked about jobs: the record that is at hand where it knows more than the file, its row where not. */
 import type { JobRecord } from '../../rules/job-record.ts'
-import { COMPLETED, type Row, STATES } from '../../rules/journal-protocol.ts'
+import { COMPLETED, DEAD, type Row, STATES } from '../../rules/journal-protocol.ts'
 import { type AttemptInfo, isTerminal, type JobState } from '../../words/job.ts'
 import type { BrokerHost, JobFilter } from '../broker.ts'
 import type { Connection } from './connection.ts'
@@ -78,7 +78,7 @@ export class Lookups {
   /** Forgets a job that is over; false when it is not. */
   async remove(job: JobRecord): Promise<boolean> {
     const isGone = await this.#connection.ask('remove', job.seq)
-    if (isGone) this.#jobs.records.forget(job)
+    if (isGone) this.#jobs.records.removed(job)
     return isGone
   }
 
@@ -101,7 +101,7 @@ export class Lookups {
   /** A row as its record: the one that is at hand, if it knows more than the file. */
   #asItIs(row: Row): JobRecord | undefined {
     const { records } = this.#jobs
-    const known = records.get(row[0])
+    const known = records.get(row[0]) ?? (row[3] === DEAD ? records.deadAndHeld(row[0]) : undefined)
     if (known === undefined) return records.view(row)
     const isAhead = records.window.has(row[0]) || isTerminal(known.state) || known.state === 'held'
     // Of one that was just released, or revived, the file does not know that yet.

@@ -21,6 +21,8 @@ export class Records {
   readonly window = new Map<number, JobRecord>()
   /** Held for another reason: being written, held by a response, awaited, the holder of a unique key. */
   readonly kept = new Map<number, JobRecord>()
+  /** Dead, while the response is open that they waited for: only the record knows of that, should one be revived. */
+  readonly #deadAndHeld = new Map<number, JobRecord>()
   readonly #clock: Clock
   readonly #entries: readonly TaskEntry[]
   #apart = Number.NEGATIVE_INFINITY
@@ -49,10 +51,28 @@ export class Records {
   forget(job: JobRecord): void {
     this.window.delete(job.seq)
     this.kept.delete(job.seq)
+    if (job.state === 'dead' && job.batch?.facts === null) this.#deadAndHeld.set(job.seq, job)
+  }
+
+  /** The record of a dead job whose response is still open. */
+  deadAndHeld(seq: number): JobRecord | undefined {
+    return this.#deadAndHeld.get(seq)
+  }
+
+  /** The job is not in the file any more. */
+  removed(job: JobRecord): void {
+    this.forget(job)
+    this.#deadAndHeld.delete(job.seq)
+  }
+
+  /** The response of a job's batch is over: if the job is dead, its row tells all that there is. */
+  responseIsOver(job: JobRecord): void {
+    this.#deadAndHeld.delete(job.seq)
   }
 
   /** Holds the record of a job that somebody waits for. */
   keep(job: JobRecord): void {
+    this.#deadAndHeld.delete(job.seq)
     if (!this.window.has(job.seq)) this.kept.set(job.seq, job)
   }
 

@@ -56,8 +56,13 @@ export class Replies {
   }
 
   /** This will never be written: what it adds is refused; what it ends goes on at the next start, and is not told. */
-  abandoned({ arrivals }: Outgoing, error: Error): void {
-    for (const job of arrivals) this.#refuse(job, error)
+  abandoned({ arrivals, number }: Outgoing, error: Error): void {
+    const wasSent = number > 0
+    for (const job of arrivals) {
+      // A journal that died may have written the job and not its end, which then does not count.
+      if (isTerminal(job.state) && wasSent) this.#jobs.records.forget(job)
+      else this.#refuse(job, error)
+    }
   }
 
   #moved(seq: number, state: number): void {

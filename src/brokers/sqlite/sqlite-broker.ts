@@ -4,7 +4,7 @@
  */
 import { encode } from '../../rules/codec.ts'
 import { type JobRecord, Moved } from '../../rules/job-record.ts'
-import { OP } from '../../rules/journal-protocol.ts'
+import { OP, TWIN } from '../../rules/journal-protocol.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
 import { BrokerUnavailableError } from '../../words/errors.ts'
 import type { AttemptInfo, JobState } from '../../words/job.ts'
@@ -105,7 +105,7 @@ export class SqliteBroker implements Broker {
   }
 
   release(job: JobRecord): void {
-    if (job.state !== 'held') return
+    if (job.state !== 'held') return this.#jobs.records.responseIsOver(job)
     const { dueAt } = job.extras ?? {}
     job.state = dueAt !== undefined && dueAt > this.#host.clock.now() ? 'scheduled' : 'available'
     const next = this.#next
@@ -186,9 +186,12 @@ export class SqliteBroker implements Broker {
   revive(job: JobRecord): void {
     if (job.state !== 'dead') return
     const isHeld = job.batch !== null && job.batch.facts === null
-    job.state = isHeld ? 'held' : 'available'
+    const { dueAt = 0, reason } = job.more
+    job.state = isHeld ? 'held' : dueAt > this.#host.clock.now() ? 'scheduled' : 'available'
     job.failures = 0
     job.crashes = 0
+    // It has made none of the attempts of the job that it was equal to.
+    if (reason === TWIN) job.attempts = 0
     job.more.isSuspect = false
     job.more.isMarked = false
     this.#next.ops.push(OP.revive, job.seq, isHeld ? 1 : 0)

@@ -10,8 +10,6 @@ export interface EndedLife {
   readonly life: number
   /** It has stopped, and its journal has closed behind it. */
   readonly isClean: boolean
-  /** How often its journal has died. */
-  readonly deaths: number
 }
 
 /** Settles accounts whenever a process has ended. */
@@ -34,8 +32,9 @@ export class Accounts {
     for (const job of model.jobs) {
       if (job.over === 'gone') continue
       const row = stored.get(job.id)
-      if (job.over === 'lost' && !this.#isThereAfterAll(job, row, ended.deaths)) continue
-      if (job.over !== undefined) this.#isStillOver(job, row)
+      if (job.over === 'lost')
+        model.expect(row === undefined, () => `${job.id} was told to be lost, and is in the file`)
+      else if (job.over !== undefined) this.#isStillOver(job, row)
       else if (row === undefined) this.#isMissing(job, missing)
       else this.#goesOn(job, row, ended)
     }
@@ -57,15 +56,6 @@ export class Accounts {
     // When no file is open, only the next process can tell.
     job.isUnwritten &&= row === undefined
     this.#model.expect(isRight, () => `${job.id} was told to be ${job.over}, and in the file it is ${found}`)
-  }
-
-  /** Whether the last word of a journal that died again and again was written, nobody could know. */
-  #isThereAfterAll(job: DurableJob, row: StoredJob | undefined, deaths: number): boolean {
-    if (row === undefined) return false
-    this.#model.expect(deaths > 1, () => `${job.id} was told to be lost, and is in the file`)
-    job.over = undefined
-    this.#model.pending.add(job)
-    return true
   }
 
   #isMissing(job: DurableJob, missing: Map<number, DurableJob>): void {
@@ -106,8 +96,9 @@ export class Accounts {
     job.failures = row.failures
     job.crashes = row.crashes + (isCharged ? 1 : 0)
     job.isCharged = isCharged
-    // A delay counts from the end of the response, which a crash may leave unwritten.
-    job.dueAt = row.due ?? 0
+    // The response of a held job ends with its process: its delay counts from then, or from when it is taken over.
+    const isDelayed = state === 'held' && job.spec.delay !== undefined
+    job.dueAt = isDelayed ? model.time() + (job.spec.delay ?? 0) : (row.due ?? 0)
     job.retryAt = state === 'retryable' ? (row.due ?? 0) : 0
     job.isSuspect = row.isOwned ? !isClean && state !== 'held' : row.isSuspect
     job.mayBeDuplicate &&= !job.hasBeenSent

@@ -235,8 +235,7 @@ export class DurableHands {
 
   #revive(which: number): void {
     const model = this.#model
-    // One that died while its response was not over goes on at once: what is found by its id has no batch any more.
-    const dead = model.jobs.filter((one) => one.over === 'dead' && !model.isHeld(one))
+    const dead = model.jobs.filter(({ over }) => over === 'dead')
     const job = dead[which % dead.length]
     if (job === undefined) return
     this.#life.runtime.revive(job.id).then(

@@ -168,7 +168,8 @@ export class DurableModel {
     job.cancelAsked = false
     job.isCancelled = false
     job.retryAt = 0
-    job.dueAt = 0
+    // Of the second of two equal jobs nobody asked when its response was over.
+    if (job.mayBeDuplicate) job.dueAt = 0
     job.hasBeenSent = false
     this.pending.add(job)
   }

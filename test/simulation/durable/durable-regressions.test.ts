@@ -261,6 +261,83 @@ const sequences: readonly Sequence[] = [
       { do: 'batch', batch: 0, spec: 0 },
     ],
   },
+  {
+    name: 'its thread dies twice while the runtime stops, and a job is cancelled in between',
+    specs: [plain({ when: 'always' })],
+    options: { seed: 4, threads: 2, stillborn: 4 },
+    ops: [
+      { do: 'crash', after: 3, downtime: 0 },
+      { do: 'add', spec: 0 },
+      { do: 'advance', ms: 20 },
+      { do: 'journal dies', when: 'now' },
+      { do: 'add', spec: 0 },
+      { do: 'add', spec: 0 },
+      { do: 'add', spec: 0 },
+      { do: 'stop', timeout: 0 },
+      { do: 'schedule', id: 's', spec: 0, every: 40, missed: 'once' },
+      { do: 'advance', ms: 25 },
+      { do: 'journal dies', when: 'untold' },
+      { do: 'cancel', job: 1, by: 'handle' },
+      { do: 'batch', batch: 0, spec: 0 },
+    ],
+  },
+  {
+    name: 'a job is revived that ended as its equal did, before the process dies',
+    specs: [
+      {
+        task: 14,
+        runs: [{ ...returns, ends: 'exits', adds: 0 }],
+        delay: 0,
+        unique: 'u',
+        maxAttempts: 1,
+        when: 'always',
+      },
+    ],
+    options: { stillborn: 4 },
+    ops: [
+      { do: 'add', spec: 0 },
+      { do: 'advance', ms: 1000 },
+      { do: 'crash', after: 0, downtime: 0 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'advance', ms: 120 },
+      { do: 'settle', batch: 0, end: 'sent' },
+      { do: 'advance', ms: 100 },
+      { do: 'revive', job: 13 },
+      { do: 'crash', after: 5, downtime: 0 },
+      { do: 'add', spec: 0 },
+    ],
+  },
+  {
+    name: 'a job is revived whose response is still open',
+    specs: [plain({ queueTimeout: 10 })],
+    ops: [
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'advance', ms: 100 },
+      { do: 'revive', job: 0 },
+      { do: 'advance', ms: 1000 },
+      { do: 'settle', batch: 0, end: 'sent' },
+    ],
+  },
+  {
+    name: 'a process dies with a held job that has a delay',
+    specs: [plain({ delay: 80 })],
+    ops: [
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'advance', ms: 1000 },
+      { do: 'crash', after: 0, downtime: 0 },
+      { do: 'advance', ms: 1000 },
+    ],
+  },
+  {
+    name: 'a job is revived that died before it was due',
+    specs: [plain({ runAt: 5000, queueTimeout: 10 })],
+    ops: [
+      { do: 'add', spec: 0 },
+      { do: 'advance', ms: 100 },
+      { do: 'revive', job: 0 },
+      { do: 'advance', ms: 1000 },
+    ],
+  },
 ]
 
 describe('a journal keeps its promises when', () => {

@@ -160,8 +160,7 @@ export class DurableWorld {
   }
 
   #settle(stored: ReadonlyMap<string, StoredJob>, isClean: boolean): void {
-    const { deaths } = this.#life.link
-    this.#accounts.settle(stored, { isClean, deaths, life: this.#lives })
+    this.#accounts.settle(stored, { isClean, life: this.#lives })
     for (const { model: batch } of this.#hands.batches)
       if (batch.end === undefined) this.model.settles(batch, 'gone')
   }
