@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { readOptions } from '../rules/options.ts'
 import type { Broker } from './broker.ts'
+import { journalPath } from './sqlite/journal-path.ts'
 import { ThreadLink } from './sqlite/link.ts'
 import { SqliteBroker } from './sqlite/sqlite-broker.ts'
 
@@ -11,7 +12,14 @@ const limit = z.union([z.number().min(0), z.literal(Number.POSITIVE_INFINITY)], 
 })
 
 const schema = z.strictObject({
-  file: z.string({ error: 'expected the path of a file' }).min(1, 'expected the path of a file'),
+  file: z.unknown().transform((given, context) => {
+    try {
+      return journalPath(given)
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: (error as Error).message })
+      return z.NEVER
+    }
+  }),
   durability: z.enum(['power', 'process'], { error: "expected 'power' or 'process'" }).default('power'),
   shared: z.boolean({ error: 'expected true or false' }).default(false),
   window: z.int({ error: 'expected a whole number of at least 1' }).min(1).optional(),
@@ -22,8 +30,11 @@ const schema = z.strictObject({
 
 /** What `sqliteBroker` takes. */
 export interface SqliteOptions {
-  /** The journal's file, on a local disk; it is made when it is missing. Beside it stand `-wal`, `-shm` and `.lock`. */
-  file: string
+  /**
+   * The journal's file, on a local disk, as a path or a `file:` URL; it is made when it is missing. Beside it stand `-wal`,
+   * `-shm` and `.lock`. A relative path starts at the working directory of this call.
+   */
+  file: string | URL
   /**
    * What an accepted job survives. `power` (default): the loss of power, since each commit waits for the disk;
    * `process`: the death of this process, but the last commits may be lost with the machine.

@@ -123,7 +123,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     this.#outcomes = outcomes
     this.#queueTimeouts = queueTimeouts
     this.#watch = watch
-    this.opened = broker.open(this) ?? Promise.resolve()
+    this.opened = opened(broker, this)
     // Whoever asks `ready()` hears of it; nobody has to ask.
     this.opened.catch(() => {})
     this.schedules = new Schedules(
@@ -353,4 +353,18 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     if (this.lifecycle.phase === 'running') this.#ending.begin()
     return this.lifecycle.stop(timeout)
   }
+}
+
+/** Brokers that have a runtime. */
+const taken = new WeakSet<Broker>()
+
+/** Opens a broker for its one runtime. */
+function opened(broker: Broker, host: BrokerHost): Promise<void> {
+  if (taken.has(broker)) {
+    const message =
+      'createRuntime: option "broker" is the broker of another runtime; expected one of its own, since a broker serves one runtime, once. Make another.'
+    throw new OptionsInvalidError(message, 'broker')
+  }
+  taken.add(broker)
+  return broker.open(host) ?? Promise.resolve()
 }

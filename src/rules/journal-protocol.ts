@@ -78,13 +78,30 @@ export const OP = {
 /** Entries of each operation, itself included, by its number. */
 export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 3, 1, 4, 2, 3, 3]
 
+/** The same operations without the jobs that they add. */
+export function withoutAdds(ops: readonly unknown[]): unknown[] {
+  return keepOps(ops, (op) => op !== OP.add)
+}
+
+/** The operations that are kept, by what each is and where it stands. */
+export function keepOps(ops: readonly unknown[], isKept: (op: number, at: number) => boolean): unknown[] {
+  const kept: unknown[] = []
+  for (let at = 0; at < ops.length; ) {
+    const op = ops[at] as number
+    const length = OP_LENGTH[op] as number
+    if (isKept(op, at)) kept.push(...ops.slice(at, at + length))
+    at += length
+  }
+  return kept
+}
+
 /** Flags of `add`. */
 export const ADD_HELD = 1
 export const ADD_STOPS = 2
 
 /** Kinds of messages to the journal. */
 export const TO_JOURNAL = {
-  /** `[BATCH, number, wall, ops]` */
+  /** `[BATCH, number, wall, ops, isRepeated]`; repeated: it was said to a thread that died, and may be written. */
   batch: 0,
   /** `[ASK, number, question, argument]` */
   ask: 1,
@@ -129,8 +146,8 @@ export interface JournalSetup {
   /** Jobs that are granted at one time to each pool. */
   readonly window: number
   readonly ageing: number
-  /** Operations between checkpoints. */
-  readonly checkpointEvery: number
+  /** Bytes of the log that is written ahead, at which what it holds goes into the file. */
+  readonly logLimit: number
   readonly retention: { readonly count: number; readonly age: number; readonly dead: number }
   /** What the ids of this runtime's jobs start with. */
   readonly idPrefix: string
@@ -172,6 +189,8 @@ export interface Reply {
   moved: number[]
   /** Ends that do not count: another process has the job now, or has ended it. */
   refused: number[]
+  /** Jobs that hold something which cannot be written, and why: `seq, message, ...`. Nothing else is the worse for it. */
+  unwritable: (number | string)[]
   /** Jobs of ours that somebody asks to cancel: `seq, reason, ...`. */
   cancels: (number | string | null)[]
   /** When the next job is due; Infinity for none, absent when nothing changed. */
@@ -240,7 +259,6 @@ export interface Questions {
   history: { ask: number; answer: readonly AttemptRow[] }
   remove: { ask: number; answer: boolean }
   schedules: { ask: null; answer: readonly { id: string; definition: string; nextAt: number }[] }
-  backup: { ask: string; answer: null }
 }
 
 /** What a wire error is called in a column. */
@@ -252,12 +270,28 @@ export function errorText(error: WireError): string {
   })
 }
 
-/** Reads what `errorText` made. */
+/** Stands for an error that the file has and nobody can read. */
+const UNREADABLE: WireError = {
+  name: 'Error',
+  message: 'What went wrong is on record, and cannot be read any more.',
+  stack: undefined,
+}
+
+/** Reads what `errorText` made. Never throws: one damaged column does not take its job, or a list, with it. */
 export function errorFromText(text: string): WireError {
-  return JSON.parse(text, (_key, value: unknown) => {
-    const base64 = typeof value === 'object' && value !== null ? Reflect.get(value, 'base64') : undefined
-    return typeof base64 === 'string' && Object.keys(value as object).length === 1
-      ? Buffer.from(base64, 'base64')
-      : value
-  }) as WireError
+  try {
+    const error: unknown = JSON.parse(text, (_key, value: unknown) => {
+      const base64 = typeof value === 'object' && value !== null ? Reflect.get(value, 'base64') : undefined
+      return typeof base64 === 'string' && Object.keys(value as object).length === 1
+        ? Buffer.from(base64, 'base64')
+        : value
+    })
+    return isWireError(error) ? error : UNREADABLE
+  } catch {
+    return UNREADABLE
+  }
+}
+
+function isWireError(value: unknown): value is WireError {
+  return typeof value === 'object' && value !== null && typeof Reflect.get(value, 'message') === 'string'
 }

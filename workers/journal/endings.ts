@@ -49,8 +49,10 @@ export class Endings {
     const [state, result, error, reason, attempts, failures, crashes, started, ended, thread, cpu] =
       values as never[]
     // It is said again when the thread that wrote it has died before it could say so.
-    if (facts === undefined)
-      return this.#sql.isSameEnd.get(n, state ?? null, attempts ?? null, ended ?? null) !== undefined
+    if (facts === undefined) {
+      const isSame = [n, state ?? null, attempts ?? null, ended ?? null] as const
+      return this.#turn.isRepeated && this.#sql.isSameEnd.get(...isSame) !== undefined
+    }
     const isOthers = facts.owner !== 0 && facts.owner !== this.#turn.run
     if (isOthers || (isClaimed && facts.owner !== this.#turn.run)) return false
     this.#leave(facts)

@@ -1,8 +1,8 @@
 /** Opens the journal's file: the lock, the settings that durability stands on, and the schema. */
-import { hostname } from 'node:os'
 import { DatabaseSync } from 'node:sqlite'
 import type { JournalFault, JournalSetup } from '../../src/rules/journal-protocol.ts'
 import { JournalError } from './journal-error.ts'
+import { isThisProcess, type Presence } from './place.ts'
 import { migrate } from './schema.ts'
 import { checkSqlite } from './sqlite-version.ts'
 
@@ -33,6 +33,8 @@ export function openFile(setup: JournalSetup): OpenFile {
 }
 
 function setUp(db: DatabaseSync, durability: 'power' | 'process'): void {
+  // Of a new file; one that has pages already keeps what it was made with.
+  db.exec('PRAGMA auto_vacuum = INCREMENTAL')
   db.exec('PRAGMA journal_mode = WAL')
   // A reopened WAL file may come up with another setting than it was left with, so it is set and read back.
   db.exec(`PRAGMA synchronous = ${durability === 'power' ? 'FULL' : 'NORMAL'}`)
@@ -40,7 +42,7 @@ function setUp(db: DatabaseSync, durability: 'power' | 'process'): void {
   const { synchronous } = db.prepare('PRAGMA synchronous').get() as { synchronous: number }
   const { journal_mode: mode } = db.prepare('PRAGMA journal_mode').get() as { journal_mode: string }
   if (synchronous === (durability === 'power' ? 2 : 1) && mode === 'wal') {
-    // The journal checkpoints between commits, where it does not hold up an acknowledgement.
+    // The journal looks after its log between commits, where it does not hold up an acknowledgement.
     db.exec('PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -16000; PRAGMA temp_store = MEMORY')
     return
   }
@@ -69,22 +71,30 @@ function takeLock(file: string, isShared: boolean): DatabaseSync {
 
 function lockedBy(file: string, isShared: boolean): JournalError {
   const owner = ownerOf(file)
-  const who = owner === undefined ? 'another process' : `process ${owner.pid} on ${owner.host}`
   const advice = isShared
     ? 'It does not share the file: give every process of the file shared: true.'
     : 'Stop it first, give each process a file of its own, or give all of them shared: true.'
-  const message = `${file} is in use by ${who}. ${advice}`
-  return new JournalError({ kind: 'locked', message, ...(owner && { owner }) })
+  const isSelf = owner !== undefined && isThisProcess(owner)
+  const who = isSelf
+    ? `this process (${owner.pid}): another runtime has it`
+    : owner === undefined
+      ? 'another process'
+      : `process ${owner.pid} on ${owner.host}`
+  const remedy = isSelf && !isShared ? 'Use one runtime, or give each a file of its own.' : advice
+  const message = `${file} is in use by ${who}. ${remedy}`
+  return new JournalError({
+    kind: 'locked',
+    message,
+    ...(owner && { owner: { pid: owner.pid, host: owner.host } }),
+  })
 }
 
-function ownerOf(file: string): { pid: number; host: string } | undefined {
+function ownerOf(file: string): Presence | undefined {
   try {
     const db = new DatabaseSync(file, { readOnly: true, timeout: 1000 })
     try {
-      const row = db
-        .prepare('SELECT pid, host FROM runs WHERE closed IS NULL ORDER BY run DESC LIMIT 1')
-        .get()
-      return row as { pid: number; host: string } | undefined
+      const row = db.prepare('SELECT * FROM runs WHERE closed IS NULL ORDER BY run DESC LIMIT 1').get()
+      return row as Presence | undefined
     } finally {
       db.close()
     }
@@ -93,9 +103,6 @@ function ownerOf(file: string): { pid: number; host: string } | undefined {
     return undefined
   }
 }
-
-/** This machine's name, as runs are recorded under it. */
-export const host: string = hostname()
 
 /** SQLite's primary result code; 0 for an error that is not its own. */
 export function codeOf(error: unknown): number {
@@ -111,6 +118,15 @@ const KINDS: Readonly<Record<number, readonly [JournalFault['kind'], string]>> =
   13: ['full', 'could not grow: the disk is full'],
   14: ['missing', 'could not be opened: the folder is missing, or may not be written to'],
   26: ['corrupt', 'is no SQLite database'],
+}
+
+// Besides those below: out of memory, interrupted, a lock that was not had.
+const OF_THE_MOMENT = [6, 7, 9, 15]
+
+/** True when the file, or the moment, is to blame; false when it is what was to be written. */
+export function isOfFile(error: unknown): boolean {
+  const code = codeOf(error)
+  return code in KINDS || OF_THE_MOMENT.includes(code)
 }
 
 /** What an error of SQLite means for the journal. */

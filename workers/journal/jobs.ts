@@ -34,8 +34,6 @@ export class Jobs {
   readonly lines: KeyLines
   /** The last job that was in the file when it was opened: what is up to this one may be added for the second time. */
   known = 0
-  /** True when a thread before this one has died. */
-  isResumed = false
   readonly #weight: number
   readonly #twins: Twins
 
@@ -99,7 +97,7 @@ export class Jobs {
       payload,
       rest,
     )
-    if (changes === 0) return
+    if (changes === 0) return this.#wasThere(n)
     this.turn.countIn(place.state)
     if (expires !== null) this.turn.isDueDirty = true
     this.#tellPlace(seq, place)
@@ -132,7 +130,7 @@ export class Jobs {
     const facts = factsOf(this.sql, this.numbers, n)
     if (facts === undefined || facts.owner !== this.turn.run) return
     // It is said again when the thread that wrote it has died before it could say so.
-    if (this.isResumed && this.sql.isSameRetry.get(n, failures ?? 0, crashes ?? 0) !== undefined) return
+    if (this.turn.isRepeated && this.sql.isSameRetry.get(n, failures ?? 0, crashes ?? 0) !== undefined) return
     this.windows.leave(this.numbers.indexOf(facts.taskId))
     this.sql.retry.run(due, attempts ?? 0, failures ?? 0, crashes ?? 0, error ?? null, n)
     this.turn.count(facts.state, RETRYABLE)
@@ -169,6 +167,11 @@ export class Jobs {
       this.turn.toExpire.push(n as number)
     }
     this.turn.isDueDirty = true
+  }
+
+  /** A row that is not taken is there already, or it lacks what every job has. */
+  #wasThere(n: number): void {
+    if (this.sql.isThere.get(n) === undefined) throw new TypeError('a value that every job has is missing')
   }
 
   /** The number that the event loop knows a job by. */

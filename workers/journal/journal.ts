@@ -12,13 +12,15 @@ import {
   type Reply,
   type Row,
   RUN_SPAN,
+  withoutAdds,
 } from '../../src/rules/journal-protocol.ts'
 import { Endings } from './endings.ts'
 import { FailPoints } from './fail-points.ts'
-import { codeOf, faultOf, type OpenFile, openFile } from './file.ts'
+import { codeOf, faultOf, isOfFile, type OpenFile, openFile } from './file.ts'
 import { Jobs } from './jobs.ts'
+import { Log } from './log.ts'
 import { Notices } from './notices.ts'
-import { type Batch, Operations, withoutAdds } from './operations.ts'
+import { type Batch, type Guard, Operations } from './operations.ts'
 import { Owners } from './owners.ts'
 import { Queries } from './queries.ts'
 import { Retention } from './retention.ts'
@@ -46,6 +48,7 @@ export class Journal {
   readonly #queries: Queries
   readonly #retention: Retention
   readonly #failPoints: FailPoints
+  readonly #log: Log
   readonly #dataVersion: ArrayStatement
   #seenVersion = 0
   /** Batches that could not be written, without their adds. */
@@ -72,6 +75,7 @@ export class Journal {
     this.#queries = new Queries(db, this.#sql, numbers)
     this.#retention = new Retention(this.#sql, this.#turn, numbers, setup.retention)
     this.#failPoints = new FailPoints(setup.failAt)
+    this.#log = new Log(db, setup.logLimit, setup.patience, this.#failPoints)
   }
 
   /** Takes its place among the runs, takes over what dead ones have left, and grants the first jobs. */
@@ -83,7 +87,6 @@ export class Journal {
       const run = this.#owners.enter(wall)
       this.#turn.run = run
       this.#operations.base = run * RUN_SPAN
-      this.#jobs.isResumed = resume !== undefined
       this.#jobs.known = Number(this.#sql.lastBefore.get((run + 1) * RUN_SPAN)?.[0] ?? 0)
       this.#queries.base = run * RUN_SPAN
       this.#turn.counts = this.#queries.countAll()
@@ -107,6 +110,16 @@ export class Journal {
     return this.#stuck.length > 0
   }
 
+  /** A step towards a smaller file, while there is little to do; true when another is to be made. */
+  giveBack(): boolean {
+    return !this.isStuck && this.#log.giveBack()
+  }
+
+  /** Nothing is written just now: the log is emptied. */
+  rest(): void {
+    if (!this.isStuck) this.#log.rest()
+  }
+
   /** Writes batches in one transaction. Does not throw: what could not be written is told in the reply. */
   write(batches: readonly Batch[]): Reply {
     const all = [...this.#stuck, ...batches]
@@ -114,7 +127,7 @@ export class Journal {
     if (reply.fault === undefined) return reply
     const { fault } = reply
     // The jobs to be added are refused; what is already under way has to be written, and often needs no more room.
-    const rest = all.map(withoutAdds)
+    const rest = all.map((batch) => ({ ...batch, ops: withoutAdds(batch.ops) }))
     const second = this.#attempt(rest)
     if (second.fault === undefined) return { ...second, fault }
     this.#stuck = rest.filter((batch) => batch.ops.length > 0)
@@ -168,7 +181,8 @@ export class Journal {
     }
   }
 
-  #attempt(batches: readonly Batch[]): Reply {
+  /** One record that cannot be written is found by writing each by itself: the others are not the worse for it. */
+  #attempt(batches: readonly Batch[], guard?: Guard): Reply {
     const reply = emptyReply()
     const last = batches.at(-1)
     reply.upTo = last?.number ?? 0
@@ -176,15 +190,31 @@ export class Journal {
       this.#transaction(last?.wall ?? this.#turn.now, reply, () => {
         for (const batch of batches) {
           this.#turn.now = batch.wall
-          this.#operations.apply(batch.ops, reply)
+          this.#turn.isRepeated = batch.isRepeated
+          this.#operations.apply(batch.ops, reply, guard)
         }
       })
       this.#stuck = []
     } catch (error) {
+      if (guard === undefined && !isOfFile(error)) return this.#attempt(batches, this.#guard)
       return { ...emptyReply(), upTo: reply.upTo, fault: this.faultOf(error) }
     }
-    this.#checkpoint()
+    this.#log.committed()
     return reply
+  }
+
+  readonly #guard: Guard = (work, failed) => {
+    const undo = [this.#turn.mark(), this.#windows.mark()]
+    this.#db.exec('SAVEPOINT one')
+    try {
+      work()
+    } catch (error) {
+      if (isOfFile(error)) throw error
+      this.#db.exec('ROLLBACK TO one')
+      for (const back of undo) back()
+      failed(error instanceof Error ? error.message : String(error))
+    }
+    this.#db.exec('RELEASE one')
   }
 
   #transaction(wall: number, reply: Reply, work: () => void): void {
@@ -232,22 +262,18 @@ export class Journal {
     const all = this.#turn.counts.slice(0, COMPLETED).reduce((total, count) => total + count, 0)
     return all - this.#spilled.strangers
   }
-
-  /** Between commits, when enough has gathered: no acknowledgement waits for it. */
-  #checkpoint(): void {
-    if (this.#operations.count < this.#setup.checkpointEvery) return
-    this.#operations.count = 0
-    this.#failPoints.at('before-checkpoint')
-    this.#failPoints.during('during-checkpoint')
-    try {
-      this.#db.exec('PRAGMA wal_checkpoint(PASSIVE)')
-    } catch (error) {
-      // What was committed is safe in the log, and the next checkpoint takes it over.
-      if (codeOf(error) === 0) throw error
-    }
-  }
 }
 
 function emptyReply(): Reply {
-  return { upTo: 0, granted: [], rows: [], settled: [], expired: [], moved: [], refused: [], cancels: [] }
+  return {
+    upTo: 0,
+    granted: [],
+    rows: [],
+    settled: [],
+    expired: [],
+    moved: [],
+    refused: [],
+    unwritable: [],
+    cancels: [],
+  }
 }

@@ -1,7 +1,17 @@
 /** What a message asks to be written, one operation after the other. */
 import type { SQLInputValue } from 'node:sqlite'
 import { ATTEMPTS_KEPT } from '../../src/rules/job-record.ts'
-import { ADD_HELD, ADD_STOPS, OP, OP_LENGTH, type Reply } from '../../src/rules/journal-protocol.ts'
+import {
+  ADD_HELD,
+  ADD_STOPS,
+  DEAD,
+  errorText,
+  OP,
+  OP_LENGTH,
+  type Reply,
+} from '../../src/rules/journal-protocol.ts'
+import { toWireError } from '../../src/rules/wire-error.ts'
+import { NotSerializableError } from '../../src/words/errors.ts'
 import type { Endings } from './endings.ts'
 import type { Add } from './job-facts.ts'
 import type { Jobs } from './jobs.ts'
@@ -13,14 +23,19 @@ export interface Batch {
   readonly number: number
   readonly wall: number
   readonly ops: readonly unknown[]
+  /** It was said to a thread that died, and may be written. */
+  readonly isRepeated: boolean
 }
+
+/** Does something, or, when that fails on its values, takes it back and says why. */
+export type Guard = (work: () => void, failed: (why: string) => void) => void
+
+const nothing = (): void => {}
 
 /** Carries out operations. */
 export class Operations {
   /** What `seq` is counted from. */
   base = 0
-  /** How many there have been since this was last set. */
-  count = 0
   readonly #sql: Statements
   readonly #turn: Turn
   readonly #jobs: Jobs
@@ -33,12 +48,34 @@ export class Operations {
     this.#endings = endings
   }
 
-  /** Carries out what a message says. */
-  apply(ops: readonly unknown[], reply: Reply): void {
+  /** Carries out what a message says; with a guard that takes back what one of them fails at. */
+  apply(ops: readonly unknown[], reply: Reply, guard?: Guard): void {
     for (let at = 0; at < ops.length; at += OP_LENGTH[ops[at] as number] as number) {
-      this.count++
-      this.#applyOne(ops, at, reply)
+      if (guard === undefined) this.#applyOne(ops, at, reply)
+      else
+        guard(
+          () => this.#applyOne(ops, at, reply),
+          (why) => this.#applyRest(ops, at, reply, why, guard),
+        )
     }
+  }
+
+  /** What is left of an operation whose values cannot be written. */
+  #applyRest(ops: readonly unknown[], at: number, reply: Reply, why: string, guard: Guard): void {
+    const seq = ops[at + 1] as number
+    if (ops[at] === OP.add) reply.unwritable.push(seq, why)
+    else if (ops[at] === OP.retry) {
+      const rest = [...ops.slice(at, at + 6), null]
+      guard(() => this.#applyOne(rest, 0, reply), nothing)
+    } else if (ops[at] === OP.finish) {
+      const error = errorText(
+        toWireError(new NotSerializableError('the result', `unfit for the journal (${why})`)),
+      )
+      const rest = [...ops.slice(at, at + 3), DEAD, null, error, null, ...ops.slice(at + 7, at + 14)]
+      guard(() => this.#applyOne(rest, 0, reply), nothing)
+      reply.unwritable.push(seq, why)
+    }
+    // What the others would have kept is a word on how a job went: the job itself goes on without.
   }
 
   #applyOne(ops: readonly unknown[], at: number, reply: Reply): void {
@@ -95,15 +132,4 @@ function readAdd(ops: readonly unknown[], at: number): Add {
     (flags & ADD_STOPS) !== 0,
     ...rest,
   ] as unknown as Add
-}
-
-/** The same without the jobs that it adds. */
-export function withoutAdds(batch: Batch): Batch {
-  const ops: unknown[] = []
-  for (let at = 0; at < batch.ops.length; ) {
-    const length = OP_LENGTH[batch.ops[at] as number] as number
-    if (batch.ops[at] !== OP.add) ops.push(...batch.ops.slice(at, at + length))
-    at += length
-  }
-  return { ...batch, ops }
 }

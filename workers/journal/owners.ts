@@ -1,6 +1,4 @@
 /** The processes of the file: who is at it, who is gone, and what becomes of the jobs that a dead one had. */
-import { randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import {
   AVAILABLE,
@@ -14,28 +12,23 @@ import {
 import { toWireError } from '../../src/rules/wire-error.ts'
 import { ProcessExitedError } from '../../src/words/errors.ts'
 import type { Endings } from './endings.ts'
-import { host } from './file.ts'
 import { factsOf } from './job-facts.ts'
 import type { Jobs } from './jobs.ts'
 import type { CancelNotice, Notices } from './notices.ts'
+import { isAlive, ownPresence, type Presence } from './place.ts'
 import { type ArrayStatement, asArrays } from './statements.ts'
 
 /** How often a process of a shared file says that it is there, in milliseconds. */
 const BEAT = 5000
 /** How often it looks whether the others are there. */
 const LOOK = 250
-/** Silence after which a process of another machine or container counts as dead: of one here, we know. */
-const LEASE = 30_000
 
-interface Run {
+interface Run extends Presence {
   readonly run: number
-  readonly pid: number
-  readonly host: string
-  readonly boot: string
-  readonly started: string
-  readonly seen: number
   readonly closed: number | null
 }
+
+const COLUMNS = 'run, pid, host, boot, space, started, seen, closed'
 
 /** Enters this run, takes over what dead runs have left, and leaves. */
 export class Owners {
@@ -63,11 +56,9 @@ export class Owners {
     const prepare = (sql: string): ArrayStatement => asArrays(db.prepare(sql))
     this.#sql = {
       insert: prepare(
-        'INSERT INTO runs (prefix, pid, host, boot, started, opened, seen) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING run',
+        'INSERT INTO runs (prefix, pid, host, boot, space, started, opened, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING run',
       ),
-      open: prepare(
-        'SELECT run, pid, host, boot, started, seen, closed FROM runs WHERE closed IS NULL AND run <> ?',
-      ),
+      open: prepare(`SELECT ${COLUMNS} FROM runs WHERE closed IS NULL AND run <> ?`),
       beat: prepare('UPDATE runs SET seen = ? WHERE run = ?'),
       close: prepare('UPDATE runs SET closed = ? WHERE run = ?'),
       closeRun: prepare('UPDATE runs SET closed = ? WHERE run = ? AND closed IS NULL'),
@@ -77,7 +68,7 @@ export class Owners {
       owners: prepare(
         'SELECT run FROM runs WHERE closed IS NULL UNION SELECT DISTINCT owner FROM jobs WHERE owner <> 0',
       ),
-      run: prepare('SELECT run, pid, host, boot, started, seen, closed FROM runs WHERE run = ?'),
+      run: prepare(`SELECT ${COLUMNS} FROM runs WHERE run = ?`),
     }
   }
 
@@ -89,7 +80,8 @@ export class Owners {
       this.#sql.beat.run(wall, resume.run)
       return resume.run
     }
-    const row = this.#sql.insert.get(idPrefix, process.pid, host, bootId(), startOf(process.pid), wall, wall)
+    const { pid, host, boot, space, started } = ownPresence(wall)
+    const row = this.#sql.insert.get(idPrefix, pid, host, boot, space, started, wall, wall)
     return row?.[0] as number
   }
 
@@ -201,50 +193,7 @@ export class Owners {
 }
 
 function toRun(row: readonly unknown[]): Run {
-  const [run, pid, hostName, boot, started, seen, closed] = row as [
-    number,
-    number,
-    string,
-    string,
-    string,
-    number,
-    number | null,
-  ]
-  return { run, pid, host: hostName, boot, started, seen, closed }
-}
-
-/** On this machine the process itself tells; of another, only its silence. */
-function isAlive(run: Run, wall: number): boolean {
-  if (run.host !== host) return wall - run.seen < LEASE
-  if (run.boot !== bootId()) return false
-  try {
-    process.kill(run.pid, 0)
-  } catch (error) {
-    // EPERM: there is such a process, and it is not ours to signal.
-    if ((error as { code?: unknown }).code !== 'EPERM') return false
-  }
-  // The number may have been given to another process since.
-  return run.started === '' || run.started === startOf(run.pid)
-}
-
-const NO_BOOT_ID = randomUUID()
-
-/** One for each boot of a machine; where the system does not tell it, none that would equal another's. */
-function bootId(): string {
-  return readText('/proc/sys/kernel/random/boot_id') ?? (process.platform === 'linux' ? NO_BOOT_ID : '')
-}
-
-/** When a process started, in the system's own units; empty where it does not tell. */
-function startOf(pid: number): string {
-  const stat = readText(`/proc/${pid}/stat`)
-  // The name, in brackets, may hold spaces.
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
-}
-
-function readText(file: string): string | undefined {
-  try {
-    return readFileSync(file, 'utf8').trim()
-  } catch {
-    return undefined
-  }
+  type Columns = [number, number, string, string, string, string, number, number | null]
+  const [run, pid, host, boot, space, started, seen, closed] = row as Columns
+  return { run, pid, host, boot, space, started, seen, closed }
 }

@@ -59,7 +59,6 @@ export class Queries {
       counts: () => this.countAll(),
       history: (seq: number) => this.#history(this.base + seq),
       schedules: () => this.#schedules(),
-      backup: (file: string) => this.#backup(file),
     }
     const answer = answers[question] as (argument: unknown) => Questions[Q]['answer']
     return answer(argument)
@@ -109,11 +108,6 @@ export class Queries {
   #schedules(): { id: string; definition: string; nextAt: number }[] {
     const rows = this.#sql.schedules.all() as readonly (readonly [string, string, number])[]
     return rows.map(([id, definition, nextAt]) => ({ id, definition, nextAt }))
-  }
-
-  #backup(file: string): null {
-    this.#db.prepare('VACUUM INTO ?').run(file)
-    return null
   }
 
   #whole(row: readonly unknown[]): Row {

@@ -60,6 +60,8 @@ export const MIGRATIONS: readonly string[] = [
   DROP INDEX ended;
   CREATE INDEX ended ON jobs (shelf, finished, state) WHERE finished IS NOT NULL AND state <> 9;
   `,
+  // In which namespace of pids the pid of a process means something.
+  "ALTER TABLE runs ADD COLUMN space TEXT NOT NULL DEFAULT ''",
 ]
 
 /** Brings the file to the newest version; refuses one that a newer release has written, or that is none of ours. */

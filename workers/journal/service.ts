@@ -11,6 +11,9 @@ import type { Batch } from './operations.ts'
 const MOST_ENTRIES = 400_000
 const LOOK_EVERY = 50
 const IDLE_STEP = 20
+/** Milliseconds between looks whether there is little to do, and how many writes between two of them are little. */
+const QUIET_LOOK = 500
+const QUIET_WRITES = 25
 const FIRST_RETRY = 100
 const LAST_RETRY = 5000
 
@@ -38,11 +41,14 @@ export class JournalService {
   #clearRetry: (() => void) | undefined
   #clearIdle: (() => void) | undefined
   #clearLook: (() => void) | undefined
+  #clearQuiet: (() => void) | undefined
+  #writes = 0
 
   constructor(journal: Journal, around: Surroundings, isShared: boolean) {
     this.#journal = journal
     this.#around = around
     if (isShared) this.#lookLater()
+    this.#quietLater(QUIET_LOOK)
   }
 
   /** Takes a message and all that wait behind it, up to a question or a full transaction. */
@@ -55,8 +61,8 @@ export class JournalService {
         asked = message
         break
       }
-      const [, number, wall, ops] = message as [number, number, number, unknown[]]
-      batches.push({ number, wall, ops })
+      const [, number, wall, ops, isRepeated] = message as [number, number, number, unknown[], boolean]
+      batches.push({ number, wall, ops, isRepeated })
       entries += ops.length
       if (entries > MOST_ENTRIES) break
     }
@@ -67,6 +73,8 @@ export class JournalService {
   #write(batches: readonly Batch[]): void {
     const reply = this.#journal.write(batches)
     this.#around.post([FROM_JOURNAL.committed, reply])
+    this.#writes++
+    this.#quietLater(QUIET_LOOK)
     if (this.#journal.isBehind) this.#catchUp()
     if (reply.isStuck !== true) {
       this.#retryIn = FIRST_RETRY
@@ -86,6 +94,19 @@ export class JournalService {
     this.#clearIdle ??= this.#around.timer(IDLE_STEP, () => {
       this.#clearIdle = undefined
       if (this.#journal.isBehind) this.#write([])
+    })
+  }
+
+  /** While there is little to do the file becomes smaller, a step at a time; once there is nothing, the log is emptied. */
+  #quietLater(milliseconds: number): void {
+    this.#clearQuiet ??= this.#around.timer(milliseconds, () => {
+      this.#clearQuiet = undefined
+      const writes = this.#writes
+      this.#writes = 0
+      const isMore = writes <= QUIET_WRITES && this.#journal.giveBack()
+      if (isMore && writes === 0) this.#quietLater(IDLE_STEP)
+      else if (isMore || writes > 0) this.#quietLater(QUIET_LOOK)
+      else this.#journal.rest()
     })
   }
 
@@ -112,6 +133,7 @@ export class JournalService {
     this.#clearLook?.()
     this.#clearRetry?.()
     this.#clearIdle?.()
+    this.#clearQuiet?.()
     try {
       this.#journal.close(wall)
       this.#around.post([FROM_JOURNAL.closed, null])

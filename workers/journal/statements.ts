@@ -134,6 +134,7 @@ const SQL = {
   schedules: 'SELECT id, definition, next_at FROM schedules ORDER BY id',
   prefix: 'SELECT prefix FROM runs WHERE run = ?',
   runsOfPrefix: 'SELECT run FROM runs WHERE prefix = ? ORDER BY run DESC',
+  idOfName: 'SELECT id FROM names WHERE name = ?',
   nameOf: 'SELECT name FROM names WHERE id = ?',
   addName:
     'INSERT INTO names (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id',

@@ -34,6 +34,8 @@ export class TaskNumbers {
   /** The task that a filter names; -1 when the file has none such. */
   nameIdFor(name: string): number {
     const index = this.tasks.findIndex((task) => task.name === name)
-    return index === -1 ? ((this.#sql.addName.get(name)?.[0] as number) ?? -1) : this.nameIdOf(index)
+    return index === -1
+      ? ((this.#sql.idOfName.get(name)?.[0] as number | undefined) ?? -1)
+      : this.nameIdOf(index)
   }
 }

@@ -5,6 +5,8 @@ import { DEAD, type Reply } from '../../src/rules/journal-protocol.ts'
 export class Turn {
   now = 0
   reply!: Reply
+  /** What is carried out was said to a thread that died, and may be written. */
+  isRepeated = false
   /** The run of this process. */
   run = 0
   /** How many jobs are in each state. */
@@ -35,6 +37,23 @@ export class Turn {
     this.shelves = new Map(this.#savedShelves)
     this.told()
     this.isDueDirty = true
+  }
+
+  /** Where the turn stands; the call takes back what was done since. */
+  mark(): () => void {
+    const { reply, toSend, toTell, toExpire, isDueDirty } = this
+    const lists = [toSend, toTell, toExpire, reply.granted, reply.moved, reply.refused, reply.cancels]
+    const lengths = lists.map((list) => list.length)
+    const counts = [...this.counts]
+    const shelves = new Map(this.shelves)
+    return () => {
+      lists.forEach((list, index) => {
+        list.length = lengths[index] as number
+      })
+      this.counts = counts
+      this.shelves = shelves
+      this.isDueDirty = isDueDirty
+    }
   }
 
   /** What was to be told is in the reply. */

@@ -62,6 +62,14 @@ export class Windows {
     this.#counts = this.#saved
   }
 
+  /** Where the counts stand within a transaction; the call takes back what was done since. */
+  mark(): () => void {
+    const counts = copy(this.#counts)
+    return () => {
+      this.#counts = counts
+    }
+  }
+
   /** Decides about a job that has become available, and counts it where it goes. -1 is a task that is not known here. */
   admit(task: number, rank: number): boolean {
     if (task < 0) return false

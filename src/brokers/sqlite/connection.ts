@@ -139,7 +139,7 @@ export class Connection {
     if (this.#phase === 'closed' || (isClosing && this.#lastTries === LAST_TRIES)) return this.#closed()
     if (this.#phase === 'failed') return
     if (isClosing && this.#lastTries++ === 0) this.#deaths = 0
-    const error = threadError(cause)
+    const error = threadError(cause, this.#phase === 'new')
     this.outbox.closed()
     this.#questioner.failAll(error)
     if (this.#phase === 'new') return this.#failed(error)

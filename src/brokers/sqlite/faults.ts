@@ -30,13 +30,12 @@ export function passingError({ kind, message }: JournalFault): BrokerUnavailable
   return new BrokerUnavailableError(kind, message)
 }
 
-/** The error of a thread that died. */
-export function threadError(cause: Error | undefined): BrokerUnavailableError {
+/** The error of a thread that died, or (`isFirst`) that never was. */
+export function threadError(cause: Error | undefined, isFirst: boolean): BrokerUnavailableError {
   const why = cause === undefined ? 'it ended without a word' : cause.message
   const options = cause === undefined ? {} : { cause }
-  return new BrokerUnavailableError(
-    'thread',
-    `The journal's thread is gone (${why}); it is started again.`,
-    options,
-  )
+  const message = isFirst
+    ? `The journal's thread could not be started (${why}).`
+    : `The journal's thread is gone (${why}); it is started again.`
+  return new BrokerUnavailableError('thread', message, options)
 }

@@ -1,4 +1,6 @@
 /** The way to the journal: a thread of its own, so that no write to the disk ever happens on the event loop. */
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import type { JournalSetup } from '../../rules/journal-protocol.ts'
 import { JOURNAL_THREAD } from '../../rules/thread-entries.ts'
@@ -12,7 +14,9 @@ export interface LinkHost {
 
 /** The way to a journal, which a thread has in production. */
 export interface JournalLink {
+  /** Throws when no thread can be made. */
   start(setup: JournalSetup, host: LinkHost): void
+  /** Throws when something cannot be copied to the thread; nothing is sent then. */
   post(message: readonly unknown[]): void
   /** Whether an answer is awaited: only then is the process kept alive. */
   await(isAwaited: boolean): void
@@ -22,14 +26,22 @@ export interface JournalLink {
 
 /** A journal in a thread. */
 export class ThreadLink implements JournalLink {
+  /** As it is now: a thread that is started later finds the same. What preloads code is not for this thread. */
+  readonly #env: NodeJS.ProcessEnv = { ...process.env, NODE_OPTIONS: undefined }
   #worker: Worker | undefined
   #exited: Promise<void> = Promise.resolve()
 
   start(setup: JournalSetup, host: LinkHost): void {
+    if (!existsSync(JOURNAL_THREAD)) {
+      throw new Error(
+        `${fileURLToPath(JOURNAL_THREAD)} does not exist: aftertask was bundled without what its threads run; mark aftertask as external`,
+      )
+    }
     let error: Error | undefined
     const worker = new Worker(JOURNAL_THREAD, {
       workerData: setup,
       name: 'aftertask journal',
+      env: this.#env,
       // Where node:sqlite still counts as experimental, nobody needs to be told by us.
       execArgv: ['--disable-warning=ExperimentalWarning'],
     })

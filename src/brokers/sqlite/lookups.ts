@@ -1,10 +1,17 @@
 /** What is asked about jobs: the record that is at hand where it knows more than the file, its row where not. */
 import type { JobRecord } from '../../rules/job-record.ts'
-import { COMPLETED, DEAD, type Row, STATES } from '../../rules/journal-protocol.ts'
-import { type AttemptInfo, isTerminal, type JobState } from '../../words/job.ts'
+import {
+  type AttemptRow,
+  COMPLETED,
+  DEAD,
+  errorFromText,
+  type Row,
+  STATES,
+} from '../../rules/journal-protocol.ts'
+import { type AttemptInfo, type AttemptOutcome, isTerminal, type JobState } from '../../words/job.ts'
+import { attemptInfo } from '../attempts.ts'
 import type { BrokerHost, JobFilter } from '../broker.ts'
 import type { Connection } from './connection.ts'
-import { attemptInfoOf } from './history.ts'
 import type { JobsHere } from './jobs-here.ts'
 
 /** Finds jobs wherever they are. */
@@ -108,4 +115,16 @@ export class Lookups {
     if (!(isAhead || this.#jobs.releasing.has(known))) known.state = STATES[row[3]] ?? known.state
     return known
   }
+}
+
+function attemptInfoOf({ attempt, outcome, started, ended, thread, cpu, error }: AttemptRow): AttemptInfo {
+  return attemptInfo({
+    attempt,
+    outcome: outcome as AttemptOutcome,
+    started: started ?? undefined,
+    ended: ended ?? undefined,
+    thread: thread ?? undefined,
+    cpu: cpu ?? undefined,
+    error: error === null ? undefined : errorFromText(error),
+  })
 }

@@ -92,9 +92,9 @@ function orNull(time: number | undefined, wall: Wall): number | null {
   return time === undefined ? null : wall(time)
 }
 
-/** Reads what `restOf` made. */
+/** Reads what `restOf` made; nothing of what is damaged. */
 export function restFromText(text: string): Partial<JobExtras> {
-  const rest = JSON.parse(text) as Partial<JobExtras>
+  const rest = parsed(text)
   if (rest.timeout === NO_LIMIT) rest.timeout = Number.POSITIVE_INFINITY
   if (rest.maxAttempts === NO_LIMIT) rest.maxAttempts = Number.POSITIVE_INFINITY
   return rest
@@ -109,4 +109,13 @@ function restOf(extras: JobExtras): string | null {
       rest[name] = value === Number.POSITIVE_INFINITY ? NO_LIMIT : value
   }
   return Object.keys(rest).length === 0 ? null : JSON.stringify(rest)
+}
+
+function parsed(text: string): Partial<JobExtras> {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? value : {}
+  } catch {
+    return {}
+  }
 }

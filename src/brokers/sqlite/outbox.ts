@@ -1,7 +1,7 @@
 /** What is to be written: operations gather during a turn, go out in one message, and are kept until they are written. */
 
 import type { JobRecord } from '../../rules/job-record.ts'
-import { OP, OP_LENGTH, TO_JOURNAL } from '../../rules/journal-protocol.ts'
+import { TO_JOURNAL, withoutAdds } from '../../rules/journal-protocol.ts'
 import type { Clock } from '../../words/clock.ts'
 import { Ring } from '../ring.ts'
 
@@ -23,6 +23,9 @@ export interface Outgoing {
 
 /** Messages that may be on their way at a time; the next ones gather, and the journal writes them together. */
 const MOST_ON_THE_WAY = 4
+
+/** SQLite has no such value, so whatever it stands in is refused. */
+const UNFIT = {}
 
 /** Gathers, sends, and keeps what has not been written. */
 export class Outbox {
@@ -114,8 +117,15 @@ export class Outbox {
     yield last
   }
 
-  #send({ number, wall, ops }: Outgoing): void {
-    this.#post([TO_JOURNAL.batch, number, wall, ops])
+  /** What cannot be copied to another thread is left to the journal to refuse: all else is written. */
+  #send({ number, wall, ops, isRepeated }: Outgoing): void {
+    for (;;) {
+      try {
+        return this.#post([TO_JOURNAL.batch, number, wall, ops, isRepeated])
+      } catch (error) {
+        if (!spoil(ops)) throw error
+      }
+    }
   }
 
   #begin(): Outgoing {
@@ -132,12 +142,36 @@ export class Outbox {
   }
 }
 
-function withoutAdds(ops: readonly unknown[]): unknown[] {
-  const kept: unknown[] = []
-  for (let at = 0; at < ops.length; ) {
-    const length = OP_LENGTH[ops[at] as number] as number
-    if (ops[at] !== OP.add) kept.push(...ops.slice(at, at + length))
-    at += length
+/** Puts what no column takes where something cannot be copied, or is the largest; false when nothing is left of that. */
+function spoil(ops: unknown[]): boolean {
+  let largest = -1
+  let size = 0
+  let isSpoilt = false
+  for (const [at, value] of ops.entries()) {
+    if (!canBeCopied(value)) {
+      ops[at] = UNFIT
+      isSpoilt = true
+    } else if (sizeOf(value) > size) {
+      largest = at
+      size = sizeOf(value)
+    }
   }
-  return kept
+  if (!isSpoilt && largest !== -1) ops[largest] = UNFIT
+  return isSpoilt || largest !== -1
+}
+
+function canBeCopied(value: unknown): boolean {
+  if (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol') return true
+  if (value === null || value instanceof Uint8Array) return true
+  try {
+    structuredClone(value)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function sizeOf(value: unknown): number {
+  if (typeof value === 'string') return value.length
+  return value instanceof Uint8Array ? value.byteLength : 0
 }

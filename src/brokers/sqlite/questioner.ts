@@ -25,7 +25,14 @@ export class Questioner {
     const number = ++this.#count
     const asked = Promise.withResolvers<never>()
     this.#open.set(number, asked)
-    const send = (): void => this.#post([TO_JOURNAL.ask, number, question, argument])
+    const send = (): void => {
+      try {
+        this.#post([TO_JOURNAL.ask, number, question, argument])
+      } catch (error) {
+        this.#open.delete(number)
+        asked.reject(error)
+      }
+    }
     if (this.#isOpen) send()
     else this.#unsent.push(send)
     return asked.promise

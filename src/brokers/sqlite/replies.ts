@@ -1,7 +1,7 @@
 /** What the journal says of jobs: what it grants, what it has written, and what ended there. */
 import type { JobRecord } from '../../rules/job-record.ts'
 import { COMPLETED, type Opened, type Reply, type Row, STATES } from '../../rules/journal-protocol.ts'
-import { QueueTimeoutError } from '../../words/errors.ts'
+import { NotSerializableError, QueueTimeoutError } from '../../words/errors.ts'
 import { isTerminal } from '../../words/job.ts'
 import type { Attempted, BrokerHost } from '../broker.ts'
 import type { Connection } from './connection.ts'
@@ -84,19 +84,28 @@ export class Replies {
   }
 
   /** Returns the jobs whose end was not taken. */
-  #written({ upTo, refused }: Reply): { job: JobRecord; isRepeated: boolean }[] {
+  #written({ upTo, refused, unwritable }: Reply): { job: JobRecord; isRepeated: boolean }[] {
     const refusals = refused.length === 0 ? undefined : new Set(refused)
+    const unfit = new Map<unknown, unknown>()
+    for (let at = 0; at < unwritable.length; at += 2) unfit.set(unwritable[at], unwritable[at + 1])
     const late: { job: JobRecord; isRepeated: boolean }[] = []
     for (const outgoing of this.#connection.outbox.written(upTo)) {
       const { arrivals, releases, endings, marks, isRepeated } = outgoing
-      for (const job of arrivals) this.#arrived(job)
+      for (const job of arrivals) {
+        if (unfit.has(job.seq)) this.#refuse(job, unwritableError(job, unfit.get(job.seq)))
+        else this.#arrived(job)
+      }
       for (const job of releases) {
         this.#jobs.releasing.delete(job)
         this.#jobs.settleDown(job)
       }
       for (const job of endings) {
         if (refusals?.has(job.seq)) late.push({ job, isRepeated })
-        else this.#tell(job)
+        else {
+          if (unfit.has(job.seq) && job.extras?.isUntold === true)
+            this.#endedOtherwise(job, unfit.get(job.seq))
+          this.#tell(job)
+        }
       }
       for (const job of marks) this.#jobs.offer(job)
     }
@@ -123,6 +132,12 @@ export class Replies {
     this.#jobs.unique.over(job)
     this.#jobs.records.forget(job)
     if (this.#jobs.takeEnd(job)) this.#host.settled(job, 0)
+  }
+
+  /** What the job resulted in cannot be written: the journal has written that it is dead of that. */
+  #endedOtherwise(job: JobRecord, why: unknown): void {
+    job.state = 'dead'
+    job.more.errors = [...(job.extras?.errors ?? []), unwritableError(job, why)]
   }
 
   /** The end of a job is written. */
@@ -218,4 +233,9 @@ export class Replies {
     const limit = job.extras?.queueTimeout ?? job.entry.task.policy.queueTimeout
     this.#jobs.finish(job, { state: 'dead', error: new QueueTimeoutError(job.entry.task.name, limit) })
   }
+}
+
+function unwritableError(job: JobRecord, why: unknown): Error {
+  const what = `unfit for the journal (${String(why)})`
+  return new NotSerializableError(`a value of job "${job.entry.task.name}"`, what)
 }

@@ -13,8 +13,8 @@ export interface SqliteSettings {
     readonly age?: number | undefined
     readonly dead: number
   }
-  /** Operations between checkpoints. */
-  readonly checkpointEvery?: number
+  /** Bytes of the log that is written ahead, at which what it holds goes into the file. */
+  readonly logLimit?: number
   /** How long a transaction waits for another process, in milliseconds. */
   readonly patience?: number
   readonly maxPages?: number
@@ -22,8 +22,8 @@ export interface SqliteSettings {
   readonly failAt?: JournalSetup['failAt']
 }
 
-// About 16 MB of the log that is written ahead; reading it at the next start costs a tenth of a second.
-const CHECKPOINT_EVERY = 50_000
+// Reading so much of it at the next start costs a tenth of a second.
+const LOG_LIMIT = 16 * 2 ** 20
 const PATIENCE = 10_000
 
 /** The setup of a journal; `resume` is the run that it goes on with, when its thread had died. */
@@ -34,14 +34,14 @@ export function setupOf(
 ): JournalSetup {
   const { entries, ageing, retention, idPrefix, clock } = host
   const { file, durability, isShared, window, failAt, maxPages, sqliteVersion } = settings
-  const { checkpointEvery = CHECKPOINT_EVERY, patience = PATIENCE } = settings
+  const { logLimit = LOG_LIMIT, patience = PATIENCE } = settings
   const { count = retention.count, age = retention.age, dead } = settings.retention
   const tasks = entries.map(({ task: { name, policy } }) => {
     const { pool, concurrency, onCrash, maxCrashes, retention: own } = policy
     return { name, pool, concurrency, onCrash, maxCrashes, retention: own }
   })
   return {
-    ...{ file, durability, isShared, window, checkpointEvery, patience },
+    ...{ file, durability, isShared, window, logLimit, patience },
     ...{ tasks, ageing, idPrefix, wall: clock.wall(), retention: { count, age, dead } },
     ...(maxPages && { maxPages }),
     ...(sqliteVersion && { sqliteVersion }),

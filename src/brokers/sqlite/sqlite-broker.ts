@@ -6,7 +6,6 @@ import { encode } from '../../rules/codec.ts'
 import { type JobRecord, Moved } from '../../rules/job-record.ts'
 import { OP, TWIN } from '../../rules/journal-protocol.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
-import { BrokerUnavailableError } from '../../words/errors.ts'
 import type { AttemptInfo, JobState } from '../../words/job.ts'
 import type { Attempted, Broker, BrokerHost, Ended, JobFilter, ScheduleStore } from '../broker.ts'
 import { Connection } from './connection.ts'
@@ -24,7 +23,7 @@ export class SqliteBroker implements Broker {
   readonly durable = true
   readonly keepsHistory = true
   readonly schedules: ScheduleStore = {
-    load: () => this.#connection.ask('schedules', null),
+    load: async () => (await this.#connection.ask('schedules', null)).filter(isReadable),
     put: ({ id, definition, nextAt }) => void this.#next.ops.push(OP.putSchedule, id, definition, nextAt),
     remove: (id) => void this.#next.ops.push(OP.removeSchedule, id),
   }
@@ -43,8 +42,6 @@ export class SqliteBroker implements Broker {
   }
 
   open(host: BrokerHost): Promise<void> {
-    if (this.#host !== undefined)
-      throw new BrokerUnavailableError('closed', 'A sqliteBroker serves one runtime, once. Make another.')
     this.#host = host
     const { isShared } = this.#settings
     const connection = new Connection(this.#link, host.clock, {
@@ -252,5 +249,14 @@ export class SqliteBroker implements Broker {
 
   get #next(): Outgoing {
     return this.#outbox.next
+  }
+}
+
+/** One definition that is damaged stays where it is, and keeps no other from being loaded. */
+function isReadable({ definition }: { readonly definition: string }): boolean {
+  try {
+    return typeof JSON.parse(definition) === 'object'
+  } catch {
+    return false
   }
 }

@@ -29,7 +29,7 @@ const broker = new SqliteBroker(
     durability: 'process',
     isShared: false,
     window: 64,
-    checkpointEvery: 200,
+    logLimit: 200_000,
     retention: { dead: Number.POSITIVE_INFINITY },
     ...(journalPoints.includes(point) && { failAt: { point: point as FailPoint, after: Number(after) } }),
   },

@@ -18,7 +18,18 @@ describe('a file that cannot be used', () => {
     await owner.ready()
     const second = journalRuntime(file)
     await expect(second.ready()).rejects.toMatchObject({ code: 'ERR_JOURNAL_LOCKED', pid: process.pid })
-    await expect(second.ready()).rejects.toThrow(`process ${process.pid}`)
+    await expect(second.ready()).rejects.toThrow(
+      `in use by this process (${process.pid}): another runtime has it`,
+    )
+  })
+
+  test('because a child has it is refused with the child named', async () => {
+    const file = journalFile()
+    const program = new URL('./shared-process.fixture.ts', import.meta.url).pathname
+    const child = spawn(process.execPath, [program, file], { stdio: ['ignore', 'pipe', 'inherit'] })
+    onTestFinished(() => void child.kill('SIGKILL'))
+    await once(child.stdout, 'data')
+    await expect(journalRuntime(file).ready()).rejects.toThrow(`in use by process ${child.pid} on `)
   })
 
   test('because its folder is missing is refused', async () => {
@@ -114,6 +125,72 @@ describe('a final write that cannot be made', () => {
   })
 })
 
+describe('a journal thread that cannot be made', () => {
+  test('rejects ready() with why, and takes nothing down', async () => {
+    const link = new ThreadLink()
+    link.start = () => {
+      throw new Error('no memory for a thread')
+    }
+    const runtime = withSettings({}, link)
+    await expect(runtime.ready()).rejects.toMatchObject({
+      code: 'ERR_BROKER_UNAVAILABLE',
+      reason: 'thread',
+      message: expect.stringContaining('could not be started (no memory for a thread)'),
+    })
+    await runtime.stop()
+  })
+
+  test('after one has died is tried again until there is one', async () => {
+    const link = new ThreadLink()
+    const start = link.start.bind(link)
+    let refusals = 3
+    const runtime = withSettings({}, link)
+    await runtime.ready()
+    link.start = (setup, host) => {
+      if (refusals-- > 0) throw new Error('no memory for a thread')
+      start(setup, host)
+    }
+    const job = runtime.enqueue(echo, 'kept')
+    await link.kill()
+    expect(await job.result()).toBe('kept')
+    expect(refusals).toBeLessThan(0)
+  })
+
+  test('while the runtime stops ends the stop', async () => {
+    const link = new ThreadLink()
+    const runtime = withSettings({}, link)
+    await runtime.ready()
+    link.start = () => {
+      throw new Error('no memory for a thread')
+    }
+    await link.kill()
+    expect(await runtime.stop({ timeout: 0 })).toMatchObject({ lost: [] })
+  })
+})
+
+describe('a journal thread', () => {
+  test('does not preload what the environment tells threads to preload', async () => {
+    process.env['NODE_OPTIONS'] = '--import=data:text/javascript,process.exit(9)'
+    onTestFinished(() => void delete process.env['NODE_OPTIONS'])
+    const link = new ThreadLink()
+    const told = Promise.withResolvers<unknown>()
+    const real = link.start.bind(link)
+    link.start = (setup, host) =>
+      real(setup, {
+        receive(message) {
+          told.resolve(message[0])
+          host.receive(message)
+        },
+        ended(error) {
+          told.reject(error ?? new Error('it ended'))
+          host.ended(error)
+        },
+      })
+    withSettings({}, link)
+    expect(await told.promise).toBe(0)
+  })
+})
+
 describe('a journal thread that dies', () => {
   test('is started again, and nothing that was said to it is lost', async () => {
     const file = journalFile()
@@ -169,7 +246,7 @@ describe('a file that is shared', () => {
     expect([adds.stats().completed, adds.stats().pending]).toEqual([200, 0])
   })
 
-  test('has the jobs of a process that is killed taken over at once', async () => {
+  test('has the jobs of a process that is killed taken over without waiting for its silence', async () => {
     const file = journalFile()
     const program = new URL('./shared-process.fixture.ts', import.meta.url).pathname
     const child = spawn(process.execPath, [program, file], { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -178,9 +255,8 @@ describe('a file that is shared', () => {
     await runtime.ready()
     child.kill('SIGKILL')
     await once(child, 'exit')
-    const killedAt = performance.now()
+    // Were it taken for the process of another machine, its silence would have to last for half a minute.
     await until(async () => (await runtime.counts()).completed === 20)
-    expect(performance.now() - killedAt).toBeLessThan(5000)
   })
 })
 

@@ -338,6 +338,33 @@ const sequences: readonly Sequence[] = [
       { do: 'advance', ms: 1000 },
     ],
   },
+  {
+    name: 'a handle cancels a job that a listener has cancelled in the same millisecond',
+    specs: [
+      { task: 0, runs: [{ ...returns, blocks: true }], uniqueFor: 20 },
+      { task: 1, runs: [{ ...returns, ends: 'exits', blocks: true }] },
+      { task: 5, runs: [{ ...returns, ends: 'returns much' }, returns], uniqueFor: 20 },
+    ],
+    options: { seed: 828_729_147, threads: 3, stillborn: 1 },
+    ops: [
+      { do: 'advance', ms: 5 },
+      { do: 'many', specs: [0, 2] },
+      { do: 'add', spec: 0 },
+      { do: 'add', spec: 2 },
+      { do: 'advance', ms: 20 },
+      { do: 'advance', ms: 1 },
+      { do: 'react', on: 'job:dead', does: { do: 'cancel', job: 0, by: 'handle' } },
+      { do: 'add', spec: 0 },
+      { do: 'cancel', job: 21, by: 'handle' },
+      { do: 'thread dies', lane: 0 },
+      { do: 'add', spec: 1 },
+      { do: 'add', spec: 0 },
+      { do: 'many', specs: [1] },
+      { do: 'advance', ms: 20 },
+      { do: 'cancel', job: 47, by: 'handle' },
+      { do: 'many', specs: [] },
+    ],
+  },
 ]
 
 describe('a journal keeps its promises when', () => {

@@ -71,7 +71,7 @@ export class Life {
     const window = options.window ?? 4096
     const retention = { dead: Number.POSITIVE_INFINITY }
     const settings = { file, durability: 'process', isShared: false, window, retention } as const
-    const real = new SqliteBroker({ ...settings, checkpointEvery: 40, patience: 0 }, this.link)
+    const real = new SqliteBroker({ ...settings, logLimit: 100_000, patience: 0 }, this.link)
     const finish = real.finish.bind(real)
     const add = real.add.bind(real)
     real.add = (job, after) => {
