@@ -115,9 +115,9 @@ export class Journal {
     return !this.isStuck && this.#log.giveBack()
   }
 
-  /** Nothing is written just now: the log is emptied. */
-  rest(): void {
-    if (!this.isStuck) this.#log.rest()
+  /** Nothing is written just now: the log is emptied. False when somebody still reads in it. */
+  rest(): boolean {
+    return this.isStuck || this.#log.rest()
   }
 
   /** Writes batches in one transaction. Does not throw: what could not be written is told in the reply. */

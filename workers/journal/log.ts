@@ -51,7 +51,7 @@ export class Log {
     this.#run('PRAGMA wal_checkpoint(PASSIVE)')
     // Where somebody reads without end it would never begin anew, and grow without bound.
     if (length > this.#limit * WAITS_FOR_READERS)
-      this.#patiently(() => this.#run('PRAGMA wal_checkpoint(RESTART)'))
+      this.#patiently(PATIENCE, () => this.#run('PRAGMA wal_checkpoint(RESTART)'))
     this.#nextAt = this.#look() + this.#limit
   }
 
@@ -59,17 +59,19 @@ export class Log {
   giveBack(): boolean {
     const before = this.#freePages()
     if (before <= RESERVE) return false
-    this.#patiently(() => this.#run(`PRAGMA incremental_vacuum(${Math.min(STEP, before - RESERVE)})`))
+    this.#patiently(PATIENCE, () =>
+      this.#run(`PRAGMA incremental_vacuum(${Math.min(STEP, before - RESERVE)})`),
+    )
     this.committed()
     // A file that was made by an older release keeps its pages, and another process may have been busy.
     const after = this.#freePages()
     return after < before && after > RESERVE
   }
 
-  /** Empties the log: nothing is written just now. */
-  rest(): void {
-    this.#patiently(() => this.#run('PRAGMA wal_checkpoint(TRUNCATE)'))
-    this.#look()
+  /** Empties the log: nothing is written just now. False while somebody reads in it, who is not waited for. */
+  rest(): boolean {
+    this.#patiently(0, () => this.#run('PRAGMA wal_checkpoint(TRUNCATE)'))
+    return this.#look() === 0
   }
 
   #freePages(): number {
@@ -94,8 +96,8 @@ export class Log {
     }
   }
 
-  #patiently(work: () => void): void {
-    this.#db.exec(`PRAGMA busy_timeout = ${Math.min(PATIENCE, this.#patience)}`)
+  #patiently(milliseconds: number, work: () => void): void {
+    this.#db.exec(`PRAGMA busy_timeout = ${Math.min(milliseconds, this.#patience)}`)
     try {
       work()
     } finally {

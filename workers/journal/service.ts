@@ -14,6 +14,8 @@ const IDLE_STEP = 20
 /** Milliseconds between looks whether there is little to do, and how many writes between two of them are little. */
 const QUIET_LOOK = 500
 const QUIET_WRITES = 25
+/** Milliseconds between looks whether who read in the log is gone. */
+const READERS_LOOK = 5000
 const FIRST_RETRY = 100
 const LAST_RETRY = 5000
 
@@ -106,7 +108,7 @@ export class JournalService {
       const isMore = writes <= QUIET_WRITES && this.#journal.giveBack()
       if (isMore && writes === 0) this.#quietLater(IDLE_STEP)
       else if (isMore || writes > 0) this.#quietLater(QUIET_LOOK)
-      else this.#journal.rest()
+      else if (!this.#journal.rest()) this.#quietLater(READERS_LOOK)
     })
   }
 

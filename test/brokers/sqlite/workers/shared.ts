@@ -1,3 +1,4 @@
+import { appendFileSync } from 'node:fs'
 import type { HandlerContext } from '../../../../src/index.ts'
 
 /** Ends only when it is told to. */
@@ -11,4 +12,10 @@ export const spans = async (): Promise<readonly [number, number]> => {
   const began = Number(process.hrtime.bigint())
   await new Promise((resolve) => setTimeout(resolve, 2))
   return [began, Number(process.hrtime.bigint())]
+}
+
+/** Says that it starts, and does not end. */
+export const lasts = async (): Promise<void> => {
+  appendFileSync(process.env['STARTS'] ?? '', 'start\n')
+  await new Promise(() => setInterval(() => {}, 1000))
 }
