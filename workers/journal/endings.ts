@@ -48,11 +48,7 @@ export class Endings {
     const facts = factsOf(this.#sql, this.#numbers, n)
     const [state, result, error, reason, attempts, failures, crashes, started, ended, thread, cpu] =
       values as never[]
-    // It is said again when the thread that wrote it has died before it could say so.
-    if (facts === undefined) {
-      const isSame = [n, state ?? null, attempts ?? null, ended ?? null] as const
-      return this.#turn.isRepeated && this.#sql.isSameEnd.get(...isSame) !== undefined
-    }
+    if (facts === undefined) return this.#isSaidAgain(n, state ?? null, attempts ?? null, ended ?? null)
     const isOthers = facts.owner !== 0 && facts.owner !== this.#turn.run
     if (isOthers || (isClaimed && facts.owner !== this.#turn.run)) return false
     this.#leave(facts)
@@ -74,6 +70,11 @@ export class Endings {
     this.#turn.count(facts.state, Number(state))
     this.#goOn(n, facts, Number(state), reason ?? null)
     return true
+  }
+
+  /** An end that is said again: the thread that wrote it has died before it could say so. */
+  #isSaidAgain(n: number, ...end: SQLInputValue[]): boolean {
+    return this.#turn.isRepeated && this.#sql.isSameEnd.get(n, ...end) !== undefined
   }
 
   /** Ends a job by the journal's own decision, and tells of it. */

@@ -39,7 +39,7 @@ describe('a process that ends', () => {
     ['with one of its jobs', 'mid-run', 3],
     ['before a checkpoint', 'before-checkpoint', 0],
     ['during a checkpoint', 'during-checkpoint', 0],
-  ])('%s loses no acknowledged job', { timeout: 60_000 }, async (_name, point, after) => {
+  ])('%s loses no acknowledged job', { timeout: 240_000 }, async (_name, point, after) => {
     await killed.failAt(1, point, after)
     await killed.failAt(2, point, after + 1)
     let code = await killed.drain()
