@@ -33,14 +33,13 @@ export type {
   TaskOf,
 } from './rules/calls.ts'
 export type { Handler, HandlerContext, HandlerLog, MovedResult, NestedJobOptions } from './rules/handler.ts'
+export type { HandlerRef, ModuleUrl } from './rules/handler-location.ts'
 export type { PoolOptions } from './rules/option-schemas.ts'
 export type { Register, RegisteredTask } from './rules/registry.ts'
 export type { Backoff, RetryPolicy } from './rules/retry.ts'
 export type { StandardIssue, StandardResult, StandardSchema } from './rules/standard-schema.ts'
 export type {
   AnyTask,
-  HandlerRef,
-  ModuleUrl,
   ParsedPayloadOf,
   PayloadOf,
   ResultOf,
@@ -53,6 +52,7 @@ export type { HandlerProblem, PayloadIssue } from './words/errors.ts'
 export {
   AftertaskError,
   HandlerNotFoundError,
+  InsideThreadError,
   JobLostError,
   LeaseLostError,
   NonErrorThrownError,

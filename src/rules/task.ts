@@ -1,17 +1,12 @@
 /** Tasks: what `defineTask` takes, and how a payload is checked against its schema. */
-import { describeValue, OptionsInvalidError, type PayloadIssue } from '../words/errors.ts'
+import { OptionsInvalidError, type PayloadIssue } from '../words/errors.ts'
 import type { When } from '../words/job.ts'
+import { type HandlerRef, handlerLocation } from './handler-location.ts'
 import { taskOptionsSchema } from './option-schemas.ts'
 import { readOptions } from './options.ts'
 import type { Backoff, RetryPolicy } from './retry.ts'
 import { retryPolicy } from './retry.ts'
 import type { StandardIssue, StandardSchema } from './standard-schema.ts'
-
-/** The place of a module: `new URL('./workers/name.js', import.meta.url)`, or the text of such a URL. A path is no URL. */
-export type ModuleUrl = URL | `file://${string}`
-
-/** Where a handler is: the module's URL, or that and the name of its export. Both `.js` and `.ts` are looked for. */
-export type HandlerRef = ModuleUrl | { readonly module: ModuleUrl; readonly export?: string }
 
 /** What `defineTask` takes. */
 export interface TaskOptions<Name extends string, PayloadIn, PayloadOut, ResultIn, ResultOut> {
@@ -151,18 +146,6 @@ export function defineTask<
       },
     }),
   })
-}
-
-function handlerLocation(task: string, ref: HandlerRef): { module: string; export: string } {
-  const isModule = ref instanceof URL || typeof ref === 'string'
-  const module = String(isModule ? ref : ref.module)
-  if (!module.startsWith('file:')) {
-    throw new OptionsInvalidError(
-      `The handler of "${task}" is ${describeValue(module)}; it must be the URL of a file. Write new URL('./workers/name.js', import.meta.url).`,
-      'handler',
-    )
-  }
-  return { module, export: isModule ? 'default' : (ref.export ?? 'default') }
 }
 
 /**
