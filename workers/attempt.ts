@@ -1,12 +1,20 @@
-/** One attempt inside its thread: what the handler gets as its context. Everything is made at its first use. */
-
-import { performance } from 'node:perf_hooks'
+/** One attempt inside its thread: what stands behind the context of its handler, out of the handler's reach. */
 import { type Encoded, encode } from '../src/rules/codec.ts'
-import type { HandlerContext, HandlerLog, MovedResult, NestedJobOptions } from '../src/rules/handler.ts'
+import type { MovedResult, NestedJobOptions } from '../src/rules/handler.ts'
 import { type JobContext, Moved } from '../src/rules/job-record.ts'
 import { FROM_THREAD, LEASE_LOST, NOT_ASKED } from '../src/rules/protocol.ts'
 import { AftertaskError } from '../src/words/errors.ts'
-import type { JobRunner } from './job-runner.ts'
+import * as pristine from './pristine.ts'
+import { type RunningAttempt, whose } from './whose.ts'
+
+/** What an attempt asks of whoever runs it. */
+export interface AttemptHost {
+  jobId(seq: number): string
+  /** Whether an attempt is to end: NOT_ASKED, ASKED or LEASE_LOST. */
+  asked(slot: number): number
+  post(message: readonly unknown[]): void
+  enqueue(by: Attempt, task: string, payload: unknown, options: NestedJobOptions | undefined): Promise<string>
+}
 
 const getter = (name: 'aborted' | 'reason') =>
   Object.getOwnPropertyDescriptor(AbortSignal.prototype, name)?.get as (this: AbortSignal) => unknown
@@ -18,7 +26,7 @@ const PROGRESS_EVERY = 20
 const MOST_LOG_LINES = 1000
 
 /** The running attempt of a job. */
-export class Attempt implements HandlerContext {
+export class Attempt implements RunningAttempt {
   readonly slot: number
   readonly attempt: number
   readonly name: string
@@ -26,7 +34,7 @@ export class Attempt implements HandlerContext {
   isOver = false
   /** True once it has posted something of its own: its outcome then takes the same way, so as not to overtake it. */
   hasPosted = false
-  readonly #runner: JobRunner
+  readonly #host: AttemptHost
   readonly #id: number | string
   readonly #context: JobContext | undefined
   #controller: AbortController | undefined
@@ -36,14 +44,14 @@ export class Attempt implements HandlerContext {
   #pendingProgress: { readonly value: Encoded } | undefined
 
   constructor(
-    runner: JobRunner,
+    host: AttemptHost,
     slot: number,
     name: string,
     attempt: number,
     id: number | string,
     context: JobContext | undefined,
   ) {
-    this.#runner = runner
+    this.#host = host
     this.slot = slot
     this.name = name
     this.attempt = attempt
@@ -52,7 +60,7 @@ export class Attempt implements HandlerContext {
   }
 
   get id(): string {
-    return typeof this.#id === 'string' ? this.#id : this.#runner.jobId(this.#id)
+    return typeof this.#id === 'string' ? this.#id : this.#host.jobId(this.#id)
   }
 
   get requestId(): string | undefined {
@@ -72,29 +80,42 @@ export class Attempt implements HandlerContext {
     return this.#controller.signal
   }
 
-  get progress(): (value: unknown) => void {
-    return (value) => this.#tellProgress(value)
+  async enqueue(task: unknown, payload: unknown, options: NestedJobOptions | undefined): Promise<string> {
+    const name = typeof task === 'string' ? task : String((task as { name?: unknown } | null)?.name)
+    return this.#host.enqueue(this, name, payload, options)
   }
 
-  get log(): HandlerLog {
-    const line = (level: string) => (message: string, data?: unknown) => this.#tellLog(level, message, data)
-    return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') }
+  transfer<Result>(result: Result, buffers: readonly ArrayBuffer[]): MovedResult<Result> {
+    return new Moved(result, buffers) as never
   }
 
-  get enqueue(): HandlerContext['enqueue'] {
-    return async (task: unknown, payload?: unknown, options?: NestedJobOptions) => {
-      const name = typeof task === 'string' ? task : String((task as { name?: unknown } | null)?.name)
-      return this.#runner.enqueue(this, name, payload, options)
+  progress(given: unknown): void {
+    if (this.isOver) return
+    // Also where it is not told yet: it is a snapshot, and a value that cannot travel is refused where it was given.
+    this.#passOn(encode(given, 'progress'))
+  }
+
+  log(level: string, message: unknown, data: unknown): void {
+    if (this.isOver || ++this.#logLines > MOST_LOG_LINES + 1) return
+    if (this.#logLines > MOST_LOG_LINES) {
+      return this.#post([
+        FROM_THREAD.log,
+        this.slot,
+        'warn',
+        `more than ${MOST_LOG_LINES} lines; the rest is dropped`,
+        undefined,
+      ])
     }
-  }
-
-  get transfer(): <Result>(result: Result, buffers: readonly ArrayBuffer[]) => MovedResult<Result> {
-    return (result, buffers) => new Moved(result, buffers) as never
+    this.#post([FROM_THREAD.log, this.slot, level, textOf(message), encodeIfPossible(data)])
   }
 
   /** The soft abort: reaches listeners of `signal`, if the handler lets the thread's loop turn. */
   abort(reason: string): void {
-    this.#controller?.abort(abortReason(reason, this.#runner.asked(this.slot)))
+    const controller = this.#controller
+    if (controller === undefined) return
+    const why = abortReason(reason, this.#host.asked(this.slot))
+    // What a listener throws is its own attempt's.
+    whose.run(this, () => pristine.abort(controller, why))
   }
 
   /** The outcome is about to be told: what was held back goes first. */
@@ -113,12 +134,12 @@ export class Attempt implements HandlerContext {
    * cancelled. It hears of the abort through the message, as of any other.
    */
   #makeController(): AbortController {
-    const controller = new AbortController()
+    const controller = new pristine.AbortController()
     const { signal } = controller
     const look = (reader?: (...args: never[]) => unknown): void => {
-      const asked = this.isOver ? NOT_ASKED : this.#runner.asked(this.slot)
+      const asked = this.isOver ? NOT_ASKED : this.#host.asked(this.slot)
       if (asked === NOT_ASKED || isAborted.call(signal) || (reader && isCalledByNode(reader))) return
-      controller.abort(abortReason('The attempt is to end.', asked))
+      pristine.abort(controller, abortReason('The attempt is to end.', asked))
     }
     const looking = <Args extends unknown[], Result>(
       method: (this: AbortSignal, ...args: Args) => Result,
@@ -140,17 +161,11 @@ export class Attempt implements HandlerContext {
 
   #post(message: readonly unknown[]): void {
     this.hasPosted = true
-    this.#runner.post(message)
-  }
-
-  #tellProgress(given: unknown): void {
-    if (this.isOver) return
-    // Also where it is not told yet: it is a snapshot, and a value that cannot travel is refused where it was given.
-    this.#passOn(encode(given, 'progress'))
+    this.#host.post(message)
   }
 
   #passOn(value: Encoded): void {
-    const now = performance.now()
+    const now = pristine.now()
     const wait = this.#progressAt + PROGRESS_EVERY - now
     if (wait <= 0) {
       this.#pendingProgress = undefined
@@ -159,30 +174,25 @@ export class Attempt implements HandlerContext {
       return
     }
     this.#pendingProgress = { value }
-    this.#progressTimer ??= setTimeout(() => this.#flushProgress(), wait).unref()
+    this.#progressTimer ??= pristine.setTimeout(() => this.#flushProgress(), wait).unref()
   }
 
   #flushProgress(): void {
-    clearTimeout(this.#progressTimer)
+    pristine.clearTimeout(this.#progressTimer)
     this.#progressTimer = undefined
     const pending = this.#pendingProgress
     if (pending === undefined || this.isOver) return
     this.#progressAt = -PROGRESS_EVERY
     this.#passOn(pending.value)
   }
+}
 
-  #tellLog(level: string, message: string, data: unknown): void {
-    if (this.isOver || ++this.#logLines > MOST_LOG_LINES + 1) return
-    if (this.#logLines > MOST_LOG_LINES) {
-      return this.#post([
-        FROM_THREAD.log,
-        this.slot,
-        'warn',
-        `more than ${MOST_LOG_LINES} lines; the rest is dropped`,
-        undefined,
-      ])
-    }
-    this.#post([FROM_THREAD.log, this.slot, level, String(message), encodeIfPossible(data)])
+/** The text of a log line. */
+function textOf(message: unknown): string {
+  try {
+    return String(message)
+  } catch {
+    return 'a value that has no text'
   }
 }
 
@@ -191,7 +201,7 @@ function encodeIfPossible(data: unknown): Encoded {
   try {
     return encode(data, 'data')
   } catch (error) {
-    return encode(String(error), 'data')
+    return encode(textOf(error), 'data')
   }
 }
 
@@ -212,10 +222,5 @@ class AttemptAbortedError extends AftertaskError {
 
 /** True when it is Node's own code that calls this function. Asked once an abort is under way, and then once or twice. */
 function isCalledByNode(callee: (...args: never[]) => unknown): boolean {
-  const { stackTraceLimit } = Error
-  const at = { stack: '' }
-  Error.stackTraceLimit = 1
-  Error.captureStackTrace(at, callee)
-  Error.stackTraceLimit = stackTraceLimit
-  return String(at.stack).includes('node:internal')
+  return pristine.callerOf(callee).includes('node:internal')
 }

@@ -1,135 +1,250 @@
-/** Finds and imports handlers inside the thread. A module is imported once, also when it throws. */
-import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
-import type { HandlerLocation } from '../src/rules/protocol.ts'
-import { HandlerNotFoundError, type HandlerProblem } from '../src/words/errors.ts'
-import { whose } from './whose.ts'
+/**
+ * Finds and imports the handlers of a thread. Whatever is wrong with one fails the jobs of its own tasks alone. Node
+ * remembers a module that could not be imported, and so does the thread: it takes another thread to try again.
+ */
+import { types } from 'node:util'
+import type { HandlerLocation, LaneProblem } from '../src/rules/protocol.ts'
+import { toWireError } from '../src/rules/wire-error.ts'
+import { HandlerNotFoundError } from '../src/words/errors.ts'
+import { handlerFiles, isRefusedTypeScript, shown } from './handler-files.ts'
+import * as pristine from './pristine.ts'
+import { ImportedModule, whose } from './whose.ts'
 
 /** A handler as the thread calls it. */
 export type AnyHandler = (payload: unknown, context: unknown) => unknown
 
 /** The handlers of a thread by task number. */
 export interface LoadedHandlers {
-  readonly problems: readonly HandlerProblem[]
+  readonly problems: readonly LaneProblem[]
   readonly names: readonly string[]
   /** The handler, or a promise of it when its module is still to be imported. Throws what is wrong with it. */
   get(task: number): AnyHandler | Promise<AnyHandler>
+  /** True for an error of `get` that this thread will give again, though another thread may fare better. */
+  isRemembered(error: unknown): boolean
 }
 
 // A module that never finishes its top-level await would keep the whole thread from coming up.
 const IMPORT_TIMEOUT = 10_000
+// How long a module that has left something behind, such as a connection that is being made, may take to fail.
+const AFTERMATH = 20
 
-type Loaded = { handler: AnyHandler } | { error: HandlerNotFoundError }
+type Loaded = { readonly handler: AnyHandler } | { readonly error: HandlerNotFoundError }
 
 /** Imports every handler, or with `warmUp` off only looks whether the files are there and imports at the first job. */
 export async function loadHandlers(
   locations: readonly (HandlerLocation | null)[],
   warmUp: boolean,
 ): Promise<LoadedHandlers> {
-  const loaded: (Loaded | Promise<Loaded> | undefined)[] = []
-  const problems: HandlerProblem[] = []
-  for (const [task, location] of locations.entries()) {
-    if (location === null) continue
-    const file = existingFile(location.module)
-    if (file === undefined)
-      loaded[task] = problem(
-        location,
-        `the module ${shown(location.module)} does not exist (looked for .js and .ts)`,
-      )
-    else if (warmUp) loaded[task] = await load(location, file)
-    const result = loaded[task]
-    if (result !== undefined && 'error' in result) problems.push(...result.error.problems)
+  const handlers = new Handlers(locations)
+  if (warmUp) await handlers.loadAll()
+  return handlers
+}
+
+class Handlers implements LoadedHandlers {
+  readonly names: readonly string[]
+  readonly #locations: readonly (HandlerLocation | null)[]
+  readonly #loaded: (Loaded | Promise<Loaded> | undefined)[] = []
+  /** The modules that were imported, by the URL of the file. */
+  readonly #modules = new Map<string, ImportedModule>()
+  readonly #remembered = new WeakSet<object>()
+
+  constructor(locations: readonly (HandlerLocation | null)[]) {
+    this.#locations = locations
+    this.names = locations.map((location) => location?.task ?? '')
+    for (const [task, location] of locations.entries()) {
+      if (location === null) continue
+      const files = lookFor(location)
+      if ('error' in files) this.#loaded[task] = files
+    }
   }
-  return {
-    problems,
-    names: locations.map((location) => location?.task ?? ''),
-    get(task) {
-      const location = locations[task] as HandlerLocation
-      const known = loaded[task] ?? load(location, existingFile(location.module) ?? location.module)
-      loaded[task] = known
-      if (known instanceof Promise) {
-        return known.then((result) => {
-          loaded[task] = result
-          return unwrap(result)
-        })
+
+  get problems(): readonly LaneProblem[] {
+    const problems: LaneProblem[] = []
+    for (const result of this.#loaded) {
+      if (result === undefined || !('error' in result)) continue
+      const { error } = result
+      const cause = error.cause === undefined ? {} : { cause: toWireError(error.cause) }
+      for (const { task, module, export: name, message, exports } of error.problems) {
+        problems.push({ task, module, export: name, message, exports, ...cause })
       }
-      return unwrap(known)
-    },
+    }
+    return problems
+  }
+
+  async loadAll(): Promise<void> {
+    const before = leftBehind()
+    for (const [task, location] of this.#locations.entries()) {
+      if (location !== null) this.#loaded[task] ??= await this.#import(location)
+    }
+    await aftermath(before)
+    for (const [task, location] of this.#locations.entries()) {
+      const result = this.#loaded[task]
+      if (location !== null && result !== undefined && !(result instanceof Promise))
+        this.#loaded[task] = this.#judge(location, result)
+    }
+    for (const module of this.#modules.values()) module.isLoading = false
+  }
+
+  get(task: number): AnyHandler | Promise<AnyHandler> {
+    const known = this.#loaded[task]
+    if (known !== undefined && 'handler' in known) return known.handler
+    // A file that was not there has not been imported either: it may have come since.
+    const asked =
+      known === undefined || ('error' in known && !this.isRemembered(known.error)) ? this.#load(task) : known
+    this.#loaded[task] = asked
+    if (asked instanceof Promise) return this.#whenLoaded(task, asked)
+    return handlerIn(asked)
+  }
+
+  async #whenLoaded(task: number, asked: Promise<Loaded>): Promise<AnyHandler> {
+    const result = await asked
+    this.#loaded[task] = result
+    return handlerIn(result)
+  }
+
+  isRemembered(error: unknown): boolean {
+    return typeof error === 'object' && error !== null && this.#remembered.has(error)
+  }
+
+  #load(task: number): Loaded | Promise<Loaded> {
+    const location = this.#locations[task] as HandlerLocation
+    const files = lookFor(location)
+    if ('error' in files) return files
+    return this.#loadNow(location)
+  }
+
+  async #loadNow(location: HandlerLocation): Promise<Loaded> {
+    const before = leftBehind()
+    const result = await this.#import(location)
+    await aftermath(before)
+    const judged = this.#judge(location, result)
+    for (const module of this.#modules.values()) {
+      if (module.tasks.includes(location.task)) module.isLoading = false
+    }
+    return judged
+  }
+
+  /** Imports a handler from the first of its files that Node agrees to run. */
+  async #import(location: HandlerLocation): Promise<Loaded> {
+    const files = lookFor(location)
+    if ('error' in files) return files
+    let failure: { file: string; cause: unknown } | undefined
+    for (const file of files) {
+      try {
+        const handler = handlerOf(await this.#importFile(location, file), location, file)
+        return 'error' in handler ? this.#remember(handler) : handler
+      } catch (cause) {
+        // What is wrong with the first is told: the second is there by chance, or was not built anew.
+        failure ??= { file, cause }
+        if (!isRefusedTypeScript(cause)) break
+      }
+    }
+    return this.#remember(notLoaded(location, failure?.file ?? location.module, failure?.cause))
+  }
+
+  async #importFile(location: HandlerLocation, file: string): Promise<Record<string, unknown>> {
+    const module = this.#modules.get(file) ?? new ImportedModule(shown(file))
+    this.#modules.set(file, module)
+    module.tasks.push(location.task)
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      const why = `it had not finished loading after ${IMPORT_TIMEOUT} ms; does a top-level await never end?`
+      timer = pristine.setTimeout(() => reject(new Error(why)), IMPORT_TIMEOUT)
+    })
+    try {
+      // What the module sets going is its own, not the job's whose turn it was to have the module imported.
+      return await whose.run(module, () => Promise.race([import(file), module.escaped, late]))
+    } finally {
+      pristine.clearTimeout(timer)
+    }
+  }
+
+  /** A module whose error escaped right after it was imported is not loaded, although it exports what it should. */
+  #judge(location: HandlerLocation, result: Loaded): Loaded {
+    if ('error' in result) return result
+    for (const module of this.#modules.values()) {
+      if (module.error === undefined || !module.tasks.includes(location.task)) continue
+      const names = [...new Set(module.tasks)].map((task) => `"${task}"`).join(', ')
+      const during = `an error escaped while the handler of ${names} was imported: `
+      return this.#remember(notLoaded(location, module.shown, module.error.thrown, during))
+    }
+    return result
+  }
+
+  #remember(result: { readonly error: HandlerNotFoundError }): Loaded {
+    this.#remembered.add(result.error)
+    return result
   }
 }
 
-function unwrap(result: Loaded): AnyHandler {
+type Problem = { readonly error: HandlerNotFoundError }
+
+function handlerIn(result: Loaded): AnyHandler {
   if ('error' in result) throw result.error
   return result.handler
 }
 
-async function load(location: HandlerLocation, file: string): Promise<Loaded> {
-  let module: Record<string, unknown>
+/** The files of a handler: at least one, or what is wrong. */
+function lookFor(location: HandlerLocation): readonly string[] | Problem {
   try {
-    module = await importWithin(file)
+    const files = handlerFiles(location.module)
+    if (files.length > 0) return files
+    return problem(location, `the module ${shown(location.module)} does not exist (looked for .js and .ts)`)
   } catch (cause) {
-    const why = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)
-    return problem(location, `the module ${shown(file)} could not be loaded: ${why}`, [], cause)
+    return problem(location, `the module ${location.module} is no file: ${inWords(cause)}`, [], cause)
   }
-  const handler = pick(module, location.export)
-  if (handler !== undefined) return { handler }
-  const exports = Object.keys(module).sort((a, b) => a.localeCompare(b))
-  const list = exports.length > 0 ? `it exports: ${exports.join(', ')}` : 'it exports nothing'
-  const found = location.export in module ? 'is not a function' : 'does not exist'
-  return problem(location, `the export "${location.export}" of ${shown(file)} ${found}; ${list}`, exports)
 }
 
-async function importWithin(file: string): Promise<Record<string, unknown>> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new Error(`it had not finished loading after ${IMPORT_TIMEOUT} ms`)),
-      IMPORT_TIMEOUT,
-    )
-  })
-  // A module that calls process.exit while it loads must not take the thread, and every other handler, with it.
-  const { exit } = process
-  process.exit = ((code?: number) => {
-    throw new Error(`it called process.exit(${code ?? ''}) while it was loading`)
-  }) as typeof process.exit
-  try {
-    // A timer that the module sets is nobody's, not even the job's whose turn it was to have the module imported.
-    return await whose.run(null, () => Promise.race([import(file), late]))
-  } finally {
-    process.exit = exit
-    clearTimeout(timer)
-  }
+function notLoaded(location: HandlerLocation, file: string, cause: unknown, during = ''): Problem {
+  const what = `the module ${shown(file)} could not be loaded: ${during}${inWords(cause)}${hint(file, cause)}`
+  return problem(location, what, [], cause)
+}
+
+/** Node drops types and leaves imports as they are: an import of a type is one of a value that is not there. */
+function hint(file: string, cause: unknown): string {
+  const missing = /does not provide an export named '(.+)'/.exec(inWords(cause))?.[1]
+  if (missing === undefined || !/\.[cm]?ts$/.test(file)) return ''
+  return `. If ${missing} is a type, write: import type { ${missing} }`
 }
 
 /** The export by name; CommonJS modules hold theirs under `default`, sometimes twice. */
-function pick(module: Record<string, unknown>, name: string): AnyHandler | undefined {
+function handlerOf(
+  module: Record<string, unknown>,
+  location: HandlerLocation,
+  file: string,
+): Loaded | Problem {
+  const { export: name } = location
   const inner = module['default'] as Record<string, unknown> | undefined
   const found = [module[name], inner?.[name], name === 'default' ? inner : undefined].find(
     (value) => typeof value === 'function',
   )
-  return found as AnyHandler | undefined
+  const what = `the export "${name}" of ${shown(file)}`
+  if (isClass(found))
+    return problem(location, `${what} is a class, and a handler is called: export a function`)
+  if (types.isGeneratorFunction(found))
+    return problem(
+      location,
+      `${what} is a generator, which nobody would run: export a plain or async function`,
+    )
+  if (found !== undefined) return { handler: found as AnyHandler }
+  const exports = Object.keys(module).sort((a, b) => a.localeCompare(b))
+  const list = exports.length > 0 ? `it exports: ${exports.join(', ')}` : 'it exports nothing'
+  const state = name in module ? 'is not a function' : 'does not exist'
+  return problem(location, `${what} ${state}; ${list}`, exports)
 }
 
-const SIBLINGS: Readonly<Record<string, string>> = {
-  '.js': '.ts',
-  '.ts': '.js',
-  '.mjs': '.mts',
-  '.mts': '.mjs',
-  '.cjs': '.cts',
-  '.cts': '.cjs',
+const { toString: sourceOf } = Function.prototype
+
+function isClass(value: unknown): boolean {
+  return typeof value === 'function' && /^class\b/.test(sourceOf.call(value))
 }
 
-/** The module's URL as written, or with its TypeScript or JavaScript sibling's ending: whichever is there. */
-function existingFile(module: string): string | undefined {
-  const { pathname } = new URL(module)
-  const ending = /\.[cm]?[jt]s$/.exec(pathname)?.[0] ?? ''
-  const sibling = SIBLINGS[ending]
-  const candidates = sibling ? [module, module.replace(ending, sibling)] : [module]
-  return candidates.find((candidate) => existsSync(fileURLToPath(candidate)))
-}
-
-function shown(module: string): string {
-  return module.startsWith('file:') ? fileURLToPath(module) : module
+function inWords(thrown: unknown): string {
+  try {
+    return thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown)
+  } catch {
+    return 'a value that has no text'
+  }
 }
 
 function problem(
@@ -137,13 +252,23 @@ function problem(
   what: string,
   exports: readonly string[] = [],
   cause?: unknown,
-): Loaded {
+): Problem {
   const message = `The handler of "${location.task}" cannot be run: ${what}.`
   const { task, module, export: name } = location
-  return {
-    error: new HandlerNotFoundError(
-      [{ task, module: shown(module), export: name, message, exports }],
-      cause === undefined ? {} : { cause },
-    ),
+  const facts = { task, module: shown(module), export: name, message, exports }
+  return { error: new HandlerNotFoundError([facts], cause === undefined ? {} : { cause }) }
+}
+
+/** How many things keep this thread's loop alive, such as timers and connections. */
+function leftBehind(): number {
+  return process.getActiveResourcesInfo().length
+}
+
+/** Gives what was imported its chance to throw: a turn or two, and a little longer where something was left going. */
+async function aftermath(before: number): Promise<void> {
+  for (let turns = 0; turns < 2; turns++) {
+    await new Promise<void>((resolve) => void pristine.setImmediate(resolve))
   }
+  if (leftBehind() <= before) return
+  await new Promise<void>((resolve) => void pristine.setTimeout(resolve, AFTERMATH))
 }

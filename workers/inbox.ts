@@ -1,6 +1,6 @@
 /** The jobs that a thread was sent and has not taken up yet, as they came: slots, or slots with what the table cannot hold. */
 import type { JobContext } from '../src/rules/job-record.ts'
-import { RUN_WITH_STRIDE, widened } from '../src/rules/protocol.ts'
+import { RUN_WITH_STRIDE } from '../src/rules/protocol.ts'
 
 /** Jobs in the order in which they came. Mostly it holds one message, which it reads where it is. */
 export class Inbox {
@@ -23,11 +23,11 @@ export class Inbox {
       this.#stride = stride
       return
     }
-    const entries = message.slice(1)
-    if (stride < this.#stride) this.#entries.push(...widened(entries))
-    else {
-      if (stride > this.#stride) this.#widen()
-      this.#entries.push(...entries)
+    if (stride > this.#stride) this.#widen()
+    const entries = this.#entries
+    for (let at = 1; at < message.length; at++) {
+      entries[entries.length] = message[at]
+      for (let empty = stride; empty < this.#stride; empty++) entries[entries.length] = undefined
     }
   }
 
@@ -64,7 +64,13 @@ export class Inbox {
 
   /** Gives jobs that are slots alone the room of those that are more. */
   #widen(): void {
-    this.#entries = widened(this.#entries.slice(this.#at))
+    const slots = this.#entries
+    const entries: unknown[] = []
+    for (let at = this.#at; at < slots.length; at++) {
+      entries[entries.length] = slots[at]
+      for (let empty = 1; empty < RUN_WITH_STRIDE; empty++) entries[entries.length] = undefined
+    }
+    this.#entries = entries
     this.#at = 0
     this.#stride = RUN_WITH_STRIDE
   }

@@ -7,7 +7,6 @@
  * so a bundle of a thousand short jobs costs one message, and no outcome waits behind a handler that waits itself.
  */
 import { Buffer } from 'node:buffer'
-import { performance } from 'node:perf_hooks'
 import { getHeapStatistics } from 'node:v8'
 import type { MessagePort } from 'node:worker_threads'
 import { decode, type Encoded, encode } from '../src/rules/codec.ts'
@@ -35,21 +34,26 @@ import {
 } from '../src/rules/protocol.ts'
 import { fromWireError, toWireError, type WireError } from '../src/rules/wire-error.ts'
 import { clockZero } from '../src/words/clock.ts'
-import { Attempt } from './attempt.ts'
-import { catchEscapedErrors } from './escaped-errors.ts'
-import type { LoadedHandlers } from './handlers.ts'
+import { Attempt, type AttemptHost } from './attempt.ts'
+import { contextFor } from './context.ts'
+import { CpuTime } from './cpu-time.ts'
+import type { EscapeHost } from './escaped-errors.ts'
+import type { AnyHandler, LoadedHandlers } from './handlers.ts'
 import { Inbox } from './inbox.ts'
+import type { Printing } from './printing.ts'
+import * as pristine from './pristine.ts'
 import { whose } from './whose.ts'
 
 const HEAP_LOOK_EVERY = 100
 
 /** The runner of one thread. */
-export class JobRunner {
+export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
   readonly #port: MessagePort
   readonly #table: LaneTable
   readonly #handlers: LoadedHandlers
   readonly #concurrency: number
   readonly #idPrefix: string
+  readonly #printing: readonly Printing[]
   readonly #shift: number
   /** The running attempts by slot. */
   readonly #attempts: (Attempt | undefined)[] = new Array(SLOTS).fill(undefined)
@@ -62,34 +66,24 @@ export class JobRunner {
   #untold = false
   #bellIsSet = false
   #heapLookedAt = 0
-  /** Milliseconds of CPU time of this thread; null where nobody asks for it. */
-  readonly #cpuNow: (() => number) | null
-  /** What it was when the last job ended or the next could start. */
-  #cpu = 0
-  /** The attempt that has had the thread to itself since it started, and when that was: of others nobody could tell. */
-  #sole: Attempt | undefined
-  #soleSince = 0
+  /** Null where nobody asks for it. */
+  readonly #cpu: CpuTime | null
 
-  constructor(setup: LaneSetup, handlers: LoadedHandlers) {
+  /** `printing`: what has to be out before the thread may be ended. */
+  constructor(setup: LaneSetup, handlers: LoadedHandlers, printing: readonly Printing[]) {
     const { port, table, concurrency, idPrefix, zero } = setup
     this.#port = port
     this.#table = laneTable(table)
     this.#handlers = handlers
+    this.#printing = printing
     this.#concurrency = concurrency
     this.#idPrefix = idPrefix
     this.#shift = clockZero() - zero
-    this.#cpuNow = setup.measuresCpu ? cpuClock() : null
-  }
-
-  /** Starts to take what comes over the port. */
-  listen(): void {
-    this.#port.on('message', (message: number | unknown[]) => this.#receive(message))
-    catchEscapedErrors(this)
+    this.#cpu = setup.measuresCpu ? CpuTime.in(this.#table.cpu) : null
   }
 
   post(message: readonly unknown[], transfer?: readonly ArrayBuffer[]): void {
-    if (transfer === undefined) this.#port.postMessage(message)
-    else this.#port.postMessage(message, transfer as ArrayBuffer[])
+    pristine.post(this.#port, message, transfer)
   }
 
   jobId(seq: number): string {
@@ -98,12 +92,15 @@ export class JobRunner {
 
   /** Whether an attempt is to end: NOT_ASKED, ASKED or LEASE_LOST. */
   asked(slot: number): number {
-    return Atomics.load(this.#table.aborted, slot)
+    return pristine.load(this.#table.aborted, slot)
   }
 
   /** The attempt that runs when there is only one: whose fault it must be when the context is lost. */
   get only(): Attempt | undefined {
-    return this.#active === 1 ? this.#attempts.find((attempt) => attempt !== undefined) : undefined
+    if (this.#active !== 1) return undefined
+    for (let slot = 0; slot < SLOTS; slot++)
+      if (this.#attempts[slot] !== undefined) return this.#attempts[slot]
+    return undefined
   }
 
   enqueue(
@@ -131,10 +128,12 @@ export class JobRunner {
   /** Ends an attempt with an error, whatever its handler still does. */
   fail(attempt: Attempt, thrown: unknown): void {
     if (attempt.isOver) return
-    this.#endCpu(attempt)
+    this.#cpu?.end(attempt.slot)
     attempt.end()
     const { slot } = attempt
     this.#table.ended[slot] = this.#now()
+    // Before the failure, so that the next attempt is not sent here.
+    if (this.#handlers.isRemembered(thrown)) this.post([FROM_THREAD.stale])
     this.post([FROM_THREAD.failed, slot, toWireError(thrown)])
     this.#leave(slot)
   }
@@ -152,7 +151,28 @@ export class JobRunner {
 
   /** Now, on the event loop's clock. */
   #now(): number {
-    return performance.now() + this.#shift
+    return pristine.now() + this.#shift
+  }
+
+  /** Takes what came over the port. */
+  receive(message: number | unknown[]): void {
+    try {
+      this.#receive(message)
+    } catch (error) {
+      this.#collapse(error)
+    }
+  }
+
+  /**
+   * What runs jobs here has thrown itself: a handler has broken what it stands on, such as a method of `Array`. Nobody
+   * can tell any more what became of the jobs, so the thread ends, and they run again on another.
+   */
+  #collapse(error: unknown): never {
+    try {
+      this.post([FROM_THREAD.stray, '', toWireError(error), []])
+    } finally {
+      pristine.endThread()
+    }
   }
 
   #receive(message: number | unknown[]): void {
@@ -192,7 +212,7 @@ export class JobRunner {
   /** Starts jobs until the thread is as busy as it may be, or nothing is left. */
   #run(): void {
     let time = this.#now()
-    if (this.#cpuNow !== null) this.#cpu = this.#cpuNow()
+    this.#cpu?.beReady()
     while (this.#active < this.#concurrency && !this.#inbox.isEmpty && !this.#isRetiring) {
       time = this.#startNext(time)
     }
@@ -207,15 +227,15 @@ export class JobRunner {
     const slot = this.#inbox.take()
     const { state, started, header } = this.#table
     started[slot] = time
-    if (Atomics.compareExchange(state, slot, SENT, RUNNING) !== SENT) {
+    if (pristine.compareExchange(state, slot, SENT, RUNNING) !== SENT) {
       this.#enterLog(slot)
       return time
     }
     const attempt = this.#attemptOf(slot)
     this.#active++
     this.#attempts[slot] = attempt
-    if (this.#cpuNow !== null) this.#beginCpu(attempt)
-    if (Atomics.load(header, TELL_STARTS) === 1) this.post([FROM_THREAD.started, slot])
+    this.#cpu?.begin(slot)
+    if (pristine.load(header, TELL_STARTS) === 1) this.post([FROM_THREAD.started, slot])
     try {
       // Entered and not left: the next attempt enters its own, and after the last one #run leaves. That costs half of what
       // `run` does, which was most of what starting an empty job cost.
@@ -223,11 +243,8 @@ export class JobRunner {
       const result = this.#call(attempt)
       if (isThenable(result)) {
         this.#ringSoon()
-        if (this.#cpuNow !== null) this.#waits(this.#cpuNow())
-        result.then(
-          (value) => this.#completeLater(attempt, value),
-          (error: unknown) => this.#failLater(attempt, error),
-        )
+        this.#cpu?.wait(this.#active)
+        void this.#settle(attempt, result)
         return this.#now()
       }
       const ended = this.#now()
@@ -251,23 +268,28 @@ export class JobRunner {
     const handler = this.#handlers.get(this.#table.task[attempt.slot] as number)
     // A moved payload comes as itself, in an array that sets it apart from an encoded one.
     const value = Array.isArray(payload) ? payload[0] : decode(payload as Encoded)
-    if (handler instanceof Promise) return handler.then((loaded) => loaded(value, attempt))
-    return handler(value, attempt)
+    if (typeof handler === 'function') return handler(value, contextFor(attempt, handler.length))
+    return callLater(handler, value, attempt)
   }
 
-  #completeLater(attempt: Attempt, value: unknown): void {
-    this.#complete(attempt, value, this.#now())
-    this.#run()
-  }
-
-  #failLater(attempt: Attempt, error: unknown): void {
-    this.fail(attempt, error)
-    this.#run()
+  /** Waits for a handler. `await` asks nobody for `then` of a promise, so it hears also where a module has replaced that. */
+  async #settle(attempt: Attempt, result: PromiseLike<unknown>): Promise<void> {
+    try {
+      const value = await result
+      this.#complete(attempt, value, this.#now())
+    } catch (error) {
+      this.fail(attempt, error)
+    }
+    try {
+      this.#run()
+    } catch (error) {
+      this.#collapse(error)
+    }
   }
 
   #complete(attempt: Attempt, value: unknown, ended: number): void {
     if (attempt.isOver) return
-    if (this.#cpuNow !== null) this.#endCpu(attempt)
+    this.#cpu?.end(attempt.slot)
     const { slot } = attempt
     const isPlain = value === undefined && !attempt.hasPosted
     if (!(isPlain || this.#writeResult(attempt, value, ended))) return
@@ -276,7 +298,7 @@ export class JobRunner {
       this.#table.resultLength[slot] = NO_RESULT
     }
     this.#table.ended[slot] = ended
-    Atomics.store(this.#table.state, slot, FINISHED)
+    pristine.store(this.#table.state, slot, FINISHED)
     this.#leave(slot)
     this.#enterLog(slot)
   }
@@ -309,26 +331,6 @@ export class JobRunner {
     return false
   }
 
-  #beginCpu(attempt: Attempt): void {
-    this.#table.cpu[attempt.slot] = Number.NaN
-    this.#sole = attempt
-    this.#soleSince = this.#cpu
-  }
-
-  /** The handler that was called last waits: the thread turns to others. */
-  #waits(cpu: number): void {
-    this.#cpu = cpu
-    if (this.#active > 1) this.#sole = undefined
-  }
-
-  #endCpu(attempt: Attempt): void {
-    if (this.#cpuNow === null || this.#sole !== attempt) return
-    this.#sole = undefined
-    // The end of one job is the start of the next: one reading serves both.
-    this.#cpu = this.#cpuNow()
-    this.#table.cpu[attempt.slot] = this.#cpu - this.#soleSince
-  }
-
   #leave(slot: number): void {
     this.#attempts[slot] = undefined
     this.#active--
@@ -337,7 +339,7 @@ export class JobRunner {
   #enterLog(slot: number): void {
     this.#table.log[this.#logCount & (SLOTS - 1)] = slot
     this.#logCount = (this.#logCount + 1) | 0
-    Atomics.store(this.#table.header, LOG_COUNT, this.#logCount)
+    pristine.store(this.#table.header, LOG_COUNT, this.#logCount)
     this.#untold = true
     if (this.#active > 0) this.#ringSoon()
   }
@@ -345,7 +347,7 @@ export class JobRunner {
   #ringSoon(): void {
     if (this.#bellIsSet) return
     this.#bellIsSet = true
-    setImmediate(() => {
+    pristine.setImmediate(() => {
       this.#bellIsSet = false
       this.#ring()
     })
@@ -354,12 +356,12 @@ export class JobRunner {
   #ring(): void {
     if (!this.#untold) return
     this.#untold = false
-    this.#port.postMessage(BELL)
+    pristine.post(this.#port, BELL)
     this.#lookAtHeap()
   }
 
   #lookAtHeap(): void {
-    const time = performance.now()
+    const time = pristine.now()
     if (time - this.#heapLookedAt < HEAP_LOOK_EVERY) return
     this.#heapLookedAt = time
     this.#table.header[HEAP_MB] = Math.ceil(getHeapStatistics().used_heap_size / 2 ** 20)
@@ -372,20 +374,19 @@ export class JobRunner {
     else if (error !== null) asked?.reject(fromWireError(error))
   }
 
-  /** What handlers wrote to stdout travels through the event loop's thread: ending before it is out would lose it. */
+  /** What handlers printed travels through the event loop's thread: ending before it is out would lose it. */
   #close(): void {
-    const told = (): void => this.#port.postMessage([FROM_THREAD.closed])
-    process.stdout.write('', () => process.stderr.write('', told))
+    let open = this.#printing.length
+    const closed = (): void => {
+      if (--open === 0) this.post([FROM_THREAD.closed])
+    }
+    for (const stream of this.#printing) stream.flush(closed)
   }
 }
 
-/** Reads this thread's CPU time, where Node tells it (from 23.9). */
-function cpuClock(): (() => number) | null {
-  if (typeof process.threadCpuUsage !== 'function') return null
-  return () => {
-    const { user, system } = process.threadCpuUsage()
-    return (user + system) / 1000
-  }
+async function callLater(handler: Promise<AnyHandler>, value: unknown, attempt: Attempt): Promise<unknown> {
+  const loaded = await handler
+  return loaded(value, contextFor(attempt, loaded.length))
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

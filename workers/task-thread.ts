@@ -2,24 +2,26 @@
  * The entry of a worker thread: what Piscina runs in it, once. Takes the port and the table of its lane, imports the
  * handlers, and returns; from then on the thread runs what comes over the port.
  */
-import { parentPort, threadId } from 'node:worker_threads'
+import { threadId } from 'node:worker_threads'
 import type { LaneReady, LaneSetup } from '../src/rules/protocol.ts'
+import type { Attempt } from './attempt.ts'
+import { EscapedErrors } from './escaped-errors.ts'
 import { loadHandlers } from './handlers.ts'
 import { JobRunner } from './job-runner.ts'
+import { markThread } from './own-thread.ts'
+import { Printing } from './printing.ts'
+import { closeSideDoors } from './side-door.ts'
 
 export default async function setUp(setup: LaneSetup): Promise<LaneReady> {
+  // All of this comes before any handler, so that no module finds the way to the library's own things.
+  let runner: JobRunner | undefined
+  setup.port.on('message', (message: number | unknown[]) => runner?.receive(message))
+  const printing = [new Printing(process.stdout), new Printing(process.stderr)]
   closeSideDoors()
+  markThread()
+  const escaped = new EscapedErrors<Attempt>()
   const handlers = await loadHandlers(setup.handlers, setup.warmUp)
-  const runner = new JobRunner(setup, handlers)
-  runner.listen()
+  runner = new JobRunner(setup, handlers, printing)
+  escaped.attach(runner)
   return { threadId, problems: handlers.problems }
-}
-
-/** A handler has no business on the channel that Piscina starts threads with; a flood there would busy the event loop. */
-function closeSideDoors(): void {
-  if (parentPort === null) return
-  parentPort.postMessage = () => {
-    throw new TypeError('A handler cannot post on parentPort. Use ctx.progress, ctx.log, or return a result.')
-  }
-  parentPort.close = () => {}
 }

@@ -1,4 +1,5 @@
 /** `aftertask/bullmq`: jobs wait in Redis, Valkey or PostgreSQL, for any number of processes on any number of machines. */
+import { refuseInThread } from '../rules/own-thread.ts'
 import type { Broker } from './broker.ts'
 import { BullmqBroker } from './bullmq/bullmq-broker.ts'
 import { type BullmqOptions, readBullmqOptions } from './bullmq/options.ts'
@@ -17,6 +18,7 @@ export type { BullmqOptions } from './bullmq/options.ts'
  * @throws OptionsInvalidError when an option is unknown or has a bad value.
  */
 export function bullmqBroker(options: BullmqOptions): Broker {
+  refuseInThread('bullmqBroker')
   const settings = readBullmqOptions(options)
   const store = settings.store === 'postgres' ? new PostgresStore(settings) : new RedisStore(settings)
   return new BullmqBroker(settings, store)

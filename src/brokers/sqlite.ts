@@ -1,6 +1,7 @@
 /** `aftertask/sqlite`: jobs wait in a file, and a job whose `stored` has resolved survives the process. */
 import { z } from 'zod'
 import { readOptions } from '../rules/options.ts'
+import { refuseInThread } from '../rules/own-thread.ts'
 import type { Broker } from './broker.ts'
 import { journalPath } from './sqlite/journal-path.ts'
 import { ThreadLink } from './sqlite/link.ts'
@@ -59,6 +60,7 @@ export interface SqliteOptions {
  * @throws OptionsInvalidError when an option is unknown or has a bad value.
  */
 export function sqliteBroker(options: SqliteOptions): Broker {
+  refuseInThread('sqliteBroker')
   const { file, durability, shared, window, retention } = readOptions(schema, options, 'sqliteBroker')
   const settings = { file, durability, isShared: shared, window: window ?? (shared ? 64 : 4096), retention }
   return new SqliteBroker(settings, new ThreadLink())

@@ -122,11 +122,14 @@ export class Announcer {
     }))
   }
 
-  stray(pool: Pool, thread: number, jobId: string, wire: WireError): void {
+  stray(pool: Pool, thread: number, jobId: string, wire: WireError, tasks: readonly string[]): void {
     const error = fromWireError(wire)
     this.#tell('thread:error', { pool: pool.name, thread, jobId, error }, () => {
-      const whose = `(job ${jobId || 'unknown'})`
-      const message = `an error escaped a handler that had already ended ${whose}: ${inWords(error)}`
+      const escaped =
+        tasks.length > 0
+          ? `an error escaped the module that holds the handler of ${tasks.join(', ')}`
+          : `an error escaped a handler that had already ended (job ${jobId || 'unknown'})`
+      const message = `${escaped}: ${inWords(error)}`
       return { message, level: 'error', error }
     })
   }

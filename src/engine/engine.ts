@@ -243,7 +243,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     const error = new Error(
       'The thread does not answer: what a handler left behind keeps it busy. It is replaced.',
     )
-    if (pool !== undefined) this.announcer.stray(pool, lane.id, '', toWireError(error))
+    if (pool !== undefined) this.announcer.stray(pool, lane.id, '', toWireError(error), [])
   }
 
   waitsAgain(job: JobRecord): void {

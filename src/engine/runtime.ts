@@ -12,6 +12,7 @@ import {
   runtimeOptionsSchema,
 } from '../rules/option-schemas.ts'
 import { readOptions } from '../rules/options.ts'
+import { refuseInThread } from '../rules/own-thread.ts'
 import type { RegisteredTask } from '../rules/registry.ts'
 import type { RetryPolicy } from '../rules/retry.ts'
 import type { AnyTask, PayloadOf } from '../rules/task.ts'
@@ -394,5 +395,6 @@ function isTask(value: unknown): value is AnyTask {
 export function createRuntime<const Tasks extends TaskList>(
   options: RuntimeOptions<Tasks>,
 ): Runtime<TasksIn<Tasks>> {
+  refuseInThread('createRuntime')
   return new Runtime<TasksIn<Tasks>>(options)
 }

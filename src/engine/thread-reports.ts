@@ -113,8 +113,8 @@ export class ThreadReports implements PoolHost {
     }
   }
 
-  stray(pool: Pool, lane: Lane, id: string, error: WireError): void {
-    this.#parts.announcer.stray(pool, lane.id, id, error)
+  stray(pool: Pool, lane: Lane, id: string, error: WireError, tasks: readonly string[]): void {
+    this.#parts.announcer.stray(pool, lane.id, id, error, tasks)
   }
 
   threadStarted(pool: Pool, lane: Lane): void {

@@ -3,6 +3,7 @@ import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import type { Job } from '../engine/job.ts'
 import type { AnyRuntime } from '../engine/runtime.ts'
 import type { PayloadAndOptions, ResultOfCall, TaskOf } from '../rules/calls.ts'
+import { refuseInThread } from '../rules/own-thread.ts'
 import type { RegisteredTask } from '../rules/registry.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { NoRuntimeError } from '../words/errors.ts'
@@ -59,6 +60,7 @@ export function after<const Given extends AnyTask | RegisteredTask['name']>(
 export function after(task: string | AnyTask, payload?: unknown, options?: JobOptions): Job {
   const jobs = current.getStore()
   if (jobs !== undefined) return jobs.add(task, payload, options)
+  refuseInThread('after')
   return runtimeFor(task).enqueue(task as string, payload, options)
 }
 

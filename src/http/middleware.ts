@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { type AnyRuntime, createRuntime, Runtime, type RuntimeOptions } from '../engine/runtime.ts'
 import { readOptions } from '../rules/options.ts'
+import { refuseInThread } from '../rules/own-thread.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { enter, use, within } from './context.ts'
 import { OpenResponse } from './open-response.ts'
@@ -51,6 +52,7 @@ const optionsSchema = z.strictObject({
 
 /** The runtime given, or one made from the options given. */
 export function runtimeOf(given: AnyRuntime | RuntimeOptions): AnyRuntime {
+  refuseInThread('afterResponse')
   return given instanceof Runtime ? given : createRuntime(given)
 }
 

@@ -7,6 +7,7 @@ import type { StopReport } from '../engine/lifecycle.ts'
 import { type AnyRuntime, engineOf, Runtime } from '../engine/runtime.ts'
 import { onStopSignals } from '../engine/stop-signals.ts'
 import { readOptions } from '../rules/options.ts'
+import { refuseInThread } from '../rules/own-thread.ts'
 import { describeValue, OptionsInvalidError } from '../words/errors.ts'
 import { type ClosingServer, closingServer } from './closing.ts'
 import { reportLines, waitingLine } from './shutdown-lines.ts'
@@ -97,6 +98,7 @@ const TELL_AFTER = 100
  * `app.server` is undefined before `listen`).
  */
 export function shutdown(server: Server, runtime: AnyRuntime, options: ShutdownOptions = {}): Shutdown {
+  refuseInThread('shutdown')
   const { timeout, signals, exit } = readOptions(optionsSchema, options, 'shutdown')
   if (!(server instanceof Server)) {
     throw new OptionsInvalidError(

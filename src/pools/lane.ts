@@ -34,7 +34,9 @@ export interface LaneHost {
   progress(job: JobRecord, value: Encoded): void
   log(job: JobRecord, level: LogLevel, message: string, data: Encoded): void
   enqueue(lane: ThreadLane, job: JobRecord, message: readonly unknown[]): void
-  stray(lane: ThreadLane, id: string, error: WireError): void
+  stray(lane: ThreadLane, id: string, error: WireError, tasks: readonly string[]): void
+  /** An attempt has failed since an import had failed in the thread. */
+  stale(lane: ThreadLane): void
   spent(milliseconds: number): void
   /** The lane has room, and outcomes that are not told yet. */
   hasRoom(lane: ThreadLane): void
@@ -272,7 +274,11 @@ export class ThreadLane implements Lane {
     if (typeof message === 'number') return this.collect()
     const kind = message[0]
     if (kind === FROM_THREAD.closed) return this.#closed?.resolve()
-    if (kind === FROM_THREAD.stray) return this.#host.stray(this, String(message[1]), message[2] as WireError)
+    if (kind === FROM_THREAD.stray) {
+      const [, id, error, tasks] = message as [number, string, WireError, readonly string[]]
+      return this.#host.stray(this, id, error, tasks)
+    }
+    if (kind === FROM_THREAD.stale) return this.#host.stale(this)
     if (kind === FROM_THREAD.retire) return this.#broke(message[1] as number)
     // Outcomes in the log came before this message.
     this.collect()

@@ -7,6 +7,7 @@ import type { Worker } from 'node:worker_threads'
 import type { ReadPoolOptions } from '../rules/option-schemas.ts'
 import type { LaneReady, LaneSetup } from '../rules/protocol.ts'
 import { TASK_THREAD } from '../rules/thread-entries.ts'
+import { fromWireError } from '../rules/wire-error.ts'
 import type { HandlerProblem } from '../words/errors.ts'
 import type { ThreadHandle } from './lane.ts'
 import { threadCounts } from './sizes.ts'
@@ -42,7 +43,11 @@ export class PiscinaSource implements ThreadSource {
     this.#run(setup, over).then(
       ({ worker, ready }) => {
         if (isOver) return
-        up({ threadId: ready.threadId, terminate: () => void worker.terminate() }, ready.problems)
+        const problems = ready.problems.map(({ cause, ...problem }) => ({
+          ...problem,
+          ...(cause && { cause: fromWireError(cause) }),
+        }))
+        up({ threadId: ready.threadId, terminate: () => void worker.terminate() }, problems)
       },
       (error: unknown) =>
         over({ exitCode: 1, error: error instanceof Error ? error : new Error(String(error)) }),

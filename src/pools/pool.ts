@@ -98,8 +98,8 @@ export interface PoolHost {
     request: NestedJob,
     answer: (id: string | null, error: WireError | null) => void,
   ): void
-  /** An error escaped a handler that had already ended. */
-  stray(pool: Pool, lane: Lane, id: string, error: WireError): void
+  /** An error escaped a handler that had already ended, or the module that holds the handlers of these tasks. */
+  stray(pool: Pool, lane: Lane, id: string, error: WireError, tasks: readonly string[]): void
   threadStarted(pool: Pool, lane: Lane): void
   /** An attempt of the task with this number has cost its thread, which is being replaced although it lives. */
   blamed(task: number): void

@@ -21,6 +21,7 @@ import { type HandlerProblem, ThreadStartError } from '../words/errors.ts'
 import { type LaneHost, type ThreadHandle, ThreadLane } from './lane.ts'
 import type { LogLevel, Pool, PoolHost, PoolParts } from './pool.ts'
 import { threadCounts } from './sizes.ts'
+import { StaleThreads } from './stale-threads.ts'
 
 /** How a thread ended. */
 export interface ThreadEnd {
@@ -80,6 +81,7 @@ export class ThreadPool implements Pool, LaneHost {
   #hasStuckThread = false
   #tellStarts = false
   #clearIdleTimer: (() => void) | undefined
+  readonly #stale: StaleThreads
   readonly #ready = Promise.withResolvers<readonly HandlerProblem[]>()
 
   constructor({ name, options, handlers, idPrefix, clock, measuresCpu }: PoolParts, source: ThreadSource) {
@@ -91,6 +93,7 @@ export class ThreadPool implements Pool, LaneHost {
     this.#clock = clock
     this.#measuresCpu = measuresCpu
     this.#counts = threadCounts(options)
+    this.#stale = new StaleThreads(clock)
     this.#ready.promise.catch(() => {})
   }
 
@@ -121,6 +124,7 @@ export class ThreadPool implements Pool, LaneHost {
     this.#stopping = true
     this.#clearIdleTimer?.()
     this.#clearWait?.()
+    this.#stale.close()
     this.#ready.resolve([])
     await Promise.all([...this.lanes].map((lane) => this.#lastWords(lane)))
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -233,6 +237,7 @@ export class ThreadPool implements Pool, LaneHost {
         // Now, not when it was started: whoever has begun to listen meanwhile is meant as well.
         lane.tellStarts(this.#tellStarts)
         this.lanes.add(lane)
+        if (problems.length === 0) this.#stale.allWell()
         this.#ready.resolve(problems)
         this.#host.threadStarted(this, lane)
         this.#offer(lane)
@@ -326,8 +331,12 @@ export class ThreadPool implements Pool, LaneHost {
     )
   }
 
-  stray(lane: ThreadLane, id: string, error: WireError): void {
-    this.#host.stray(this, lane, id, error)
+  stray(lane: ThreadLane, id: string, error: WireError, tasks: readonly string[]): void {
+    this.#host.stray(this, lane, id, error, tasks)
+  }
+
+  stale(lane: ThreadLane): void {
+    this.#stale.report(lane)
   }
 
   spent(milliseconds: number): void {

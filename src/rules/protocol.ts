@@ -111,7 +111,12 @@ export interface HandlerLocation {
 /** What a thread answers once it is set up. */
 export interface LaneReady {
   readonly threadId: number
-  readonly problems: readonly import('../words/errors.ts').HandlerProblem[]
+  readonly problems: readonly LaneProblem[]
+}
+
+/** What is wrong with a handler, as a thread tells it. */
+export type LaneProblem = Omit<import('../words/errors.ts').HandlerProblem, 'cause'> & {
+  readonly cause?: import('./wire-error.ts').WireError
 }
 
 /**
@@ -164,7 +169,7 @@ export const FROM_THREAD = {
   log: 6,
   /** `[ENQUEUE, slot, number, task, encoded, options]`: `ctx.enqueue`; answered by `enqueued`. */
   enqueue: 7,
-  /** `[STRAY, id, wireError]`: an error that escaped a handler which had already ended. */
+  /** `[STRAY, id, wireError, tasks]`: an error that escaped a handler which had already ended, or the module of these tasks. */
   stray: 8,
   /** `[RETIRE, blame]`: the thread's state cannot be trusted any more, replace it. `blame`: a task's number, NOBODY or OURS. */
   retire: 9,
@@ -172,4 +177,6 @@ export const FROM_THREAD = {
   closed: 10,
   /** `[EXITING, slot]`: this attempt has called process.exit. */
   exiting: 11,
+  /** `[STALE]`: an attempt failed since a module could not be imported, which this thread remembers: another may fare better. */
+  stale: 12,
 } as const

@@ -156,6 +156,8 @@ export interface HandlerProblem {
   readonly message: string
   /** The exports that do exist, when the module could be loaded. */
   readonly exports: readonly string[]
+  /** What its import threw, when it threw. */
+  readonly cause?: unknown
 }
 
 /** `ready()` rejects with this when handlers are missing or cannot be loaded; the jobs of such a task fail with it too. */
@@ -163,17 +165,25 @@ export class HandlerNotFoundError extends AftertaskError {
   /** One entry for each handler at fault. */
   readonly problems: readonly HandlerProblem[]
 
-  constructor(problems: readonly HandlerProblem[], options: { cause?: unknown } = {}) {
+  constructor(
+    problems: readonly HandlerProblem[],
+    { cause = soleCause(problems) }: { cause?: unknown } = {},
+  ) {
     const lines = problems.map((problem) => problem.message)
     super(
       'ERR_HANDLER_NOT_FOUND',
       lines.length === 1
         ? (lines[0] ?? '')
         : `${lines.length} handlers cannot be run:\n- ${lines.join('\n- ')}`,
-      options,
+      cause === undefined ? {} : { cause },
     )
     this.problems = problems
   }
+}
+
+/** What the only handler at fault threw: of several, each problem has its own. */
+function soleCause(problems: readonly HandlerProblem[]): unknown {
+  return problems.length === 1 ? problems[0]?.cause : undefined
 }
 
 /** `ready()` rejects with this when the threads of a pool die while they start: a bad `execArgv`, for example. */
@@ -185,6 +195,19 @@ export class ThreadStartError extends AftertaskError {
     const why = options.cause instanceof Error ? ` The last one: ${options.cause.message}` : ''
     super('ERR_THREAD_START', `The threads of pool "${pool}" die while they start.${why}`, options)
     this.pool = pool
+  }
+}
+
+/**
+ * Thrown in a worker thread of aftertask by what belongs to the server: `createRuntime`, `afterResponse`, `shutdown`, a
+ * broker, or a `listen` while a handler's module is imported. The handler imports the server, mostly without meaning to.
+ */
+export class InsideThreadError extends AftertaskError {
+  constructor(call: string, where: string) {
+    super(
+      'ERR_INSIDE_THREAD',
+      `${call} was called in a worker thread of aftertask, ${where}. A handler must not import the module that makes the runtime or the server: import types with "import type", add jobs with ctx.enqueue(), and keep what both need in a module of its own.`,
+    )
   }
 }
 

@@ -3,7 +3,9 @@ import { defineTask } from '../../src/rules/task.ts'
 import { HandlerNotFoundError } from '../../src/words/errors.ts'
 import { nextEvent } from '../kit/jobs.ts'
 import { failureOf, isoTask, startThreads } from '../kit/threads.ts'
+import { WrittenHandlers } from '../kit/written-handlers.ts'
 
+const root = new URL('../../', import.meta.url).pathname
 const ok = isoTask('misbehave', 'ok')
 const throwing = isoTask('throws-at-import', 'default')
 const throwingAgain = isoTask('throws-at-import', 'other')
@@ -23,15 +25,12 @@ async function notReady(runtime: { ready(): Promise<void> }): Promise<HandlerNot
 }
 
 describe('a module that throws while it is imported', () => {
-  test('is evaluated once in a thread, however many tasks and jobs ask for it', async () => {
+  test('is evaluated once in a thread, however many tasks ask for it', async () => {
     const evaluations: unknown[] = []
     const channel = new BroadcastChannel('iso-throws-at-import')
     channel.onmessage = ({ data }) => evaluations.push(data)
     const runtime = startThreads([ok, throwing, throwingAgain])
     await notReady(runtime)
-    await failureOf(runtime.enqueue(throwing))
-    await failureOf(runtime.enqueue(throwingAgain))
-    await failureOf(runtime.enqueue(throwing))
     await runtime.enqueue(ok).result()
     channel.close()
     expect(evaluations).toHaveLength(1)
@@ -98,5 +97,102 @@ describe('ready()', () => {
 
   test('resolves when every handler is there', async () => {
     await startThreads([ok]).ready()
+  })
+})
+
+describe('a handler that could not be imported', () => {
+  test.each([
+    ['threw while it was imported', 'late.mjs', `throw new Error('not yet')`],
+    ['lacked its export', 'late.mjs', 'export const other = 1'],
+    ['had no right syntax', 'late.mjs', 'export default ('],
+    ['had a dependency that threw', 'dependency.mjs', `throw new Error('not yet')`],
+  ])(
+    'and %s is tried again in another thread, so that a retry succeeds once it is mended',
+    async (_, file, before) => {
+      const handlers = new WrittenHandlers()
+      handlers.write('late.mjs', `import './dependency.mjs'; export default () => 'now'`)
+      handlers.write('dependency.mjs', '')
+      handlers.write(file, before)
+      const tardy = handlers.taskIn('late', 'late.mjs')
+      const runtime = startThreads([tardy], {
+        retry: { maxAttempts: 1000, backoff: { type: 'fixed', delay: 10 } },
+      })
+      await notReady(runtime)
+      const retrying = nextEvent(runtime, 'job:retrying')
+      const job = runtime.enqueue(tardy)
+      expect(await retrying).toMatchObject({ error: { code: 'ERR_HANDLER_NOT_FOUND' } })
+      handlers.write('late.mjs', `import './dependency.mjs'; export default () => 'now'`)
+      handlers.write('dependency.mjs', '')
+      expect(await job.result()).toBe('now')
+    },
+  )
+
+  test('since its file was not there is found as soon as it is, in the same thread', async () => {
+    const handlers = new WrittenHandlers()
+    const tardy = handlers.taskIn('late', 'late.mjs')
+    const runtime = startThreads([tardy])
+    await notReady(runtime)
+    expect(await failureOf(runtime.enqueue(tardy))).toMatchObject({ code: 'ERR_HANDLER_NOT_FOUND' })
+    handlers.write('late.mjs', `export default () => 'now'`)
+    expect(await runtime.enqueue(tardy).result()).toBe('now')
+  })
+
+  test('keeps no job of another task waiting', async () => {
+    const runtime = startThreads([ok, throwing])
+    for (let round = 0; round < 5; round++) {
+      await failureOf(runtime.enqueue(throwing))
+      expect(await runtime.enqueue(ok, round).result()).toBe(round)
+    }
+  })
+})
+
+describe('a module whose error escapes right after it was imported', () => {
+  test.each([
+    ['in a rejection', `void Promise.reject(new Error('late'))`],
+    ['in a tick', `process.nextTick(() => { throw new Error('late') })`],
+    ['in a timer', `setTimeout(() => { throw new Error('late') }, 1)`],
+    [
+      'while its import still waits',
+      `setTimeout(() => { throw new Error('late') }); await new Promise(() => {})`,
+    ],
+  ])('%s fails ready() and the jobs of its own tasks', async (_, source) => {
+    const handlers = new WrittenHandlers()
+    const broken = handlers.task('broken', `${source}; export default () => {}`)
+    const runtime = startThreads([ok, broken])
+    const error = await notReady(runtime)
+    expect(error.problems).toHaveLength(1)
+    expect(error.message).toContain('late')
+    expect(error.cause).toMatchObject({ message: 'late' })
+    expect(await failureOf(runtime.enqueue(broken))).toMatchObject({ code: 'ERR_HANDLER_NOT_FOUND' })
+    expect(await runtime.enqueue(ok, 'fine').result()).toBe('fine')
+  })
+})
+
+describe('what is wrong with a handler', () => {
+  test.each([
+    ['a class', 'export default class Handler {}', 'is a class'],
+    ['a generator', 'export default async function* () {}', 'is a generator'],
+    [
+      'an import of a type as a value',
+      `import { Handler } from '${root}src/rules/handler.ts'; export default () => {}`,
+      'import type { Handler }',
+    ],
+  ])('is told by ready() when it is %s', async (_, source, message) => {
+    const handlers = new WrittenHandlers()
+    handlers.write('wrong.mts', source)
+    const runtime = startThreads([handlers.taskIn('wrong', 'wrong.mts')])
+    expect((await notReady(runtime)).message).toContain(message)
+  })
+
+  test('is the cause of the error of ready() when only one is at fault', async () => {
+    const runtime = startThreads([ok, throwing])
+    expect(await notReady(runtime)).toMatchObject({
+      cause: { message: 'broken at the top', code: 'E_TOP' },
+      problems: [{ cause: { code: 'E_TOP' } }],
+    })
+    const two = startThreads([throwing, throwingAgain])
+    const error = await notReady(two)
+    expect(error.cause).toBeUndefined()
+    expect(error.problems.map(({ cause }) => cause)).toMatchObject([{ code: 'E_TOP' }, { code: 'E_TOP' }])
   })
 })

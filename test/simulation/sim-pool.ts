@@ -232,7 +232,7 @@ export class SimPool implements Pool, SimLaneHost {
     const { job, behaviour } = message.slot
     if (message.kind === 'started') this.#host.started(job)
     else if (message.kind === 'progress') this.#host.progress(job, encode(0.5, 'progress'))
-    else if (message.kind === 'stray') this.#host.stray(this, lane, '', toWireError(new Error('stray')))
+    else if (message.kind === 'stray') this.#host.stray(this, lane, '', toWireError(new Error('stray')), [])
     else if (message.kind === 'enqueue') {
       const added = behaviour.adds as number
       const task = taskRules[(added + job.entry.index) % taskRules.length]?.name as string

@@ -1,0 +1,57 @@
+/**
+ * What the machinery of a thread stands on, taken before any handler is imported: a module may replace timers, methods
+ * of prototypes and globals for its own ends (fake timers do), and the thread has to go on telling outcomes.
+ */
+import { performance } from 'node:perf_hooks'
+import { MessagePort } from 'node:worker_threads'
+
+export const { setTimeout, clearTimeout, setImmediate, AbortController } = globalThis
+export const { load, store, compareExchange } = Atomics
+
+/** Milliseconds on this thread's monotonic clock. */
+export const now: () => number = performance.now.bind(performance)
+
+const { apply } = Reflect
+const { postMessage } = MessagePort.prototype
+const { captureStackTrace } = Error
+const abortController = globalThis.AbortController.prototype.abort
+
+const { reallyExit } = process as typeof process & { reallyExit(code: number): never }
+
+/** Ends this thread, with no listener asked. */
+export function endThread(): never {
+  return apply(reallyExit, process, [1])
+}
+
+/** Posts on a port, whatever became of the method. */
+export function post(
+  port: MessagePort,
+  message: unknown,
+  transfer?: readonly import('node:worker_threads').Transferable[],
+): void {
+  apply(postMessage, port, transfer === undefined ? [message] : [message, transfer])
+}
+
+/** Aborts a controller. False when it cannot be: its signal was frozen, for example. */
+export function abort(controller: AbortController, reason: unknown): boolean {
+  try {
+    apply(abortController, controller, [reason])
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Where the caller of `callee` stands, as a line of a stack trace; empty when nothing tells. */
+export function callerOf(callee: (...args: never[]) => unknown): string {
+  try {
+    const { stackTraceLimit } = Error
+    const at = { stack: '' }
+    Error.stackTraceLimit = 1
+    captureStackTrace(at, callee)
+    Error.stackTraceLimit = stackTraceLimit
+    return String(at.stack)
+  } catch {
+    return ''
+  }
+}
