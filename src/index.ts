@@ -56,7 +56,7 @@ export {
   JobLostError,
   LeaseLostError,
   NonErrorThrownError,
-  NoRuntimeError,
+  NoRequestError,
   NotSerializableError,
   OptionsInvalidError,
   OutOfMemoryError,

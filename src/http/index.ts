@@ -10,6 +10,7 @@ import {
   failed,
   goOn,
   openRequest,
+  readErrorHandler,
   readPolicy,
   runtimeOf,
   stay,
@@ -58,13 +59,14 @@ export function afterResponse(
     const jobs = openRequest(policy, req, res)
     return next === undefined ? stay(jobs) : goOn(jobs, next)
   }
-  const onError =
-    (handler: ErrorMiddleware = passOn): ErrorMiddleware =>
+  const onError = (own?: ErrorMiddleware): ErrorMiddleware => {
+    const handler = readErrorHandler(own, passOn)
     // Express knows an error handler by its four arguments.
-    (error, req, res, next) => {
+    return (error, req, res, next) => {
       noteFailure(res, error)
       return handler(error, req, res, next)
     }
+  }
   return Object.assign(middleware, { runtime, onError }) as AfterResponse<AnyTask, ErrorMiddleware>
 }
 

@@ -4,10 +4,12 @@ import { type AnyRuntime, createRuntime, Runtime, type RuntimeOptions } from '..
 import { readOptions } from '../rules/options.ts'
 import { refuseInThread } from '../rules/own-thread.ts'
 import type { AnyTask } from '../rules/task.ts'
-import { enter, use, within } from './context.ts'
+import { describeValue, OptionsInvalidError } from '../words/errors.ts'
+import { enter, within } from './context.ts'
 import { OpenResponse } from './open-response.ts'
 import { type BatchPolicy, RequestJobs } from './req-after.ts'
 import type { AnyRequest, AnyResponse } from './response-end.ts'
+import { scopeEvents } from './scoped-events.ts'
 import type { ReadBaggage } from './travelling-context.ts'
 
 /** What `afterResponse` takes besides the runtime. */
@@ -53,23 +55,35 @@ const optionsSchema = z.strictObject({
 /** The runtime given, or one made from the options given. */
 export function runtimeOf(given: AnyRuntime | RuntimeOptions): AnyRuntime {
   refuseInThread('afterResponse')
-  return given instanceof Runtime ? given : createRuntime(given)
+  if (given instanceof Runtime) return given
+  if (typeof given === 'object' && given !== null && Object.hasOwn(given, 'tasks'))
+    return createRuntime(given)
+  throw new OptionsInvalidError(
+    `afterResponse: expected a runtime, or the options of one ({ tasks }), got ${describeValue(given)}. Call app.use(afterResponse(runtime)).`,
+    'runtime',
+  )
 }
 
 /** Checks what an `afterResponse` was given. */
 export function readPolicy(runtime: AnyRuntime, options: AfterResponseOptions): BatchPolicy {
   const { order, onFailure, baggage } = readOptions(optionsSchema, options, 'afterResponse')
-  use(runtime)
   return { runtime, order, onFailure, baggage }
 }
 
 /** What the request adds to this runtime; made, and put on the request, by the first middleware of the runtime that it meets. */
 export function openRequest(policy: BatchPolicy, req: AnyRequest, res: AnyResponse): RequestJobs {
+  if (!isResponse(res)) {
+    throw new OptionsInvalidError(
+      `The middleware of afterResponse was called with ${describeValue(req)} and ${describeValue(res)}; expected (req, res, next).`,
+      'res',
+    )
+  }
   const jobs = RequestJobs.of(req, res, policy)
   req.after = ((task: string | AnyTask, payload?: unknown, options?: object) =>
     jobs.add(task, payload, options)) as typeof req.after
   req.tryAfter = ((task: string | AnyTask, payload?: unknown, options?: object) =>
     jobs.tryAdd(task, payload, options)) as typeof req.tryAfter
+  scopeEvents(req, res, jobs)
   return jobs
 }
 
@@ -107,7 +121,29 @@ export function stay(jobs: RequestJobs): void {
  * Tells that an error reached the error handler of the framework: jobs with `when: 'ok'` are skipped whatever the status
  * of the answer, those with `when: 'error'` run. Call it in an error handler that answers with a status below 500;
  * a status of 500 and above is noticed without it. After the response is over it has no effect.
+ *
+ * @throws OptionsInvalidError when what is given first is no response.
  */
 export function failed(res: AnyResponse, error: unknown): void {
+  if (!isResponse(res)) {
+    throw new OptionsInvalidError(
+      `failed: the response is ${describeValue(res)}; expected failed(res, error).`,
+      'res',
+    )
+  }
   OpenResponse.of(res)?.fail(error)
+}
+
+/** Checks what `onError` was given; undefined stands for what the framework does by itself. */
+export function readErrorHandler<Handler>(handler: Handler | undefined, otherwise: Handler): Handler {
+  if (handler === undefined) return otherwise
+  if (typeof handler === 'function') return handler
+  throw new OptionsInvalidError(
+    `onError: the error handler is ${describeValue(handler)}; expected a function, or nothing.`,
+    'handler',
+  )
+}
+
+function isResponse(res: unknown): res is AnyResponse {
+  return typeof res === 'object' && res !== null && typeof (res as { end?: unknown }).end === 'function'
 }

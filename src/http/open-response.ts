@@ -5,6 +5,7 @@
 import type { Batch } from '../engine/batch.ts'
 import type { ResponseFacts } from '../words/job.ts'
 import { type AnyRequest, type AnyResponse, type Outcome, ResponseWatch } from './response-end.ts'
+import { offerRetry } from './retry-after.ts'
 
 /** What a request adds to one runtime, and a link of the request's list of them. */
 export interface Adds {
@@ -19,6 +20,8 @@ export interface Adds {
 export class OpenResponse extends ResponseWatch {
   /** What the request adds to each runtime. */
   adds: Adds | null = null
+  /** What `after` adds to in the events of the request and the response: the latest of those. */
+  scope: Adds | null = null
   /** Sub-apps rewrite it, so it is read at once. */
   readonly #url: string
   /** Most responses have one batch and need no array. */
@@ -58,6 +61,7 @@ export class OpenResponse extends ResponseWatch {
 
   /** An error reached the framework's error handler. */
   fail(error: unknown): void {
+    offerRetry(this.res, error)
     this.#error ??= error ?? new Error('The handler threw nothing: undefined or null.')
   }
 

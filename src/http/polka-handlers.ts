@@ -8,6 +8,7 @@
  * any other way, nothing is replaced, and `onError` of the middleware is there for that.
  */
 import { OpenResponse } from './open-response.ts'
+import { answer } from './polka-answer.ts'
 import type { AnyRequest, AnyResponse } from './response-end.ts'
 
 type Next = (error?: unknown) => unknown
@@ -57,7 +58,7 @@ function watchedForm(handler: PolkaHandler): PolkaHandler {
       if (error) response.notice(error)
       return next(error)
     }
-    if (!keepsErrors(req)) return handler.call(this, req, res, noting)
+    if (!keepsErrors(req)) return handleForPolka05(handler, this, { req, res, next: noting })
     try {
       const result = handler.call(this, req, res, noting)
       // Polka handles the rejection itself; this looks on from the side.
@@ -74,9 +75,43 @@ function watchedForm(handler: PolkaHandler): PolkaHandler {
 }
 
 /**
- * Polka 1.0 takes what a handler throws to onError at once. With 0.5 it comes back through `next()`, where a middleware
- * may yet catch it, and where ours sees it if none does. What tells them apart is the shape of the parsed URL.
+ * Polka 0.5 catches nothing: what a handler throws or rejects with would end the process. Here it goes where Polka 1.0 takes
+ * it, to `next(error)` and so to the app's `onError`.
  */
+function handleForPolka05(
+  handler: PolkaHandler,
+  self: unknown,
+  { req, res, next }: { readonly req: AnyRequest; readonly res: AnyResponse; readonly next: Next },
+): unknown {
+  // Nothing but an error may go on to the next handler.
+  const fail = (error: unknown): unknown => {
+    // Polka's own onError answers once more, which emits an error that nobody hears; the client has its answer.
+    if (res.writableEnded) res.on('error', () => {})
+    return pass(error || new Error(`A handler threw ${String(error)}.`))
+  }
+  const pass: Next = (error) => {
+    if (!error) return next()
+    try {
+      return next(error)
+    } catch (thrown) {
+      // Polka's own onError takes `code` for a status, and Node refuses one such as "ERR_QUEUE_FULL".
+      if (res.headersSent || codeOf(thrown) !== 'ERR_HTTP_INVALID_STATUS_CODE') throw thrown
+      return answer(error, req, res)
+    }
+  }
+  try {
+    const result = handler.call(self, req, res, pass)
+    return result instanceof Promise ? result.catch(fail) : result
+  } catch (error) {
+    return fail(error)
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error ? Reflect.get(error, 'code') : undefined
+}
+
+/** True for Polka 1.0, which takes what a handler throws to onError itself. What tells it from 0.5 is the shape of the parsed URL. */
 export function keepsErrors(req: AnyRequest): boolean {
   const parsed = '_parsedUrl' in req ? req._parsedUrl : undefined
   return typeof parsed === 'object' && parsed !== null && 'raw' in parsed

@@ -1,7 +1,7 @@
 /** aftertask/polka: jobs after the response, for Polka 1.0 (and 0.5). */
 // Loads the types of Node where `tsc --init` has set `types: []`: `req.after` is declared on its requests.
 /// <reference types="node" preserve="true" />
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AnyRuntime, Runtime, RuntimeOptions, TaskList, TasksIn } from '../engine/runtime.ts'
 import type { AnyTask } from '../rules/task.ts'
 import {
@@ -10,10 +10,12 @@ import {
   failed,
   goOn,
   openRequest,
+  readErrorHandler,
   readPolicy,
   runtimeOf,
   stay,
 } from './middleware.ts'
+import { answer } from './polka-answer.ts'
 import { HandlerWatch, keepsErrors } from './polka-handlers.ts'
 import type { AnyRequest, AnyResponse } from './response-end.ts'
 
@@ -67,23 +69,14 @@ export function afterResponse(
     watch.replace(this, middleware)
     return goOn(jobs, next, keepsErrors(req))
   }
-  const onError =
-    (handler: PolkaErrorHandler = answer): PolkaErrorHandler =>
-    (error, req, res, next) => {
+  const onError = (own?: PolkaErrorHandler): PolkaErrorHandler => {
+    const handler = readErrorHandler(own, answer)
+    return (error, req, res, next) => {
       if (!(res.writableEnded || isNoMatch(error))) failed(res, error)
       return handler(error, req, res, next)
     }
+  }
   return Object.assign(middleware, { runtime, onError }) as AfterResponse<AnyTask, PolkaErrorHandler>
-}
-
-// What Polka does without an onError of its own: 1.0 reads `status`, 0.5 `code` as well.
-const answer: PolkaErrorHandler = (error, _req, res) => {
-  const { status, code, message } = (error ?? {}) as { status?: unknown; code?: unknown; message?: unknown }
-  const given = [status, code].find((value) => typeof value === 'number' && value >= 100 && value <= 999)
-  const statusCode = (given as number | undefined) ?? 500
-  res.statusCode = statusCode
-  const body = typeof error === 'string' || Buffer.isBuffer(error) ? error : String(message || '')
-  res.end(body.length > 0 ? body : STATUS_CODES[statusCode])
 }
 
 /** Polka tells its onError of a request that fits no route in the shape of an error. It is an answer like any other. */

@@ -8,6 +8,7 @@ import type { AnyTask } from '../rules/task.ts'
 import type { JobOptions } from '../words/job.ts'
 import { type Adds, OpenResponse } from './open-response.ts'
 import type { AnyRequest, AnyResponse } from './response-end.ts'
+import { offerRetry } from './retry-after.ts'
 import { type ReadBaggage, travellingContext } from './travelling-context.ts'
 
 /**
@@ -82,11 +83,33 @@ export class RequestJobs implements Adds {
   }
 
   add(task: string | AnyTask, payload?: unknown, options?: JobOptions): Job {
-    return (this.#batch ?? this.#open()).add(task, payload, options)
+    const batch = this.#batchFor(task)
+    try {
+      return batch.add(task, payload, options)
+    } catch (error) {
+      offerRetry(this.response.res, error)
+      throw error
+    }
   }
 
   tryAdd(task: string | AnyTask, payload?: unknown, options?: JobOptions): Job | null {
-    return (this.#batch ?? this.#open()).tryAdd(task, payload, options)
+    return this.#batchFor(task).tryAdd(task, payload, options)
+  }
+
+  /** The batch of this runtime, or of another of the request's if only that one has the task. */
+  #batchFor(task: string | AnyTask): Batch {
+    if (this.next === null && this.response.adds === this) return this.#batch ?? this.#open()
+    if (!this.#knows(task)) {
+      for (let adds = this.response.adds; adds !== null; adds = adds.next) {
+        const other = adds as RequestJobs
+        if (other.#knows(task)) return other.#batch ?? other.#open()
+      }
+    }
+    return this.#batch ?? this.#open()
+  }
+
+  #knows(task: string | AnyTask): boolean {
+    return this.runtime.tasks.some((known) => known === task || known.name === task)
   }
 
   #open(): Batch {

@@ -131,8 +131,15 @@ function onSocketClose(this: WatchedSocket): void {
 
 function outcomeSoFar(res: AnyResponse, socket: Socket | null): Outcome | null {
   if (res.writableFinished) return wasSent(res, socket) ? 'sent' : 'aborted'
+  // Made by hand, without a connection: no event will ever come. One that waits on a pipelined connection has its request's.
+  if (res instanceof ServerResponse && res.socket === null && !isConnected(socket)) return 'aborted'
   const isGone = socket === null ? isClosed(res) : socket.destroyed || isClosed(res)
   return isGone ? 'aborted' : null
+}
+
+function isConnected(socket: Socket | null): boolean {
+  const handle = (socket as (Socket & { readonly _handle?: object | null }) | null)?._handle
+  return handle !== undefined && handle !== null
 }
 
 function isClosed(res: AnyResponse): boolean {

@@ -54,14 +54,16 @@ function sane(id: unknown): string | undefined {
 // A copy, so that what the caller does with its object later cannot be seen.
 function checked(baggage: unknown): Record<string, string> | undefined {
   if (baggage === undefined || baggage === null) return undefined
-  if (typeof baggage !== 'object' || Array.isArray(baggage)) {
+  if (Object.prototype.toString.call(baggage) !== '[object Object]') {
+    // Adding is synchronous, so nobody waits for it; nor is its rejection to end the process.
+    if (baggage instanceof Promise) baggage.catch(() => {})
     throw new OptionsInvalidError(
       `afterResponse: baggage returned ${describeValue(baggage)}; expected an object of strings.`,
       'baggage',
     )
   }
   const copy: Record<string, string> = {}
-  for (const [key, value] of Object.entries(baggage)) {
+  for (const [key, value] of Object.entries(baggage as object)) {
     // What is not there is left out: `{ user: req.user?.id }` is how people write it.
     if (value === undefined) continue
     if (typeof value !== 'string') {

@@ -134,12 +134,13 @@ export class RuntimeStoppedError extends AftertaskError {
   }
 }
 
-/** Thrown by `after()` outside of a request when no running runtime was given to `afterResponse`. */
-export class NoRuntimeError extends AftertaskError {
-  constructor(task: string) {
+/** Thrown by `after()` outside of a request: there is no response that the job could wait for. */
+export class NoRequestError extends AftertaskError {
+  constructor(task: unknown) {
+    const name = typeof task === 'string' ? task : (task as { name?: unknown } | null | undefined)?.name
     super(
-      'ERR_NO_RUNTIME',
-      `after("${task}") was called outside of a request, and no running runtime was given to afterResponse(). Use runtime.enqueue(), or call it within a request.`,
+      'ERR_NO_REQUEST',
+      `after(${typeof name === 'string' ? `"${name}"` : ''}) was called outside of a request: there is no response to wait for. Use runtime.enqueue(), which starts the job at once; within a request use req.after(), or put the middleware of afterResponse() before what calls after().`,
     )
   }
 }

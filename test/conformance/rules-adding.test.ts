@@ -389,8 +389,11 @@ describe('after(), without a request at hand', () => {
     expect((await (await added.job).settled).state).toBe('completed')
   })
 
-  test('outside of a request runs at once', async () => {
-    expect((await addJob(note, { text: 'outside' }).settled).state).toBe('completed')
+  test('outside of a request is refused, whatever runtimes are in use', () => {
+    expect(() => addJob(note, { text: 'outside' })).toThrow(
+      expect.objectContaining({ code: 'ERR_NO_REQUEST' }),
+    )
+    expect(runtime.stats().pending).toBe(0)
   })
 
   test('within a request whose response is over runs at once', async () => {

@@ -2,41 +2,44 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { createServer } from 'node:http'
 import { expect, onTestFinished, test } from 'vitest'
 import { afterResponse } from '../../src/http/index.ts'
-import { after as addJob, NoRuntimeError, UnknownTaskError } from '../../src/index.ts'
+import { after as addJob, createRuntime, defineTask, type Job, NoRequestError } from '../../src/index.ts'
 import { note } from '../fixtures/http-tasks.ts'
 import { handOver, httpRuntime } from '../kit/jobs.ts'
 import { get, listen } from '../kit/serve.ts'
 
-test('after() outside of a request says what to do when there is no runtime', () => {
-  const unused = httpRuntime({}, onTestFinished)
-  expect(() => addJob(note, { text: 'x' })).toThrow(NoRuntimeError)
-  expect(() => addJob('note', { text: 'x' })).toThrow(/"note".*runtime\.enqueue\(\)/)
-  expect(unused.stats().pending).toBe(0)
+const only = defineTask({
+  name: 'only',
+  handler: new URL('../fixtures/handlers/http-note.ts', import.meta.url),
 })
 
-test('after() outside of a request uses the runtime that was last given to afterResponse', async () => {
-  const [first, second] = [httpRuntime({}, onTestFinished), httpRuntime({}, onTestFinished)]
-  afterResponse(first)
-  afterResponse(second)
-  await addJob(note, { text: 'to the second' }).settled
-  afterResponse(first)
-  await addJob(note, { text: 'to the first' }).settled
-  expect([first.stats().completed, second.stats().completed]).toEqual([1, 1])
-})
-
-test('after() outside of a request passes over a runtime that has stopped', async () => {
-  const [first, second] = [httpRuntime({}, onTestFinished), httpRuntime({}, onTestFinished)]
-  afterResponse(first)
-  afterResponse(second)
-  await second.stop()
-  await addJob(note, { text: 'to the first' }).settled
-  expect(first.stats().completed).toBe(1)
-})
-
-test('after() throws what req.after throws', () => {
+test('after() outside of a request says what to do instead', () => {
   const runtime = httpRuntime({}, onTestFinished)
   afterResponse(runtime)
-  expect(() => addJob('noet', {})).toThrow(UnknownTaskError)
+  expect(() => addJob(note, { text: 'x' })).toThrow(NoRequestError)
+  expect(() => addJob('note', { text: 'x' })).toThrow(
+    /after\("note"\).*outside of a request.*runtime\.enqueue\(\)/,
+  )
+  for (const wrong of [undefined, null, 7, () => {}]) {
+    expect(() => addJob(wrong as never, undefined as never)).toThrow(
+      expect.objectContaining({ code: 'ERR_NO_REQUEST' }),
+    )
+  }
+  expect(runtime.stats().pending).toBe(0)
+})
+
+test('after() throws what req.after throws', async () => {
+  const runtime = httpRuntime({}, onTestFinished)
+  const tasks = afterResponse(runtime)
+  const server = createServer((req, res) =>
+    tasks(req, res, () => {
+      try {
+        addJob('noet' as never, undefined as never)
+      } catch (error) {
+        res.end((error as Error).name)
+      }
+    }),
+  )
+  expect(await (await get(await listen(server))).text()).toBe('UnknownTaskError')
 })
 
 test('after() within a request uses the runtime of the innermost middleware', async () => {
@@ -67,10 +70,41 @@ test('after() behind a middleware that has returned is outside of the request, a
         seen.push(other.getStore(), addJob(note, { text: 'inside' }).state)
         other.enterWith('changed within')
       })
-      seen.push(other.getStore(), addJob(note, { text: 'outside' }).state)
+      seen.push(other.getStore())
+      try {
+        addJob(note, { text: 'outside' })
+      } catch (error) {
+        seen.push((error as NoRequestError).code)
+      }
     })
     res.end()
   })
   await get(await listen(server))
-  expect(seen).toEqual(['theirs', 'held', 'theirs', 'available'])
+  expect(seen).toEqual(['theirs', 'held', 'theirs', 'ERR_NO_REQUEST'])
+})
+
+test('req.after and after() find the runtime of the request that has the task, when the innermost has not', async () => {
+  const [outer, inner] = [
+    httpRuntime({}, onTestFinished),
+    createRuntime({ tasks: [only], pool: { threads: 1 } }),
+  ]
+  onTestFinished(async () => void (await inner.stop({ timeout: 0 })))
+  const [outerTasks, innerTasks] = [afterResponse(outer), afterResponse(inner)]
+  const jobs: Job[] = []
+  const server = createServer((req, res) =>
+    outerTasks(req, res, () =>
+      innerTasks(req, res, () => {
+        jobs.push(
+          req.after(only),
+          req.after(note, { text: 'of the outer' }),
+          addJob('note', { text: 'by name' }),
+        )
+        expect(() => req.after('nowhere' as never, undefined as never)).toThrow('No task is named "nowhere"')
+        res.end(jobs.map((job) => job.state).join())
+      }),
+    ),
+  )
+  expect(await (await get(await listen(server))).text()).toBe('held,held,held')
+  for (const job of jobs) expect((await job.settled).state).toBe('completed')
+  expect([outer.stats().completed, inner.stats().completed]).toEqual([2, 1])
 })

@@ -20,6 +20,66 @@ describe('afterResponse', () => {
     expect(() => afterPolkaResponse(runtime, options as never)).toThrow(message)
   })
 
+  test.each([
+    [undefined, 'expected a runtime, or the options of one ({ tasks }), got undefined'],
+    [null, 'got null'],
+    [createServer(), 'got a Server'],
+    [(): void => {}, 'got a function'],
+    [{}, 'got an object'],
+    [httpTasks, 'got an array'],
+  ])('refuses %s in place of a runtime, and says how to call it', (given, message) => {
+    for (const face of [afterResponse, afterPolkaResponse]) {
+      expect(() => face(given as never)).toThrow(
+        expect.objectContaining({ code: 'ERR_OPTIONS_INVALID', message: expect.stringContaining(message) }),
+      )
+      expect(() => face(given as never)).toThrow('Call app.use(afterResponse(runtime)).')
+    }
+  })
+
+  test.each([[[]], [[{}]], [[{}, {}]], [[{}, null]], [['req', 'res']]])(
+    'gives a middleware that refuses to be called with %j',
+    (given) => {
+      for (const face of [afterResponse, afterPolkaResponse]) {
+        expect(() => (face(runtime) as (...args: unknown[]) => unknown)(...given)).toThrow(
+          expect.objectContaining({
+            code: 'ERR_OPTIONS_INVALID',
+            message: expect.stringMatching(/expected \(req, res, next\)/),
+          }),
+        )
+      }
+    },
+  )
+
+  test.each([null, 'handler', {}, 7])('gives an onError that refuses the handler %j', (handler) => {
+    for (const face of [afterResponse, afterPolkaResponse]) {
+      expect(() => (face(runtime).onError as (handler: unknown) => unknown)(handler)).toThrow(
+        expect.objectContaining({ code: 'ERR_OPTIONS_INVALID', message: expect.stringContaining('onError') }),
+      )
+    }
+  })
+
+  test.each<[unknown, string]>([
+    [Promise.resolve({ tenant: 'a' }), 'a Promise'],
+    [Promise.reject(new Error('nobody hears this')), 'a Promise'],
+    [new Map([['tenant', 'a']]), 'a Map'],
+    [new Headers(), 'a Headers'],
+    [['a'], 'an array of 1'],
+    ['a', '"a"'],
+  ])('refuses a job when its baggage function returns %s', async (returned, what) => {
+    const carrying = afterResponse(runtime, { baggage: () => returned as never })
+    const server = createServer((req, res) => {
+      carrying(req, res)
+      try {
+        req.after(note, { text: 'x' })
+      } catch (error) {
+        res.end((error as Error).message)
+      }
+    })
+    expect(await (await get(await listen(server))).text()).toContain(
+      `afterResponse: baggage returned ${what}; expected an object of strings.`,
+    )
+  })
+
   test('hands out the runtime that it was given', () => {
     expect(tasks.runtime).toBe(runtime)
   })
@@ -98,6 +158,18 @@ describe('without a framework', () => {
     await new Promise(setImmediate)
     expect(reported).toEqual([new Error('nobody handles this')])
   })
+
+  test.each([undefined, null, 'res', {}, new Error('the error alone')])(
+    'failed() refuses %s in place of a response',
+    (res) => {
+      expect(() => failed(res as never, new Error('x'))).toThrow(
+        expect.objectContaining({
+          code: 'ERR_OPTIONS_INVALID',
+          message: expect.stringContaining('failed(res, error)'),
+        }),
+      )
+    },
+  )
 
   test('failed() has no effect on a response that no middleware has seen', async () => {
     const server = createServer((_req, res) => {

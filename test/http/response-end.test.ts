@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, IncomingMessage, ServerResponse } from 'node:http'
 import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2'
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { type Outcome, ResponseWatch } from '../../src/http/response-end.ts'
@@ -21,6 +21,32 @@ class Listening extends ResponseWatch {
     this.#first.resolve(outcome)
   }
 }
+
+describe('a response that has no connection', () => {
+  test.each([
+    ['a request without a socket', () => new IncomingMessage(undefined as never)],
+    ['a socket that was never connected', () => new IncomingMessage(new Socket())],
+  ])('says at once that it was aborted, since no event will ever come: %s', (_what, request) => {
+    const req = request()
+    expect(new Listening(req, new ServerResponse(req)).watch()).toBe('aborted')
+  })
+
+  test('waits for its turn, when it only has none yet on a pipelined connection', async () => {
+    const outcomes: (Outcome | null)[] = []
+    const responses: ServerResponse[] = []
+    const both = Promise.withResolvers<void>()
+    const server = createServer((req, res) => {
+      outcomes.push(new Listening(req, res).watch())
+      responses.push(res)
+      if (responses.length === 2) both.resolve()
+    })
+    const client = await rawClient(await listen(server))
+    client.send(getBytes('/') + getBytes('/'))
+    await both.promise
+    expect(outcomes).toEqual([null, null])
+    for (const res of responses) res.end()
+  })
+})
 
 describe('a response that was over before it was watched', () => {
   test('says at once that it was sent', async () => {

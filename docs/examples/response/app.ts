@@ -1,10 +1,18 @@
+import { randomUUID } from 'node:crypto'
+import { createWriteStream } from 'node:fs'
+import { mkdtemp, rename, rm } from 'node:fs/promises'
+import type { IncomingMessage } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
 import { after, createRuntime } from 'aftertask'
 import { afterResponse } from 'aftertask/polka'
 import polka from 'polka'
-import { note } from './tasks.ts'
+import { note, thumbnail } from './tasks.ts'
 
-export const runtime = createRuntime({ tasks: [note], log: false })
+export const runtime = createRuntime({ tasks: [note, thumbnail], log: false })
 export const app = polka()
+export const folder = await mkdtemp(join(tmpdir(), 'uploads-'))
 
 // #region middleware
 app.use(afterResponse(runtime))
@@ -57,3 +65,20 @@ function remember(text: string): void {
   after('note', text) // no req at hand
 }
 // #endregion free
+
+// #region upload
+app.post('/upload', async (req, res) => {
+  const kept = join(folder, randomUUID())
+  await rename(await receive(req), kept) // now the file is ours, and no middleware removes it
+  const job = req.after('thumbnail', { file: kept })
+  void job.settled.then(() => rm(kept, { force: true }))
+  res.writeHead(202).end()
+})
+// #endregion upload
+
+/** What an upload middleware does: the body is in a temporary file, which goes when the response is over. */
+async function receive(req: IncomingMessage): Promise<string> {
+  const file = join(folder, `upload-${randomUUID()}`)
+  await pipeline(req, createWriteStream(file))
+  return file
+}
