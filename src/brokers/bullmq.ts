@@ -3,8 +3,8 @@ import { refuseInThread } from '../rules/own-thread.ts'
 import type { Broker } from './broker.ts'
 import { BullmqBroker } from './bullmq/bullmq-broker.ts'
 import { type BullmqOptions, readBullmqOptions } from './bullmq/options.ts'
-import { PostgresStore } from './bullmq/postgres-store.ts'
-import { RedisStore } from './bullmq/redis-store.ts'
+import { PostgresStore } from './bullmq/store/postgres/postgres-store.ts'
+import { RedisStore } from './bullmq/store/redis/redis-store.ts'
 
 export type { BullmqOptions } from './bullmq/options.ts'
 

@@ -1,36 +1,37 @@
-/** The BullMQ broker: the port's calls, each answered by the part of the broker that a job is with at the moment. */
+/** The BullMQ broker: the port's calls, each answered by the part that the job is with at the moment. */
 import { randomUUID } from 'node:crypto'
-import { setTimeout } from 'node:timers/promises'
 import { encode } from '../../rules/codec.ts'
 import { type JobRecord, Moved } from '../../rules/job-record.ts'
 import { QueueTimeoutError, TaskCancelledError } from '../../words/errors.ts'
 import { type AttemptInfo, isTerminal, type JobState } from '../../words/job.ts'
 import type { Attempted, Broker, BrokerHost, BrokerStats, Ended, JobFilter } from '../broker.ts'
-import { Accepted } from './accepted.ts'
-import { type ClusterSchedules, SCHEDULES_CHANNEL } from './cluster-schedules.ts'
-import { CANCEL_CHANNEL } from './elsewhere.ts'
+import type { Lease } from './consumer/leases.ts'
+import { CANCEL_TOPIC } from './local/remote-jobs.ts'
+import { Settlements } from './local/settlements.ts'
 import type { BullmqSettings } from './options.ts'
-import { makeParts, type Parts, type Whole } from './parts.ts'
-import { queueOf } from './queues.ts'
-import type { Store } from './store.ts'
-import { noteAttempt } from './stored-progress.ts'
+import { Queries } from './queries.ts'
+import { queueOf, queuesOf } from './queues.ts'
+import { type ClusterSchedules, SCHEDULES_TOPIC } from './store/cluster-schedules.ts'
+import { within } from './store/retry.ts'
+import type { SharedStore } from './store/shared-store.ts'
+import { type PartEvents, type Parts, wire } from './wiring.ts'
 
 // How long a stop waits for what is still to be written.
 const LAST_WRITES = 5000
-const MOST_LOG_LINES = 1000
 
 /** Keeps jobs in a store that many processes share. */
-export class BullmqBroker implements Broker, Whole {
+export class BullmqBroker implements Broker, PartEvents {
   readonly durable = true
   readonly refills = true
   readonly #settings: BullmqSettings
-  readonly #store: Store
-  #host!: BrokerHost
+  readonly #store: SharedStore
+  #engine!: BrokerHost
   #parts!: Parts
+  #queries!: Queries
   #opening: Promise<void> = Promise.resolve()
   #isClosing = false
 
-  constructor(settings: BullmqSettings, store: Store) {
+  constructor(settings: BullmqSettings, store: SharedStore) {
     this.#settings = settings
     this.#store = store
   }
@@ -40,20 +41,23 @@ export class BullmqBroker implements Broker, Whole {
     return role !== 'producer' && (pools?.includes(pool) ?? true)
   }
 
-  open(host: BrokerHost): Promise<void> {
-    this.#host = host
-    const parts = makeParts(this.#settings, this.#store, host, this)
+  open(engine: BrokerHost): Promise<void> {
+    this.#engine = engine
+    const parts = wire(this.#settings, this.#store, engine, this)
     this.#parts = parts
-    const hears = {
-      up: () => this.up(),
-      down: (fault: Error) => parts.reach.down(fault),
-      message: (channel: string, text: string) => this.#heard(channel, text),
+    this.#queries = new Queries(parts, () => this.#written())
+    const { clock, retention } = engine
+    const queues = queuesOf(engine.entries).map(({ name }) => name)
+    const topics = [CANCEL_TOPIC, SCHEDULES_TOPIC, Settlements.topic(engine.idPrefix)]
+    const events = {
+      up: () => this.onRecovered(),
+      down: (fault: Error) => parts.availability.down(fault),
+      message: (topic: string, text: string) => this.#onMessage(topic, text),
     }
-    const channels = [CANCEL_CHANNEL, SCHEDULES_CHANNEL, Accepted.channel(host.idPrefix)]
-    this.#opening = this.#store.open(hears, channels, host.retention).then(
+    this.#opening = this.#store.open({ clock, events, topics, queues, retention }).then(
       () => this.#begin(),
       (error: Error) => {
-        parts.reach.failed(error)
+        parts.availability.failed(error)
         throw error
       },
     )
@@ -62,98 +66,163 @@ export class BullmqBroker implements Broker, Whole {
 
   #begin(): void {
     if (this.#isClosing) return
-    const { reach, contact, outbox, accepted, work, queues, schedules } = this.#parts
-    reach.up()
-    void contact.start()
-    outbox.open()
-    accepted.start()
+    const { availability, health, producer, settlements, consumer, schedules } = this.#parts
+    availability.up()
+    void health.start()
+    producer.open()
+    settlements.start()
     schedules.start()
-    const name = `${this.#host.idPrefix}${randomUUID().slice(0, 8)}`
-    const ours = queues.filter(({ pool }) => this.runs(pool))
-    work.start(ours, name)
+    const name = `${this.#engine.idPrefix}${randomUUID().slice(0, 8)}`
+    consumer.start(
+      queuesOf(this.#engine.entries).filter(({ pool }) => this.runs(pool)),
+      name,
+    )
   }
 
-  // ── What the engine says ───────────────────────────────────────────────────────────────────────────────────────
+  // ── Jobs on their way ──────────────────────────────────────────────────────────────────────────────────────────
 
   add(job: JobRecord, after: JobRecord | null): void {
-    const { own, held } = this.#parts
+    const { local, producer } = this.#parts
     if (job.payload instanceof Moved) {
       // The store takes a copy; as everywhere, a payload that was moved has one attempt.
       job.payload = encode(job.payload.value, 'payload')
       job.more.maxAttempts = 1
     }
-    own.take(job)
-    if (after !== null && !isTerminal(after.state)) this.#standBehind(job, after)
-    if (job.batch !== null && job.batch.facts === null) {
-      job.state = 'held'
-      held.add(job)
-    } else this.#admit(job)
-  }
-
-  #standBehind(job: JobRecord, after: JobRecord): void {
-    const { own, outbox, batchLines } = this.#parts
-    const isNew = batchLines.stand(job, after, own.idOf(after))
-    // The other is on its way to the store, or there, and knows of no line: it is entered for it.
-    if (isNew && after.state !== 'held') outbox.enterFirst(job, after)
+    local.accept(job)
+    if (after !== null && !isTerminal(after.state)) {
+      const isNew = local.putBehind(job, after)
+      // The other is on its way to the store, or there, and knows of no lock: it joins by this job.
+      if (isNew && after.state !== 'held') producer.enterFirst(job, after)
+    }
+    if (job.batch !== null && job.batch.facts === null) job.state = 'held'
+    else this.#admit(job)
   }
 
   #admit(job: JobRecord): void {
-    const { extras } = job
-    const isDue = extras?.dueAt === undefined || extras.dueAt <= this.#host.clock.now()
-    const isBlocked = this.#parts.batchLines.isBlocked(job)
-    job.state = isBlocked ? 'waiting' : isDue ? 'available' : 'scheduled'
-    this.#parts.outbox.add(job, false)
+    const { local, producer } = this.#parts
+    const dueAt = job.extras?.dueAt
+    const isDue = dueAt === undefined || dueAt <= this.#engine.clock.now()
+    job.state = local.isBlocked(job) ? 'waiting' : isDue ? 'available' : 'scheduled'
+    producer.add(job, false)
   }
 
   release(job: JobRecord): void {
     if (job.state !== 'held') return
-    if (this.#parts.held.release(job)) this.#admit(job)
+    const where = this.#parts.local.released(job)
+    if (where === 'here') return this.#admit(job)
+    job.state = 'available'
+    if (where === 'stored') this.#parts.producer.publish(job)
   }
 
+  arrivedReleased(job: JobRecord): void {
+    this.#parts.producer.publish(job)
+  }
+
+  stored(job: JobRecord): Promise<void> {
+    const { local, producer } = this.#parts
+    if (local.isStored(job) || isTerminal(job.state)) return Promise.resolve()
+    const { more } = job
+    if (more.storing === undefined) {
+      more.storing = Promise.withResolvers()
+      if (local.at(job)?.at === 'held') producer.add(job, true)
+    }
+    return more.storing.promise
+  }
+
+  refusal(): Error | undefined {
+    return this.#parts.availability.refusal()
+  }
+
+  duplicateOf(uniqueKey: string): JobRecord | undefined {
+    return this.#parts.local.duplicateOf(uniqueKey)
+  }
+
+  // ── Jobs that run here ─────────────────────────────────────────────────────────────────────────────────────────
+
   peek(pool: string): JobRecord | undefined {
-    return this.#parts.work.peek(pool)
+    return this.#parts.consumer.peek(pool)
   }
 
   claim(pool: string): JobRecord | undefined {
-    return this.#parts.work.claim(pool)
+    return this.#parts.consumer.claim(pool)
   }
 
   giveBack(job: JobRecord): void {
-    this.#parts.work.giveBack(job)
+    this.#parts.consumer.giveBack(job)
+  }
+
+  nextDue(): number {
+    return Number.POSITIVE_INFINITY
+  }
+
+  attempted(job: JobRecord, attempt: Attempted): void {
+    this.#parts.consumer.attempted(job, attempt)
+  }
+
+  progressed(job: JobRecord): void {
+    this.#parts.progress.told(job)
+  }
+
+  writeProgress(job: JobRecord): void {
+    const { consumer, settlements } = this.#parts
+    const written = consumer.progressed(job)
+    if (written !== undefined) settlements.tell(written.id, 'progress', job.attempts, written.text)
+  }
+
+  logged(job: JobRecord, level: string, message: string): void {
+    this.#parts.consumer.logged(job, `${level}: ${message}`)
   }
 
   retry(job: JobRecord, dueAt: number): void {
     this.#parts.progress.write(job)
-    this.#parts.work.retry(job, dueAt)
+    this.#parts.consumer.retry(job, dueAt)
   }
+
+  /** A job that this process accepted was fetched here: the store has it, though its answer may not have come. */
+  accepted(id: string): JobRecord | undefined {
+    const { local } = this.#parts
+    const job = local.byId.get(id)
+    if (job !== undefined) local.arrived(job)
+    return job
+  }
+
+  // ── Ends ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   finish(job: JobRecord, ended: Ended): void {
     if (isTerminal(job.state)) return
-    const { work, held, outbox, own, writes, progress } = this.#parts
-    const lease = work.leases.byJob.get(job)
+    const { local, producer, consumer, retries, progress } = this.#parts
     progress.write(job)
-    if (lease !== undefined) return work.finish(lease, ended)
-    if (held.takeBack(job) || outbox.takeBack(job)) return own.endHere(job, ended)
-    writes.insist(() => this.#endInStore(job, ended)).catch(() => {})
+    const location = local.at(job)
+    switch (location?.at) {
+      case 'leased':
+        return consumer.finish(location.lease, ended)
+      case 'held':
+      case 'buffered':
+        producer.takeBack(job)
+        return local.endHere(job, ended)
+      default:
+        retries.see(() => this.#endInStore(job, ended))
+    }
   }
 
   /** A job on its way to the store, or there, is to end; meanwhile it may have been fetched, here or elsewhere. */
   async #endInStore(job: JobRecord, ended: Ended): Promise<void> {
     await this.stored(job)
-    const { work, elsewhere, own } = this.#parts
-    const lease = work.leases.byJob.get(job)
+    const { local, consumer, remote } = this.#parts
     if (isTerminal(job.state)) return
-    if (lease !== undefined && job.state !== 'running') return work.finish(lease, ended)
-    const id = own.idOf(job)
-    const isOver = lease === undefined && (await elsewhere.end(id, ended, queueOf(job.entry)))
-    if (!isOver && ended.state === 'cancelled') elsewhere.cancel(id, job.entry.task.name, undefined)
+    const location = local.at(job)
+    const isLeased = location?.at === 'leased'
+    if (isLeased && job.state !== 'running') return consumer.finish(location.lease, ended)
+    const id = local.idOf(job)
+    const isOver = !isLeased && (await remote.end(id, ended, queueOf(job.entry)))
+    if (!isOver && ended.state === 'cancelled') remote.cancel(id, job.entry.task.name, undefined)
   }
 
   cancelElsewhere(job: JobRecord, reason: unknown): boolean {
-    const { work, held, outbox, elsewhere, own } = this.#parts
-    const isHere = work.leases.byJob.has(job) || held.has(job) || outbox.has(job)
-    if (isHere || isTerminal(job.state)) return false
-    elsewhere.cancel(own.idOf(job), job.entry.task.name, reason)
+    const { local, remote } = this.#parts
+    const at = local.at(job)?.at
+    if (at === 'leased' || at === 'held' || at === 'buffered' || isTerminal(job.state)) return false
+    remote.cancel(local.idOf(job), job.entry.task.name, reason)
     return true
   }
 
@@ -162,157 +231,143 @@ export class BullmqBroker implements Broker, Whole {
     this.finish(job, { state: 'dead', error: new QueueTimeoutError(job.entry.task.name, limit) })
   }
 
+  /** The end of a job that ran here is written. */
+  ended({ job, id, data }: Lease): void {
+    const value = job.state === 'completed' ? job.result : undefined
+    this.#parts.settlements.tell(id, job.state, job.attempts, value, data.by)
+    this.#parts.local.over(job, id)
+  }
+
+  endedElsewhere(job: JobRecord, id: string): void {
+    // Whoever ended it may not have known that it waits for the lock of its batch.
+    this.leftBatch(job, job.state === 'dead' && job.batch?.onFailure === 'stop')
+    this.#parts.local.over(job, id)
+  }
+
+  leftBatch(job: JobRecord, stop: boolean): void {
+    const { local, retries, store } = this.#parts
+    const line = local.lineOf(job)
+    const id = local.idOf(job)
+    if (line !== undefined) retries.see(() => store.leave(line, queueOf(job.entry), id, stop))
+  }
+
   revive(job: JobRecord): void {
     if (job.state !== 'dead') return
-    const { own, writes, elsewhere } = this.#parts
+    const { local, retries, store } = this.#parts
     job.state = 'available'
     job.failures = 0
     job.crashes = 0
-    own.takeAgain(
+    local.revive(
       job,
-      writes.insist(() => elsewhere.revive(own.idOf(job), this.#host.idPrefix)),
+      retries.retry(() => store.revive(local.idOf(job), this.#engine.idPrefix)),
     )
   }
 
-  attempted(job: JobRecord, attempt: Attempted): void {
-    const lease = this.#parts.work.leases.byJob.get(job)
-    const { clock } = this.#host
-    if (lease !== undefined) noteAttempt(lease.history, job, attempt, clock.wall() - clock.now())
+  // ── Questions ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Only what this process has itself; about all others the store is asked. */
+  get(seq: number): JobRecord | undefined {
+    const { local } = this.#parts
+    const id = this.#engine.idPrefix + seq.toString(36)
+    const job = local.byId.get(id)
+    return job === undefined || local.isAway(job) ? local.endedHere.get(id) : job
   }
 
-  progressed(job: JobRecord): void {
-    this.#parts.progress.told(job)
+  find(id: string): Promise<JobRecord | undefined> {
+    return this.#queries.find(id)
   }
 
-  logged(job: JobRecord, level: string, message: string): void {
-    const lease = this.#parts.work.leases.byJob.get(job)
-    lease?.feed.backend.addLog(lease.id, `${level}: ${message}`, MOST_LOG_LINES).catch(() => {})
+  list(filter: JobFilter): Promise<readonly JobRecord[]> {
+    return this.#queries.list(filter)
+  }
+
+  history(job: JobRecord): Promise<readonly AttemptInfo[]> {
+    return this.#queries.history(job)
+  }
+
+  counts(): Promise<Record<JobState, number>> {
+    return this.#queries.counts()
+  }
+
+  async remove(job: JobRecord): Promise<boolean> {
+    const { local, store } = this.#parts
+    const id = local.idOf(job)
+    await this.#written()
+    return local.endedHere.delete(id) || store.remove(id)
   }
 
   get schedules(): ClusterSchedules {
     return this.#parts.schedules
   }
 
-  refusal(): Error | undefined {
-    return this.#parts.reach.refusal()
-  }
-
   stats(): BrokerStats {
-    const { reach, work } = this.#parts
-    return { ...reach.stats(), fenced: work.fenced }
-  }
-
-  stored(job: JobRecord): Promise<void> {
-    const { own, held, outbox } = this.#parts
-    if (own.isStored(job) || isTerminal(job.state)) return Promise.resolve()
-    const { more } = job
-    if (more.storing === undefined) {
-      more.storing = Promise.withResolvers()
-      if (held.store(job)) outbox.add(job, true)
-    }
-    return more.storing.promise
-  }
-
-  nextDue(): number {
-    return Number.POSITIVE_INFINITY
-  }
-
-  // ── Questions ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-  duplicateOf(uniqueKey: string): JobRecord | undefined {
-    return this.#parts.own.duplicateOf(uniqueKey)
-  }
-
-  /** Only what this process has itself; about all others the store is asked. */
-  get(seq: number): JobRecord | undefined {
-    const { own, isAway } = this.#parts
-    const id = this.#host.idPrefix + seq.toString(36)
-    const job = own.byId.get(id)
-    return job === undefined || isAway(job) ? own.endedHere.get(id) : job
-  }
-
-  find(id: string): Promise<JobRecord | undefined> {
-    return this.#parts.questions.find(id)
-  }
-
-  list(filter: JobFilter): Promise<readonly JobRecord[]> {
-    return this.#parts.questions.list(filter)
-  }
-
-  history(job: JobRecord): Promise<readonly AttemptInfo[]> {
-    return this.#parts.questions.history(job, this.#parts.own.idOf(job))
-  }
-
-  async remove(job: JobRecord): Promise<boolean> {
-    const { own, elsewhere } = this.#parts
-    const id = own.idOf(job)
-    await this.written()
-    return own.endedHere.delete(id) || elsewhere.remove(id)
-  }
-
-  counts(): Promise<Record<JobState, number>> {
-    return this.#parts.questions.counts()
+    const { availability, consumer } = this.#parts
+    return { ...availability.stats(), fenced: consumer.refused }
   }
 
   /** What is on its way to the store is answered for by the store, once it is there. */
-  async written(): Promise<void> {
+  async #written(): Promise<void> {
     if (!this.#isClosing) await this.#opening
-    const { reach, outbox } = this.#parts
-    if (reach.isUp) await outbox.settle(LAST_WRITES)
-    await this.#parts.own.revived()
+    const { availability, producer, local } = this.#parts
+    if (availability.isUp) await producer.settle(LAST_WRITES)
+    await local.revived()
   }
 
-  // ── The end, and what is heard ─────────────────────────────────────────────────────────────────────────────────
+  // ── The store ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async close(): Promise<void> {
-    this.#isClosing = true
-    const { held, work, reach, contact, outbox, writes, accepted, elsewhere, own, schedules, progress } =
-      this.#parts
-    // Their responses will never be over here: they run wherever the others run.
-    for (const job of held.giveUp()) this.#admit(job)
-    // What is being fetched comes with an answer, which a store that is away does not give.
-    const patience = new AbortController()
-    const { signal } = patience
-    const deadline = setTimeout(reach.isUp ? LAST_WRITES : 0, undefined, { signal }).catch(() => {})
-    await Promise.race([work.stop(), deadline])
-    patience.abort()
-    if (reach.isUp) await outbox.settle(LAST_WRITES)
-    await writes.settle(reach.isUp ? LAST_WRITES : 0)
-    const parts = [contact, outbox, accepted, elsewhere, held, own, schedules, progress, work.leases]
-    for (const part of parts) part.close()
-    own.loseWhatIsNotStored()
-    await this.#store.close()
-    await this.#opening.catch(() => {})
+  onTimeout(fault: Error): void {
+    this.#parts.availability.down(fault)
   }
 
-  up(): void {
-    const { reach, work, writes } = this.#parts
-    reach.up()
+  /** The store answers again. */
+  onRecovered(): void {
+    const { availability, consumer, retries, settlements, schedules } = this.#parts
+    availability.up()
     // First whose the jobs are, then what became of them: others wait for it.
-    void work.leases.renew()
-    writes.again()
+    void consumer.leases.renew()
+    retries.retryNow()
     // Messages that were sent in the meantime have not come.
-    this.#parts.accepted.look().catch(() => {})
-    this.#parts.schedules.look()
+    settlements.look().catch(() => {})
+    schedules.look()
   }
 
-  #heard(channel: string, text: string): void {
+  #onMessage(topic: string, text: string): void {
+    const { settlements, schedules } = this.#parts
     try {
-      this.#take(channel, text)
+      if (topic.endsWith(SCHEDULES_TOPIC)) schedules.heard(text)
+      else if (topic.endsWith(CANCEL_TOPIC)) this.#cancelHere(text)
+      else settlements.onMessage(text)
     } catch {
-      // Anybody who reaches the store can send on a channel: what cannot be read says nothing.
+      // Anybody who reaches the store can send on a topic: what cannot be read says nothing.
     }
   }
 
-  #take(channel: string, text: string): void {
-    const { accepted, work, schedules } = this.#parts
-    if (channel.endsWith(SCHEDULES_CHANNEL)) return schedules.heard(text)
-    if (!channel.endsWith(CANCEL_CHANNEL)) return accepted.heard(text)
+  /** Another process asks to cancel a job, which this one may have. */
+  #cancelHere(text: string): void {
     const { id, reason } = JSON.parse(text) as { id: string; reason?: string }
-    const lease = work.leases.byId.get(id)
+    const { consumer } = this.#parts
+    const lease = consumer.leases.byId.get(id)
     if (lease === undefined || isTerminal(lease.job.state)) return
     const { name } = lease.job.entry.task
-    if (lease.job.state === 'running') this.#host.cancel?.(lease.job, reason)
-    else work.finish(lease, { state: 'cancelled', error: new TaskCancelledError(name, reason) })
+    if (lease.job.state === 'running') this.#engine.cancel?.(lease.job, reason)
+    else consumer.finish(lease, { state: 'cancelled', error: new TaskCancelledError(name, reason) })
+  }
+
+  async close(): Promise<void> {
+    this.#isClosing = true
+    const { local, consumer, availability, health, producer, retries } = this.#parts
+    const { settlements, remote, schedules, progress } = this.#parts
+    // Their responses will never be over here: they run wherever the others run.
+    for (const job of [...local.byId.values()]) this.release(job)
+    const patience = availability.isUp ? LAST_WRITES : 0
+    // What is being fetched comes with an answer, which a store that is away does not give.
+    await within(this.#engine.clock, patience, consumer.stop())
+    if (availability.isUp) await producer.settle(LAST_WRITES)
+    await retries.settle(availability.isUp ? LAST_WRITES : 0)
+    const parts = [health, producer, settlements, remote, local, schedules, progress, consumer.leases]
+    for (const part of parts) part.close()
+    local.loseWhatIsNotStored()
+    await this.#store.close()
+    await this.#opening.catch(() => {})
   }
 }

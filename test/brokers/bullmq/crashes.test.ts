@@ -74,7 +74,6 @@ for (const store of ['redis', 'postgres'] as const) {
         expect(deaths).toBe(2)
         await producer.stop({ timeout: 0 })
       },
-      40_000,
     )
 
     testAt(
@@ -90,7 +89,6 @@ for (const store of ['redis', 'postgres'] as const) {
         expect([2, 3]).toContain(deaths)
         await producer.stop({ timeout: 0 })
       },
-      40_000,
     )
 
     testAt(
@@ -105,7 +103,6 @@ for (const store of ['redis', 'postgres'] as const) {
         expect(readFileSync(file, 'utf8')).toBe(`begin ${job.id}\n`)
         await producer.stop({ timeout: 0 })
       },
-      40_000,
     )
   })
 }

@@ -21,7 +21,6 @@ for (const store of ['redis', 'postgres'] as const) {
         expect(faults).toEqual([])
         expect(interrupted).toBeGreaterThanOrEqual(1)
       },
-      40_000,
     )
 
     testAt(
@@ -31,7 +30,6 @@ for (const store of ['redis', 'postgres'] as const) {
         const { faults } = await playRounds(server, 'restart', { rounds: 2, lease: 2.5 * LEASE })
         expect(faults).toEqual([])
       },
-      40_000,
     )
 
     testAt(
@@ -41,7 +39,6 @@ for (const store of ['redis', 'postgres'] as const) {
         const { faults } = await playRounds(server, 'cut', { rounds: 1, lease: LEASE })
         expect(faults).toEqual([])
       },
-      40_000,
     )
 
     testAt(

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { type BullmqOptions, bullmqBroker } from '../../../src/brokers/bullmq.ts'
 import { createRuntime, type Runtime, type RuntimeOptions } from '../../../src/engine/runtime.ts'
-import { type StoreServer, storeServer, whyNot } from '../../kit/store-servers.ts'
+import { START_TIMEOUT, type StoreServer, storeServer, whyNot } from '../../kit/store-servers.ts'
 import * as tasks from './fixture/tasks.ts'
 
 type TestTask = typeof tasks.trail | typeof tasks.telling | typeof tasks.inOrder | typeof tasks.clinging
@@ -29,7 +29,7 @@ export function overStore(store: 'redis' | 'postgres', check: (place: () => Plac
     beforeAll(async () => {
       server = await storeServer(store)
       await server.start()
-    })
+    }, START_TIMEOUT)
     afterAll(() => server.dispose())
     check(() => placeAt(server))
   })
@@ -64,7 +64,7 @@ export function testAt(
   place: () => Place,
   name: string,
   check: (place: Place) => Promise<void>,
-  timeout = 20_000,
+  timeout = 90_000,
 ): void {
   test(
     name,

@@ -1,0 +1,377 @@
+/**
+ * The jobs that this process has fetched, from the fetch to the written outcome. A fetched job belongs to this process for
+ * the time of its lease, which is renewed; an outcome counts only as long as the lease is ours.
+ */
+import { nextTick } from 'node:process'
+import type { JobRecord } from '../../../rules/job-record.ts'
+import type { TaskEntry } from '../../../rules/registry.ts'
+import { ProcessExitedError } from '../../../words/errors.ts'
+import { isTerminal, type JobState } from '../../../words/job.ts'
+import type { Attempted, BrokerHost, Ended } from '../../broker.ts'
+import { conclude } from '../../conclude.ts'
+import type { BullmqSettings } from '../options.ts'
+import type { QueueOfTasks } from '../queues.ts'
+import type { HealthCheck } from '../store/health-check.ts'
+import { payloadOf, toProgress, toRecord } from '../store/job-data.ts'
+import { hasCrashed, noteAttempt } from '../store/progress-mark.ts'
+import type { Retries } from '../store/retry.ts'
+import type { Claimed, Place, SharedStore } from '../store/shared-store.ts'
+import { type Candidate, type Decision, decide } from './admission.ts'
+import { Completer, type CompleterHost } from './completer.ts'
+import { type FetchHost, FetchLoop } from './fetch-loop.ts'
+import { type Lease, Leases } from './leases.ts'
+import { PrefetchBuffer } from './prefetch-buffer.ts'
+import { Quarantine } from './quarantine.ts'
+import { StartLog } from './start-log.ts'
+
+/** What the consumer tells and asks. */
+export interface ConsumerHost {
+  /** The record of a job that this process accepted: the store has it, since it was fetched. */
+  accepted(id: string): JobRecord | undefined
+  entryOf(name: string): TaskEntry | undefined
+  /** A number for the record of a job that another process accepted. */
+  foreignSeq(): number
+  /** The lock of the batch that a job of this process is in. */
+  lineOf(job: JobRecord): string | undefined
+  /** The end of a job that ran here is written. */
+  ended(lease: Lease): void
+}
+
+/** What the consumer is made of. */
+export interface ConsumerParts {
+  readonly store: SharedStore
+  readonly retries: Retries
+  readonly settings: BullmqSettings
+  readonly health: HealthCheck
+  readonly engine: BrokerHost
+  /** Milliseconds after which a job that waits for another looks again. */
+  readonly recheck: number
+}
+
+// A fetched job that no thread has taken after so long is better off where every process can take it.
+const UNCLAIMED = 1000
+// For an engine that cannot tell what its threads can take.
+const SLOTS = 16
+
+/** Fetches, hands out and completes jobs. */
+export class Consumer implements FetchHost, CompleterHost {
+  readonly leases: Leases
+  /** Outcomes that the store has refused. */
+  refused = 0
+  /** Counts fetches and ends: whoever has asked the store can tell whether its answer still holds. */
+  moves = 0
+  readonly #parts: ConsumerParts
+  readonly #host: ConsumerHost
+  readonly #loops: FetchLoop[] = []
+  readonly #starts: StartLog
+  readonly #completer: Completer
+  readonly #quarantine = new Quarantine()
+  readonly #buffer = new PrefetchBuffer()
+  /** Pools whose threads do not ask for jobs at present. */
+  readonly #unasked = new Set<string>()
+  /** Pools that jobs are coming to in this moment. */
+  readonly #arriving = new Set<string>()
+  #isFetching = false
+  /** One after the other: through several connections they would arrive in any order. */
+  #putBacks: Promise<void> = Promise.resolve()
+  #stopTimer: (() => void) | undefined
+
+  constructor(parts: ConsumerParts, host: ConsumerHost) {
+    const { store, retries, settings, engine } = parts
+    this.#parts = parts
+    this.#host = host
+    this.leases = new Leases(engine.clock, settings.lease, (lease) => this.#lost(lease))
+    this.#starts = new StartLog(retries, engine.clock, this.leases)
+    this.#completer = new Completer(store, retries, engine.clock, settings.lease, this)
+  }
+
+  /** Starts fetching from these queues; `name` is noted on the jobs that are fetched. */
+  start(queues: readonly QueueOfTasks[], name: string): void {
+    const { store, settings, engine } = this.#parts
+    this.#isFetching = true
+    for (const { name: queue, pool, limit } of queues) {
+      const of = { queue, pool, limit, lease: settings.lease, name, isOrdered: store.isOrdered }
+      const loop = new FetchLoop(of, store.source(queue, name), this, engine.clock)
+      this.#loops.push(loop)
+      loop.start()
+    }
+    this.#watchBuffer()
+  }
+
+  // ── Fetching ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  room({ of: { pool, limit }, leased }: FetchLoop): number {
+    if (!this.#isFetching || this.#unasked.has(pool)) return 0
+    const ofPool = this.#loops.reduce((sum, loop) => sum + (loop.of.pool === pool ? loop.leased : 0), 0)
+    const slots = (this.#parts.engine.slots?.(pool) ?? SLOTS) + this.#parts.settings.prefetch
+    return Math.min(slots - ofPool, limit - leased)
+  }
+
+  mayReclaim(): Promise<boolean> {
+    return this.#parts.health.isSteady()
+  }
+
+  fetched(loop: FetchLoop, { token, job: stored }: Claimed): void {
+    const { id, name, data, left, starts, stalls } = stored
+    // After a fault it can come twice: with the answer, and with a look for what no answer came for.
+    if (this.leases.byId.get(id)?.token === token) return
+    this.moves++
+    const { retries, recheck, engine } = this.#parts
+    const entry = this.#host.entryOf(name)
+    // A job whose task this process does not know waits for one that does: a deploy may be under way.
+    if (entry === undefined) {
+      return retries.see(() => loop.source.postpone({ id, token, starts, stalls }, recheck))
+    }
+    const known = this.#host.accepted(id)
+    const isForeign = known === undefined
+    const { clock } = engine
+    const job = toRecord(stored, { seq: known?.seq ?? this.#host.foreignSeq(), id, entry, clock, known })
+    if (isForeign) engine.adopted(1)
+    const now = clock.now()
+    const lease: Lease = {
+      ...{ job, id, loop, token, data, starts, stalls, isForeign },
+      ...{ attempts: job.attempts, history: [...(left.h ?? [])] },
+      ...{ renewedAt: now, bufferedAt: now, claimedAt: 0 },
+      ...{ isStartRecorded: false, isLost: false, isEnding: false },
+    }
+    this.leases.add(lease)
+    job.state = 'available'
+    job.payload = payloadOf(data)
+    const isCrash = hasCrashed(left, stalls)
+    if (isCrash) lease.history.push([job.attempts, 'crashed', null, null, null])
+    const places = new Map<string, Place>()
+    const decision = this.#decide(lease, isCrash, places)
+    if (isCrash && decision.do !== 'end') {
+      job.more.errors = [...(job.more.errors ?? []), new ProcessExitedError(entry.task.name)]
+    }
+    // Nothing can keep most jobs from running, and nothing has to be written before.
+    if (decision.do === 'run' && !decision.recordStart) return this.#ready(lease)
+    if (decision.do === 'end') return this.finish(lease, decision.ended)
+    retries.retry(() => this.#admit(lease)).catch(() => this.#lost(lease))
+  }
+
+  async #admit(lease: Lease): Promise<void> {
+    const places = new Map<string, Place>()
+    for (;;) {
+      const decision = this.#decide(lease, false, places)
+      if (decision.do === 'end') return this.finish(lease, decision.ended)
+      if (decision.do === 'postpone') return this.#postpone(lease, decision.delay, decision.behind)
+      if (decision.do === 'run') return this.#run(lease, decision)
+      const { lock } = decision
+      places.set(lock, await this.#parts.store.join(lock, lease.loop.of.queue, lease.id))
+    }
+  }
+
+  #decide(lease: Lease, isCrash: boolean, places: ReadonlyMap<string, Place>): Decision {
+    const { job, data, stalls } = lease
+    const candidate: Candidate = {
+      ...{ task: job.entry.task, data, stalls, line: this.lineOf(lease) },
+      ...{ attempts: job.attempts, crashes: job.crashes, hasCrashed: isCrash },
+    }
+    const { recheck, engine } = this.#parts
+    return decide(candidate, { wall: engine.clock.wall(), places, recheck })
+  }
+
+  /** What may end its process is written down before it starts. */
+  async #run(lease: Lease, decision: { isSuspect: boolean; recordStart: boolean }): Promise<void> {
+    const { job } = lease
+    if (decision.isSuspect && !this.#quarantine.mayStart(lease)) {
+      return this.#postpone(lease, this.#parts.recheck, undefined)
+    }
+    job.more.isSuspect = decision.isSuspect
+    if (decision.recordStart) await this.#starts.record(lease)
+    if (!lease.isLost && this.leases.has(lease) && !isTerminal(job.state)) this.#ready(lease)
+  }
+
+  async #postpone(lease: Lease, delay: number, lock: string | undefined): Promise<void> {
+    const { loop, job, id } = lease
+    await loop.source.postpone(lease, delay)
+    // It may have been promoted and fetched again before the answer came.
+    if (this.leases.byJob.get(job) === lease) job.state = lock === undefined ? 'scheduled' : 'waiting'
+    this.letGo(lease)
+    if (lock === undefined) return
+    // The job before it may have left while this one was on its way back. It is not with this process any more, so that
+    // this is tried again by itself.
+    const { store, retries } = this.#parts
+    const { queue } = loop.of
+    retries.see(async () => {
+      if ((await store.join(lock, queue, id)).isFirst) await store.promote(queue, id)
+    })
+  }
+
+  #ready(lease: Lease): void {
+    const { job, loop } = lease
+    job.state = 'available'
+    job.readyAt = Math.round(this.#parts.engine.clock.now())
+    lease.bufferedAt = job.readyAt
+    this.#buffer.enter(lease)
+    // What was being looked at when the stop came has no place here any more.
+    if (!this.#isFetching) return this.#putBack(loop.of.pool)
+    this.#arrive(loop.of.pool)
+  }
+
+  /**
+   * Replies that share a network packet may resolve out of order: a fetch for many after a completion that was sent later.
+   * None of their jobs is shown before all have their places; promises are through by the next tick.
+   */
+  #arrive(pool: string): void {
+    if (this.#arriving.has(pool)) return
+    this.#arriving.add(pool)
+    nextTick(() => {
+      this.#arriving.delete(pool)
+      this.#parts.engine.wake(pool)
+    })
+  }
+
+  /** A fetch is on its way: the store may have handed out a job that has not come yet. */
+  get isFetchUnderWay(): boolean {
+    return this.#loops.some((loop) => loop.isFetching)
+  }
+
+  // ── Threads ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  peek(pool: string): JobRecord | undefined {
+    if (this.#arriving.has(pool)) return undefined
+    const job = this.#buffer.peek(pool)
+    if (job === undefined && this.#unasked.delete(pool)) this.#look(pool)
+    return job
+  }
+
+  claim(pool: string): JobRecord | undefined {
+    const job = this.peek(pool)
+    if (job === undefined) return undefined
+    const lease = this.#buffer.shift(pool)
+    job.state = 'running'
+    if (lease !== undefined) this.#starts.claimed(lease)
+    return job
+  }
+
+  giveBack(job: JobRecord): void {
+    job.state = 'available'
+    const lease = this.leases.byJob.get(job)
+    if (lease === undefined) return
+    if (lease.isLost) return this.letGo(lease)
+    this.#starts.takeBack(lease)
+    lease.bufferedAt = this.#parts.engine.clock.now()
+    this.#buffer.enter(lease)
+    this.#parts.engine.wake(lease.loop.of.pool)
+  }
+
+  /** Jobs that wait for a thread here: the store counts them as running. */
+  get waiting(): number {
+    return this.#buffer.size
+  }
+
+  // ── Outcomes ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  attempted(job: JobRecord, attempt: Attempted): void {
+    const lease = this.leases.byJob.get(job)
+    const { clock } = this.#parts.engine
+    if (lease !== undefined) noteAttempt(lease.history, job, attempt, clock.wall() - clock.now())
+  }
+
+  /** Writes the progress of a job that runs here; resolves to how other processes are told, with the job's id. */
+  progressed(job: JobRecord): { id: string; text: string } | undefined {
+    const lease = this.leases.byJob.get(job)
+    if (lease === undefined) return undefined
+    const progress = toProgress(job.extras?.progress)
+    lease.loop.source.setProgress(lease.id, progress)
+    return { id: lease.id, text: JSON.stringify(progress) }
+  }
+
+  logged(job: JobRecord, line: string): void {
+    const lease = this.leases.byJob.get(job)
+    lease?.loop.source.log(lease.id, line)
+  }
+
+  retry(job: JobRecord, dueAt: number): void {
+    const lease = this.leases.byJob.get(job)
+    job.state = 'retryable'
+    if (lease !== undefined) this.#completer.retry(lease, dueAt)
+  }
+
+  finish(lease: Lease, ended: Ended): void {
+    this.#buffer.leave(lease)
+    conclude(lease.job, ended, this.#parts.engine.clock.now())
+    // The thread is free, but the place is kept for the job that comes with the answer.
+    this.#completer.end(lease, ended)
+  }
+
+  lineOf({ data, job }: Lease): string | undefined {
+    return data.line ?? this.#host.lineOf(job)
+  }
+
+  mayFetch({ loop }: Lease): boolean {
+    return this.#isFetching && !this.#unasked.has(loop.of.pool)
+  }
+
+  written(lease: Lease, next: Claimed | undefined): void {
+    this.moves++
+    this.leases.drop(lease)
+    this.#quarantine.leave(lease)
+    if (next !== undefined) this.fetched(lease.loop, next)
+    this.#look(lease.loop.of.pool)
+  }
+
+  ended(lease: Lease): void {
+    this.#host.ended(lease)
+  }
+
+  fenced({ job }: Lease, state: JobState): void {
+    this.refused++
+    this.#parts.engine.fenced?.(job, state)
+  }
+
+  // ── Leases ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #lost(lease: Lease): void {
+    lease.isLost = true
+    const { job, loop } = lease
+    // Of one that has ended, the answer to its outcome tells.
+    if (!this.leases.has(lease) || lease.isEnding) return
+    if (this.#buffer.leave(lease) || job.state !== 'running') return this.letGo(lease)
+    this.#parts.engine.leaseLost?.(job)
+    this.#parts.engine.wake(loop.of.pool)
+  }
+
+  letGo(lease: Lease): void {
+    if (!this.leases.has(lease)) return
+    this.leases.drop(lease)
+    this.#quarantine.leave(lease)
+    if (lease.isForeign) this.#parts.engine.adopted(-1)
+    this.#look(lease.loop.of.pool)
+  }
+
+  #watchBuffer(): void {
+    const { clock } = this.#parts.engine
+    this.#stopTimer = clock.timer(UNCLAIMED / 2, () => {
+      this.#watchBuffer()
+      for (const pool of this.#buffer.lateSince(clock.now() - UNCLAIMED)) this.#putBack(pool)
+    })
+  }
+
+  /** Nobody takes them: all that wait in a pool go back to the store, until a thread asks again. */
+  #putBack(pool: string): void {
+    this.#unasked.add(pool)
+    // The last one first, so that the first one comes to stand in front.
+    for (const lease of this.#buffer.empty(pool).reverse()) {
+      const over = (): void => this.letGo(lease)
+      const before = this.#putBacks
+      const putBack = (): Promise<void> => before.then(() => lease.loop.source.putBack(lease))
+      this.#putBacks = this.#parts.retries.retry(putBack).then(over, over)
+    }
+  }
+
+  /** Fetches no more, and puts back what waits for a thread. */
+  async stop(): Promise<void> {
+    this.#isFetching = false
+    this.#stopTimer?.()
+    this.#starts.close()
+    await Promise.all(this.#loops.map((loop) => loop.stop()))
+    for (const pool of this.#buffer.pools) this.#putBack(pool)
+  }
+
+  #look(pool: string): void {
+    for (const loop of this.#loops) if (loop.of.pool === pool) loop.look()
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * Brings jobs of one queue to this process, never more than its threads can take, and keeps looking for jobs of processes
+ * that died. BullMQ's own worker is not used, since it hands out jobs by running them.
+ */
+import type { Clock } from '../../../words/clock.ts'
+import { byAge } from '../store/job-data.ts'
+import { stalledInterval } from '../store/queue-options.ts'
+import type { Claimed, JobSource } from '../store/shared-store.ts'
+
+/** What a fetch loop asks of the consumer. */
+export interface FetchHost {
+  /** How many more jobs of this queue can be taken now. */
+  room(loop: FetchLoop): number
+  /** Resolves to true when jobs whose lease has run out may be taken for those of a process that died. */
+  mayReclaim(): Promise<boolean>
+  /** A job was fetched, and belongs to this process. */
+  fetched(loop: FetchLoop, claimed: Claimed): void
+}
+
+/** What is fixed for a fetch loop. */
+export interface FetchSettings {
+  readonly queue: string
+  readonly pool: string
+  /** Jobs of this queue that may run at once in this process. */
+  readonly limit: number
+  /** Milliseconds. */
+  readonly lease: number
+  /** What is noted on a job that this process fetches. */
+  readonly name: string
+  /** All commands go through one connection. */
+  readonly isOrdered: boolean
+}
+
+// A job that is put back is not announced by BullMQ, so an idle process looks for itself as well.
+const LONGEST_WAIT = 2000
+const AFTER_A_FAULT = 200
+const MOST_AT_ONCE = 128
+
+/** Fetches the jobs of one queue. */
+export class FetchLoop {
+  readonly source: JobSource
+  readonly of: FetchSettings
+  /** Jobs that this process has of the queue. */
+  leased = 0
+  readonly #host: FetchHost
+  readonly #clock: Clock
+  #tokens = 0
+  #isOpen = true
+  #isFetching = false
+  /** Jobs whose end is being written while another is fetched in the same step. */
+  #ending = 0
+  #wake: (() => void) | undefined
+  #endWait: (() => void) | undefined
+  #stopTimer: (() => void) | undefined
+  #isOver: Promise<void> = Promise.resolve()
+
+  constructor(of: FetchSettings, source: JobSource, host: FetchHost, clock: Clock) {
+    this.of = of
+    this.source = source
+    this.#host = host
+    this.#clock = clock
+  }
+
+  start(): void {
+    this.#isOver = this.#run()
+    this.#reclaim()
+  }
+
+  /** There may be room again. */
+  look(): void {
+    this.#wake?.()
+  }
+
+  /**
+   * Whoever ends a job may fetch the next in the same step. Not while a fetch of another kind is under way, if they go
+   * through several connections: they would come out of order. Nor while more can be fetched at once than ends here.
+   */
+  beginWithEnd(): boolean {
+    const room = this.#host.room(this)
+    if (!this.#isOpen || (this.of.isOrdered ? room < 0 : this.#isFetching || room !== 0)) return false
+    this.#ending++
+    return true
+  }
+
+  /** That fetch is over. */
+  overWithEnd(): void {
+    this.#ending--
+    this.look()
+  }
+
+  get isFetching(): boolean {
+    return this.#isFetching || (!this.of.isOrdered && this.#ending > 0)
+  }
+
+  /** Stops fetching; what is under way is still handed over. */
+  async stop(): Promise<void> {
+    if (!this.#isOpen) return this.#isOver
+    this.#isOpen = false
+    this.#stopTimer?.()
+    this.#wake?.()
+    this.source.stopWaiting()
+    this.#endWait?.()
+    await this.#isOver
+  }
+
+  async #run(): Promise<void> {
+    let most = 1
+    while (this.#isOpen) {
+      const room = Math.min(this.#host.room(this), MOST_AT_ONCE)
+      if (room <= 0 || this.isFetching) {
+        await this.#roomOrEnd()
+        continue
+      }
+      this.#isFetching = true
+      try {
+        const { count, dueAt } = await this.#fetch(Math.min(room, most))
+        // As long as there are enough, more are asked for at a time.
+        most = count > 0 ? Math.min(most * 2, MOST_AT_ONCE) : 1
+        this.#isFetching = false
+        if (count === 0 && this.#isOpen) await this.#waitForWork(dueAt)
+      } catch {
+        this.#isFetching = false
+        await this.#pause(AFTER_A_FAULT)
+      }
+    }
+  }
+
+  async #fetch(most: number): Promise<{ count: number; dueAt: number }> {
+    // Tokens that nobody else has.
+    const tokens = Array.from({ length: most }, () => `${this.of.name}:${(this.#tokens++).toString(36)}`)
+    this.leased += most
+    const { jobs, dueAt } = await this.source.claim(tokens).finally(() => {
+      this.leased -= most
+    })
+    // From several connections they come in any order.
+    const byTheirAge = jobs.toSorted((one, other) => byAge(aged(one), aged(other)))
+    for (const claimed of byTheirAge) this.#host.fetched(this, claimed)
+    return { count: jobs.length, dueAt }
+  }
+
+  async #waitForWork(dueAt: number): Promise<void> {
+    const due = dueAt > 0 ? dueAt - this.#clock.wall() : LONGEST_WAIT
+    if (due <= 0) return
+    const waiting = this.source.waitForWork(Math.min(due, LONGEST_WAIT))
+    const ended = new Promise<number>((resolve) => {
+      this.#endWait = () => resolve(0)
+    })
+    const nap = await Promise.race([waiting, ended])
+    if (nap > 0) await this.#pause(nap)
+  }
+
+  #roomOrEnd(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = () => {
+        this.#wake = undefined
+        resolve()
+      }
+      if (!this.#isOpen) this.#wake()
+    })
+  }
+
+  /** Over at once when the loop is stopped. */
+  #pause(milliseconds: number): Promise<void> {
+    if (!this.#isOpen) return Promise.resolve()
+    return new Promise((resolve) => {
+      const stopTimer = this.#clock.timer(milliseconds, resolve)
+      this.#endWait = () => {
+        stopTimer()
+        resolve()
+      }
+    })
+  }
+
+  /** Jobs whose lease ran out go back to where they waited; whichever process looks first puts them there. */
+  #reclaim(): void {
+    if (!this.#isOpen) return
+    const reclaim = async (): Promise<void> => {
+      if (await this.#host.mayReclaim()) await this.source.reclaimExpired()
+    }
+    reclaim().catch(() => {})
+    this.#stopTimer = this.#clock.timer(stalledInterval(this.of.lease), () => this.#reclaim())
+  }
+}
+
+function aged({ job }: Claimed): { id: string; at: number } {
+  return { id: job.id, at: job.data.a }
+}

@@ -1,0 +1,247 @@
+/**
+ * The jobs that this process has accepted and that are not over. Each has one place, and this is the only part that says
+ * where that is: everything that is asked of the broker is answered by the part that the job is with.
+ *
+ *   held ───────► buffered ──► writing ──► stored ◄──► leased
+ *     (response open)   (waits to be written)      ▲
+ *                                              reviving
+ *
+ * A job is leased while this process has fetched it, which hides where it is otherwise. From each place it can come to its
+ * end; then it is not here any more.
+ */
+import type { JobRecord } from '../../../rules/job-record.ts'
+import { DUPLICATE } from '../../../rules/journal-protocol.ts'
+import { isTerminal } from '../../../words/job.ts'
+import type { BrokerHost, Ended } from '../../broker.ts'
+import { conclude } from '../../conclude.ts'
+import { FinishedJobs } from '../../finished-jobs.ts'
+import { Timeline } from '../../timeline.ts'
+import { UniqueKeys } from '../../unique-keys.ts'
+import type { Lease, Leases } from '../consumer/leases.ts'
+
+/** Where a job of this process is, when it is not leased. */
+type Place =
+  /** Only here: its response is not over. */
+  | { readonly at: 'held' }
+  /** Only here, until it is written; `isHeld`: to be written as one whose response is not over. */
+  | { readonly at: 'buffered'; readonly isHeld: boolean }
+  /** On its way; `isReleased`: its response was over before it arrived as held. */
+  | { readonly at: 'writing'; readonly isHeld: boolean; readonly isReleased: boolean }
+  /** In the store, as held or not. */
+  | { readonly at: 'stored'; readonly isHeld: boolean }
+  /** In the store, which still calls it dead. */
+  | { readonly at: 'reviving' }
+
+/** Where a job is; undefined for one that this process neither accepted nor has, or that is over. */
+export type Location = Place | { readonly at: 'leased'; readonly lease: Lease } | undefined
+
+/** What the jobs tell. */
+export interface LocalEvents {
+  /** A job has waited for too long. */
+  expired(job: JobRecord): void
+  /** A job that was released on its way has arrived as held, and is to come forward. */
+  arrivedReleased(job: JobRecord): void
+  /** A job is not to be in the lock of its batch any more. */
+  leftBatch(job: JobRecord, stop: boolean): void
+}
+
+const HELD: Place = { at: 'held' }
+const REVIVING: Place = { at: 'reviving' }
+
+/** Accepted, unfinished jobs by their ids, and those that ended before the store had them. */
+export class LocalJobs {
+  /** Jobs that are not over. */
+  readonly byId = new Map<string, JobRecord>()
+  /** Jobs that ended before they came to the store, for as long as they can be looked up. */
+  readonly endedHere = new Map<string, JobRecord>()
+  readonly #places = new Map<JobRecord, Place>()
+  readonly #revivals = new Set<Promise<void>>()
+  /** The ids of jobs that ended here, by number. */
+  readonly #endedIds = new Map<number, string>()
+  readonly #engine: BrokerHost
+  readonly #events: LocalEvents
+  readonly #leases: Leases
+  readonly #finished: FinishedJobs
+  readonly #timeouts: Timeline
+  readonly #unique: UniqueKeys
+  readonly #lines = new WeakMap<JobRecord, string>()
+  /** The job of its batch that one stands behind. */
+  readonly #behind = new WeakMap<JobRecord, JobRecord>()
+
+  constructor(engine: BrokerHost, leases: Leases, events: LocalEvents) {
+    const { clock, retention } = engine
+    this.#engine = engine
+    this.#leases = leases
+    this.#events = events
+    this.#unique = new UniqueKeys(clock)
+    this.#finished = new FinishedJobs(clock, retention, (seq) => this.#forget(seq))
+    this.#timeouts = new Timeline(
+      clock,
+      (job) => events.expired(job),
+      (job) => job.attempts === 0 && !isTerminal(job.state) && !leases.byJob.has(job),
+    )
+  }
+
+  idOf(job: JobRecord): string {
+    return job.extras?.id ?? this.#engine.idPrefix + job.seq.toString(36)
+  }
+
+  // ── Where a job is ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  at(job: JobRecord): Location {
+    const lease = this.#leases.byJob.get(job)
+    return lease === undefined ? this.#places.get(job) : { at: 'leased', lease }
+  }
+
+  /** The job lies in the store, and nowhere else. */
+  isAway(job: JobRecord): boolean {
+    return this.at(job)?.at === 'stored'
+  }
+
+  /** The store has the job, or it is over. */
+  isStored(job: JobRecord): boolean {
+    const place = this.#places.get(job)
+    return place === undefined || place.at === 'stored' || place.at === 'reviving'
+  }
+
+  /** Jobs that the store does not have. */
+  *notStored(): Iterable<JobRecord> {
+    for (const [job, { at }] of this.#places) if (at !== 'stored' && at !== 'reviving') yield job
+  }
+
+  /** Jobs in the store whose response is not over. */
+  *heldInStore(): Iterable<JobRecord> {
+    for (const [job, place] of this.#places) if (place.at === 'stored' && place.isHeld) yield job
+  }
+
+  // ── How it gets there ──────────────────────────────────────────────────────────────────────────────────────────
+
+  accept(job: JobRecord): void {
+    this.byId.set(this.idOf(job), job)
+    this.#places.set(job, HELD)
+    const { extras } = job
+    if (extras?.uniqueKey !== undefined) this.#unique.hold(extras.uniqueKey, job)
+    const expires = extras?.queueTimeout
+    if (expires !== undefined) this.#timeouts.add(job, this.#engine.clock.now() + expires)
+  }
+
+  buffered(job: JobRecord, isHeld: boolean): void {
+    this.#places.set(job, { at: 'buffered', isHeld })
+  }
+
+  /** True when it is to be written as held. */
+  writing(job: JobRecord): boolean {
+    const place = this.#places.get(job)
+    const isHeld = place?.at === 'buffered' && place.isHeld
+    this.#places.set(job, { at: 'writing', isHeld, isReleased: false })
+    return isHeld
+  }
+
+  /** The store has a job; it can be fetched before the answer to its being written has come. */
+  arrived(job: JobRecord): void {
+    const place = this.#places.get(job)
+    if (place?.at !== 'writing' || isTerminal(job.state)) return
+    this.#places.set(job, { at: 'stored', isHeld: place.isHeld && !place.isReleased })
+    if (place.isReleased) this.#events.arrivedReleased(job)
+    job.extras?.storing?.resolve()
+  }
+
+  /** The store has an equal job instead. */
+  isDuplicate(job: JobRecord): void {
+    if (this.#places.get(job)?.at !== 'writing') return
+    job.extras?.storing?.resolve()
+    this.#events.leftBatch(job, false)
+    this.endHere(job, { state: 'skipped', reason: DUPLICATE })
+  }
+
+  /** The response of a held job is over. Returns where it is: what is only here is to be admitted. */
+  released(job: JobRecord): 'here' | 'on its way' | 'stored' {
+    const place = this.#places.get(job)
+    if (place?.at === 'writing' && place.isHeld) this.#places.set(job, { ...place, isReleased: true })
+    if (place?.at === 'stored') this.#places.set(job, { at: 'stored', isHeld: false })
+    if (place?.at === 'held' || place?.at === 'buffered') return 'here'
+    return place?.at === 'writing' ? 'on its way' : 'stored'
+  }
+
+  /** A dead job starts over; until that is written, the store still calls it dead. */
+  revive(job: JobRecord, written: Promise<void>): void {
+    this.byId.set(this.idOf(job), job)
+    const reviving = { ...REVIVING }
+    this.#places.set(job, reviving)
+    this.#revivals.add(written)
+    const over = (): void => {
+      this.#revivals.delete(written)
+      if (this.#places.get(job) === reviving) this.#places.set(job, { at: 'stored', isHeld: false })
+    }
+    written.then(over, over)
+  }
+
+  /** Resolves once the store knows of every job that has started over. */
+  async revived(): Promise<void> {
+    await Promise.allSettled(this.#revivals)
+  }
+
+  // ── Its batch ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The lock of a job's batch. */
+  lineOf(job: JobRecord): string | undefined {
+    return this.#lines.get(job)
+  }
+
+  /** Puts a job behind another of its batch. True when the other had no lock until now. */
+  putBehind(job: JobRecord, other: JobRecord): boolean {
+    const known = this.#lines.get(other)
+    const line = known ?? `b:${this.idOf(other)}`
+    if (known === undefined) this.#lines.set(other, line)
+    this.#lines.set(job, line)
+    this.#behind.set(job, other)
+    return known === undefined
+  }
+
+  isBlocked(job: JobRecord): boolean {
+    const other = this.#behind.get(job)
+    return other !== undefined && !isTerminal(other.state)
+  }
+
+  duplicateOf(uniqueKey: string): JobRecord | undefined {
+    return this.#unique.holder(uniqueKey)
+  }
+
+  // ── Its end ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** A job ends that the store does not have. */
+  endHere(job: JobRecord, ended: Ended): void {
+    const id = this.idOf(job)
+    conclude(job, ended, this.#engine.clock.now())
+    this.endedHere.set(id, job)
+    this.#endedIds.set(job.seq, id)
+    this.#finished.add(job)
+    this.over(job, id)
+  }
+
+  /** A job that this process accepted or ran is over, and everybody is told. */
+  over(job: JobRecord, id: string): void {
+    this.byId.delete(id)
+    this.#places.delete(job)
+    if (job.extras?.uniqueKey !== undefined) this.#unique.over(job)
+    this.#engine.settled(job)
+  }
+
+  /** The process stops: what the store never had is lost. */
+  loseWhatIsNotStored(): void {
+    for (const job of [...this.notStored()]) {
+      if (isTerminal(job.state)) continue
+      conclude(job, { state: 'cancelled', reason: 'lost' }, this.#engine.clock.now())
+      this.over(job, this.idOf(job))
+    }
+  }
+
+  close(): void {
+    this.#timeouts.close()
+  }
+
+  #forget(seq: number): void {
+    this.endedHere.delete(this.#endedIds.get(seq) ?? '')
+    this.#endedIds.delete(seq)
+  }
+}

@@ -1,0 +1,96 @@
+/** Jobs that are not with this process: to end one in the store, and to have one cancelled where it runs. */
+import type { Clock } from '../../../words/clock.ts'
+import { TaskCancelledError } from '../../../words/errors.ts'
+import type { Ended } from '../../broker.ts'
+import type { Retries } from '../store/retry.ts'
+import { lockOfKey, type SharedStore } from '../store/shared-store.ts'
+import type { Settlements } from './settlements.ts'
+
+/** The topic on which every process hears what is to be cancelled. */
+export const CANCEL_TOPIC = 'cancel'
+// A request to cancel can get lost: it is made again until the job is over, or for so long.
+const ASK_EVERY = 500
+const ASK_FOR = 600_000
+
+interface Request {
+  /** Of the task. */
+  readonly name: string
+  /** As the caller gave it. */
+  readonly reason: unknown
+  readonly until: number
+}
+
+/** Reaches for jobs in the store and in other processes. */
+export class RemoteJobs {
+  readonly #store: SharedStore
+  readonly #retries: Retries
+  readonly #clock: Clock
+  readonly #settlements: Settlements
+  readonly #requests = new Map<string, Request>()
+  #stopTimer: (() => void) | undefined
+
+  constructor(store: SharedStore, retries: Retries, clock: Clock, settlements: Settlements) {
+    this.#store = store
+    this.#retries = retries
+    this.#clock = clock
+    this.#settlements = settlements
+  }
+
+  /** Cancels a job wherever it is. */
+  cancel(id: string, name: string, reason: unknown): void {
+    const request = { name, reason, until: this.#clock.now() + ASK_FOR }
+    this.#requests.set(id, request)
+    this.#retries.see(() => this.#cancel(id, request))
+    this.#arm()
+  }
+
+  async #cancel(id: string, { name, reason }: Request): Promise<void> {
+    const error = new TaskCancelledError(name, reason)
+    const isOver = await this.end(id, { state: 'cancelled', error })
+    if (isOver || !this.#requests.has(id)) return void this.#requests.delete(id)
+    this.#store.publish(CANCEL_TOPIC, JSON.stringify({ id, reason: textOf(reason) }))
+  }
+
+  #arm(): void {
+    this.#stopTimer ??= this.#clock.timer(ASK_EVERY, () => {
+      this.#stopTimer = undefined
+      const now = this.#clock.now()
+      for (const [id, request] of this.#requests) {
+        if (request.until < now) this.#requests.delete(id)
+        else void this.#cancel(id, request).catch(() => {})
+      }
+      if (this.#requests.size > 0) this.#arm()
+    })
+  }
+
+  /** Ends a job that waits in the store. False when it runs; true when it is over. */
+  async end(id: string, ended: Ended, queue?: string): Promise<boolean> {
+    const { isRunning, isDone, job } = await this.#store.finish(id, ended, queue)
+    if (isRunning) return false
+    if (job === undefined) return true
+    const { data } = job
+    if (isDone) {
+      const stops = ended.state === 'dead' && data.stops === true
+      if (data.line !== undefined) await this.#store.leave(data.line, job.queue, id, stops)
+      if (data.key !== undefined) await this.#store.leave(lockOfKey(data.key), job.queue, id, false)
+    }
+    this.#settlements.take(job)
+    if (isDone) this.#settlements.tell(id, 'cancelled', data.end?.n ?? 0, undefined, data.by)
+    return true
+  }
+
+  close(): void {
+    this.#stopTimer?.()
+    this.#requests.clear()
+  }
+}
+
+/** What another process is told of a reason. A reason that cannot be shown as text is none there. */
+function textOf(reason: unknown): string | undefined {
+  if (reason === undefined) return undefined
+  try {
+    return reason instanceof Error ? reason.message : String(reason)
+  } catch {
+    return undefined
+  }
+}

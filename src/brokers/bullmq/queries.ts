@@ -1,0 +1,107 @@
+/** What is asked of the broker: the store's answers, and what this process knows better. */
+import { setTimeout } from 'node:timers/promises'
+import type { JobRecord } from '../../rules/job-record.ts'
+import type { AttemptInfo, JobState } from '../../words/job.ts'
+import type { JobFilter } from '../broker.ts'
+import { fitting } from '../job-filter.ts'
+import { takeState, toRecord } from './store/job-data.ts'
+import { historyOf } from './store/progress-mark.ts'
+import type { StoredJob } from './store/stored-job.ts'
+import type { Parts } from './wiring.ts'
+
+// What is fetched while the store counts would be counted twice, or not at all: then it is asked again.
+const MOST_RECOUNTS = 5
+
+/** Answers questions about jobs, wherever they are. */
+export class Queries {
+  readonly #parts: Parts
+  readonly #written: () => Promise<void>
+
+  /** `written` resolves once the store can be asked, and has what was on its way. */
+  constructor(parts: Parts, written: () => Promise<void>) {
+    this.#parts = parts
+    this.#written = written
+  }
+
+  async find(id: string): Promise<JobRecord | undefined> {
+    const { consumer, store, local } = this.#parts
+    const leased = consumer.leases.byId.get(id)
+    if (leased !== undefined) return leased.job
+    await this.#written()
+    const ours = local.byId.get(id)
+    const found = await store.find(id, ours && this.#parts.queueOf(ours))
+    if (found !== undefined) return this.#recordOf(found)
+    return local.byId.get(id) ?? local.endedHere.get(id)
+  }
+
+  /** The attempts of a job that are over, oldest first. */
+  async history(job: JobRecord): Promise<readonly AttemptInfo[]> {
+    const { consumer, store, local } = this.#parts
+    const id = local.idOf(job)
+    const lease = consumer.leases.byId.get(id)
+    if (lease !== undefined) return historyOf(lease.history, job.extras?.errors ?? [])
+    await this.#written()
+    const found = await store.find(id)
+    return found === undefined ? [] : attemptsIn(found)
+  }
+
+  async list(filter: JobFilter): Promise<readonly JobRecord[]> {
+    await this.#written()
+    const fits = fitting(filter)
+    const jobs = new Set(this.#onlyHere().filter(fits))
+    for (const found of await this.#parts.store.list(filter)) {
+      const job = this.#recordOf(found)
+      if (job !== undefined && fits(job)) jobs.add(job)
+    }
+    const newestFirst = [...jobs].sort(
+      (one, other) => other.acceptedAt - one.acceptedAt || other.seq - one.seq,
+    )
+    return newestFirst.slice(0, filter.limit ?? 100)
+  }
+
+  async counts(): Promise<Record<JobState, number>> {
+    const { consumer, store } = this.#parts
+    await this.#written()
+    let counts = await store.counts()
+    for (let again = 0, moves = -1; again < MOST_RECOUNTS && moves !== consumer.moves; again++) {
+      for (let look = 0; look < 10 && consumer.isFetchUnderWay; look++) await setTimeout(2)
+      ;({ moves } = consumer)
+      counts = await store.counts()
+      if (consumer.isFetchUnderWay) moves = -1
+    }
+    counts.running -= consumer.waiting
+    counts.available += consumer.waiting
+    for (const job of this.#onlyHere()) counts[job.state]++
+    return counts
+  }
+
+  /** Jobs that the store knows nothing of. */
+  #onlyHere(): JobRecord[] {
+    const { local } = this.#parts
+    return [...local.notStored(), ...local.endedHere.values()]
+  }
+
+  #recordOf(found: StoredJob): JobRecord | undefined {
+    const { consumer, local, settlements, entryOf, engine, foreignSeq } = this.#parts
+    const leased = consumer.leases.byId.get(found.id)
+    if (leased !== undefined) return leased.job
+    const ours = local.byId.get(found.id)
+    if (ours !== undefined) {
+      settlements.take(found)
+      return ours
+    }
+    const entry = entryOf(found.name)
+    if (entry === undefined) return undefined
+    const { clock } = engine
+    const job = toRecord(found, { seq: foreignSeq(), id: found.id, entry, clock })
+    takeState(job, found, clock)
+    return job
+  }
+}
+
+/** BullMQ itself keeps when a job that completed was fetched, and when it ended. */
+function attemptsIn({ left, data, state, claimedAt, endedAt, result }: StoredJob): AttemptInfo[] {
+  const { e, h = [] } = left
+  if (state !== 'completed') return historyOf(h, e, data.end?.error)
+  return historyOf([...h, [result?.n ?? 1, 'completed', claimedAt ?? null, endedAt ?? null, null]], e)
+}

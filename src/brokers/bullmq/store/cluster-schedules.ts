@@ -1,0 +1,92 @@
+/**
+ * Schedules of all processes with one prefix. Each process has its own copy and its own timers; the store says which of
+ * them makes a run. Processes tell each other of changes, and look for themselves as well, since messages can get lost.
+ */
+import { randomUUID } from 'node:crypto'
+import type { Clock } from '../../../words/clock.ts'
+import type { ScheduleStore, ScheduleTurns, StoredSchedule } from '../../broker.ts'
+import type { Retries } from './retry.ts'
+import type { ScheduleTable, SharedStore } from './shared-store.ts'
+
+/** The topic on which every process hears that schedules were set or removed. */
+export const SCHEDULES_TOPIC = 'schedules'
+
+// A run whose process died while it added the job is made by another after so long, before it counts as missed.
+const TURN = 5000
+const LOOK_EVERY = 30_000
+
+/** The schedules that this process shares with others. */
+export class ClusterSchedules implements ScheduleStore {
+  readonly turns: ScheduleTurns
+  readonly #store: SharedStore
+  readonly #retries: Retries
+  readonly #clock: Clock
+  readonly #owner: string = randomUUID()
+  /** One change after the other, in the order in which they were made. */
+  #changes: Promise<void> = Promise.resolve()
+  #changed: () => void = () => {}
+  #stopTimer: (() => void) | undefined
+  #isClosed = false
+
+  constructor(store: SharedStore, retries: Retries, clock: Clock) {
+    this.#store = store
+    this.#retries = retries
+    this.#clock = clock
+    this.turns = {
+      take: (schedule) => this.#table.take(schedule, this.#owner, TURN),
+      made: (schedule, nextAt) => this.#retries.retry(() => this.#table.made(schedule, nextAt)),
+      onChange: (callback) => {
+        this.#changed = callback
+      },
+    }
+  }
+
+  start(): void {
+    if (this.#isClosed) return
+    this.#stopTimer = this.#clock.timer(LOOK_EVERY, () => {
+      this.look()
+      this.start()
+    })
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#stopTimer?.()
+  }
+
+  /** A message has come. */
+  heard(owner: string): void {
+    if (owner !== this.#owner) this.look()
+  }
+
+  /** There may be news. */
+  look(): void {
+    if (!this.#isClosed) this.#changed()
+  }
+
+  async load(): Promise<readonly StoredSchedule[]> {
+    await this.#changes
+    return this.#table.all()
+  }
+
+  put(schedule: StoredSchedule): void {
+    void this.#change(() => this.#table.put(schedule)).catch(() => {})
+  }
+
+  remove(id: string): Promise<void> {
+    return this.#change(() => this.#table.remove(id))
+  }
+
+  #change(write: () => Promise<void>): Promise<void> {
+    const written = this.#changes.then(() => this.#retries.retry(write))
+    this.#changes = written.then(
+      () => this.#store.publish(SCHEDULES_TOPIC, this.#owner),
+      () => {},
+    )
+    return written
+  }
+
+  get #table(): ScheduleTable {
+    return this.#store.schedules
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * The health of the store. A connection that is open says little: a store that hangs, or whose machine is gone, leaves it
+ * open and answers nothing. So it is asked a small question all the time, and what comes of it decides two things: whether
+ * the store counts as away, and whether this process may take jobs whose lease has run out.
+ *
+ * The latter because a store that was away has heard of nobody: as it comes back, the leases of processes that are alive
+ * may have run out as well. They have a whole lease then to renew what they have, or to write how it ended.
+ */
+import type { Clock } from '../../../words/clock.ts'
+
+/** What is asked of the store. */
+export interface HealthStore {
+  /** Resolves as soon as the store answers. */
+  ping(): Promise<unknown>
+  /** Milliseconds since the store was started, as far as it tells. */
+  uptime(): Promise<number>
+  /** Gives up all connections, and makes new ones. */
+  reconnect(): void
+}
+
+/** Who hears how it stands. */
+export interface HealthEvents {
+  /** A question was not answered in time. */
+  onTimeout(fault: Error): void
+  /** After that, one was. */
+  onRecovered(): void
+}
+
+const LONGEST_BEAT = 1000
+// Parts of a lease. Every process renews its leases three times in their length, so two thirds are left when a renewal is
+// due: after a silence of half a length, each process still has a sixth in which to renew what it has.
+const LONGEST_SILENCE = 1 / 2
+// A process that stood still for longer cannot know whether all others did: it lets them renew their leases first.
+const AFTER_STANDING_STILL = 1 / 4
+// After so many times the patience, new connections are tried: the machine at the other end may not be there any more.
+const UNTIL_GIVEN_UP = 3
+
+/** Asks the store whether it is there. */
+export class HealthCheck {
+  readonly #clock: Clock
+  readonly #store: HealthStore
+  readonly #events: HealthEvents
+  readonly #lease: number
+  readonly #patience: number
+  readonly #beat: number
+  #lookedAt = 0
+  #answeredAt = 0
+  #askedAt: number | undefined
+  #givenUpAt = Number.NEGATIVE_INFINITY
+  /** Since when it has answered without a pause that counts. */
+  #steadySince = Number.POSITIVE_INFINITY
+  #isSilent = false
+  #isClosed = false
+  #stopTimer: (() => void) | undefined
+
+  /** `lease` and `patience` in milliseconds. */
+  constructor(
+    clock: Clock,
+    { lease, patience }: { lease: number; patience: number },
+    store: HealthStore,
+    events: HealthEvents,
+  ) {
+    this.#clock = clock
+    this.#store = store
+    this.#events = events
+    this.#lease = lease
+    this.#patience = patience
+    this.#beat = Math.min(LONGEST_BEAT, lease / 8, patience / 2)
+  }
+
+  /** The store has been reached. */
+  async start(): Promise<void> {
+    const asked = this.#clock.now()
+    this.#lookedAt = asked
+    this.#answeredAt = asked
+    this.#arm()
+    const uptime = await this.#store.uptime().catch(() => 0)
+    this.#steadySince = asked - uptime
+    this.#answered()
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#stopTimer?.()
+  }
+
+  /** True when the store answers, and has done so for as long as a lease lasts. */
+  async isSteady(): Promise<boolean> {
+    try {
+      await this.#store.ping()
+    } catch {
+      return false
+    }
+    this.#answered()
+    return this.#clock.now() - this.#steadySince >= this.#lease
+  }
+
+  #arm(): void {
+    if (!this.#isClosed) this.#stopTimer = this.#clock.timer(this.#beat, () => this.#look())
+  }
+
+  #look(): void {
+    const now = this.#clock.now()
+    this.#noteStandstill(now)
+    this.#lookedAt = now
+    if (this.#askedAt === undefined) void this.#ask(now)
+    else if (now - this.#askedAt >= this.#patience) this.#silent(now, this.#askedAt)
+    this.#arm()
+  }
+
+  /**
+   * While this process stood still it could not hear any answer, so that time is no silence of the store. The first to
+   * notice may be the timer or an answer: on a busy machine, answers are often handled before the timers that are late.
+   */
+  #noteStandstill(now: number): void {
+    const stoodStill = now - this.#lookedAt - this.#beat
+    if (stoodStill <= 0) return
+    this.#lookedAt += stoodStill
+    this.#answeredAt += stoodStill
+    if (this.#askedAt !== undefined) this.#askedAt += stoodStill
+    if (stoodStill <= this.#lease * LONGEST_SILENCE) return
+    this.#steadySince = Math.max(this.#steadySince, now - this.#lease * (1 - AFTER_STANDING_STILL))
+  }
+
+  async #ask(now: number): Promise<void> {
+    this.#askedAt = now
+    try {
+      await this.#store.ping()
+      this.#answered()
+    } catch {
+      // Of a connection that breaks, the store tells by itself.
+    }
+    this.#askedAt = undefined
+  }
+
+  #answered(): void {
+    const now = this.#clock.now()
+    this.#noteStandstill(now)
+    if (now - this.#answeredAt > this.#lease * LONGEST_SILENCE) this.#steadySince = now
+    this.#answeredAt = now
+    if (!this.#isSilent || this.#isClosed) return
+    this.#isSilent = false
+    this.#events.onRecovered()
+  }
+
+  #silent(now: number, askedAt: number): void {
+    if (!this.#isSilent) {
+      this.#isSilent = true
+      this.#events.onTimeout(new Error(`The store has not answered for ${Math.round(now - askedAt)} ms.`))
+    }
+    if (now - Math.max(askedAt, this.#givenUpAt) < UNTIL_GIVEN_UP * this.#patience) return
+    this.#givenUpAt = now
+    this.#store.reconnect()
+  }
+}

@@ -1,0 +1,327 @@
+/** The store in PostgreSQL: BullMQ's tables, two of our own for lines, and NOTIFY for messages. */
+import type { Duplex } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
+import type { IQueueBackend, Queue } from 'bullmq'
+import type { Client, Pool, PoolConfig } from 'pg'
+import { BullmqStore } from '../bullmq-store.ts'
+import { peer } from '../peers.ts'
+import { backendOptions, keepOf } from '../queue-options.ts'
+import type { JobSource, Opening, Place } from '../shared-store.ts'
+import { PostgresSchedules, SCHEDULES_TABLE } from './postgres-schedules.ts'
+import { PostgresSource } from './postgres-source.ts'
+
+// One transaction at a time may make the tables: two processes that start together would otherwise trip over each other.
+const TABLES = `
+select pg_advisory_xact_lock(4021771);
+create schema if not exists aftertask;
+create table if not exists aftertask.lines (
+  line text not null, n bigserial, member text not null, since double precision not null,
+  primary key (line, member));
+create table if not exists aftertask.stopped_lines (line text primary key, since double precision not null);
+${SCHEDULES_TABLE}`
+const LOCK = 'select pg_advisory_xact_lock(hashtextextended($1, 4021771))'
+const JOIN = 'insert into aftertask.lines (line, member, since) values ($1, $2, $3) on conflict do nothing'
+const HEAD = `select member, since, exists (select from aftertask.stopped_lines s where s.line = $1) as stopped
+  from aftertask.lines where line = $1 order by n limit 1`
+const LEAVE = 'delete from aftertask.lines where line = $1 and member = $2'
+const STOP = 'insert into aftertask.stopped_lines values ($1, $2) on conflict do nothing'
+const FORGET_STOPS = 'delete from aftertask.stopped_lines where since < $1'
+const UPTIME = 'select extract(epoch from clock_timestamp() - pg_postmaster_start_time()) * 1000 as ms'
+const A_DAY = 86_400_000
+const LOOK_AGAIN = 250
+// A server that hangs takes connections and says nothing: so many times the patience.
+const LONGEST_CONNECT = 3
+// A NOTIFY carries less than 8,000 bytes.
+const LONGEST_MESSAGE = 7900
+
+/** PostgreSQL, through pg. */
+export class PostgresStore extends BullmqStore {
+  // Queries go through several connections.
+  readonly isOrdered = false
+  readonly #queues = new Map<string, Queue>()
+  readonly #backends = new Map<string, IQueueBackend>()
+  #bullmq!: typeof import('bullmq')
+  #pg!: typeof import('pg')
+  #pool: Pool | undefined
+  /** All connections: those of the pool, and the one that is listened on. */
+  readonly #clients = new Set<Client>()
+  #listener: Client | undefined
+  /** The question that is not answered yet. */
+  #ping: Promise<unknown> | undefined
+  #events!: Opening['events']
+  #topics: readonly string[] = []
+
+  protected async connect({ events, topics }: Opening): Promise<void> {
+    this.#events = events
+    this.#topics = topics
+    this.#bullmq = await peer('bullmq', () => import('bullmq'))
+    const pg = await peer('pg', () => import('pg'))
+    this.#pg = pg.default as unknown as typeof import('pg')
+    this.#pool = new this.#pg.Pool({ max: 20, ...this.#config() })
+    this.#pool.on('error', () => {})
+    this.#pool.on('connect', (client) => {
+      // One that breaks between two queries of whoever has it says so by an event, which ends the process if unheard.
+      client.on('error', () => {})
+      this.#clients.add(client)
+    })
+    this.#pool.on('remove', (client) => void this.#clients.delete(client))
+    // Each queue listens to it.
+    this.#pool.setMaxListeners(0)
+    while (!(await this.#tryToStart())) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN))
+  }
+
+  async #tryToStart(): Promise<boolean> {
+    if (this.isClosed) throw new Error('The broker was closed before the store was reached.')
+    try {
+      const client = await (this.#pool as Pool).connect()
+      try {
+        await this.#bullmq.runMigrations(client as never)
+        await client.query(`begin; ${TABLES}; commit`)
+        await client.query(FORGET_STOPS, [Date.now() - A_DAY])
+      } finally {
+        client.release()
+      }
+      await this.#listen()
+      return true
+    } catch (error) {
+      this.#down(error as Error)
+      return false
+    }
+  }
+
+  /** The connection that is listened on is also what tells whether the store is there. */
+  async #listen(): Promise<void> {
+    const client = new this.#pg.Client(this.#config())
+    client.on('error', () => {})
+    client.on('notification', ({ payload }) => this.#heard(payload ?? ''))
+    this.#clients.add(client)
+    client.once('end', () => {
+      this.#clients.delete(client)
+      void this.#lost(client)
+    })
+    try {
+      await client.connect()
+      await client.query('listen aftertask')
+      if (this.isClosed) throw new Error('The broker was closed meanwhile.')
+    } catch (error) {
+      this.#clients.delete(client)
+      client.removeAllListeners('end')
+      client.end().catch(() => {})
+      throw error
+    }
+    this.#listener = client
+    this.#events.up()
+  }
+
+  async #lost(client: Client): Promise<void> {
+    if (this.isClosed || this.#listener !== client) return
+    this.#down(new Error('The connection is closed.'))
+    for (;;) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN))
+      if (this.isClosed) return
+      try {
+        return await this.#listen()
+      } catch (error) {
+        this.#down(error as Error)
+      }
+    }
+  }
+
+  #down(fault: Error): void {
+    if (!this.isClosed) this.#events.down(fault)
+  }
+
+  #heard(payload: string): void {
+    const end = payload.indexOf(' ')
+    const topic = payload.slice(0, end)
+    if (this.#topics.some((known) => this.#key(known) === topic)) {
+      this.#events.message(topic, payload.slice(end + 1))
+    }
+  }
+
+  #config(): PoolConfig {
+    const { connection } = this.settings
+    const given: PoolConfig =
+      typeof connection === 'string' ? { connectionString: connection } : (connection as PoolConfig)
+    // A process that stands still in a transaction must not hold up the others for longer than its lease lasts.
+    const patience = `-c idle_in_transaction_session_timeout=${this.settings.lease}`
+    const own: PoolConfig = {
+      keepAlive: true,
+      connectionTimeoutMillis: LONGEST_CONNECT * this.settings.patience,
+    }
+    return { ...own, ...given, options: `-c search_path=bullmq ${patience} ${given.options ?? ''}`.trim() }
+  }
+
+  queue(name: string): Queue {
+    const known = this.#queues.get(name)
+    if (known !== undefined) return known
+    const { createPostgresBackend } = this.#bullmq
+    const queue = new this.#bullmq.Queue(
+      this.#name(name),
+      this.#options() as never,
+      createPostgresBackend as never,
+    ) as unknown as Queue
+    queue.on('error', () => {})
+    return this.#keep(this.#queues, name, queue)
+  }
+
+  /**
+   * BullMQ asks once whether the store is ready, and holds on to the answer: what was made while it was away would fail
+   * for ever, so it is made again.
+   */
+  #keep<T extends Queue | IQueueBackend>(kept: Map<string, T>, name: string, made: T): T {
+    kept.set(name, made)
+    const forget = (): void => {
+      if (kept.get(name) === made) kept.delete(name)
+      made.close().catch(() => {})
+    }
+    made.waitUntilReady().catch(forget)
+    return made
+  }
+
+  source(name: string, worker: string): JobSource {
+    const options = { ...this.#options(), name: worker }
+    const backend = (): IQueueBackend => {
+      const known = this.#backends.get(name)
+      if (known !== undefined) return known
+      const blocking = { withBlockingConnection: true }
+      const made = this.#bullmq.createPostgresBackend(this.#name(name), options as never, blocking)
+      made.on('error', () => {})
+      return this.#keep(this.#backends, name, made)
+    }
+    const { lease } = this.settings
+    const of = { name: this.#name(name), lease, keep: keepOf(this.retention) }
+    return new PostgresSource(
+      { queue: name, name: worker, ended: this.ended, backend },
+      this.#pool as Pool,
+      of,
+    )
+  }
+
+  // BullMQ's queues in PostgreSQL have no prefix.
+  #name(name: string): string {
+    return `${this.settings.prefix}.${name}`
+  }
+
+  #options(): object {
+    const options = backendOptions({ lease: this.settings.lease, retention: this.retention })
+    return { connection: this.#pool, ...options }
+  }
+
+  /** The connection that is listened on is asked: nothing else can keep it busy. Who asks meanwhile shares the answer. */
+  async ping(): Promise<unknown> {
+    if (this.#listener === undefined) throw new Error('There is no connection.')
+    this.#ping ??= this.#listener.query('select 1').finally(() => {
+      this.#ping = undefined
+    })
+    return this.#ping
+  }
+
+  async uptime(): Promise<number> {
+    const { rows } = await (this.#pool as Pool).query<{ ms: string }>(UPTIME)
+    return Number(rows[0]?.ms ?? 0)
+  }
+
+  reconnect(): void {
+    for (const client of this.#clients) breakOff(client)
+  }
+
+  publish(topic: string, text: string): void {
+    const message = `${this.#key(topic)} ${text}`
+    if (Buffer.byteLength(message) > LONGEST_MESSAGE) return
+    // Queries can get through before the connection is back that is listened on.
+    this.#pool?.query("select pg_notify('aftertask', $1)", [message]).catch(() => {})
+  }
+
+  get schedules(): PostgresSchedules {
+    return new PostgresSchedules(this.#pool as Pool, this.settings.prefix)
+  }
+
+  protected async enter(lock: string, member: string): Promise<Place> {
+    const key = this.#key(lock)
+    const { rows } = await this.#inLine(key, [
+      [JOIN, [key, member, Date.now()]],
+      [HEAD, [key]],
+    ])
+    const [head] = rows as { member: string; since: number; stopped: boolean }[]
+    if (head === undefined) throw new Error(`The lock ${lock} is empty after it was joined.`)
+    const { member: first, since, stopped } = head
+    return { isFirst: first === member, head: first, since, isStopped: stopped }
+  }
+
+  protected async exit(lock: string, member: string, stop: boolean): Promise<string | undefined> {
+    const key = this.#key(lock)
+    const { rows } = await this.#inLine(key, [
+      [LEAVE, [key, member]],
+      ...(stop ? [[STOP, [key, Date.now()]] as [string, unknown[]]] : []),
+      [HEAD, [key]],
+    ])
+    return (rows as { member: string }[])[0]?.member
+  }
+
+  /** One at a time in each line, so that the order of numbers is the order of commits. */
+  #inLine(key: string, queries: readonly [string, unknown[]][]): Promise<{ rows: unknown[] }> {
+    return this.#together([[LOCK, [key]], ...queries])
+  }
+
+  /** Runs queries in one transaction; resolves to the answer of the last. */
+  async #together(queries: readonly [string, unknown[]][]): Promise<{ rows: unknown[] }> {
+    const client = await (this.#pool as Pool).connect()
+    let fault: Error | undefined
+    try {
+      await client.query('begin')
+      let result: { rows: unknown[] } = { rows: [] }
+      for (const [text, values] of queries) result = await client.query(text, values)
+      await client.query('commit')
+      return result
+    } catch (error) {
+      fault = error as Error
+      throw error
+    } finally {
+      // A connection in the middle of a transaction is of no use to anybody else.
+      client.release(fault)
+    }
+  }
+
+  /**
+   * BullMQ's own promote looks at the state and then writes, and a worker may take the job in between: it would run twice.
+   * With its row locked first, nobody can.
+   */
+  async promote(queue: string, id: string): Promise<void> {
+    const name = this.#name(queue)
+    await this.#together([
+      ['select from job where queue = $1 and id = $2 for update', [name, id]],
+      ['select promote($1, $2)', [name, id]],
+    ])
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true
+    if (this.#pool === undefined) return
+    // Whoever waits for a server that hangs is told that no answer will come.
+    const timer = setInterval(() => this.reconnect(), this.settings.patience)
+    await this.#listener?.end().catch(() => {})
+    // What waits for an idle connection gets it in this turn; a pool that ends gives out none.
+    await setImmediate()
+    const ended = this.#pool.end().catch(() => {})
+    await Promise.all([...this.#backends.values(), ...this.#queues.values()].map(closeOnceReady))
+    await ended
+    clearInterval(timer)
+  }
+
+  #key(name: string): string {
+    return `${this.settings.prefix}:${name}`
+  }
+}
+
+/** BullMQ forgets the connection that it takes while it gets ready, when it is closed meanwhile: the pool would not end. */
+async function closeOnceReady(made: Queue | IQueueBackend): Promise<void> {
+  await made.waitUntilReady().catch(() => {})
+  await made.close().catch(() => {})
+}
+
+/** Ends a connection without a word: whoever waits for an answer on it is told that there will be none. */
+function breakOff(client: Client): void {
+  const { stream } = Reflect.get(client, 'connection') as unknown as { stream: Duplex }
+  stream.destroy()
+}

@@ -1,0 +1,141 @@
+/**
+ * What the attempts of a job have left behind, as it lies in the store: in the `stacktrace`, which both backends write in
+ * the same step as the move that follows an attempt. A job that completes at its first attempt leaves nothing there.
+ */
+import { ATTEMPTS_KEPT, type JobRecord } from '../../../rules/job-record.ts'
+import { errorFromText, errorText } from '../../../rules/journal-protocol.ts'
+import { toWireError, type WireError } from '../../../rules/wire-error.ts'
+import type { AttemptInfo, AttemptOutcome } from '../../../words/job.ts'
+import { attemptInfo } from '../../attempts.ts'
+import type { Attempted } from '../../broker.ts'
+
+/** An attempt: its number, its outcome, its start and end in milliseconds since 1970, its thread. */
+export type StoredAttempt = readonly [
+  attempt: number,
+  outcome: AttemptOutcome,
+  started: number | null,
+  ended: number | null,
+  thread: number | null,
+]
+
+/** What attempts have left behind. */
+export interface StoredProgress {
+  /** Attempts, failures, crashes, and the stalls that are accounted for in them. */
+  readonly n: number
+  readonly f: number
+  readonly c: number
+  readonly s: number
+  /** How many stalls there had been when the attempt began that is under way; absent when none is. */
+  readonly r?: number
+  /** The errors of attempts that failed or crashed, oldest first. */
+  readonly e: readonly string[]
+  /** The attempts, oldest first. */
+  readonly h?: readonly StoredAttempt[]
+}
+
+const MARK = 'aftertask:'
+const NOTHING: StoredProgress = { n: 0, f: 0, c: 0, s: 0, e: [] }
+
+/** What is to be written of a job's attempts. */
+export interface Left {
+  /** Attempts that are over, or whose end is being written. */
+  readonly attempts: number
+  /** Stalls so far. */
+  readonly stalls: number
+  readonly history: readonly StoredAttempt[]
+  /** An attempt is under way. */
+  readonly isRunning: boolean
+}
+
+/** What the attempts of a job have left behind, as a `stacktrace`. */
+export function toStacktrace(job: JobRecord, left: Left): string {
+  const errors = job.extras?.errors ?? []
+  const stack = errors.at(-1)?.stack?.replaceAll('\0', '') ?? ''
+  return JSON.stringify([stack, toMark(job, left, errors)])
+}
+
+/** The same as one text. */
+export function toMark(
+  job: JobRecord,
+  { attempts, stalls, history, isRunning }: Left,
+  errors: readonly (WireError | Error)[],
+): string {
+  const left: StoredProgress = {
+    n: attempts,
+    f: job.failures,
+    c: job.crashes,
+    s: stalls,
+    ...(isRunning ? { r: stalls } : {}),
+    e: errors.map((error) => errorText(error instanceof Error ? toWireError(error) : error)),
+    ...(history.length > 0 ? { h: history } : {}),
+  }
+  return MARK + JSON.stringify(left)
+}
+
+/** The mark of a `stacktrace`, to be carried over where the store drops it. */
+export function markOf(stacktrace: unknown): string | undefined {
+  const trace = typeof stacktrace === 'string' ? parsed(stacktrace) : stacktrace
+  return Array.isArray(trace)
+    ? (trace as unknown[]).findLast(
+        (line): line is string => typeof line === 'string' && line.startsWith(MARK),
+      )
+    : undefined
+}
+
+/** Reads what attempts have left behind. */
+export function progressOf(mark: string | undefined): StoredProgress {
+  const left = mark === undefined ? undefined : parsed(mark.slice(MARK.length))
+  return typeof left === 'object' && left !== null ? { ...NOTHING, ...left } : NOTHING
+}
+
+/** What is read of a text that anybody may have written. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Whether the process that had the job last died while it ran it: the attempt was on record as begun, and the lease ran
+ * out after that. A job that was only fetched is not to blame.
+ */
+export function hasCrashed({ s, r }: StoredProgress, stalls: number): boolean {
+  return r !== undefined && r >= s && r < stalls
+}
+
+/** Takes note of an attempt that is over. `apart`: what the wall clock is ahead of the monotonic one. */
+export function noteAttempt(
+  history: StoredAttempt[],
+  job: JobRecord,
+  { outcome, started, ended }: Attempted,
+  apart: number,
+): void {
+  const startedAt = started === undefined ? null : Math.round(started + apart)
+  history.push([job.attempts, outcome, startedAt, Math.round(ended + apart), job.extras?.thread ?? null])
+  if (history.length > ATTEMPTS_KEPT) history.shift()
+}
+
+/** The attempts as plain data. `errors`: those of attempts that failed or crashed; `cancelled`: that of a cancelled one. */
+export function historyOf(
+  history: readonly StoredAttempt[],
+  errors: readonly (WireError | Error | string)[],
+  cancelled?: WireError | Error | string,
+): AttemptInfo[] {
+  const left = [...errors]
+  const infos = history.toReversed().map(([attempt, outcome, started, ended, thread]) => {
+    const hasFailed = outcome === 'failed' || outcome === 'crashed'
+    const error = hasFailed ? left.pop() : outcome === 'cancelled' ? cancelled : undefined
+    return attemptInfo({
+      attempt,
+      outcome,
+      started: started ?? undefined,
+      ended: ended ?? undefined,
+      thread: thread ?? undefined,
+      cpu: undefined,
+      error: typeof error === 'string' ? errorFromText(error) : error,
+    })
+  })
+  return infos.reverse()
+}

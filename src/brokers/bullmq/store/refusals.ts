@@ -1,0 +1,27 @@
+/** What the store refuses for good, in the codes of BullMQ. */
+
+// No such job, no lock, not in that state, somebody else's lock.
+const NO_LOCK = -2
+const OTHERS_LOCK = -6
+const REFUSALS: ReadonlySet<unknown> = new Set([-1, NO_LOCK, -3, OTHERS_LOCK])
+
+/** True when the store has refused a write for good: another process has the job, or nobody does. */
+export function isRefusal(error: unknown): boolean {
+  return REFUSALS.has(codeOf(error))
+}
+
+/** True when nobody has the job, as far as the store knows: the lease has run out, or the job is not a running one. */
+export function hasLapsed(error: unknown): boolean {
+  return codeOf(error) === NO_LOCK
+}
+
+/** The job does not belong to whoever wants to write, in the way in which BullMQ says it. */
+export function refusalOf(id: string): Error {
+  return Object.assign(new Error(`The job ${id} belongs to another process, or to none.`), {
+    code: OTHERS_LOCK,
+  })
+}
+
+function codeOf(error: unknown): unknown {
+  return typeof error === 'object' && error !== null ? Reflect.get(error, 'code') : undefined
+}

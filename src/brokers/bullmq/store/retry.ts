@@ -1,0 +1,86 @@
+/** The one policy of trying again: a write is tried until the store has it, or refuses it for good. */
+import type { Clock } from '../../../words/clock.ts'
+import { isRefusal } from './refusals.ts'
+
+const FIRST_WAIT = 50
+const LONGEST_WAIT = 1000
+
+/** Writes under way, so that a stop can wait for them. */
+export class Retries {
+  readonly #clock: Clock
+  readonly #pending = new Set<Promise<unknown>>()
+  /** Writes that wait for their next try. */
+  readonly #waiting = new Set<() => void>()
+  #isClosed = false
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** Tries again after every fault that may pass. Rejects when the store refuses the write, or after the deadline of `settle`. */
+  retry<T>(write: () => Promise<T>): Promise<T> {
+    const promise = this.#try(write)
+    this.#pending.add(promise)
+    const over = (): void => void this.#pending.delete(promise)
+    promise.then(over, over)
+    return promise
+  }
+
+  /** The same where nobody asks what came of it. */
+  see(write: () => Promise<unknown>): void {
+    this.retry(write).catch(() => {})
+  }
+
+  async #try<T>(write: () => Promise<T>): Promise<T> {
+    for (let wait = FIRST_WAIT; ; wait = Math.min(wait * 2, LONGEST_WAIT)) {
+      try {
+        return await write()
+      } catch (error) {
+        if (isRefusal(error) || this.#isClosed) throw error
+        await this.#pause(wait)
+      }
+    }
+  }
+
+  /** Whatever waits for its next try is tried now: the store is there again. */
+  retryNow(): void {
+    for (const go of this.#waiting) go()
+  }
+
+  #pause(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const go = (): void => {
+        stopTimer()
+        this.#waiting.delete(go)
+        resolve()
+      }
+      const stopTimer = this.#clock.timer(milliseconds, go)
+      this.#waiting.add(go)
+    })
+  }
+
+  /** Waits for what is under way, but not longer than so many milliseconds; then nothing is tried again. */
+  async settle(most: number): Promise<void> {
+    const idle = async (): Promise<void> => {
+      while (this.#pending.size > 0) await Promise.allSettled(this.#pending)
+    }
+    await within(this.#clock, most, idle())
+    this.#isClosed = true
+    this.retryNow()
+  }
+}
+
+/** Waits for a promise, but not longer than so many milliseconds. */
+export function within(clock: Clock, milliseconds: number, promise: Promise<unknown>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stopTimer = clock.timer(milliseconds, resolve)
+    const over = (): void => {
+      stopTimer()
+      resolve()
+    }
+    promise.then(over, (error: unknown) => {
+      stopTimer()
+      reject(error)
+    })
+  })
+}

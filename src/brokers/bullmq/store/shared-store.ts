@@ -1,0 +1,174 @@
+/**
+ * The store that many processes share, in the words of this library. Only this folder knows that it is BullMQ's queues, in
+ * Redis or PostgreSQL, and what BullMQ does not have: locks in which jobs wait in order, and messages between processes.
+ */
+import type { Clock } from '../../../words/clock.ts'
+import type { JobState, TerminalState } from '../../../words/job.ts'
+import type { Ended, JobFilter, StoredSchedule } from '../../broker.ts'
+import type { HealthStore } from './health-check.ts'
+import type { NewJob, StoredData, StoredEnd, StoredJob, StoredResult, WrittenData } from './stored-job.ts'
+
+/** What a store tells. */
+export interface StoreEvents {
+  up(): void
+  down(fault: Error): void
+  /** A message on one of the topics. */
+  message(topic: string, text: string): void
+}
+
+/** What a store is opened with. */
+export interface Opening {
+  readonly clock: Clock
+  readonly events: StoreEvents
+  /** Messages on these topics are listened to. */
+  readonly topics: readonly string[]
+  /** The queues that this runtime's jobs may lie in. */
+  readonly queues: readonly string[]
+  readonly retention: { readonly count: number; readonly age: number }
+}
+
+/** A job that belongs to a process for the time of a lease. */
+export interface LeaseRef {
+  readonly id: string
+  readonly token: string
+  /** How often it had been claimed by then, this time included. */
+  readonly starts: number
+  /** How often its lease had run out by then. */
+  readonly stalls: number
+}
+
+/** A job that was claimed under a token. */
+export interface Claimed {
+  readonly token: string
+  readonly job: StoredJob
+}
+
+/** A job that has completed. */
+export interface Completion {
+  readonly id: string
+  readonly token: string
+  readonly result: StoredResult
+  /** Another job is to be claimed in the same step, with the same token. */
+  readonly fetchNext: boolean
+}
+
+/** What attempts leave behind, as it is written. */
+export interface LeftBehind {
+  /** The message of the last error. */
+  readonly reason: string
+  /** The text that `toStacktrace` makes. */
+  readonly stacktrace: string
+}
+
+/** How a job ended that did not complete; `kept` for one that is not dead. */
+export interface FinalEnd extends LeftBehind {
+  readonly kept?: { readonly name: string; readonly data: StoredData & { readonly end: StoredEnd } }
+}
+
+/** The jobs of one queue, as a process that runs them sees them. Writes reject with a refusal when a lease is lost. */
+export interface JobSource {
+  /** Claims at most one job for each token; `dueAt`: when the next delayed one is due, in milliseconds since 1970, or 0. */
+  claim(tokens: readonly string[]): Promise<{ readonly jobs: readonly Claimed[]; readonly dueAt: number }>
+  /** Resolves to the job that came with it. */
+  complete(completion: Completion): Promise<Claimed | undefined>
+  /** Ends a job that did not complete. */
+  end(lease: LeaseRef, end: FinalEnd): Promise<void>
+  /** Gives a job back, to wait for so many milliseconds. */
+  postpone(lease: LeaseRef, delay: number, left?: LeftBehind): Promise<void>
+  /** Gives a job back to the front of its queue. */
+  putBack(lease: LeaseRef): Promise<void>
+  /** Writes down what the attempts of a running job have left behind. */
+  note(lease: LeaseRef, stacktrace: string): Promise<void>
+  /** Lets leases last for so many milliseconds from now on. Resolves to the ids of jobs that are not ours any more. */
+  renew(leases: readonly LeaseRef[], milliseconds: number): Promise<readonly string[]>
+  /** What the store has of a job now; undefined when it has nothing. */
+  seen(id: string): Promise<Pick<StoredJob, 'starts' | 'endedAt' | 'mark'> | undefined>
+  /** Lets jobs whose lease has run out wait again. */
+  reclaimExpired(): Promise<void>
+  /** Waits for a job; resolves to how many milliseconds later to look. */
+  waitForWork(milliseconds: number): Promise<number>
+  /** Ends the wait, now and from now on. */
+  stopWaiting(): void
+  setProgress(id: string, progress: unknown): void
+  log(id: string, line: string): void
+}
+
+/** A job's place among those that wait for a lock. */
+export interface Place {
+  readonly isFirst: boolean
+  /** Who stands first, and since when, in milliseconds since 1970. */
+  readonly head: string
+  readonly since: number
+  /** A job has ended in a way that lets no other one follow. */
+  readonly isStopped: boolean
+}
+
+/** What became of an attempt to end a job that no process runs. */
+export interface Finish {
+  /** It runs, and goes on. */
+  readonly isRunning: boolean
+  /** This call has ended it. */
+  readonly isDone: boolean
+  /** As it lies in the store when it is over. */
+  readonly job: StoredJob | undefined
+}
+
+/** Where a store keeps the schedules of a prefix. */
+export interface ScheduleTable {
+  all(): Promise<readonly StoredSchedule[]>
+  /** Sets one, unless it is there with the same definition. */
+  put(schedule: StoredSchedule): Promise<void>
+  remove(id: string): Promise<void>
+  /** Lets `owner` have one for so many milliseconds, if it is as given and no other has it. */
+  take(schedule: StoredSchedule, owner: string, milliseconds: number): Promise<boolean>
+  /** Gives one its next time and lets go of it, if it is as given. */
+  made(schedule: StoredSchedule, nextAt: number): Promise<void>
+}
+
+/** What the broker needs of Redis or PostgreSQL. */
+export interface SharedStore extends HealthStore {
+  /** Whatever is asked of it takes effect in the order in which it was asked. */
+  readonly isOrdered: boolean
+  /** The schedules of the prefix; there once the store has been opened. */
+  readonly schedules: ScheduleTable
+  /** Resolves once the store has been reached and is ready for use; tries for as long as it takes. */
+  open(opening: Opening): Promise<void>
+  close(): Promise<void>
+  /** Sends a message to every process that listens to the topic; it may get lost, and nobody may rely on it. */
+  publish(topic: string, text: string): void
+
+  /** Adds jobs; an id that is there already is no fault. Resolves to the id of each, or of the job that it is equal to. */
+  insert(queue: string, jobs: readonly NewJob[]): Promise<readonly string[]>
+  /** Writes the data of a job that waits anew. */
+  update(queue: string, id: string, data: WrittenData): Promise<void>
+  /** Lets a delayed job wait for so many milliseconds from now on. */
+  delay(queue: string, id: string, milliseconds: number): Promise<void>
+  /** Lets a delayed job come forward at once; does nothing to one that is not delayed. */
+  promote(queue: string, id: string): Promise<void>
+  /** The jobs of a queue, for a process of this name: it has a connection of its own to wait on. */
+  source(queue: string, name: string): JobSource
+
+  /** Joins those that wait for a lock, or finds the place among them. A head whose job has ended is taken out. */
+  join(lock: string, queue: string, id: string): Promise<Place>
+  /** Leaves a lock, and lets the next job come forward. `stop`: no other may follow. */
+  leave(lock: string, queue: string, id: string, stop: boolean): Promise<void>
+
+  /** A job by its id; `queue` when it is known where it is. */
+  find(id: string, queue?: string): Promise<StoredJob | undefined>
+  /** True when a job is over, or is not there. */
+  isOver(queue: string, id: string): Promise<boolean>
+  /** Newest first. */
+  list(filter: JobFilter): Promise<readonly StoredJob[]>
+  counts(): Promise<Record<JobState, number>>
+  /** Ends a job that no process runs. */
+  finish(id: string, ended: Ended & { readonly state: TerminalState }, queue?: string): Promise<Finish>
+  /** Lets a dead job start over. `by`: what the ids of this process start with. */
+  revive(id: string, by: string): Promise<void>
+  /** Forgets a job that is over; false when it is not. */
+  remove(id: string): Promise<boolean>
+}
+
+/** The lock of a key. */
+export function lockOfKey(key: string): string {
+  return `k:${key}`
+}

@@ -1,0 +1,96 @@
+/** A job as it lies in the store. */
+import type { JobContext } from '../../../rules/job-record.ts'
+import type { JobState, TerminalState } from '../../../words/job.ts'
+import type { StoredProgress } from './progress-mark.ts'
+
+/** The `data` of a BullMQ job of ours. Times are milliseconds since 1970; -1 stands for Infinity. */
+export interface StoredData {
+  /** The payload: JSON, or bytes as base64. */
+  readonly p?: string | undefined
+  readonly b?: string | undefined
+  /** When it was accepted, and when it may start. */
+  readonly a: number
+  readonly d?: number | undefined
+  /** After this time it is not started any more. */
+  readonly q?: number | undefined
+  readonly priority: number
+  readonly key?: string | undefined
+  /** The line of its batch, and whether a dead job stops it. */
+  readonly line?: string | undefined
+  readonly stops?: boolean | undefined
+  readonly timeout?: number | undefined
+  readonly maxAttempts?: number | undefined
+  readonly context?: JobContext | undefined
+  /** Its response is not over yet. */
+  readonly held?: boolean | undefined
+  /** Attempts that it had when it was revived: failures before that do not count. */
+  readonly revived?: number | undefined
+  /** What the ids of the process start with that revived it: it hears of the end as well. */
+  readonly by?: string | undefined
+  /** What its attempts had left behind until then. */
+  readonly past?: string | undefined
+  /** How it ended, when it ended without having run at the end. */
+  readonly end?: StoredEnd | undefined
+}
+
+/** How a job ended that is not among BullMQ's finished jobs. */
+export interface StoredEnd {
+  readonly state: TerminalState
+  readonly at: number
+  readonly n: number
+  readonly reason?: string | undefined
+  readonly error?: string | undefined
+  readonly queue: string
+  /** What its attempts had left behind. */
+  readonly past?: string | undefined
+}
+
+/** The data as it is written: what a job has by default, or what BullMQ notes of it as well, is left out. */
+export type WrittenData = Omit<StoredData, 'a' | 'priority'> & {
+  readonly a?: number | undefined
+  readonly priority?: number | undefined
+}
+
+/** The result of a completed job, as its `returnvalue`. */
+export interface StoredResult {
+  readonly n: number
+  readonly p?: string | undefined
+  readonly b?: string | undefined
+}
+
+/** A job on its way to the store. */
+export interface NewJob {
+  readonly id: string
+  /** Of the task. */
+  readonly name: string
+  readonly data: WrittenData
+  readonly priority: number
+  /** When it was accepted, in milliseconds since 1970. */
+  readonly acceptedAt: number
+  /** Milliseconds to wait, from when it is written. */
+  readonly delay: number
+  readonly unique: { readonly key: string; readonly forMs: number | undefined } | undefined
+}
+
+/** A job as the store has it. */
+export interface StoredJob {
+  readonly id: string
+  readonly queue: string
+  /** Of the task. */
+  readonly name: string
+  readonly state: JobState
+  readonly data: StoredData
+  /** What its attempts have left behind, and the same as the text in which it lies in the store. */
+  readonly left: StoredProgress
+  readonly mark: string | undefined
+  /** How often it was claimed. */
+  readonly starts: number
+  /** How often a lease of it has run out. */
+  readonly stalls: number
+  /** What its handler told last; undefined for nothing. */
+  readonly progress: unknown
+  /** Milliseconds since 1970. */
+  readonly claimedAt: number | undefined
+  readonly endedAt: number | undefined
+  readonly result: StoredResult | null
+}

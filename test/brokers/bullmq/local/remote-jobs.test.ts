@@ -1,0 +1,36 @@
+/** Jobs that are not with this process: a request to cancel one is made again until the job is over. */
+import { expect, test } from 'vitest'
+import type { Ended } from '../../../../src/brokers/broker.ts'
+import { CANCEL_TOPIC, RemoteJobs } from '../../../../src/brokers/bullmq/local/remote-jobs.ts'
+import { Retries } from '../../../../src/brokers/bullmq/store/retry.ts'
+import { HandClock } from '../../../kit/hand-clock.ts'
+
+test('a job that is cancelled by a repeated request ends with the name of its task and the reason that was given', async () => {
+  const clock = new HandClock()
+  const published: unknown[] = []
+  const ends: Ended[] = []
+  const ended = Promise.withResolvers<void>()
+  const store = {
+    publish: (topic: string, text: string) => published.push([topic, JSON.parse(text)]),
+    // It runs when it is asked for the first time, and waits when it is asked again.
+    finish: (_id: string, end: Ended) =>
+      Promise.resolve(
+        ends.push(end) === 1
+          ? { isRunning: true, isDone: false, job: undefined }
+          : { isRunning: false, isDone: true, job: { id: 'j-1', queue: 'q', data: {} } },
+      ),
+  }
+  const settlements = { take: () => {}, tell: () => ended.resolve() }
+  const remote = new RemoteJobs(store as never, new Retries(clock), clock, settlements as never)
+  const reason = new Error('enough')
+  remote.cancel('j-1', 'mail', reason)
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(published).toEqual([[CANCEL_TOPIC, { id: 'j-1', reason: 'enough' }]])
+  clock.advance(500)
+  await ended.promise
+  remote.close()
+  expect(ends[1]).toMatchObject({
+    state: 'cancelled',
+    error: { message: '"mail" was cancelled.', cause: reason },
+  })
+})

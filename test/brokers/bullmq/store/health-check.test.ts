@@ -1,0 +1,112 @@
+/** When a process may take jobs whose lease has run out, by what it hears of the store: in virtual time. */
+import { describe, expect, test } from 'vitest'
+import { HealthCheck } from '../../../../src/brokers/bullmq/store/health-check.ts'
+import { HandClock } from '../../../kit/hand-clock.ts'
+
+const LEASE = 1000
+
+/** A store that answers at once, or not before `answer` is called. */
+class FakeStore {
+  isSilent = false
+  uptimeInMs = LEASE
+  readonly #waiting: (() => void)[] = []
+
+  ping(): Promise<void> {
+    if (!this.isSilent) return Promise.resolve()
+    return new Promise((resolve) => void this.#waiting.push(resolve))
+  }
+
+  uptime(): Promise<number> {
+    return Promise.resolve(this.uptimeInMs)
+  }
+
+  reconnect(): void {}
+
+  answer(): void {
+    this.isSilent = false
+    for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+}
+
+async function checkOf(store: FakeStore) {
+  const clock = new HandClock()
+  const events: string[] = []
+  const health = new HealthCheck(clock, { lease: LEASE, patience: 10 * LEASE }, store, {
+    onTimeout: () => events.push('silent'),
+    onRecovered: () => events.push('answers'),
+  })
+  await health.start()
+  /** Time passes in which the process runs: answers are handled as they come. */
+  const pass = async (milliseconds: number): Promise<void> => {
+    for (let left = milliseconds; left > 0; left -= 50) {
+      clock.advance(Math.min(left, 50))
+      await settled()
+    }
+  }
+  return { clock, health, pass, events }
+}
+
+/** Promises that are resolved have called back. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 10; turn++) await Promise.resolve()
+}
+
+describe('the health of the store', () => {
+  test('is steady at once when the store has been up for a lease, and only after a lease when it has just been started', async () => {
+    const old = new FakeStore()
+    expect(await (await checkOf(old)).health.isSteady()).toBe(true)
+    const young = new FakeStore()
+    young.uptimeInMs = 0
+    const { health, pass } = await checkOf(young)
+    await pass(LEASE - 50)
+    expect(await health.isSteady()).toBe(false)
+    await pass(50)
+    expect(await health.isSteady()).toBe(true)
+  })
+
+  test('stays steady through a silence of less than half a lease, and is steady a lease after a longer one', async () => {
+    const store = new FakeStore()
+    const { health, pass } = await checkOf(store)
+    store.isSilent = true
+    await pass(0.4 * LEASE)
+    store.answer()
+    await settled()
+    expect(await health.isSteady()).toBe(true)
+    await pass(LEASE)
+    store.isSilent = true
+    await pass(0.8 * LEASE)
+    store.answer()
+    await settled()
+    expect(await health.isSteady()).toBe(false)
+    await pass(LEASE - 50)
+    expect(await health.isSteady()).toBe(false)
+    await pass(50)
+    expect(await health.isSteady()).toBe(true)
+  })
+
+  test('stays steady when the process itself stood still, and handles an answer before its late timers', async () => {
+    const store = new FakeStore()
+    const { clock, health, pass } = await checkOf(store)
+    await pass(LEASE)
+    store.isSilent = true
+    await pass(200)
+    clock.standStill(0.45 * LEASE)
+    store.answer()
+    await settled()
+    expect(await health.isSteady()).toBe(true)
+    await pass(200)
+    expect(await health.isSteady()).toBe(true)
+  })
+
+  test('of a process that stood still for more than half a lease is steady again after a quarter of a lease', async () => {
+    const store = new FakeStore()
+    const { clock, health, pass } = await checkOf(store)
+    await pass(LEASE)
+    clock.standStill(3 * LEASE)
+    expect(await health.isSteady()).toBe(false)
+    await pass(0.25 * LEASE - 50)
+    expect(await health.isSteady()).toBe(false)
+    await pass(50)
+    expect(await health.isSteady()).toBe(true)
+  })
+})
