@@ -6,21 +6,23 @@ import { runExample, startExample } from './run-example.ts'
 
 const status = async (url: string): Promise<number> => (await fetch(url)).status
 
-/** Milliseconds until the response is here, and its text. */
-async function timed(url: string): Promise<{ ms: number; text: string }> {
+const HELLO = '{"message":"Hello World"}'
+
+/** Milliseconds until the response is here, its type and its text. */
+async function timed(url: string): Promise<{ ms: number; type: string | null; text: string }> {
   const began = performance.now()
-  const text = await (await fetch(url)).text()
-  return { ms: performance.now() - began, text }
+  const response = await fetch(url)
+  const text = await response.text()
+  return { ms: performance.now() - began, type: response.headers.get('content-type'), text }
 }
 
 describe('examples/hello', () => {
   test('answers / at once, and prints "All done" five seconds later', async () => {
     const hello = await startExample('hello')
-    const { ms, text } = await timed(`${hello.url}/`)
+    const { type, text } = await timed(`${hello.url}/`)
     const answered = performance.now()
-    expect(text).toBe('Hello\n')
-    // Milliseconds, on a machine that does nothing else; what matters is that it is not five seconds.
-    expect(ms).toBeLessThan(1000)
+    expect([type, text]).toEqual(['application/json', HELLO])
+    expect(hello.output()).not.toContain('All done, status')
     await hello.printed('All done, status 200')
     expect(performance.now() - answered).toBeGreaterThan(4900)
   }, 20_000)
@@ -35,10 +37,14 @@ describe('examples/hello', () => {
 
   test('adds the task to every route, with the status that each answered', async () => {
     const hello = await startExample('hello', { HELLO_SECONDS: '0.01' })
-    expect(await status(`${hello.url}/every/hello`)).toBe(200)
-    expect(await status(`${hello.url}/every/goodbye`)).toBe(202)
-    await hello.printed('All done, status 200')
-    await hello.printed('All done, status 202')
+    expect(await timed(`${hello.url}/hello`)).toMatchObject({ type: 'application/json', text: HELLO })
+    expect(await timed(`${hello.url}/goodbye`)).toMatchObject({
+      type: 'application/json',
+      text: '{"message":"Goodbye World"}',
+    })
+    await hello.printed('All done, status 200', 2)
+    expect(await status(`${hello.url}/nowhere`)).toBe(404)
+    await hello.printed('All done, status 404')
   })
 
   test('keeps everybody waiting, the wrong way', async () => {
@@ -59,7 +65,7 @@ describe('examples/hello', () => {
     const wrong = timed(`${hello.url}/wrong/sleep`).finally(() => {
       isOver = true
     })
-    expect((await timed(`${hello.url}/`)).text).toBe('Hello\n')
+    expect((await timed(`${hello.url}/`)).text).toBe(HELLO)
     expect(isOver).toBe(false)
     expect((await wrong).ms).toBeGreaterThan(990)
   })
