@@ -156,6 +156,11 @@ export interface Broker {
   /** Stops timers and lets go of what is held open. */
   close(): void | Promise<void>
 
+  /** True when no other process can hold a unique key, so that one can be let go of early, or taken over. */
+  readonly ownsKeys?: boolean
+  /** A job takes the unique key in its record, whose holder has been cancelled. Only where `ownsKeys` says so. */
+  takeKey?(job: JobRecord): void
+
   // What only a broker outside this process has to do.
 
   /** Whether this process runs jobs of a pool; a pool that it does not run gets no threads. */

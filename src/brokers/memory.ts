@@ -44,6 +44,7 @@ const COMPLETED = { outcome: 'completed', thread: undefined, cpu: undefined, err
 
 class MemoryBroker implements Broker {
   readonly durable = false
+  readonly ownsKeys = true
   readonly keepsHistory: boolean
   readonly #jobs = new JobIndex()
   readonly #queues = new Map<string, PoolQueue>()
@@ -82,10 +83,14 @@ class MemoryBroker implements Broker {
     }
   }
 
-  add(job: JobRecord, after: JobRecord | null): void {
-    this.#jobs.set(job)
+  takeKey(job: JobRecord): void {
     const uniqueKey = job.extras?.uniqueKey
     if (uniqueKey !== undefined) this.#unique.hold(uniqueKey, job)
+  }
+
+  add(job: JobRecord, after: JobRecord | null): void {
+    this.#jobs.set(job)
+    if (job.extras !== null) this.takeKey(job)
     if (after !== null && !isTerminal(after.state)) {
       after.next = job
       job.more.before = after

@@ -1,4 +1,4 @@
-/** Who holds which unique key: for as long as the job is pending, or for a time from its acceptance. */
+/** Who holds which unique key: for as long as the job is pending, or waits, or for a time from its acceptance. */
 import type { JobRecord } from '../rules/job-record.ts'
 import type { Clock } from '../words/clock.ts'
 import { isTerminal } from '../words/job.ts'
@@ -34,8 +34,15 @@ export class UniqueKeys {
   holder(key: string): JobRecord | undefined {
     const job = this.#holders.get(key)
     if (job === undefined) return undefined
+    if (hasLetGo(job)) return undefined
     const isTimed = until(job) !== Number.POSITIVE_INFINITY
     return (isTimed ? this.#clock.now() < until(job) : !isTerminal(job.state)) ? job : undefined
+  }
+
+  /** The job that held a key until it started, and is not over: where keys are written down, it still has it. */
+  formerHolder(key: string): JobRecord | undefined {
+    const job = this.#holders.get(key)
+    return job !== undefined && hasLetGo(job) && !isTerminal(job.state) ? job : undefined
   }
 
   /** The job is over: it lets go of its key, unless it holds it for a time. */
@@ -51,4 +58,9 @@ export class UniqueKeys {
 
 function until(job: JobRecord): number {
   return job.extras?.uniqueUntil ?? Number.POSITIVE_INFINITY
+}
+
+/** Unique only until its first attempt started, which it has. */
+function hasLetGo({ extras, state, attempts }: JobRecord): boolean {
+  return extras?.uniqueWhile === 'waiting' && (state === 'running' || state === 'retryable' || attempts > 0)
 }

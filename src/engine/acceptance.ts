@@ -1,44 +1,125 @@
 /** From a call to an accepted job: everything that can be refused is refused here, before anything is kept. */
+import { z } from 'zod'
+import type { Broker } from '../brokers/broker.ts'
+import { ignoreRejection, isKey, isThenable, KEY_EXPECTED, messageOf, refusal } from '../rules/arguments.ts'
 import { type Encoded, encode } from '../rules/codec.ts'
 import { type JobExtras, JobRecord, Moved } from '../rules/job-record.ts'
-import { jobOptionsSchema } from '../rules/option-schemas.ts'
+import { jobOptionsSchema, nestedJobOptionsSchema, timeOf } from '../rules/option-schemas.ts'
 import { readOptions } from '../rules/options.ts'
 import type { Registry, TaskEntry } from '../rules/registry.ts'
-import type { AnyTask, TaskPolicy } from '../rules/task.ts'
+import { type AnyTask, isTask, type TaskPolicy } from '../rules/task.ts'
 import type { Clock } from '../words/clock.ts'
-import { NotSerializableError, OptionsInvalidError, QueueFullError } from '../words/errors.ts'
-import type { JobOptions } from '../words/job.ts'
+import {
+  AftertaskError,
+  describeValue,
+  NotSerializableError,
+  OptionsInvalidError,
+  QueueFullError,
+} from '../words/errors.ts'
+import type { JobOptions, UniqueTerms } from '../words/job.ts'
 
 /** A call that has passed every check, ready to become a job. */
 export interface Checked {
   readonly entry: TaskEntry
   readonly payload: unknown
+  /** A copy of what the call said. */
   readonly options: JobOptions | undefined
+  readonly key: string | undefined
+  readonly unique: Unique | undefined
 }
 
-/** Checks a call: the name, the options, the payload. */
+/** How a job is unique. */
+export interface Unique {
+  /** What is equal; undefined: the payload. */
+  readonly own: string | undefined
+  readonly for: number | undefined
+  /** Only until its first attempt starts. */
+  readonly isWhileWaiting: boolean
+  /** A newer one takes its place. */
+  readonly replaces: boolean
+}
+
+/**
+ * Checks a call, whose name is `call`: the task, the options, the payload, and what the task's functions make of it.
+ * Nothing has been kept or moved when it throws.
+ */
 export function check(
   registry: Registry,
   task: string | AnyTask,
   payload: unknown,
   options: JobOptions | undefined,
+  call = 'enqueue',
 ): Checked {
-  const entry = registry.find(task)
-  if (options !== undefined) checkOptions(options)
-  return { entry, payload: registry.parse(entry, payload), options }
+  const entry = registry.find(task, call)
+  const read = options === undefined ? undefined : readCall(options, call, entry)
+  const parsed = registry.parse(entry, payload)
+  const { policy } = entry.task
+  const key = read?.key ?? (policy.key === undefined ? undefined : keyOf(entry, parsed))
+  const rule = read?.unique ?? policy.unique
+  const unique = rule === undefined || rule === false ? undefined : uniqueOf(entry, rule, parsed)
+  if (unique !== undefined && unique.own === undefined && read?.transfer !== undefined) {
+    throw new OptionsInvalidError(
+      `${call}: a payload that is moved cannot be compared; give "unique" a string.`,
+      'unique',
+    )
+  }
+  return { entry, payload: parsed, options: read, key, unique }
 }
 
-function checkOptions(options: JobOptions): void {
-  readOptions(jobOptionsSchema, options, 'options')
-  if (options.delay !== undefined && options.runAt !== undefined) {
-    throw new OptionsInvalidError('options: "delay" and "runAt" exclude each other.', 'runAt')
+/** Checks the entries of `enqueueMany`. What is refused is refused with the entry's place. */
+export function checkEach(registry: Registry, entries: unknown): Checked[] {
+  const call = 'enqueueMany'
+  if (!Array.isArray(entries)) {
+    const remedy = isTask(entries)
+      ? 'Write enqueueMany([{ task, payload: first }, { task, payload: second }]).'
+      : ''
+    throw refusal(call, 'the list', entries, 'an array of { task, payload, options }', remedy)
   }
-  if (options.transfer !== undefined && (options.maxAttempts ?? 1) > 1) {
+  return Array.from(entries, (entry: unknown, index) => {
+    const { task, payload, options } = readOptions(
+      manyEntrySchema,
+      entry,
+      call,
+      `the fields of entry ${index}`,
+    )
+    try {
+      if (task === undefined) throw refusal(call, 'the task', task, 'a task made by defineTask, or its name')
+      return check(registry, task as AnyTask, payload, options as JobOptions | undefined, call)
+    } catch (error) {
+      throw ofEntry(error, index)
+    }
+  })
+}
+
+const manyEntrySchema = z.lazy(() =>
+  z.strictObject({
+    task: z.unknown(),
+    payload: z.unknown().optional(),
+    options: z.unknown().optional(),
+  }),
+)
+
+/** Says in an error of ours which entry it is about. */
+function ofEntry(error: unknown, index: number): unknown {
+  if (!(error instanceof AftertaskError)) return error
+  const message = `entry ${index}: ${error.message}`
+  Object.defineProperty(error, 'message', { value: message, writable: true, configurable: true })
+  return Object.assign(error, { index })
+}
+
+function readCall(options: JobOptions, call: string, { task }: TaskEntry): JobOptions {
+  const schema: z.ZodType = call === 'ctx.enqueue' ? nestedJobOptionsSchema : jobOptionsSchema
+  const read = readOptions(schema, options, `${call}("${task.name}")`) as JobOptions
+  if (read.delay !== undefined && read.runAt !== undefined) {
+    throw new OptionsInvalidError(`${call}: "delay" and "runAt" exclude each other.`, 'runAt')
+  }
+  if (read.transfer !== undefined && (read.maxAttempts ?? 1) > 1) {
     throw new OptionsInvalidError(
-      'options: a payload that is moved travels once, so "maxAttempts" must be 1.',
+      `${call}: a payload that is moved travels once, so "maxAttempts" must be 1.`,
       'maxAttempts',
     )
   }
+  return read
 }
 
 /** Null in place of the error of a full queue; every other error is thrown on. */
@@ -53,8 +134,10 @@ export function unlessFull<T>(take: () => T): T | null {
 
 /** Makes the record of a checked call: encodes the payload, which is the snapshot, or moves its buffers. */
 export function toRecord(checked: Checked, seq: number, clock: Clock): JobRecord {
-  const { entry, options } = checked
+  const { entry, options, key, unique } = checked
   const { policy } = entry.task
+  // Before buffers are moved, since it may refuse.
+  const more = options === undefined ? undefined : extrasOf(options, clock)
   const payload =
     options?.transfer === undefined
       ? encode(checked.payload, 'payload')
@@ -66,23 +149,36 @@ export function toRecord(checked: Checked, seq: number, clock: Clock): JobRecord
     options?.priority ?? policy.priority,
     Math.round(clock.now()),
   )
-  const key = options?.key ?? keyOf(entry, checked.payload)
   if (key !== undefined) record.more.key = key
-  if (policy.unique !== undefined || options?.unique !== undefined) makeUnique(record, checked, clock)
-  if (options !== undefined) takeOptions(record, options, clock)
+  if (unique !== undefined) makeUnique(record, checked, unique, clock)
+  if (more !== undefined) Object.assign(record.more, more)
   return record
 }
 
-function takeOptions(record: JobRecord, options: JobOptions, clock: Clock): void {
+function extrasOf(options: JobOptions, clock: Clock): Partial<JobExtras> | undefined {
   const { when, delay, runAt, timeout, queueTimeout, maxAttempts } = options
   const more: Partial<JobExtras> = {}
   if (when !== undefined) more.when = when
   if (delay !== undefined) more.delay = delay
-  if (runAt !== undefined) more.dueAt = clock.now() + Math.max(0, Number(runAt) - clock.wall())
+  if (runAt !== undefined) more.dueAt = clock.now() + Math.max(0, wallTimeOf(runAt, clock) - clock.wall())
   if (timeout !== undefined) more.timeout = timeout
   if (queueTimeout !== undefined) more.queueTimeout = queueTimeout
   if (maxAttempts !== undefined) more.maxAttempts = maxAttempts
-  if (Object.keys(more).length > 0) Object.assign(record.more, more)
+  return Object.keys(more).length > 0 ? more : undefined
+}
+
+// A time of 2001 in milliseconds is one of 1970 when it was given in seconds.
+const LONG_AGO = 1e11
+
+function wallTimeOf(runAt: Date | number, clock: Clock): number {
+  const time = timeOf(runAt)
+  if (time > 0 && time < LONG_AGO && clock.wall() > LONG_AGO) {
+    throw new OptionsInvalidError(
+      `options: option "runAt" is ${time}, which is ${new Date(time).toISOString()}; expected milliseconds since 1970. Multiply seconds by 1000.`,
+      'runAt',
+    )
+  }
+  return time
 }
 
 // The clone takes the buffers from the caller at once and finds their new selves, to be moved on to the thread.
@@ -96,22 +192,67 @@ function move(payload: unknown, buffers: readonly ArrayBuffer[]): Moved {
   }
 }
 
+type OfPayload = (payload: unknown) => unknown
+
 function keyOf(entry: TaskEntry, payload: unknown): string | undefined {
   const { key } = entry.task.policy
-  return typeof key === 'function' ? (key as (payload: unknown) => string | undefined)(payload) : key
+  if (typeof key !== 'function') return key
+  const made = make(entry, 'key', key as OfPayload, payload)
+  if (made === undefined || isKey(made)) return made
+  throw badKey(entry, 'key', made)
 }
 
-function makeUnique(record: JobRecord, checked: Checked, clock: Clock): void {
-  const { payload } = record
-  const key = uniqueKeyOf(checked, () => payload)
-  if (key === undefined) return
-  record.more.uniqueKey = key
-  const rule = uniqueRuleOf(checked)
-  if (typeof rule === 'object' && rule.for !== undefined) record.more.uniqueUntil = clock.now() + rule.for
+function uniqueOf(
+  entry: TaskEntry,
+  rule: Exclude<NonNullable<JobOptions['unique'] | TaskPolicy['unique']>, false>,
+  payload: unknown,
+): Unique {
+  const terms: UniqueTerms = typeof rule === 'object' ? rule : {}
+  const given = typeof rule === 'object' ? rule.key : rule
+  const made = typeof given === 'function' ? make(entry, 'unique', given as OfPayload, payload) : given
+  if (typeof given === 'function' && !isKey(made)) throw badKey(entry, 'unique', made)
+  const replaces = terms.replace === true
+  return {
+    own: typeof made === 'string' ? made : undefined,
+    for: terms.for,
+    isWhileWaiting: replaces || terms.while === 'waiting',
+    replaces,
+  }
 }
 
-function uniqueRuleOf({ entry, options }: Checked): JobOptions['unique'] | TaskPolicy['unique'] {
-  return options?.unique ?? entry.task.policy.unique
+/** What a task's own function makes of a payload. */
+function make({ task }: TaskEntry, option: string, own: OfPayload, payload: unknown): unknown {
+  try {
+    return own(payload)
+  } catch (cause) {
+    throw new OptionsInvalidError(
+      `The ${option} function of "${task.name}" threw: ${messageOf(cause)}. It got the payload, after its schema.`,
+      option,
+      { cause },
+    )
+  }
+}
+
+function badKey({ task }: TaskEntry, option: string, made: unknown): OptionsInvalidError {
+  const expected = `expected ${KEY_EXPECTED}. Its function got the payload: return an id, such as payload.user.id.`
+  if (!isThenable(made)) {
+    return new OptionsInvalidError(
+      `The ${option} of "${task.name}" is ${describeValue(made)}; ${expected}`,
+      option,
+    )
+  }
+  ignoreRejection(made)
+  return new OptionsInvalidError(
+    `The ${option} of "${task.name}" is a Promise, but adding a job is synchronous; ${expected}`,
+    option,
+  )
+}
+
+function makeUnique(record: JobRecord, checked: Checked, unique: Unique, clock: Clock): void {
+  const { more, payload } = record
+  more.uniqueKey = uniqueKeyOf(checked, () => payload) as string
+  if (unique.for !== undefined) more.uniqueUntil = clock.now() + unique.for
+  if (unique.isWhileWaiting) more.uniqueWhile = 'waiting'
 }
 
 /** What makes a job equal to another, the task's name included; undefined for one that may be added at any time. */
@@ -119,20 +260,34 @@ export function uniqueKeyOf(
   checked: Checked,
   encoded = (): Encoded | Moved => encode(checked.payload, 'payload'),
 ): string | undefined {
-  const rule = uniqueRuleOf(checked)
-  if (rule === undefined || rule === false) return undefined
-  const given = typeof rule === 'object' ? rule.key : rule
-  const own = typeof given === 'function' ? (given as (payload: unknown) => string)(checked.payload) : given
-  const equal = typeof own === 'string' ? `:${own}` : `=${encodedText(encoded())}`
-  return `${checked.entry.task.name}${equal}`
+  const { entry, unique } = checked
+  if (unique === undefined) return undefined
+  const equal = unique.own === undefined ? `=${encodedText(encoded())}` : `:${unique.own}`
+  return `${entry.task.name}${equal}`
 }
 
 function encodedText(payload: Encoded | Moved): string {
-  if (payload instanceof Moved) {
-    throw new OptionsInvalidError(
-      'options: a payload that is moved cannot be compared; give "unique" a string.',
-      'unique',
-    )
-  }
   return payload instanceof Uint8Array ? Buffer.from(payload).toString('base64') : String(payload)
+}
+
+/**
+ * Sees to it that the unique rules of tasks can be kept by a broker.
+ *
+ * @throws OptionsInvalidError when a task's cannot.
+ */
+export function checkUnique(tasks: readonly AnyTask[], broker: Broker): void {
+  for (const { name, policy } of tasks) {
+    const { unique } = policy
+    if (typeof unique !== 'object') continue
+    if (unique.replace === true || unique.while === 'waiting') expectOwnKeys(broker, `The task "${name}"`)
+  }
+}
+
+/** @throws OptionsInvalidError when other processes may hold unique keys that this one does not know of. */
+export function expectOwnKeys(broker: Broker, who: string): void {
+  if (broker.ownsKeys === true) return
+  throw new OptionsInvalidError(
+    `${who} has "while: 'waiting'" or "replace" in "unique", which this broker cannot keep: another process may hold the key. It takes the memory broker, or sqliteBroker without shared.`,
+    'unique',
+  )
 }

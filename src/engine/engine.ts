@@ -10,14 +10,14 @@ import { Registry, type TaskEntry } from '../rules/registry.ts'
 import { retryPolicy } from '../rules/retry.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { toWireError } from '../rules/wire-error.ts'
-import { describeValue, LeaseLostError, OptionsInvalidError, TaskCancelledError } from '../words/errors.ts'
+import { LeaseLostError, TaskCancelledError } from '../words/errors.ts'
 import { isTerminal, type JobOptions, type JobState } from '../words/job.ts'
 import { Announcer } from './announcer.ts'
 import type { Batch, BatchOwner } from './batch.ts'
 import { CrashHolds } from './crash-holds.ts'
 import { Ending } from './ending.ts'
 import { JobIds } from './ids.ts'
-import { Intake } from './intake.ts'
+import { Intake, REPLACED } from './intake.ts'
 import { Job, type JobOwner, settlementOf } from './job.ts'
 import { KeepAlive } from './keep-alive.ts'
 import { Lifecycle, type StopReport } from './lifecycle.ts'
@@ -169,7 +169,19 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
   release(job: JobRecord): void {
     const { extras } = job
     if (extras?.delay !== undefined) extras.dueAt = this.clock.now() + extras.delay
+    if (extras?.takesKey !== undefined) this.#takeKey(job, extras.takesKey)
     this.broker.release(job)
+  }
+
+  /** The response of a job that replaces is over: what holds its unique key and has not started makes way. */
+  #takeKey(job: JobRecord, uniqueKey: string): void {
+    if (isTerminal(job.state)) return
+    const { more } = job
+    const holder = this.broker.duplicateOf(uniqueKey)
+    if (holder !== undefined) this.cancel(holder, REPLACED)
+    more.uniqueKey = uniqueKey
+    more.takesKey = undefined
+    this.broker.takeKey?.(job)
   }
 
   skip(job: JobRecord, reason: string): void {
@@ -301,8 +313,6 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
 
   /** The record of a job by its id. */
   async find(id: string): Promise<JobRecord | undefined> {
-    if (typeof id !== 'string')
-      throw new OptionsInvalidError(`Expected the id of a job, got ${describeValue(id)}.`, 'id')
     const seq = this.ids.seqOf(id)
     const atHand = seq === undefined ? undefined : this.broker.get(seq)
     return atHand ?? this.broker.find?.(id)

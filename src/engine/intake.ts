@@ -9,7 +9,7 @@ import type { AnyTask } from '../rules/task.ts'
 import type { Clock } from '../words/clock.ts'
 import { QueueFullError, RuntimeStoppedError } from '../words/errors.ts'
 import { isTerminal, type JobOptions } from '../words/job.ts'
-import { type Checked, check, toRecord, uniqueKeyOf } from './acceptance.ts'
+import { type Checked, check, expectOwnKeys, toRecord, uniqueKeyOf } from './acceptance.ts'
 import type { Announcer } from './announcer.ts'
 import type { Batch } from './batch.ts'
 import type { Lifecycle } from './lifecycle.ts'
@@ -18,6 +18,16 @@ import type { Rate } from './rate.ts'
 
 /** Who adds a job: a call from outside, a request, or a handler. It decides what a stopping runtime still takes. */
 export type Door = 'call' | 'request' | 'handler'
+
+/** What the caller of a door has called, as it is written there. */
+const CALLS: Readonly<Record<Door, string>> = {
+  call: 'enqueue',
+  request: 'req.after',
+  handler: 'ctx.enqueue',
+}
+
+/** Why a job is cancelled whose place another takes. */
+export const REPLACED = 'A newer job has taken its place.'
 
 /** What the intake works with. */
 export interface IntakeParts {
@@ -54,15 +64,19 @@ export class Intake {
     readonly payload: unknown
     readonly options: JobOptions | undefined
     readonly batch: Batch | null
+    /** What the caller called, where that is not the usual function of the door. */
+    readonly call?: string
     /** The context that travels with it, where that is not its batch's. */
     readonly context?: JobContext | undefined
   }): JobRecord {
     this.#open(call.door)
-    const checked = check(this.#parts.registry, call.task, call.payload, call.options)
+    const name = call.call ?? CALLS[call.door]
+    const checked = check(this.#parts.registry, call.task, call.payload, call.options, name)
+    if (checked.unique?.isWhileWaiting === true) expectOwnKeys(this.#parts.broker, name)
     if (this.#isFull(1)) {
       const first = this.#first(checked)
-      if (first !== undefined) return first
-      this.makeRoom(1)
+      if (first === undefined || isHeld(call.batch)) this.makeRoom(1)
+      else if (checked.unique?.replaces !== true) return first
     }
     const record = toRecord(checked, ++this.#seq, this.#parts.clock)
     // Before it is handed over: a broker that writes it down writes this too.
@@ -75,8 +89,11 @@ export class Intake {
   /** Accepts all of these or none. */
   takeAll(calls: readonly Checked[]): JobRecord[] {
     this.#open('call')
+    if (calls.some(({ unique }) => unique?.isWhileWaiting === true)) {
+      expectOwnKeys(this.#parts.broker, 'enqueueMany')
+    }
     if (this.#isFull(calls.length)) this.makeRoom(this.#countNew(calls))
-    const records = calls.map((checked) => toRecord(checked, ++this.#seq, this.#parts.clock))
+    const records = this.#toRecords(calls)
     const stored = records.map((record, index) => this.#store(record, calls[index] as Checked, null))
     // Told once all are in: what a listener adds must not take the room, nor the number, of one that follows.
     this.#parts.announcing(() => {
@@ -85,6 +102,22 @@ export class Intake {
       }
     })
     return stored
+  }
+
+  /** Buffers are moved last, so that a payload which is refused costs nobody his. */
+  #toRecords(calls: readonly Checked[]): JobRecord[] {
+    const records: JobRecord[] = []
+    const before = this.#seq
+    this.#seq += calls.length
+    const makeThose = (isMoving: boolean): void => {
+      for (const [index, checked] of calls.entries()) {
+        if ((checked.options?.transfer !== undefined) !== isMoving) continue
+        records[index] = toRecord(checked, before + index + 1, this.#parts.clock)
+      }
+    }
+    makeThose(false)
+    makeThose(true)
+    return records
   }
 
   /** Counts a job that is unfinished again. */
@@ -132,16 +165,15 @@ export class Intake {
   }
 
   /** Hands a job to the broker. Returns it, or the one that holds its unique key. */
-  #store(record: JobRecord, { entry, options }: Checked, batch: Batch | null): JobRecord {
+  #store(record: JobRecord, checked: Checked, batch: Batch | null): JobRecord {
     const { broker, clock, queueTimeouts } = this.#parts
-    const uniqueKey = record.extras?.uniqueKey
-    const first = uniqueKey === undefined ? undefined : broker.duplicateOf(uniqueKey)
+    const { entry, options } = checked
+    const first = this.#duplicate(record, checked, batch)
     if (first !== undefined) return first
     this.again()
     const after = batch === null ? null : this.#join(record, batch, options?.order)
     const { extras } = record
-    const waits = batch !== null && batch.facts === null
-    if (extras?.delay !== undefined && !waits) extras.dueAt = clock.now() + extras.delay
+    if (extras?.delay !== undefined && !isHeld(batch)) extras.dueAt = clock.now() + extras.delay
     const queueTimeout = options?.queueTimeout ?? entry.task.policy.queueTimeout
     const mayExpire = queueTimeout !== Number.POSITIVE_INFINITY
     // A durable broker keeps this time itself: its jobs may outlive the process.
@@ -149,6 +181,23 @@ export class Intake {
     broker.add(record, after)
     if (mayExpire && !broker.durable) queueTimeouts.add(record, queueTimeout)
     return record
+  }
+
+  /** The job that a duplicate finds in its place; undefined for one that is to be added. */
+  #duplicate(record: JobRecord, { unique }: Checked, batch: Batch | null): JobRecord | undefined {
+    const { broker, cancel } = this.#parts
+    const { uniqueKey } = record.extras ?? {}
+    if (uniqueKey === undefined) return undefined
+    if (unique?.replaces !== true) return broker.duplicateOf(uniqueKey)
+    if (isHeld(batch)) {
+      // Not before its response is over: one that fails must not cost the work of another that was answered.
+      record.more.takesKey = uniqueKey
+      record.more.uniqueKey = undefined
+    } else {
+      const first = broker.duplicateOf(uniqueKey)
+      if (first !== undefined) cancel(first, REPLACED)
+    }
+    return undefined
   }
 
   #announce(record: JobRecord, { options }: Checked, batch: Batch | null): void {
@@ -177,4 +226,9 @@ export class Intake {
     signal.addEventListener('abort', onAbort, { once: true })
     record.more.forgetSignal = () => signal.removeEventListener('abort', onAbort)
   }
+}
+
+/** The response of the jobs of this batch is not over. */
+function isHeld(batch: Batch | null): boolean {
+  return batch !== null && batch.facts === null
 }

@@ -1,27 +1,34 @@
 /** The public face of the engine: `createRuntime` and what it returns. */
+// long because: it is one class, every method of which is public and has its promise written above it
 import type { Broker, BrokerStats, JobFilter } from '../brokers/broker.ts'
 import { memoryBroker } from '../brokers/memory.ts'
+import { expectJobId, refusal } from '../rules/arguments.ts'
 import type { ManyEntry, PayloadAndOptions, ResultOfCall, TaskOf } from '../rules/calls.ts'
-import type { JobContext } from '../rules/job-record.ts'
 import {
   jobFilterSchema,
-  type PoolOptions,
-  type ReadRuntimeOptions,
   removeFilterSchema,
   reviveFilterSchema,
-  runtimeOptionsSchema,
-} from '../rules/option-schemas.ts'
+  stopOptionsSchema,
+} from '../rules/filter-schemas.ts'
+import type { JobContext } from '../rules/job-record.ts'
+import { type PoolOptions, type ReadRuntimeOptions, runtimeOptionsSchema } from '../rules/option-schemas.ts'
 import { readOptions } from '../rules/options.ts'
 import { refuseInThread } from '../rules/own-thread.ts'
 import type { RegisteredTask } from '../rules/registry.ts'
 import type { RetryPolicy } from '../rules/retry.ts'
-import type { AnyTask, PayloadOf } from '../rules/task.ts'
-import { HandlerNotFoundError, OptionsInvalidError, RuntimeStoppedError } from '../words/errors.ts'
+import { type AnyTask, type PayloadOf, readTasks } from '../rules/task.ts'
+import {
+  describeValue,
+  HandlerNotFoundError,
+  OptionsInvalidError,
+  RuntimeStoppedError,
+} from '../words/errors.ts'
 import type { EventName, Listener } from '../words/events.ts'
 import { isTerminal, type JobInfo, type JobOptions, type JobState, type TerminalState } from '../words/job.ts'
-import { check, unlessFull } from './acceptance.ts'
+import { checkEach, checkUnique, unlessFull } from './acceptance.ts'
 import { Batch, type BatchOptions } from './batch.ts'
 import { Engine } from './engine.ts'
+import { checkListener } from './event-names.ts'
 import { type Inspect, infoOf, Job } from './job.ts'
 import type { StopReport } from './lifecycle.ts'
 import { Log, type LogOption } from './log.ts'
@@ -112,10 +119,12 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   /** @internal */
   constructor(options: RuntimeOptions, ports: Ports = realPorts) {
     const read: ReadRuntimeOptions = readOptions(runtimeOptionsSchema, options, 'createRuntime')
-    const list = Array.isArray(read.tasks) ? read.tasks : Object.values(read.tasks).filter(isTask)
+    const list = readTasks(read.tasks, 'createRuntime')
     const log = new Log(read.log)
-    this[engineOf] = new Engine({ ...read, tasks: list }, options.broker ?? memoryBroker(), ports, log)
-    this.tasks = list as readonly object[] as readonly Tasks[]
+    const broker = (read.broker as Broker | undefined) ?? memoryBroker()
+    checkUnique(list, broker)
+    this[engineOf] = withBroker(broker, () => new Engine({ ...read, tasks: list }, broker, ports, log))
+    this.tasks = list as readonly AnyTask[] as readonly Tasks[]
   }
 
   /**
@@ -124,6 +133,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    * @throws HandlerNotFoundError (as a rejection) naming each task whose module or export is missing or cannot be loaded.
    */
   async ready(): Promise<void> {
+    if (this[engineOf].lifecycle.phase === 'stopped') throw new RuntimeStoppedError('stopped')
     await this[engineOf].opened
     const pools = [...this[engineOf].pools.byName.values()]
     const problems = (await Promise.all(pools.map((pool) => pool.ready()))).flat()
@@ -153,7 +163,11 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   tryEnqueue(task: string | AnyTask, payload?: unknown, options?: JobOptions): Job | null {
     const engine = this[engineOf]
     return unlessFull(
-      () => new Job(engine.intake.take({ door: 'call', task, payload, options, batch: null }), engine),
+      () =>
+        new Job(
+          engine.intake.take({ door: 'call', task, payload, options, batch: null, call: 'tryEnqueue' }),
+          engine,
+        ),
     )
   }
 
@@ -161,16 +175,13 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   enqueueMany<const Entries extends readonly ManyEntry<Tasks>[]>(entries: Entries): JobsOf<Tasks, Entries>
   enqueueMany(entries: readonly ManyEntry<AnyTask>[]): Job[] {
     const engine = this[engineOf]
-    const checked = entries.map(({ task, payload, options }) =>
-      check(engine.registry, task, payload, options),
-    )
-    return engine.intake.takeAll(checked).map((record) => new Job(record, engine))
+    return engine.intake.takeAll(checkEach(engine.registry, entries)).map((record) => new Job(record, engine))
   }
 
   /** The facts of a job; undefined when it is unknown here or was too long finished. */
   async job(id: string): Promise<JobInfo | undefined> {
     const engine = this[engineOf]
-    const record = await engine.find(id)
+    const record = await engine.find(expectJobId('job', id))
     if (record === undefined) return undefined
     const history = await engine.broker.history?.(record)
     return { ...infoOf(record, engine), ...(history && { history }) }
@@ -181,16 +192,20 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    *
    * @throws OptionsInvalidError (as a rejection) when the filter has an unknown key or a bad value.
    */
-  async jobs(filter: JobFilter = {}): Promise<JobInfo[]> {
+  async jobs(filter: Omit<JobFilter, 'task'> & { task?: string | AnyTask } = {}): Promise<JobInfo[]> {
     const engine = this[engineOf]
-    readOptions(jobFilterSchema, filter, 'jobs')
-    return (await engine.list(filter)).map((record) => infoOf(record, engine))
+    const { state, task, limit } = readOptions(jobFilterSchema, filter, 'jobs', 'the filter')
+    const read: JobFilter = {}
+    if (state !== undefined) read.state = state
+    if (limit !== undefined) read.limit = limit
+    if (task !== undefined) read.task = this.#knowTask(task, 'jobs')
+    return (await engine.list(read)).map((record) => infoOf(record, engine))
   }
 
   /** Cancels a job by its id; false when it is unknown or already over. */
   async cancel(id: string, reason?: unknown): Promise<boolean> {
     const engine = this[engineOf]
-    const record = await engine.find(id)
+    const record = await engine.find(expectJobId('cancel', id))
     return record !== undefined && engine.cancel(record, reason)
   }
 
@@ -202,7 +217,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    */
   async revive(id: string): Promise<boolean> {
     const engine = this[engineOf]
-    const record = await engine.find(id)
+    const record = await engine.find(expectJobId('revive', id))
     return record !== undefined && engine.revive(record)
   }
 
@@ -212,9 +227,10 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    * @throws QueueFullError (as a rejection) when there is no room for all: those before it have started over.
    * OptionsInvalidError when the filter has an unknown key or a bad value.
    */
-  async reviveAll(filter: { task?: string } = {}): Promise<number> {
+  async reviveAll(filter: { task?: string | AnyTask } = {}): Promise<number> {
     const engine = this[engineOf]
-    const { task } = readOptions(reviveFilterSchema, filter, 'reviveAll')
+    const { task } = readOptions(reviveFilterSchema, filter, 'reviveAll', 'the filter')
+    if (task !== undefined) this.#knowTask(task, 'reviveAll')
     let revived = 0
     for (;;) {
       const dead = await engine.list({ state: 'dead', limit: 500, ...(task !== undefined && { task }) })
@@ -228,7 +244,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   /** Forgets a job that is over, such as a dead one that nobody will revive; false when it is unknown or not over. */
   async remove(id: string): Promise<boolean> {
     const engine = this[engineOf]
-    const record = await engine.find(id)
+    const record = await engine.find(expectJobId('remove', id))
     if (record === undefined || !isTerminal(record.state)) return false
     return (await engine.broker.remove?.(record)) ?? false
   }
@@ -238,9 +254,10 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    *
    * @throws OptionsInvalidError (as a rejection) when the filter has an unknown key or a bad value.
    */
-  async removeAll(filter: { state?: TerminalState; task?: string } = {}): Promise<number> {
+  async removeAll(filter: { state?: TerminalState; task?: string | AnyTask } = {}): Promise<number> {
     const engine = this[engineOf]
-    const { state, task } = readOptions(removeFilterSchema, filter, 'removeAll')
+    const { state, task } = readOptions(removeFilterSchema, filter, 'removeAll', 'the filter')
+    if (task !== undefined) this.#knowTask(task, 'removeAll')
     let removed = 0
     for (;;) {
       const over = await engine.list({ state, limit: 500, ...(task !== undefined && { task }) })
@@ -273,6 +290,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
 
   /** Takes a schedule away; false when there was none. Jobs that it has added stay. */
   async unschedule(id: string): Promise<boolean> {
+    if (typeof id !== 'string') throw refusal('unschedule', 'the id', id, 'the id of a schedule, a string')
     return this[engineOf].schedules.remove(id)
   }
 
@@ -288,7 +306,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    * @throws OptionsInvalidError when no pool has that name.
    */
   pause(pool?: string): void {
-    this.#knowPool(pool)
+    this.#knowPool(pool, 'pause')
     this[engineOf].scheduler.pause(pool)
   }
 
@@ -298,14 +316,23 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    * @throws OptionsInvalidError when no pool has that name.
    */
   resume(pool?: string): void {
-    this.#knowPool(pool)
+    this.#knowPool(pool, 'resume')
     this[engineOf].scheduler.resume(pool)
   }
 
-  #knowPool(pool: string | undefined): void {
+  #knowPool(pool: string | undefined, call: string): void {
     const known = ['default', ...Object.keys(this[engineOf].options.pools)]
     if (pool === undefined || known.includes(pool)) return
-    throw new OptionsInvalidError(`No pool is named "${pool}". Known: ${known.join(', ')}.`, 'pool')
+    if (typeof pool !== 'string') throw refusal(call, 'the pool', pool, 'the name of a pool')
+    const names = `Known: ${known.join(', ')}.`
+    throw new OptionsInvalidError(`${call}: no pool is named ${describeValue(pool)}. ${names}`, 'pool')
+  }
+
+  /** A task that a filter names. Where jobs outlive the process, there may be some of a task that it does not have. */
+  #knowTask(task: string, call: string): string {
+    const { broker, registry } = this[engineOf]
+    if (!broker.durable) registry.find(task, call)
+    return task
   }
 
   /** This process at this moment; synchronous and cheap. */
@@ -332,17 +359,23 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     return this[engineOf].broker.counts()
   }
 
-  /** Listens to an event. What a listener throws is contained: it goes to stderr as one line. */
+  /**
+   * Listens to an event. What a listener throws is contained: it goes to stderr as one line.
+   *
+   * @throws OptionsInvalidError when there is no such event, with the nearest one, or the listener is no function.
+   */
   on<Name extends EventName>(name: Name, listener: Listener<Name>): this {
     const engine = this[engineOf]
+    checkListener('on', name, listener)
     engine.announcer.events.on(name, listener)
     if (name === 'job:started') engine.pools.tellStarts(true)
     return this
   }
 
-  /** Stops listening. */
+  /** Stops listening. Throws as `on` does. */
   off<Name extends EventName>(name: Name, listener: Listener<Name>): this {
     const engine = this[engineOf]
+    checkListener('off', name, listener)
     engine.announcer.events.off(name, listener)
     if (name === 'job:started') engine.pools.tellStarts(engine.announcer.events.has(name))
     return this
@@ -353,13 +386,8 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    * milliseconds (default 10,000; Infinity waits for ever) running attempts are aborted and, after `killGrace`, ended;
    * the report names what did not finish. Calling it again returns the same report, and may bring the deadline nearer.
    */
-  async stop({ timeout = 10_000 }: { timeout?: number } = {}): Promise<StopReport> {
-    if (!(timeout >= 0)) {
-      throw new OptionsInvalidError(
-        `stop: option "timeout" is ${timeout}; expected milliseconds, 0 or more.`,
-        'timeout',
-      )
-    }
+  async stop(options: { timeout?: number } = {}): Promise<StopReport> {
+    const { timeout } = readOptions(stopOptionsSchema, options, 'stop')
     return this[engineOf].stop(timeout)
   }
 
@@ -382,8 +410,19 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
 /** A runtime, whatever its tasks: what functions take that are to serve every runtime. `Runtime` alone has the registered tasks. */
 export type AnyRuntime = Runtime<AnyTask>
 
-function isTask(value: unknown): value is AnyTask {
-  return typeof value === 'object' && value !== null && 'policy' in value && 'handler' in value
+/** Brokers that have a runtime: each serves one, once. */
+const taken = new WeakSet<Broker>()
+
+function withBroker(broker: Broker, make: () => Engine): Engine {
+  if (taken.has(broker)) {
+    throw new OptionsInvalidError(
+      'createRuntime: option "broker" is the broker of another runtime; a broker serves one runtime, once. Make another.',
+      'broker',
+    )
+  }
+  const engine = make()
+  taken.add(broker)
+  return engine
 }
 
 /**

@@ -26,8 +26,12 @@ export interface JobExtras {
   /** The id of a job that another process accepted; ours are made from `seq`. */
   id?: string
   key?: string
-  uniqueKey?: string
+  uniqueKey?: string | undefined
   uniqueUntil?: number
+  /** It lets go of its unique key when its first attempt starts. */
+  uniqueWhile?: 'waiting'
+  /** The unique key that it takes once its response is over, from whoever holds it then. */
+  takesKey?: string | undefined
   when?: When
   /** Milliseconds to wait once its response is over. */
   delay?: number

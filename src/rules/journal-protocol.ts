@@ -73,10 +73,12 @@ export const OP = {
   cancel: 11,
   /** `seq, progress` */
   progress: 12,
+  /** `seq, uniqueKey`: the key that the job holds from now on; null: none. */
+  uniqueKey: 13,
 } as const
 
 /** Entries of each operation, itself included, by its number. */
-export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 3, 1, 4, 2, 3, 3]
+export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 3, 1, 4, 2, 3, 3, 3]
 
 /** The same operations without the jobs that they add. */
 export function withoutAdds(ops: readonly unknown[]): unknown[] {

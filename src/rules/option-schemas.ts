@@ -6,58 +6,114 @@
  * parts, and a program should not wait for those of options that it never gives.
  */
 import { availableParallelism } from 'node:os'
+import { types } from 'node:util'
 import { z } from 'zod'
-import { TERMINAL_STATES, UNFINISHED_STATES } from '../words/job.ts'
+import { describeValue } from '../words/errors.ts'
+import { isKey, isSynchronous, KEY_EXPECTED } from './arguments.ts'
 
 const count = z.int({ error: 'expected a whole number' }).min(1, 'expected a whole number of at least 1')
 const orInfinity = z.literal(Number.POSITIVE_INFINITY)
 const milliseconds = z
   .number({ error: 'expected milliseconds as a number' })
   .min(0, 'expected milliseconds, 0 or more')
-const limit = z.union([milliseconds, orInfinity], { error: 'expected milliseconds, 0 or more, or Infinity' })
+/** A time that may be without end. */
+export const limit = z.union([milliseconds, orInfinity], {
+  error: 'expected milliseconds, 0 or more, or Infinity',
+})
 const maxCount = z.union([count, orInfinity], { error: 'expected a whole number of at least 1, or Infinity' })
 const priority = z
   .number({ error: 'expected a number' })
   .min(-1e6, 'expected -1000000 to 1000000')
   .max(1e6, 'expected -1000000 to 1000000')
-const name = z
+/** A name that a user gives. */
+export const name = z
   .string({ error: 'expected a non-empty string' })
   .min(1, 'expected a non-empty string')
   .max(200, 'expected at most 200 characters')
 
+/** An object of options; `example` shows what is meant to whoever gives something else. */
+function options<Shape extends z.ZodRawShape>(shape: Shape, example: string) {
+  return z.strictObject(shape, {
+    error: ({ code }) => (code === 'invalid_type' ? `expected an object such as ${example}` : undefined),
+  })
+}
+
+// A promise would be true to everybody who asks.
 const when = z.custom<'ok'>(
-  (value) => value === 'ok' || value === 'error' || value === 'always' || typeof value === 'function',
-  "expected 'ok', 'error', 'always' or a function",
+  (value) => value === 'ok' || value === 'error' || value === 'always' || isSynchronous(value),
+  "expected 'ok', 'error', 'always' or a function that is not asynchronous",
 )
 
-const backoff = z.strictObject({
-  type: z.enum(['exponential', 'fixed'], { error: "expected 'exponential' or 'fixed'" }).optional(),
-  delay: milliseconds.optional(),
-  max: milliseconds.optional(),
-  jitter: z
-    .union([z.boolean(), z.number().min(0).max(1)], { error: 'expected true, false or a number from 0 to 1' })
-    .optional(),
-})
+const backoff = options(
+  {
+    type: z.enum(['exponential', 'fixed'], { error: "expected 'exponential' or 'fixed'" }).optional(),
+    delay: milliseconds.optional(),
+    max: milliseconds.optional(),
+    jitter: z
+      .union([z.boolean(), z.number().min(0).max(1)], {
+        error: 'expected true, false or a number from 0 to 1',
+      })
+      .optional(),
+  },
+  "{ type: 'exponential', delay: 1000 }",
+)
 
-const retry = z.strictObject({ maxAttempts: maxCount.optional(), backoff: backoff.optional() })
+const retry = options(
+  { maxAttempts: maxCount.optional(), backoff: backoff.optional() },
+  '{ maxAttempts: 3, backoff: { delay: 1000 } }',
+)
 
 const schema = z.custom<object>(
-  (value) =>
-    (typeof value === 'object' || typeof value === 'function') && value !== null && '~standard' in value,
-  'expected a Standard Schema, such as z.object({ ... })',
+  isSchema,
+  'expected a Standard Schema, such as z.object({ ... }) of zod 3.24 or newer',
 )
 
-const kept = z.union([z.int().min(0), orInfinity], {
+function isSchema(value: unknown): boolean {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false
+  const standard: unknown = Reflect.get(value, '~standard')
+  if (typeof standard !== 'object' || standard === null) return false
+  return typeof Reflect.get(standard, 'validate') === 'function'
+}
+
+/** How many jobs to keep or to list. */
+export const kept = z.union([z.int().min(0), orInfinity], {
   error: 'expected a whole number of at least 0, or Infinity',
 })
 
-const retention = z
-  .strictObject({ count: kept.optional(), age: limit.optional() })
-  .refine(({ count: number, age }) => number !== undefined || age !== undefined, {
-    error: 'expected `count`, `age` or both; { age: Infinity } keeps everything',
-  })
+const retention = options(
+  { count: kept.optional(), age: limit.optional() },
+  '{ count: 100, age: 60_000 }',
+).refine(({ count: number, age }) => number !== undefined || age !== undefined, {
+  error: 'expected `count`, `age` or both; { age: Infinity } keeps everything',
+})
 
-const uniqueFunction = z.custom<() => string>((value) => typeof value === 'function')
+const ofPayload = z.custom<() => string>(
+  isSynchronous,
+  'expected a function of the payload that is not asynchronous',
+)
+const key = z.custom<string>(isKey, `expected ${KEY_EXPECTED}`)
+
+// How long a job is unique, and what becomes of an equal one; `key` says what is equal.
+const uniqueTerms = {
+  for: milliseconds.optional(),
+  while: z.enum(['pending', 'waiting'], { error: "expected 'pending' or 'waiting'" }).optional(),
+  replace: z.boolean({ error: 'expected true or false' }).optional(),
+}
+
+const uniqueExample = "{ key, for: 60_000 }, { key, while: 'waiting' } or { key, replace: true }"
+
+function uniqueRule<Key extends z.ZodType>(own: Key) {
+  return z
+    .strictObject({ key: own.optional(), ...uniqueTerms })
+    .refine((rule) => rule.for === undefined || (rule.while === undefined && rule.replace !== true), {
+      path: ['for'],
+      error: 'expected neither `while` nor `replace` beside it: a time, or a stage of the job',
+    })
+    .refine(({ while: stage, replace }) => stage !== 'pending' || replace !== true, {
+      path: ['while'],
+      error: "expected 'waiting' beside `replace`: a job that has started is not replaced",
+    })
+}
 
 /** What `defineTask` accepts. */
 export const taskOptionsSchema = z.lazy(() =>
@@ -79,79 +135,91 @@ export const taskOptionsSchema = z.lazy(() =>
     priority: priority.optional(),
     concurrency: maxCount.optional(),
     key: z
-      .union([name, z.custom<() => string>((value) => typeof value === 'function')], {
-        error: 'expected a string or a function',
+      .union([key, ofPayload], {
+        error: `expected ${KEY_EXPECTED}, or a function of the payload that is not asynchronous`,
       })
       .optional(),
     unique: z
-      .union(
-        [
-          z.boolean(),
-          uniqueFunction,
-          z.strictObject({ key: uniqueFunction.optional(), for: milliseconds.optional() }),
-        ],
-        {
-          error: 'expected true, a function or { key, for }',
-        },
-      )
+      .union([z.boolean(), ofPayload, uniqueRule(ofPayload)], {
+        error: `expected true, a function of the payload that is not asynchronous, ${uniqueExample}`,
+      })
       .optional(),
     when: when.optional(),
     retention: retention.optional(),
   }),
 )
 
+const runAt = z.custom<Date | number>(
+  (value) => (types.isDate(value) ? isTime(timeOf(value)) : typeof value === 'number' && isTime(value)),
+  'expected a valid Date, or milliseconds since 1970',
+)
+
+/** The time of a `Date`, also of one that another realm has made. */
+export function timeOf(at: Date | number): number {
+  return typeof at === 'number' ? at : Date.prototype.getTime.call(at)
+}
+
+// What a Date can hold.
+function isTime(time: number): boolean {
+  return Math.abs(time) <= 8.64e15
+}
+
+const buffer = z.custom<ArrayBuffer>(types.isArrayBuffer, {
+  error: ({ input }) =>
+    ArrayBuffer.isView(input) ? 'expected an ArrayBuffer: give its .buffer' : 'expected an ArrayBuffer',
+})
+
+const signal = z.custom<AbortSignal>(isSignal, {
+  error: ({ input }) =>
+    describeValue(input) === 'an AbortController'
+      ? 'expected an AbortSignal: give controller.signal'
+      : 'expected an AbortSignal',
+})
+
+// By its shape: test environments bring classes of their own.
+function isSignal(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (typeof Reflect.get(value, 'aborted') !== 'boolean') return false
+  return (['addEventListener', 'removeEventListener'] as const).every(
+    (method) => typeof Reflect.get(value, method) === 'function',
+  )
+}
+
+const jobOptions = {
+  delay: milliseconds.optional(),
+  priority: priority.optional(),
+  key: key.optional(),
+  timeout: limit.optional(),
+  queueTimeout: limit.optional(),
+  maxAttempts: maxCount.optional(),
+}
+
 /** What a call may say about one job. */
 export const jobOptionsSchema = z.lazy(() =>
   z.strictObject({
     when: when.optional(),
-    delay: milliseconds.optional(),
-    runAt: z
-      .union([z.date(), z.number()], { error: 'expected a Date or milliseconds since 1970' })
-      .optional(),
-    priority: priority.optional(),
-    key: name.optional(),
+    delay: jobOptions.delay,
+    runAt: runAt.optional(),
+    priority: jobOptions.priority,
+    key: jobOptions.key,
     unique: z
-      .union([z.boolean(), name, z.strictObject({ key: name.optional(), for: milliseconds.optional() })], {
-        error: 'expected true, a string or { key, for }',
-      })
+      .union([z.boolean(), key, uniqueRule(key)], { error: `expected true, a string, ${uniqueExample}` })
       .optional(),
-    timeout: limit.optional(),
-    queueTimeout: limit.optional(),
-    maxAttempts: maxCount.optional(),
+    timeout: jobOptions.timeout,
+    queueTimeout: jobOptions.queueTimeout,
+    maxAttempts: jobOptions.maxAttempts,
     order: z.enum(['sequential', 'parallel'], { error: "expected 'sequential' or 'parallel'" }).optional(),
-    transfer: z.array(z.instanceof(ArrayBuffer, { error: 'expected ArrayBuffers' })).optional(),
-    signal: z.instanceof(AbortSignal, { error: 'expected an AbortSignal' }).optional(),
+    transfer: z.array(buffer, { error: 'expected an array of ArrayBuffers' }).optional(),
+    signal: signal.optional(),
   }),
 )
 
-const state = () =>
-  z.enum([...UNFINISHED_STATES, ...TERMINAL_STATES], {
-    error: "expected a state of jobs, such as 'dead'",
-  })
-const terminal = () =>
-  z.enum(TERMINAL_STATES, {
-    error: "expected a state of jobs that are over: 'completed', 'cancelled', 'skipped' or 'dead'",
-  })
-
-/** Which jobs `runtime.jobs` lists. */
-export const jobFilterSchema = z.lazy(() =>
+/** What a handler may say about a job that it adds. */
+export const nestedJobOptionsSchema = z.lazy(() =>
   z.strictObject({
-    state: z
-      .union([state(), z.array(state())], {
-        error: "expected a state of jobs, such as 'dead', or an array of them",
-      })
-      .optional(),
-    task: name.optional(),
-    limit: kept.optional(),
+    ...jobOptions,
+    unique: z.union([z.boolean(), key], { error: 'expected true, false or a string' }).optional(),
   }),
-)
-
-/** Which dead jobs `runtime.reviveAll` lets start over. */
-export const reviveFilterSchema = z.lazy(() => z.strictObject({ task: name.optional() }))
-
-/** Which jobs `runtime.removeAll` forgets. */
-export const removeFilterSchema = z.lazy(() =>
-  z.strictObject({ state: terminal().default('dead'), task: name.optional() }),
 )
 
 /** The options of one pool of threads. */
@@ -252,34 +320,30 @@ function isLogger(value: unknown): boolean {
   return ['debug', 'info', 'warn', 'error'].every((level) => typeof Reflect.get(value, level) === 'function')
 }
 
+const BROKER_METHODS = [
+  ...['open', 'add', 'release', 'peek', 'claim', 'giveBack', 'retry', 'finish', 'duplicateOf', 'get', 'list'],
+  ...['revive', 'nextDue', 'counts', 'close'],
+]
+
+function isBroker(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return BROKER_METHODS.every((method) => typeof Reflect.get(value, method) === 'function')
+}
+
 /** What `createRuntime` accepts. */
 export const runtimeOptionsSchema = z.strictObject({
   tasks: z
-    .union(
-      [
-        z.array(
-          z.custom<object>(
-            (value) => typeof value === 'object' && value !== null && 'policy' in value,
-            'expected tasks made by defineTask',
-          ),
-        ),
-        z.record(z.string(), z.unknown()),
-      ],
-      {
-        error: 'expected an array of tasks',
-      },
-    )
+    .custom<object>((value) => typeof value === 'object' && value !== null, 'expected an array of tasks')
     .describe('The tasks: an array, or a module of them (`import * as tasks`).'),
   broker: z
-    .custom<object>(
-      (value) => typeof value === 'object' && value !== null && 'claim' in value,
-      'expected a broker, such as sqliteBroker({ file })',
-    )
+    .custom<object>(isBroker, 'expected a broker, such as sqliteBroker({ file })')
     .optional()
     .describe('Where jobs wait. Default: memory.'),
   pool: poolOptionsSchema.prefault({}).describe('The default pool of threads.'),
   pools: z
-    .record(name, poolOptionsSchema)
+    .record(name, poolOptionsSchema, {
+      error: 'expected an object such as { io: { threads: 1, concurrency: 32 } }',
+    })
     .default({})
     .describe('Further pools by name; a task chooses one with `pool`.'),
   maxPending: maxCount

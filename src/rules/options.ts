@@ -1,9 +1,11 @@
 /** Reads options through a zod schema and turns what it finds into one message that names value, expectation and remedy. */
 import { z } from 'zod'
 import { describeValue, OptionsInvalidError } from '../words/errors.ts'
+import { isRecord, messageOf } from './arguments.ts'
 
 /**
- * Checks `given` against a schema and returns it typed, with defaults filled in.
+ * Checks `given` against a schema and returns it typed, with defaults filled in: a copy, which nothing that the caller
+ * does later can reach. `what` is the function that was called; `name` says which of its arguments the options are.
  *
  * @throws OptionsInvalidError naming the first fault; an unknown key comes with the nearest known one.
  */
@@ -11,15 +13,44 @@ export function readOptions<Schema extends z.ZodType>(
   schema: Schema,
   given: unknown,
   what: string,
+  name = 'the options',
 ): z.output<Schema> {
-  const result = schema.safeParse(given)
+  if (!isRecord(given)) throw noOptions(schema, given, what, name)
+  let result: z.ZodSafeParseResult<z.output<Schema>>
+  try {
+    result = schema.safeParse(given)
+  } catch (cause) {
+    // A getter or a proxy of the caller's.
+    throw new OptionsInvalidError(`${what}: ${name} cannot be read: ${messageOf(cause)}.`, '', { cause })
+  }
   if (result.success) return result.data
   const [issue] = result.error.issues
-  if (issue === undefined) throw new OptionsInvalidError(`${what}: the options are not valid.`)
-  throw new OptionsInvalidError(...explain(issue, schema, given, what))
+  if (issue === undefined) throw new OptionsInvalidError(`${what}: ${name} are not valid.`)
+  throw new OptionsInvalidError(...explain(innermost(issue), schema, given, what, name))
 }
 
-function explain(issue: z.core.$ZodIssue, schema: z.ZodType, given: unknown, what: string): [string, string] {
+function noOptions(schema: z.ZodType, given: unknown, what: string, name: string): OptionsInvalidError {
+  const known = keysAt(schema, []).slice(0, 4)
+  const example = known.length > 0 ? `, such as { ${known.join(', ')} }` : ''
+  const is = given === undefined ? 'are missing' : `are ${describeValue(given)}`
+  return new OptionsInvalidError(`${what}: ${name} ${is}; expected an object${example}.`)
+}
+
+// Of a value that may have several forms, an object is judged as the object that it was meant to be.
+function innermost(issue: z.core.$ZodIssue): z.core.$ZodIssue {
+  if (issue.code !== 'invalid_union') return issue
+  const within = issue.errors.flatMap(([first]) => first ?? [])
+  const deeper = within.find(({ path, code }) => path.length > 0 || code === 'unrecognized_keys')
+  return deeper === undefined ? issue : innermost({ ...deeper, path: [...issue.path, ...deeper.path] })
+}
+
+function explain(
+  issue: z.core.$ZodIssue,
+  schema: z.ZodType,
+  given: unknown,
+  what: string,
+  name: string,
+): [string, string] {
   const at = issue.path.map(String)
   if (issue.code === 'unrecognized_keys') {
     const [key = ''] = issue.keys
@@ -30,16 +61,26 @@ function explain(issue: z.core.$ZodIssue, schema: z.ZodType, given: unknown, wha
     return [`${what}: unknown option "${path}".${hint}`, path]
   }
   const path = at.join('.')
-  const value = at.reduce<unknown>((node, key) => (isObject(node) ? node[key] : undefined), given)
-  const name = path === '' ? 'the options' : `option "${path}"`
-  return [
-    `${what}: ${name} is ${describeValue(value)}; ${issue.message.replace(/^Invalid input: /, '')}.`,
-    path,
-  ]
+  const value = at.reduce<unknown>(memberOf, given)
+  const subject = path === '' ? name : `option "${path}"`
+  const verb = path === '' ? 'are' : 'is'
+  const expected = issue.message
+    .replace(/^Invalid input: /, '')
+    .replace(/, received .*$/, '')
+    .replace(/^expected (record|object)$/, 'expected an object')
+    .replace(/^expected (boolean)$/, 'expected true or false')
+    .replace(/^expected (array)$/, 'expected an array')
+    .replace(/^expected (string|number)$/, 'expected a $1')
+  const found = value === undefined ? 'missing' : describeValue(value)
+  return [`${what}: ${subject} ${verb} ${found}; ${expected}.`, path]
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null
+function memberOf(node: unknown, key: string): unknown {
+  try {
+    return typeof node === 'object' && node !== null ? Reflect.get(node, key) : undefined
+  } catch {
+    return undefined
+  }
 }
 
 function keysAt(schema: z.ZodType, path: readonly string[]): string[] {
@@ -51,6 +92,8 @@ function keysAt(schema: z.ZodType, path: readonly string[]): string[] {
     else return []
   }
   node = unwrap(node)
+  // One form among others: { key, for } beside true and a function.
+  if (node instanceof z.ZodUnion) node = node.options.map(unwrap).find((form) => form instanceof z.ZodObject)
   return node instanceof z.ZodObject ? Object.keys(node.shape) : []
 }
 
@@ -69,6 +112,8 @@ function unwrap(node: unknown): unknown {
 
 /** The known word nearest to a mistyped one, or undefined when none is near enough to be what was meant. */
 export function closest(word: string, known: readonly string[]): string | undefined {
+  // What a client sends may come here: a long text is no slip of the pen, and to compare it takes time.
+  if (word.length > 100) return undefined
   let best: string | undefined
   let least = Math.max(2, Math.floor(word.length / 3)) + 1
   for (const candidate of known) {
@@ -78,7 +123,13 @@ export function closest(word: string, known: readonly string[]): string | undefi
       best = candidate
     }
   }
-  return best
+  return best ?? known.find((candidate) => isKin(word.toLowerCase(), candidate.toLowerCase()))
+}
+
+// `prio` for `priority`, `attempts` for `maxAttempts`, `retries` for `retry`.
+function isKin(word: string, candidate: string): boolean {
+  if (word.length < 4) return false
+  return candidate.includes(word) || candidate.startsWith(word.slice(0, Math.max(4, word.length - 3)))
 }
 
 // Levenshtein's distance over one row; option names are short, so nothing faster is worth its lines.

@@ -1,7 +1,8 @@
 /** The tasks of a runtime by name, and how names are typed. */
 import { describeValue, OptionsInvalidError, PayloadInvalidError, UnknownTaskError } from '../words/errors.ts'
+import { isRecord, refusal } from './arguments.ts'
 import { closest } from './options.ts'
-import { type AnyTask, checkAgainst } from './task.ts'
+import { type AnyTask, checkAgainst, isTask } from './task.ts'
 
 /**
  * Augment this interface so that `req.after` and `after` know your tasks by name:
@@ -47,11 +48,15 @@ export class Registry {
     }
   }
 
-  /** @throws UnknownTaskError, with the nearest known name. */
-  find(task: string | AnyTask): TaskEntry {
+  /**
+   * The task that a call means. `call` is the function that was called, for its refusal.
+   *
+   * @throws UnknownTaskError, with the nearest known name; OptionsInvalidError for what is neither a task nor a name.
+   */
+  find(task: string | AnyTask, call = 'enqueue'): TaskEntry {
     if (task === this.#lastTask && this.#lastEntry !== undefined) return this.#lastEntry
-    const name = typeof task === 'string' ? task : task?.name
-    const entry = this.#byName.get(name)
+    if (typeof task !== 'string' && !isTask(task)) throw notATask(task, call)
+    const entry = this.#byName.get(typeof task === 'string' ? task : task.name)
     if (entry === undefined || (typeof task !== 'string' && entry.task !== task)) throw this.#unknown(task)
     this.#lastTask = task
     this.#lastEntry = entry
@@ -73,8 +78,32 @@ export class Registry {
 
   #unknown(task: string | AnyTask): Error {
     const known = [...this.#byName.keys()]
-    if (typeof task === 'string') return new UnknownTaskError(task, known, closest(task, known))
-    const name = typeof task?.name === 'string' ? task.name : describeValue(task)
-    return new UnknownTaskError(name, known)
+    if (typeof task !== 'string') return new UnknownTaskError(task.name, known)
+    // A client may have chosen it.
+    const name = task.length > 100 ? `${task.slice(0, 100)}...` : task
+    return new UnknownTaskError(name, known, closest(task, known))
+  }
+}
+
+function notATask(value: unknown, call: string): Error {
+  const expected = 'a task made by defineTask, or its name'
+  return refusal(call, 'the task', value, expected, remedyFor(value))
+}
+
+function remedyFor(value: unknown): string {
+  if (value === undefined) return 'Is it exported, or is there a circular import?'
+  if (typeof value === 'function') {
+    return 'A function cannot travel to a thread: put it in a file of its own, and define a task whose handler is that file.'
+  }
+  if (isRecord(value) && ownKey(value, 'task'))
+    return 'The payload is the next argument, the options the one after.'
+  return isRecord(value) ? 'Pass what defineTask returned, and not a copy of it.' : ''
+}
+
+function ownKey(value: object, key: string): boolean {
+  try {
+    return Object.hasOwn(value, key)
+  } catch {
+    return false
   }
 }

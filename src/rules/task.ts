@@ -1,6 +1,7 @@
 /** Tasks: what `defineTask` takes, and how a payload is checked against its schema. */
-import { OptionsInvalidError, type PayloadIssue } from '../words/errors.ts'
-import type { When } from '../words/job.ts'
+import { describeValue, OptionsInvalidError, type PayloadIssue } from '../words/errors.ts'
+import type { UniqueTerms, When } from '../words/job.ts'
+import { ignoreRejection, isThenable, messageOf, refusal } from './arguments.ts'
 import { type HandlerRef, handlerLocation } from './handler-location.ts'
 import { taskOptionsSchema } from './option-schemas.ts'
 import { readOptions } from './options.ts'
@@ -42,7 +43,7 @@ export interface TaskOptions<Name extends string, PayloadIn, PayloadOut, ResultI
   unique?:
     | boolean
     | ((payload: PayloadOut) => string)
-    | { key?: (payload: PayloadOut) => string; for?: number }
+    | ({ key?: (payload: PayloadOut) => string } & UniqueTerms)
   /** Which responses its jobs run after. Default `ok`. */
   when?: When
   /**
@@ -86,7 +87,7 @@ export interface TaskPolicy {
   readonly unique:
     | boolean
     | ((payload: never) => string)
-    | { key?: (payload: never) => string; for?: number }
+    | ({ key?: (payload: never) => string } & UniqueTerms)
     | undefined
   readonly when: When
   /** How long its finished jobs are kept; undefined: as the runtime says. */
@@ -122,11 +123,11 @@ export function defineTask<
   options: TaskOptions<Name, PayloadIn, PayloadOut, ResultIn, ResultOut>,
 ): Task<Name, PayloadIn, PayloadOut, ResultOut> {
   const read = readOptions(taskOptionsSchema, options, 'defineTask')
-  return Object.freeze({
-    name: options.name,
-    payload: options.payload as StandardSchema<unknown, unknown> | undefined,
-    result: options.result as StandardSchema<unknown, unknown> | undefined,
-    handler: handlerLocation(options.name, options.handler),
+  const task = {
+    name: read.name as Name,
+    payload: read.payload as StandardSchema<unknown, unknown> | undefined,
+    result: read.result as StandardSchema<unknown, unknown> | undefined,
+    handler: handlerLocation(read.name, read.handler as HandlerRef),
     policy: Object.freeze({
       pool: read.pool ?? 'default',
       timeout: read.timeout,
@@ -137,35 +138,97 @@ export function defineTask<
       maxCrashes: read.maxCrashes ?? 3,
       priority: read.priority ?? 0,
       concurrency: read.concurrency ?? Number.POSITIVE_INFINITY,
-      key: options.key as TaskPolicy['key'],
-      unique: options.unique as TaskPolicy['unique'],
-      when: options.when ?? 'ok',
+      key: read.key as TaskPolicy['key'],
+      unique: read.unique as TaskPolicy['unique'],
+      when: (read.when as When | undefined) ?? 'ok',
       retention: read.retention && {
         count: read.retention.count ?? Number.POSITIVE_INFINITY,
         age: read.retention.age ?? Number.POSITIVE_INFINITY,
       },
     }),
-  })
+  }
+  Object.defineProperty(task, TASK, { value: true })
+  return Object.freeze(task)
+}
+
+// The same in every copy of this package that a process may have loaded.
+const TASK: unique symbol = Symbol.for('aftertask.task') as never
+
+/** True for what `defineTask` has made. */
+export function isTask(value: unknown): value is AnyTask {
+  if (typeof value !== 'object' || value === null) return false
+  try {
+    return Reflect.get(value, TASK) === true
+  } catch {
+    return false
+  }
+}
+
+/**
+ * The tasks that a runtime is given: an array of them, or a module that exports some.
+ *
+ * @throws OptionsInvalidError when there is none, or when an array holds something else.
+ */
+export function readTasks(given: object, call: string): AnyTask[] {
+  if (isTask(given)) {
+    const remedy = `Write tasks: [${describeTask(given)}].`
+    throw refusal(call, 'option "tasks"', given, 'an array of tasks', remedy)
+  }
+  const list: unknown[] = Array.isArray(given) ? [...given] : Object.values(given)
+  if (!Array.isArray(given)) {
+    const tasks = list.filter(isTask)
+    if (tasks.length > 0) return tasks
+    const remedy = 'Export what defineTask returns, and pass the module: import * as tasks.'
+    throw refusal(call, 'option "tasks"', given, 'an array of tasks, or a module that exports some', remedy)
+  }
+  for (const [index, task] of list.entries()) {
+    if (isTask(task)) continue
+    const remedy = task === undefined ? 'Is it exported, or is there a circular import?' : ''
+    throw refusal(call, `tasks[${index}]`, task, 'a task made by defineTask', remedy)
+  }
+  if (list.length === 0) throw refusal(call, 'option "tasks"', given, 'at least one task made by defineTask')
+  return list as AnyTask[]
+}
+
+function describeTask({ name }: AnyTask): string {
+  return /^[a-z]\w*$/i.test(name) ? name : 'theTask'
 }
 
 /**
  * Checks a payload and returns what the handler will receive, or the issues.
  * A schema that turns out to be asynchronous is refused: adding a job is synchronous.
+ *
+ * @throws OptionsInvalidError when the schema throws, is asynchronous, or returns neither a value nor issues.
  */
 export function checkAgainst(
   schema: StandardSchema<unknown, unknown>,
   value: unknown,
   what: string,
 ): { readonly value: unknown } | { readonly issues: readonly PayloadIssue[] } {
-  const result = schema['~standard'].validate(value)
-  if (result instanceof Promise) {
-    result.catch(() => {})
+  let result: ReturnType<(typeof schema)['~standard']['validate']>
+  try {
+    result = schema['~standard'].validate(value)
+    if (isThenable(result)) {
+      ignoreRejection(result)
+      throw new OptionsInvalidError(
+        `The ${what} schema is asynchronous, but adding a job is synchronous. Do the asynchronous check in the handler.`,
+        what,
+      )
+    }
+    if (result.issues) return { issues: Array.from(result.issues, plainIssue) }
+    if ('value' in result) return { value: result.value }
+  } catch (cause) {
+    if (cause instanceof OptionsInvalidError) throw cause
     throw new OptionsInvalidError(
-      `The ${what} schema is asynchronous, but adding a job is synchronous. Do the asynchronous check in the handler.`,
+      `The ${what} schema threw: ${messageOf(cause)}. A schema reports what it refuses as issues; the value may have a getter that throws.`,
       what,
+      { cause },
     )
   }
-  return result.issues ? { issues: result.issues.map(plainIssue) } : { value: result.value }
+  throw new OptionsInvalidError(
+    `The ${what} schema returned ${describeValue(result)}; expected { value } or { issues }, as Standard Schema says.`,
+    what,
+  )
 }
 
 function plainIssue(issue: StandardIssue): PayloadIssue {
@@ -173,5 +236,5 @@ function plainIssue(issue: StandardIssue): PayloadIssue {
     const key = typeof step === 'object' ? step.key : step
     return typeof key === 'number' ? key : String(key)
   })
-  return { message: issue.message, path }
+  return { message: String(issue.message), path }
 }

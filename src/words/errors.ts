@@ -1,8 +1,22 @@
 /**
  * Every error that aftertask throws or rejects with: one base class, one subclass and one stable code each.
- * This module imports nothing, so a handler can take `UnrecoverableError` from `aftertask/errors`
+ * It imports no more than words, so a handler can take `UnrecoverableError` from `aftertask/errors`
  * without loading the engine into its thread.
  */
+// long because: it is one list, a class and a code for everything that can go wrong
+import { asList, asText, describeValue } from './describe.ts'
+
+export { describeValue } from './describe.ts'
+
+/** What an error carries besides its code and its message. */
+export interface ErrorDetails {
+  /** The HTTP status that fits. */
+  readonly status?: number
+  /** What led to it. */
+  readonly cause?: unknown
+  /** What the author of the program can do about it. */
+  readonly advice?: string
+}
 
 /** The base of every error of this library: catch it to tell our errors from your own. */
 export class AftertaskError extends Error {
@@ -11,11 +25,17 @@ export class AftertaskError extends Error {
   // `declare`: errors without a status should not show an undefined one.
   /** The HTTP status that fits when this error reaches a client, when there is one. Polka and Express read it. */
   declare readonly status?: number
+  /**
+   * What the author of the program can do about it, in an error that a client may come to read: Polka answers with
+   * `message`, which then says what happened and no more. Logs show both.
+   */
+  declare readonly advice?: string
 
-  constructor(code: string, message: string, options: { status?: number; cause?: unknown } = {}) {
-    super(message, 'cause' in options ? { cause: options.cause } : undefined)
-    this.code = code
-    if (options.status !== undefined) this.status = options.status
+  constructor(code: string, message: string, options: ErrorDetails = {}) {
+    super(asText(message), hasCause(options) ? { cause: options.cause } : undefined)
+    this.code = asText(code)
+    if (options?.status !== undefined) this.status = options.status
+    if (options?.advice !== undefined) this.advice = options.advice
   }
 
   // On the prototype, as the built-in errors have it: an own property would be printed twice by `inspect`.
@@ -24,7 +44,7 @@ export class AftertaskError extends Error {
   }
 }
 
-/** Thrown by `createRuntime`, `defineTask` and per-call options when an option is unknown or has a bad value. */
+/** Thrown by every function that is given an argument or an option which is unknown or has a bad value. */
 export class OptionsInvalidError extends AftertaskError {
   /** Where the fault is, as a dotted path such as `pool.threads`. */
   readonly path: string
@@ -41,14 +61,23 @@ export class UnknownTaskError extends AftertaskError {
   readonly task: string
 
   constructor(task: string, known: readonly string[], suggestion?: string) {
-    const hint = suggestion ? ` Did you mean "${suggestion}"?` : ''
-    const list =
-      known.length > 0 ? ` Known tasks: ${known.slice(0, 12).join(', ')}.` : ' The runtime has no tasks.'
+    const hint = suggestion ? `Did you mean "${suggestion}"? ` : ''
+    const names = asList<string>(known)
+    const more = names.length > 12 ? ', ...' : ''
+    const list = names.length > 0 ? `Known tasks: ${names.slice(0, 12).join(', ')}${more}. ` : ''
+    const isTwin = names.includes(task)
     super(
       'ERR_UNKNOWN_TASK',
-      `No task is named "${task}".${hint}${list} Pass it in createRuntime({ tasks: [...] }).`,
+      isTwin
+        ? `The runtime has another task named "${task}" than this one.`
+        : `No task is named "${asText(task)}".`,
+      {
+        advice: isTwin
+          ? 'The module that defines it was loaded twice, perhaps under two names. Pass the runtime the object that you add jobs with, or use the name.'
+          : `${hint}${list}Pass it in createRuntime({ tasks: [...] }).`,
+      },
     )
-    this.task = task
+    this.task = asText(task)
   }
 }
 
@@ -68,15 +97,11 @@ export class PayloadInvalidError extends AftertaskError {
   readonly issues: readonly PayloadIssue[]
 
   constructor(task: string, issues: readonly PayloadIssue[]) {
-    const list = issues
-      .slice(0, 5)
-      .map((issue) => `${issue.path.length > 0 ? `${issue.path.join('.')}: ` : ''}${issue.message}`)
-    const more = issues.length > 5 ? ` (and ${issues.length - 5} more)` : ''
-    super('ERR_PAYLOAD_INVALID', `The payload of "${task}" is not valid: ${list.join('; ')}${more}`, {
+    super('ERR_PAYLOAD_INVALID', `The payload of "${asText(task)}" is not valid: ${inWords(issues)}`, {
       status: 400,
     })
-    this.task = task
-    this.issues = issues
+    this.task = asText(task)
+    this.issues = asList(issues)
   }
 }
 
@@ -86,14 +111,11 @@ export class ResultInvalidError extends AftertaskError {
   readonly issues: readonly PayloadIssue[]
 
   constructor(task: string, issues: readonly PayloadIssue[]) {
-    const list = issues
-      .slice(0, 5)
-      .map((issue) => `${issue.path.join('.')}: ${issue.message}`.replace(/^: /, ''))
     super(
       'ERR_RESULT_INVALID',
-      `The handler of "${task}" returned what its result schema refuses: ${list.join('; ')}`,
+      `The handler of "${asText(task)}" returned what its result schema refuses: ${inWords(issues)}`,
     )
-    this.issues = issues
+    this.issues = asList(issues)
   }
 }
 
@@ -105,7 +127,7 @@ export class NotSerializableError extends AftertaskError {
   constructor(path: string, what: string, options: { cause?: unknown } = {}) {
     super(
       'ERR_NOT_SERIALIZABLE',
-      `${path} is ${what}, which cannot travel between threads. Send plain data: ids, strings, numbers, dates, maps, sets, bytes.`,
+      `${asText(path)} is ${asText(what)}, which cannot travel between threads. Send plain data: ids, strings, numbers, dates, maps, sets, bytes.`,
       options,
     )
     this.path = path
@@ -118,19 +140,24 @@ export class QueueFullError extends AftertaskError {
   readonly retryAfter: number
 
   constructor(pending: number, maxPending: number, retryAfter: number) {
-    super(
-      'ERR_QUEUE_FULL',
-      `${pending} jobs are unfinished and maxPending is ${maxPending}. Answer 503 with Retry-After: ${retryAfter}, use tryAfter(), or raise maxPending.`,
-      { status: 503 },
-    )
+    const jobs = pending === 1 ? '1 job is' : `${asText(pending)} jobs are`
+    super('ERR_QUEUE_FULL', 'The queue is full. Try again later.', {
+      status: 503,
+      advice: `${jobs} unfinished and maxPending is ${asText(maxPending)}. Answer 503 with Retry-After: ${asText(retryAfter)}, use tryAfter(), or raise maxPending.`,
+    })
     this.retryAfter = retryAfter
+  }
+
+  /** The headers of an answer that tells it to the client; Express sets them. */
+  get headers(): { readonly 'retry-after': string } {
+    return { 'retry-after': asText(this.retryAfter) }
   }
 }
 
 /** Thrown when a job is added to a runtime that is stopping or has stopped. */
 export class RuntimeStoppedError extends AftertaskError {
   constructor(state: 'stopping' | 'stopped') {
-    super('ERR_RUNTIME_STOPPED', `The runtime is ${state} and accepts no more jobs.`, { status: 503 })
+    super('ERR_RUNTIME_STOPPED', `The runtime is ${asText(state)} and accepts no more jobs.`, { status: 503 })
   }
 }
 
@@ -166,11 +193,10 @@ export class HandlerNotFoundError extends AftertaskError {
   /** One entry for each handler at fault. */
   readonly problems: readonly HandlerProblem[]
 
-  constructor(
-    problems: readonly HandlerProblem[],
-    { cause = soleCause(problems) }: { cause?: unknown } = {},
-  ) {
-    const lines = problems.map((problem) => problem.message)
+  constructor(problems: readonly HandlerProblem[], options: { cause?: unknown } = {}) {
+    const all = asList<HandlerProblem>(problems)
+    const cause: unknown = hasCause(options) ? options.cause : soleCause(all)
+    const lines = all.map((problem) => asText(problem?.message))
     super(
       'ERR_HANDLER_NOT_FOUND',
       lines.length === 1
@@ -193,8 +219,8 @@ export class ThreadStartError extends AftertaskError {
   readonly pool: string
 
   constructor(pool: string, options: { cause?: unknown } = {}) {
-    const why = options.cause instanceof Error ? ` The last one: ${options.cause.message}` : ''
-    super('ERR_THREAD_START', `The threads of pool "${pool}" die while they start.${why}`, options)
+    const why = options?.cause instanceof Error ? ` The last one: ${options.cause.message}` : ''
+    super('ERR_THREAD_START', `The threads of pool "${asText(pool)}" die while they start.${why}`, options)
     this.pool = pool
   }
 }
@@ -215,7 +241,10 @@ export class InsideThreadError extends AftertaskError {
 /** An attempt ran longer than its task's `timeout`. */
 export class TaskTimeoutError extends AftertaskError {
   constructor(task: string, timeout: number) {
-    super('ERR_TASK_TIMEOUT', `"${task}" was still running after its timeout of ${timeout} ms.`)
+    super(
+      'ERR_TASK_TIMEOUT',
+      `"${asText(task)}" was still running after its timeout of ${asText(timeout)} ms.`,
+    )
   }
 }
 
@@ -224,7 +253,7 @@ export class QueueTimeoutError extends AftertaskError {
   constructor(task: string, queueTimeout: number) {
     super(
       'ERR_QUEUE_TIMEOUT',
-      `"${task}" waited longer than its queueTimeout of ${queueTimeout} ms and was not started.`,
+      `"${asText(task)}" waited longer than its queueTimeout of ${asText(queueTimeout)} ms and was not started.`,
     )
   }
 }
@@ -232,7 +261,11 @@ export class QueueTimeoutError extends AftertaskError {
 /** `result()` rejects with this when the job was cancelled. */
 export class TaskCancelledError extends AftertaskError {
   constructor(task: string, reason?: unknown) {
-    super('ERR_TASK_CANCELLED', `"${task}" was cancelled.`, reason === undefined ? {} : { cause: reason })
+    super(
+      'ERR_TASK_CANCELLED',
+      `"${asText(task)}" was cancelled.`,
+      reason === undefined ? {} : { cause: reason },
+    )
   }
 }
 
@@ -242,7 +275,7 @@ export class TaskSkippedError extends AftertaskError {
   readonly reason: string
 
   constructor(task: string, reason: string) {
-    super('ERR_TASK_SKIPPED', `"${task}" was skipped: ${reason}.`)
+    super('ERR_TASK_SKIPPED', `"${asText(task)}" was skipped: ${asText(reason)}.`)
     this.reason = reason
   }
 }
@@ -250,7 +283,10 @@ export class TaskSkippedError extends AftertaskError {
 /** `result()` rejects with this when the runtime stopped before a job in memory could finish. */
 export class JobLostError extends AftertaskError {
   constructor(task: string) {
-    super('ERR_JOB_LOST', `The runtime stopped before "${task}" had finished, and its broker keeps nothing.`)
+    super(
+      'ERR_JOB_LOST',
+      `The runtime stopped before "${asText(task)}" had finished, and its broker keeps nothing.`,
+    )
   }
 }
 
@@ -260,7 +296,11 @@ export class ThreadExitedError extends AftertaskError {
   readonly exitCode: number
 
   constructor(task: string, exitCode: number, options: { cause?: unknown } = {}) {
-    super('ERR_THREAD_EXITED', `The thread that ran "${task}" exited with code ${exitCode}.`, options)
+    super(
+      'ERR_THREAD_EXITED',
+      `The thread that ran "${asText(task)}" exited with code ${asText(exitCode)}.`,
+      options,
+    )
     this.exitCode = exitCode
   }
 }
@@ -268,7 +308,7 @@ export class ThreadExitedError extends AftertaskError {
 /** The whole process ended while it ran the job: it was killed, or brought down by native code. */
 export class ProcessExitedError extends AftertaskError {
   constructor(task: string) {
-    super('ERR_PROCESS_EXITED', `The process that ran "${task}" ended before the attempt did.`)
+    super('ERR_PROCESS_EXITED', `The process that ran "${asText(task)}" ended before the attempt did.`)
   }
 }
 
@@ -278,7 +318,7 @@ export class ProcessExitedError extends AftertaskError {
  */
 export class LeaseLostError extends AftertaskError {
   constructor(task: string) {
-    super('ERR_LEASE_LOST', `The lease of a job of "${task}" was lost: another process may have it.`)
+    super('ERR_LEASE_LOST', `The lease of a job of "${asText(task)}" was lost: another process may have it.`)
   }
 }
 
@@ -335,7 +375,7 @@ export class OutOfMemoryError extends AftertaskError {
   constructor(task: string, options: { cause?: unknown } = {}) {
     super(
       'ERR_OUT_OF_MEMORY',
-      `The thread that ran "${task}" reached its heap limit. Raise pool.resourceLimits or do less in one job.`,
+      `The thread that ran "${asText(task)}" reached its heap limit. Raise pool.resourceLimits or do less in one job.`,
       options,
     )
   }
@@ -355,7 +395,7 @@ export class PeerMissingError extends AftertaskError {
   constructor(peer: string, subpath: string, options: { cause?: unknown } = {}) {
     super(
       'ERR_PEER_MISSING',
-      `${subpath} needs the package "${peer}". Install it: npm install ${peer}`,
+      `${asText(subpath)} needs the package "${asText(peer)}". Install it: npm install ${asText(peer)}`,
       options,
     )
   }
@@ -371,22 +411,18 @@ export class UnrecoverableError extends AftertaskError {
   }
 }
 
-/** Says what a value is in an error message, shortly and without throwing on hostile input. */
-export function describeValue(value: unknown): string {
-  if (value === null) return 'null'
-  const type = typeof value
-  if (type === 'string') return JSON.stringify((value as string).slice(0, 80))
-  if (type === 'number' || type === 'boolean' || type === 'undefined') return String(value)
-  if (type === 'bigint') return `${value}n`
-  if (type === 'function') return 'a function'
-  if (type === 'symbol') return 'a symbol'
-  try {
-    if (Array.isArray(value)) return `an array of ${value.length}`
-    const name = Object.getPrototypeOf(value)?.constructor?.name
-    return typeof name === 'string' && name !== 'Object' && name !== '' ? `a ${name}` : 'an object'
-  } catch {
-    return 'an object'
-  }
+/** The first findings of a schema, as one sentence. */
+function inWords(issues: readonly PayloadIssue[]): string {
+  const all = asList(issues)
+  const list = all.slice(0, 5).map((issue) => {
+    const path = asList(issue?.path)
+    return `${path.length > 0 ? `${path.map(asText).join('.')}: ` : ''}${asText(issue?.message)}`
+  })
+  return `${list.join('; ')}${all.length > 5 ? ` (and ${all.length - 5} more)` : ''}`
+}
+
+function hasCause(options: unknown): options is { cause: unknown } {
+  return typeof options === 'object' && options !== null && 'cause' in options
 }
 
 /** True when an error, also one that came from a thread or another copy of this module, says that a retry is in vain. */

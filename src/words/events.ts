@@ -90,6 +90,34 @@ export interface RuntimeEvents {
 
 /** The name of an event. */
 export type EventName = keyof RuntimeEvents
+
+// A record, so that the compiler asks for each event.
+const names: Readonly<Record<EventName, true>> = {
+  'job:enqueued': true,
+  'job:started': true,
+  'job:progress': true,
+  'job:log': true,
+  'job:completed': true,
+  'job:retrying': true,
+  'job:dead': true,
+  'job:cancelled': true,
+  'job:skipped': true,
+  'job:interrupted': true,
+  'job:fenced': true,
+  'job:lost': true,
+  'thread:started': true,
+  'thread:exited': true,
+  'thread:error': true,
+  'runtime:overloaded': true,
+  'broker:down': true,
+  'broker:up': true,
+  'runtime:stopping': true,
+  'runtime:stopped': true,
+}
+
+/** The names of all events. */
+export const EVENT_NAMES = Object.keys(names) as readonly EventName[]
+
 /** A listener for an event. */
 export type Listener<Name extends EventName> = (event: RuntimeEvents[Name]) => void
 

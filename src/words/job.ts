@@ -43,6 +43,19 @@ export interface ResponseFacts {
  */
 export type When = 'ok' | 'error' | 'always' | ((facts: ResponseFacts) => boolean)
 
+/** How long a job is unique, and what becomes of an equal one that is added meanwhile. */
+export interface UniqueTerms {
+  /** Milliseconds from acceptance, whether or not the first job is over by then. Not together with the others. */
+  for?: number
+  /**
+   * `pending` (the default): until the first job is over. `waiting`: until its first attempt starts, so that a change
+   * which comes while the job runs gets a job of its own.
+   */
+  while?: 'pending' | 'waiting'
+  /** True: the newer job takes the place of one that has not started, which is cancelled. Goes with `while: 'waiting'`. */
+  replace?: boolean
+}
+
 /** What one call may say about its job; each overrides the task's own setting. */
 export interface JobOptions {
   /** Which responses the job runs after. Default: the task's, or `ok`. Without a response it has no effect. */
@@ -57,9 +70,10 @@ export interface JobOptions {
   key?: string
   /**
    * At most one such job: `true` while an equal one (same task and payload) is pending, a string to say what is
-   * equal, or `{ key, for }` to hold it for that many milliseconds from acceptance. A duplicate returns the first job's handle.
+   * equal, or an object with `key` and terms: see `UniqueTerms`. A duplicate returns the first job's handle, and the
+   * first payload is the one that counts, unless `replace` says otherwise.
    */
-  unique?: boolean | string | { key?: string; for?: number }
+  unique?: boolean | string | ({ key?: string } & UniqueTerms)
   /** Milliseconds an attempt may run, counted from its start. `Infinity`: no limit. */
   timeout?: number
   /** Milliseconds the job may wait for its first attempt, counted from acceptance. `Infinity`: no limit. */

@@ -65,7 +65,7 @@ describe('an unknown task', () => {
       expect.objectContaining({
         code: 'ERR_UNKNOWN_TASK',
         task: 'email.welcom',
-        message: expect.stringMatching(/Did you mean "email.welcome"\?.*email.goodbye/),
+        advice: expect.stringMatching(/Did you mean "email.welcome"\?.*email.goodbye/),
       }),
     )
   })

@@ -159,6 +159,12 @@ export class Jobs {
     this.turn.count(DEAD, HELD)
   }
 
+  /** A job that is not over takes a unique key that no other holds, or lets go of its own. */
+  holdKey(n: number, uniqueKey: string | null): void {
+    if (uniqueKey !== null && this.#twins.firstOf(n, uniqueKey) !== undefined) return
+    this.sql.holdUnique.run(uniqueKey, n)
+  }
+
   /** Jobs whose time has come. */
   tick(): void {
     for (const [n] of this.sql.dueNow.all(this.turn.now)) this.advance(n as number)

@@ -111,6 +111,8 @@ export class Operations {
       case OP.progress:
         this.#sql.progress.run(values[at + 2] ?? null, n, this.#turn.run)
         return
+      case OP.uniqueKey:
+        return this.#jobs.holdKey(n, ops[at + 2] as string | null)
       case OP.tick:
         return this.#jobs.tick()
       case OP.putSchedule:

@@ -69,6 +69,7 @@ const SQL = {
   freeUnique: `UPDATE jobs SET unique_key = NULL WHERE unique_key = ?1
     AND CASE WHEN unique_until IS NULL THEN finished IS NOT NULL ELSE unique_until <= ?2 + 5 END`,
   uniqueHolder: 'SELECT n FROM jobs WHERE unique_key = ?',
+  holdUnique: 'UPDATE jobs SET unique_key = ? WHERE n = ? AND finished IS NULL',
   attempt: `INSERT INTO attempts (n, number, attempt, outcome, started, ended, thread, cpu, error)
     SELECT ?1, (SELECT coalesce(max(number) + 1, 0) FROM attempts WHERE n = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8
     WHERE NOT EXISTS (SELECT 1 FROM attempts WHERE n = ?1 AND attempt = ?2 AND outcome = ?3 AND started IS ?4 AND ended IS ?5)`,

@@ -6,7 +6,7 @@ import { toWireError, type WireError } from '../../rules/wire-error.ts'
 import type { Attempted, Ended } from '../broker.ts'
 
 /** What a job is remembered by that has no column of its own. */
-const REST = ['when', 'delay', 'timeout', 'queueTimeout', 'maxAttempts', 'context'] as const
+const REST = ['when', 'delay', 'timeout', 'queueTimeout', 'maxAttempts', 'context', 'uniqueWhile'] as const
 
 // JSON has no Infinity.
 const NO_LIMIT = -1

@@ -22,6 +22,7 @@ import { type SqliteSettings, setupOf } from './settings.ts'
 export class SqliteBroker implements Broker {
   readonly durable = true
   readonly keepsHistory = true
+  readonly ownsKeys: boolean
   readonly schedules: ScheduleStore = {
     load: async () => (await this.#connection.ask('schedules', null)).filter(isReadable),
     put: ({ id, definition, nextAt }) => void this.#next.ops.push(OP.putSchedule, id, definition, nextAt),
@@ -38,6 +39,7 @@ export class SqliteBroker implements Broker {
 
   constructor(settings: SqliteSettings, link: JournalLink) {
     this.#settings = settings
+    this.ownsKeys = !settings.isShared
     this.#link = link
   }
 
@@ -78,7 +80,7 @@ export class SqliteBroker implements Broker {
     // The file holds a copy; what was to be moved is encoded instead, and the job may be tried again.
     if (job.payload instanceof Moved) job.payload = encode(job.payload.value, 'payload')
     const { extras, batch } = job
-    if (extras?.uniqueKey !== undefined) this.#jobs.unique.hold(extras.uniqueKey, job)
+    if (extras?.uniqueKey !== undefined) this.#hold(extras.uniqueKey, job)
     const { clock } = this.#host
     if (batch !== null && batch.facts === null) job.state = 'held'
     else if (after !== null) job.state = 'waiting'
@@ -89,6 +91,21 @@ export class SqliteBroker implements Broker {
     this.#jobs.adding.add(job)
     this.#jobs.expect(job)
     this.#jobs.records.kept.set(job.seq, job)
+  }
+
+  /** Whoever held the key until it started still has it in the file. */
+  #hold(uniqueKey: string, job: JobRecord): void {
+    const { unique } = this.#jobs
+    const former = unique.formerHolder(uniqueKey)
+    if (former !== undefined) this.#next.ops.push(OP.uniqueKey, former.seq, null)
+    unique.hold(uniqueKey, job)
+  }
+
+  takeKey(job: JobRecord): void {
+    const { uniqueKey } = job.more
+    if (uniqueKey === undefined) return
+    this.#hold(uniqueKey, job)
+    this.#next.ops.push(OP.uniqueKey, job.seq, uniqueKey)
   }
 
   async stored(job: JobRecord): Promise<void> {
