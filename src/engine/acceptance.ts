@@ -1,11 +1,19 @@
 /** From a call to an accepted job: everything that can be refused is refused here, before anything is kept. */
-import { z } from 'zod'
 import type { Broker } from '../brokers/broker.ts'
-import { ignoreRejection, isKey, isThenable, KEY_EXPECTED, messageOf, refusal } from '../rules/arguments.ts'
+import {
+  ignoreRejection,
+  isKey,
+  isRecord,
+  isThenable,
+  KEY_EXPECTED,
+  messageOf,
+  readSafely,
+  refusal,
+} from '../rules/arguments.ts'
 import { type Encoded, encode } from '../rules/codec.ts'
 import { type JobExtras, JobRecord, Moved } from '../rules/job-record.ts'
 import { jobOptionsSchema, nestedJobOptionsSchema, timeOf } from '../rules/option-schemas.ts'
-import { readOptions } from '../rules/options.ts'
+import { closest, readOptions } from '../rules/options.ts'
 import type { Registry, TaskEntry } from '../rules/registry.ts'
 import { type AnyTask, isTask, type TaskPolicy } from '../rules/task.ts'
 import type { Clock } from '../words/clock.ts'
@@ -76,14 +84,8 @@ export function checkEach(registry: Registry, entries: unknown): Checked[] {
     throw refusal(call, 'the list', entries, 'an array of { task, payload, options }', remedy)
   }
   return Array.from(entries, (entry: unknown, index) => {
-    const { task, payload, options } = readOptions(
-      manyEntrySchema,
-      entry,
-      call,
-      `the fields of entry ${index}`,
-    )
+    const { task, payload, options } = fieldsOf(entry, index)
     try {
-      if (task === undefined) throw refusal(call, 'the task', task, 'a task made by defineTask, or its name')
       return check(registry, task as AnyTask, payload, options as JobOptions | undefined, call)
     } catch (error) {
       throw ofEntry(error, index)
@@ -91,13 +93,23 @@ export function checkEach(registry: Registry, entries: unknown): Checked[] {
   })
 }
 
-const manyEntrySchema = z.lazy(() =>
-  z.strictObject({
-    task: z.unknown(),
-    payload: z.unknown().optional(),
-    options: z.unknown().optional(),
-  }),
-)
+const FIELDS: readonly string[] = ['task', 'payload', 'options']
+
+function fieldsOf(entry: unknown, index: number): { task?: unknown; payload?: unknown; options?: unknown } {
+  const what = `entry ${index}`
+  if (!isRecord(entry)) {
+    throw refusal('enqueueMany', what, entry, 'an object such as { task, payload, options }')
+  }
+  return readSafely('enqueueMany', what, () => {
+    const unknown = Object.keys(entry).find((key) => !FIELDS.includes(key))
+    if (unknown !== undefined) {
+      const near = closest(unknown, FIELDS)
+      const hint = near === undefined ? `Known: ${FIELDS.join(', ')}.` : `Did you mean "${near}"?`
+      throw new OptionsInvalidError(`enqueueMany: ${what} has the unknown key "${unknown}". ${hint}`, unknown)
+    }
+    return { ...entry }
+  })
+}
 
 /** Says in an error of ours which entry it is about. */
 function ofEntry(error: unknown, index: number): unknown {
@@ -108,7 +120,7 @@ function ofEntry(error: unknown, index: number): unknown {
 }
 
 function readCall(options: JobOptions, call: string, { task }: TaskEntry): JobOptions {
-  const schema: z.ZodType = call === 'ctx.enqueue' ? nestedJobOptionsSchema : jobOptionsSchema
+  const schema = call === 'ctx.enqueue' ? nestedJobOptionsSchema : jobOptionsSchema
   const read = readOptions(schema, options, `${call}("${task.name}")`) as JobOptions
   if (read.delay !== undefined && read.runAt !== undefined) {
     throw new OptionsInvalidError(`${call}: "delay" and "runAt" exclude each other.`, 'runAt')

@@ -3,11 +3,12 @@
  * Where several processes share them, each run is made by the one that takes it first.
  */
 import type { Broker, ScheduleTurns, StoredSchedule } from '../brokers/broker.ts'
+import { isKey, KEY_EXPECTED, refusal } from '../rules/arguments.ts'
 import { decode, encode } from '../rules/codec.ts'
 import type { Registry } from '../rules/registry.ts'
 import type { AnyTask } from '../rules/task.ts'
 import type { Clock } from '../words/clock.ts'
-import { OptionsInvalidError, QueueFullError } from '../words/errors.ts'
+import { QueueFullError } from '../words/errors.ts'
 import type { JobOptions } from '../words/job.ts'
 import { KeepAlive } from './keep-alive.ts'
 import {
@@ -67,10 +68,12 @@ export class Schedules {
 
   /** Sets a schedule, or sets it anew. One that is unchanged goes on as it was, over restarts too. */
   set(id: string, task: string | AnyTask, payload: unknown, options: ScheduleOptions): ScheduleInfo {
-    if (typeof id !== 'string' || id === '')
-      throw new OptionsInvalidError('schedule: expected an id, such as "nightly".', 'id')
+    if (!isKey(id)) {
+      const remedy = 'Write schedule(id, task, payload, { cron }).'
+      throw refusal('schedule', 'the id', id, `${KEY_EXPECTED}, such as "nightly"`, remedy)
+    }
     const { registry, clock } = this.#parts
-    const entry = registry.find(task)
+    const entry = registry.find(task, 'schedule')
     registry.parse(entry, payload)
     const now = clock.wall()
     const rule = readRule(options, now)

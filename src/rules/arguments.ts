@@ -76,6 +76,16 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
   }
 }
 
+/** Reads what a caller gave, and refuses it when a getter or a proxy throws. */
+export function readSafely<Value>(call: string, argument: string, read: () => Value): Value {
+  try {
+    return read()
+  } catch (cause) {
+    if (cause instanceof OptionsInvalidError) throw cause
+    throw new OptionsInvalidError(`${call}: ${argument} cannot be read: ${messageOf(cause)}.`, '', { cause })
+  }
+}
+
 /** What an error says, for the message of another. */
 export function messageOf(error: unknown): string {
   try {

@@ -32,7 +32,8 @@ export function readOptions<Schema extends z.ZodType>(
 function noOptions(schema: z.ZodType, given: unknown, what: string, name: string): OptionsInvalidError {
   const known = keysAt(schema, []).slice(0, 4)
   const example = known.length > 0 ? `, such as { ${known.join(', ')} }` : ''
-  const is = given === undefined ? 'are missing' : `are ${describeValue(given)}`
+  const verb = name.endsWith('s') ? 'are' : 'is'
+  const is = `${verb} ${given === undefined ? 'missing' : describeValue(given)}`
   return new OptionsInvalidError(`${what}: ${name} ${is}; expected an object${example}.`)
 }
 
@@ -129,7 +130,12 @@ export function closest(word: string, known: readonly string[]): string | undefi
 // `prio` for `priority`, `attempts` for `maxAttempts`, `retries` for `retry`.
 function isKin(word: string, candidate: string): boolean {
   if (word.length < 4) return false
-  return candidate.includes(word) || candidate.startsWith(word.slice(0, Math.max(4, word.length - 3)))
+  if (candidate.includes(word) || candidate.startsWith(word.slice(0, Math.max(4, word.length - 3))))
+    return true
+  // `opts` for `options`.
+  let at = 0
+  for (const letter of candidate) if (letter === word[at]) at++
+  return candidate[0] === word[0] && at === word.length
 }
 
 // Levenshtein's distance over one row; option names are short, so nothing faster is worth its lines.

@@ -109,7 +109,7 @@ describe('a soft stop', () => {
   test('of a runtime whose threads are still starting ends', async () => {
     const runtime = startThreads([ok])
     expect(await runtime.stop()).toEqual({ completed: 0, failed: 0, lost: [], left: [] })
-    await runtime.ready()
+    await expect(runtime.ready()).rejects.toMatchObject({ code: 'ERR_RUNTIME_STOPPED' })
   })
 })
 
