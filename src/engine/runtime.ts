@@ -123,7 +123,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     const log = new Log(read.log)
     const broker = (read.broker as Broker | undefined) ?? memoryBroker()
     checkUnique(list, broker)
-    this[engineOf] = withBroker(broker, () => new Engine({ ...read, tasks: list }, broker, ports, log))
+    this[engineOf] = new Engine({ ...read, tasks: list }, broker, ports, log)
     this.tasks = list as readonly AnyTask[] as readonly Tasks[]
   }
 
@@ -409,21 +409,6 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
 
 /** A runtime, whatever its tasks: what functions take that are to serve every runtime. `Runtime` alone has the registered tasks. */
 export type AnyRuntime = Runtime<AnyTask>
-
-/** Brokers that have a runtime: each serves one, once. */
-const taken = new WeakSet<Broker>()
-
-function withBroker(broker: Broker, make: () => Engine): Engine {
-  if (taken.has(broker)) {
-    throw new OptionsInvalidError(
-      'createRuntime: option "broker" is the broker of another runtime; a broker serves one runtime, once. Make another.',
-      'broker',
-    )
-  }
-  const engine = make()
-  taken.add(broker)
-  return engine
-}
 
 /**
  * Creates a runtime and starts its threads at once; `ready()` tells when they are up. An idle runtime does not keep the

@@ -384,9 +384,13 @@ describe('a task is refused where it is defined', () => {
     [
       'handler: { file }',
       { handler: { file: handler } },
-      /has the unknown key "file"\. Known: module, export/,
+      /has an unknown key "file"\. Known: module, export/,
     ],
-    ['a handler without a name', { handler: { module: handler, export: 5 } }, /"handler\.export" is 5/],
+    [
+      'a handler without a name',
+      { handler: { module: handler, export: 5 } },
+      /has an export that is 5; expected the name of an export/,
+    ],
   ])('with %s', (_what, options, message) => {
     expect(() => defineTask({ name: 'x', handler, ...options })).toThrow(message)
   })
