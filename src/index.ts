@@ -51,6 +51,7 @@ export { defineTask } from './rules/task.ts'
 export type { HandlerProblem, PayloadIssue } from './words/errors.ts'
 export {
   AftertaskError,
+  BundledError,
   HandlerNotFoundError,
   InsideThreadError,
   JobLostError,

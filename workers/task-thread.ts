@@ -13,6 +13,7 @@ import { Printing } from './printing.ts'
 import { closeSideDoors } from './side-door.ts'
 
 export default async function setUp(setup: LaneSetup): Promise<LaneReady> {
+  if (setup.env !== undefined) takeEnvironment(setup.env)
   // All of this comes before any handler, so that no module finds the way to the library's own things.
   let runner: JobRunner | undefined
   setup.port.on('message', (message: number | unknown[]) => runner?.receive(message))
@@ -24,4 +25,10 @@ export default async function setUp(setup: LaneSetup): Promise<LaneReady> {
   runner = new JobRunner(setup, handlers, printing)
   escaped.attach(runner)
   return { threadId, problems: handlers.problems }
+}
+
+/** Handlers see the environment as it was when the runtime was made, whenever their thread starts. */
+function takeEnvironment(env: Readonly<Record<string, string>>): void {
+  for (const name of Object.keys(process.env)) if (!(name in env)) delete process.env[name]
+  for (const [name, value] of Object.entries(env)) if (process.env[name] !== value) process.env[name] = value
 }

@@ -57,7 +57,8 @@ export interface SqliteOptions {
  * runtime: `ready()` rejects with JournalLockedError, JournalSchemaError, JournalCorruptError, SqliteVersionError or
  * BrokerUnavailableError when it cannot be used.
  *
- * @throws OptionsInvalidError when an option is unknown or has a bad value.
+ * @throws OptionsInvalidError when an option is unknown or has a bad value; BundledError when the code of its thread is
+ * missing.
  */
 export function sqliteBroker(options: SqliteOptions): Broker {
   refuseInThread('sqliteBroker')

@@ -108,7 +108,9 @@ export class Announcer {
     if (restartIn === 0) return this.events.emit('thread:exited', event)
     this.#tell('thread:exited', event, () => {
       const why = error === undefined ? `exit code ${exitCode}` : inWords(error)
-      const message = `the threads of pool "${pool.name}" keep dying (${why}); the next starts in ${restartIn} ms`
+      const message = Number.isFinite(restartIn)
+        ? `the threads of pool "${pool.name}" keep dying (${why}); the next starts in ${restartIn} ms`
+        : `the threads of pool "${pool.name}" cannot be started (${why}); no further one is tried, and its jobs wait`
       return { message, level: 'error', ...asError(error) }
     })
   }

@@ -23,6 +23,7 @@ import {
   widened,
 } from '../rules/protocol.ts'
 import type { WireError } from '../rules/wire-error.ts'
+import type { HeapFigures } from './heap-watch.ts'
 import { InFlight } from './in-flight.ts'
 import type { Lane, LogLevel } from './pool.ts'
 
@@ -53,7 +54,10 @@ export interface LaneHost {
 /** The end of a thread, in the hands of whoever started it. */
 export interface ThreadHandle {
   readonly threadId: number
-  terminate(): void
+  /** Ends it at once; `why` is told as what brought it down. */
+  terminate(why?: Error): void
+  /** How full its heap is; missing where Node does not tell. */
+  readonly heap?: () => Promise<HeapFigures>
 }
 
 /** A lane over a MessagePort and a table in shared memory. */
@@ -69,6 +73,10 @@ export class ThreadLane implements Lane {
   isBroken = false
   idleSince: number
   thread: ThreadHandle | undefined
+  /** Called when it becomes busy, where somebody asks for that. */
+  onBusy: (() => void) | undefined
+  /** Called when its thread is gone, where somebody asks for that. */
+  onEnd: (() => void) | undefined
   readonly #port: MessagePort
   readonly #table: LaneTable
   readonly #host: LaneHost
@@ -131,6 +139,7 @@ export class ThreadLane implements Lane {
   }
 
   send(jobs: readonly JobRecord[]): void {
+    if (this.onBusy !== undefined) this.onBusy()
     let message: unknown[] = [TO_THREAD.run]
     let isBare = true
     let transfer: ArrayBuffer[] | undefined

@@ -2,36 +2,38 @@
  * Threads from Piscina. Piscina starts, limits, nices and ends threads; it never sees a job. Each thread runs one
  * Piscina task, which takes a MessagePort and returns: from then on the thread is ours to talk to, and to Piscina it
  * is idle. So none of the faults of its queue, its `close()` and its abort can reach a job.
+ *
+ * Each thread has a Piscina of its own. What has gone wrong there (a thread that could not be made leaves its task in
+ * the queue, and it would be rejected later, to nobody) is let go of with it.
  */
 import type { Worker } from 'node:worker_threads'
 import type { ReadPoolOptions } from '../rules/option-schemas.ts'
 import type { LaneReady, LaneSetup } from '../rules/protocol.ts'
-import { TASK_THREAD } from '../rules/thread-entries.ts'
+import { mustBeThere, TASK_THREAD } from '../rules/thread-entries.ts'
 import { fromWireError } from '../rules/wire-error.ts'
-import type { HandlerProblem } from '../words/errors.ts'
+import { BundledError, type HandlerProblem } from '../words/errors.ts'
+import { heapLimits } from './heap-watch.ts'
 import type { ThreadHandle } from './lane.ts'
-import { threadCounts } from './sizes.ts'
-
+import { type Surroundings, surroundingsOf } from './surroundings.ts'
 import type { ThreadEnd, ThreadSource } from './thread-pool.ts'
-
-type Piscina = import('piscina').Piscina
 
 /** Starts threads with Piscina. The package is loaded with the first thread, not with this module. */
 export class PiscinaSource implements ThreadSource {
   readonly #options: ReadPoolOptions
-  readonly #handed = new WeakSet<Worker>()
-  readonly #known = new WeakSet<Worker>()
-  /** What fails each start that no thread has taken up yet, oldest first. */
-  readonly #waiting = new Set<(error: Error) => void>()
-  #piscina: Promise<Piscina> | undefined
-  #stopped = false
+  readonly #surroundings: Surroundings
+  readonly #threads = new Set<Worker>()
+  /** Resolves when no thread is left, once somebody waits for that. */
+  #gone: PromiseWithResolvers<void> | undefined
 
+  /** @throws BundledError when the code of the threads is not where it should be. */
   constructor(options: ReadPoolOptions) {
+    mustBeThere(TASK_THREAD)
     this.#options = options
+    this.#surroundings = surroundingsOf(options)
   }
 
   start(
-    setup: LaneSetup,
+    setup: Omit<LaneSetup, 'env'>,
     up: (thread: ThreadHandle, problems: readonly HandlerProblem[]) => void,
     ended: (end: ThreadEnd) => void,
   ): void {
@@ -40,110 +42,126 @@ export class PiscinaSource implements ThreadSource {
       if (!isOver) ended(end)
       isOver = true
     }
-    this.#run(setup, over).then(
-      ({ worker, ready }) => {
+    this.#run({ ...setup, env: this.#surroundings.handlerEnv }, over).then(
+      ([thread, ready]) => {
         if (isOver) return
         const problems = ready.problems.map(({ cause, ...problem }) => ({
           ...problem,
           ...(cause && { cause: fromWireError(cause) }),
         }))
-        up({ threadId: ready.threadId, terminate: () => void worker.terminate() }, problems)
+        up(thread, problems)
       },
-      (error: unknown) =>
-        over({ exitCode: 1, error: error instanceof Error ? error : new Error(String(error)) }),
+      (cause: unknown) => {
+        const error = cause instanceof Error ? cause : new Error(String(cause))
+        over({ exitCode: 1, error, isFinal: final.has(error) })
+      },
     )
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true
-    const piscina = await this.#piscina
-    await piscina?.destroy()
+    this.#gone ??= Promise.withResolvers<void>()
+    for (const worker of this.#threads) void worker.terminate()
+    if (this.#threads.size === 0) this.#gone.resolve()
+    await this.#gone.promise
   }
 
-  async #run(
-    setup: LaneSetup,
-    over: (end: ThreadEnd) => void,
-  ): Promise<{ worker: Worker; ready: LaneReady }> {
-    this.#piscina ??= this.#create()
-    const piscina = await this.#piscina
-    if (this.#stopped) throw new Error('The pool has stopped.')
-    const ready = await this.#runOnFresh(piscina, setup)
-    const worker = piscina.threads.find((thread) => thread.threadId === ready.threadId)
-    if (worker === undefined) throw new Error('The thread ended while it started.')
-    let error: Error | undefined
-    worker.on('error', (cause: Error) => {
-      error = cause
-    })
-    worker.on('exit', (exitCode: number) => over({ exitCode, error }))
-    return { worker, ready }
-  }
-
-  /** Piscina never tells of a thread that dies before it takes up its task: the task would wait for ever. */
-  async #runOnFresh(piscina: Piscina, setup: LaneSetup): Promise<LaneReady> {
-    const abort = new AbortController()
-    const died = Promise.withResolvers<never>()
-    const fail = (error: Error): void => {
-      died.reject(error)
-      abort.abort()
-    }
-    this.#waiting.add(fail)
-    const task: Promise<LaneReady> = piscina.run(setup, { transferList: [setup.port], signal: abort.signal })
-    for (const worker of piscina.threads) this.#watch(worker)
-    try {
-      return await Promise.race([task, died.promise])
-    } finally {
-      this.#waiting.delete(fail)
-    }
-  }
-
-  #watch(worker: Worker): void {
-    if (this.#known.has(worker)) return
-    this.#known.add(worker)
-    let cause: Error | undefined
-    worker.on('error', (error: Error) => {
-      cause = error
-    })
-    worker.on('exit', (exitCode: number) => {
-      if (this.#handed.has(worker)) return
-      const [fail] = this.#waiting
-      fail?.(cause ?? new Error(`It exited with code ${exitCode}.`))
-    })
-  }
-
-  async #create(): Promise<Piscina> {
-    const { Piscina } = await import('piscina')
-    const { niceness, resourceLimits, env, execArgv } = this.#options
-    const piscina: Piscina = new Piscina({
+  async #run(setup: LaneSetup, over: (end: ThreadEnd) => void): Promise<[ThreadHandle, LaneReady]> {
+    const { Piscina } = await loadPiscina()
+    if (this.#gone !== undefined) throw new Error('The pool has stopped.')
+    const { niceness, resourceLimits } = this.#options
+    const { env, execArgv } = this.#surroundings
+    const piscina = new Piscina({
       filename: TASK_THREAD.href,
       minThreads: 0,
-      // Room for replacements that start while the ones before them are still ending; how many there are is decided above.
-      maxThreads: threadCounts(this.#options).max * 2 + 8,
+      maxThreads: 1,
       idleTimeout: Number.POSITIVE_INFINITY,
       // Otherwise an idle thread sleeps in Atomics.wait and hears nothing on our port.
       atomics: 'disabled',
       recordTiming: false,
       niceIncrement: niceness,
-      // Each thread takes one task ever: the first that has not been given to another.
-      loadBalancer: (_task, workers): (typeof workers)[number] | null => {
-        const fresh = workers.find((candidate) => {
-          const worker = piscina.threads.find((thread) => thread.threadId === candidate.id)
-          return (
-            worker !== undefined &&
-            !candidate.destroyed &&
-            !candidate.terminating &&
-            !this.#handed.has(worker)
-          )
-        })
-        const worker = fresh && piscina.threads.find((thread) => thread.threadId === fresh.id)
-        if (worker) this.#handed.add(worker)
-        return fresh ?? null
-      },
-      ...(resourceLimits && { resourceLimits: resourceLimits as Record<string, number> }),
+      ...(resourceLimits && { resourceLimits: heapLimits(resourceLimits) as Record<string, number> }),
       ...(env && { env }),
       ...(execArgv && { execArgv }),
     })
     // What happens to a thread reaches us through the thread itself; unheard, this event would bring the process down.
     piscina.on('error', () => {})
-    return piscina
+    const task: Promise<LaneReady> = made(() => piscina.run(setup, { transferList: [setup.port] }))
+    // Whoever wins the race below, what comes after that is heard.
+    task.catch(() => {})
+    const [worker] = piscina.threads
+    if (worker === undefined) throw new Error('The thread ended while it started.')
+    const gone = this.#watch(worker, over)
+    try {
+      const ready = await Promise.race([task, gone.promise])
+      gone.handle.isUp = true
+      return [Object.assign(gone.handle, { threadId: ready.threadId }), ready]
+    } catch (error) {
+      void worker.terminate()
+      throw error
+    }
   }
+
+  #watch(worker: Worker, over: (end: ThreadEnd) => void) {
+    const { promise, reject } = Promise.withResolvers<never>()
+    promise.catch(() => {})
+    let error: Error | undefined
+    this.#threads.add(worker)
+    worker.on('error', (cause: Error) => {
+      error ??= explained(cause)
+    })
+    worker.on('exit', (exitCode: number) => {
+      this.#threads.delete(worker)
+      if (this.#threads.size === 0) this.#gone?.resolve()
+      // One that never came up has nothing else to say.
+      if (!handle.isUp) error ??= new Error(`It exited with code ${exitCode}.`)
+      reject(error)
+      over({ exitCode, error, isFinal: error !== undefined && final.has(error) })
+    })
+    const handle = {
+      isUp: false,
+      terminate(why?: Error) {
+        error ??= why
+        void worker.terminate()
+      },
+      ...(typeof worker.getHeapStatistics === 'function' && { heap: () => worker.getHeapStatistics() }),
+    }
+    return { promise, handle }
+  }
+}
+
+/** Faults that no further try can mend. */
+const final = new WeakSet<Error>()
+
+function made<T>(make: () => T): T {
+  try {
+    return make()
+  } catch (error) {
+    // Processes and memory may be there again in a moment; an option that is refused is refused each time.
+    const isPassing = (error as NodeJS.ErrnoException).code === 'ERR_WORKER_INIT_FAILED'
+    if (error instanceof Error && !isPassing) final.add(error)
+    throw error
+  }
+}
+
+async function loadPiscina() {
+  try {
+    return await import('piscina')
+  } catch (cause) {
+    throw bundled('piscina cannot be loaded', cause)
+  }
+}
+
+/** What a thread died of, before it was up, in words that say what to do where that is known. */
+function explained(error: Error): Error {
+  const { code } = error as NodeJS.ErrnoException
+  const isLost = code === 'MODULE_NOT_FOUND' || code === 'ERR_MODULE_NOT_FOUND'
+  return isLost && /[/\\]worker\.js'/.test(error.message)
+    ? bundled('worker.js of piscina is missing', error)
+    : error
+}
+
+function bundled(what: string, cause: unknown): BundledError {
+  const error = new BundledError(what, { cause })
+  final.add(error)
+  return error
 }

@@ -75,7 +75,7 @@ export interface LaneExit {
   readonly error: Error | undefined
   /** True when we ended it. */
   readonly expected: boolean
-  /** Milliseconds until the replacement starts: more than 0 when threads keep dying. */
+  /** Milliseconds until the replacement starts: more than 0 when threads keep dying; Infinity: none can be started. */
   readonly restartIn: number
 }
 

@@ -18,6 +18,7 @@ import {
 import type { WireError } from '../rules/wire-error.ts'
 import { type Clock, clockZero } from '../words/clock.ts'
 import { type HandlerProblem, ThreadStartError } from '../words/errors.ts'
+import { HeapWatch } from './heap-watch.ts'
 import { type LaneHost, type ThreadHandle, ThreadLane } from './lane.ts'
 import type { LogLevel, Pool, PoolHost, PoolParts } from './pool.ts'
 import { threadCounts } from './sizes.ts'
@@ -27,6 +28,8 @@ import { StaleThreads } from './stale-threads.ts'
 export interface ThreadEnd {
   readonly exitCode: number
   readonly error: Error | undefined
+  /** True when no further try can end otherwise: nothing was wrong with this thread alone. */
+  readonly isFinal?: boolean
 }
 
 /** Whoever starts threads: Piscina. */
@@ -36,7 +39,7 @@ export interface ThreadSource {
    * also when it never came up.
    */
   start(
-    setup: LaneSetup,
+    setup: Omit<LaneSetup, 'env'>,
     up: (thread: ThreadHandle, problems: readonly HandlerProblem[]) => void,
     ended: (end: ThreadEnd) => void,
   ): void
@@ -79,6 +82,9 @@ export class ThreadPool implements Pool, LaneHost {
   #stopping = false
   #isHurried = false
   #hasStuckThread = false
+  /** True when threads cannot be started, now or later. */
+  #isBeyondRepair = false
+  readonly #heapWatch: HeapWatch | undefined
   #tellStarts = false
   #clearIdleTimer: (() => void) | undefined
   readonly #stale: StaleThreads
@@ -94,6 +100,7 @@ export class ThreadPool implements Pool, LaneHost {
     this.#measuresCpu = measuresCpu
     this.#counts = threadCounts(options)
     this.#stale = new StaleThreads(clock)
+    this.#heapWatch = HeapWatch.of(options.resourceLimits, clock)
     this.#ready.promise.catch(() => {})
   }
 
@@ -153,7 +160,7 @@ export class ThreadPool implements Pool, LaneHost {
 
   /** Replacements start while the threads before them are still ending, but there is an end to that. */
   #mayStart(): boolean {
-    if (this.#stopping || this.#clearWait !== undefined) return false
+    if (this.#stopping || this.#isBeyondRepair || this.#clearWait !== undefined) return false
     return this.lanes.size + this.#starting < this.#counts.max * 2 + 4
   }
 
@@ -238,6 +245,7 @@ export class ThreadPool implements Pool, LaneHost {
         lane.tellStarts(this.#tellStarts)
         this.lanes.add(lane)
         if (problems.length === 0) this.#stale.allWell()
+        this.#watchHeap(lane)
         this.#ready.resolve(problems)
         this.#host.threadStarted(this, lane)
         this.#offer(lane)
@@ -250,20 +258,47 @@ export class ThreadPool implements Pool, LaneHost {
     )
   }
 
+  #watchHeap(lane: ThreadLane): void {
+    const watch = this.#heapWatch
+    const { thread } = lane
+    if (watch === undefined || thread?.heap === undefined) return
+    const heap = {
+      get isBusy() {
+        return lane.inFlight.size > 0
+      },
+      heap: thread.heap,
+      end: (why: Error) => thread.terminate(why),
+    }
+    watch.add(heap)
+    lane.onBusy = () => watch.wake()
+    lane.onEnd = () => watch.remove(heap)
+  }
+
   #ended(lane: ThreadLane, end: ThreadEnd, wasUp: boolean): void {
     const expected = lane.retiring || this.#stopping
     lane.retiring = true
     const left = lane.bury()
     this.lanes.delete(lane)
+    lane.onEnd?.()
+    const { exitCode, error } = end
     // With a job to blame the next thread starts at once: the engine holds back that job's task, not the pool.
     if (!(expected || left.running.length > 0)) this.#lost()
-    const wait = this.#waitsUntil - this.#clock.now()
-    const restartIn = this.#clearWait === undefined ? 0 : Math.max(1, Math.ceil(wait))
-    if (!wasUp && this.#deaths >= PATIENCE) {
-      this.#ready.reject(new ThreadStartError(this.name, end.error === undefined ? {} : { cause: end.error }))
-    }
-    this.#host.exited(this, { lane, ...left, ...end, expected, restartIn })
+    if (!wasUp && (end.isFinal === true || this.#deaths >= PATIENCE)) this.#cannotStart(end)
+    this.#host.exited(this, { lane, ...left, exitCode, error, expected, restartIn: this.#restartIn() })
     this.#makeUpFor(lane)
+  }
+
+  #cannotStart({ error, isFinal = false }: ThreadEnd): void {
+    this.#isBeyondRepair = isFinal
+    this.#ready.reject(
+      new ThreadStartError(this.name, { isFinal, ...(error !== undefined && { cause: error }) }),
+    )
+  }
+
+  #restartIn(): number {
+    if (this.#isBeyondRepair) return Number.POSITIVE_INFINITY
+    if (this.#clearWait === undefined) return 0
+    return Math.max(1, Math.ceil(this.#waitsUntil - this.#clock.now()))
   }
 
   /** A lane serves no more: what was missing is started, and jobs that wait may need one beyond that. */

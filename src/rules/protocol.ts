@@ -91,6 +91,8 @@ export interface LaneSetup {
   readonly table: SharedArrayBuffer
   readonly concurrency: number
   readonly warmUp: boolean
+  /** The environment as it was when the runtime was made; undefined where the thread has been started with its own. */
+  readonly env: Readonly<Record<string, string>> | undefined
   /** Whether the CPU time of each attempt is measured, which costs a call to the system for each. */
   readonly measuresCpu: boolean
   /** The zero of the event loop's clock on the scale of `process.hrtime`, in milliseconds: times in the table are relative to it. */

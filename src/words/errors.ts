@@ -218,9 +218,13 @@ export class ThreadStartError extends AftertaskError {
   /** The pool whose threads do not start. */
   readonly pool: string
 
-  constructor(pool: string, options: { cause?: unknown } = {}) {
-    const why = options?.cause instanceof Error ? ` The last one: ${options.cause.message}` : ''
-    super('ERR_THREAD_START', `The threads of pool "${asText(pool)}" die while they start.${why}`, options)
+  /** `isFinal`: no further one is started. */
+  constructor(pool: string, options: { cause?: unknown; isFinal?: boolean } = {}) {
+    const why = options?.cause instanceof Error ? options.cause.message : undefined
+    const isFinal = options?.isFinal === true
+    const what = isFinal ? 'cannot be started' : 'die while they start'
+    const last = why === undefined ? '' : isFinal ? ` ${why}` : ` The last one: ${why}`
+    super('ERR_THREAD_START', `The threads of pool "${asText(pool)}" ${what}.${last}`, options)
     this.pool = pool
   }
 }
@@ -234,6 +238,17 @@ export class InsideThreadError extends AftertaskError {
     super(
       'ERR_INSIDE_THREAD',
       `${call} was called in a worker thread of aftertask, ${where}. A handler must not import the module that makes the runtime or the server: import types with "import type", add jobs with ctx.enqueue(), and keep what both need in a module of its own.`,
+    )
+  }
+}
+
+/** The code that threads run is not where it should be, since a bundler has put aftertask into one file with the server. */
+export class BundledError extends AftertaskError {
+  constructor(what: string, options: { cause?: unknown } = {}) {
+    super(
+      'ERR_BUNDLED',
+      `aftertask was bundled (${asText(what)}). Mark aftertask and piscina as external in your bundler, and install them beside the server.`,
+      options,
     )
   }
 }

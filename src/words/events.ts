@@ -55,7 +55,7 @@ export interface RuntimeEvents {
   'job:lost': { readonly job: EventJob; readonly error: Error; readonly total: number }
   /** A thread is up. */
   'thread:started': { readonly pool: string; readonly thread: number }
-  /** A thread is gone. `expected`: we ended it. `restartIn` is more than 0 when threads keep dying. */
+  /** A thread is gone. `expected`: we ended it. `restartIn`: milliseconds, more than 0 when threads keep dying; Infinity: none can be started. */
   'thread:exited': {
     readonly pool: string
     readonly thread: number

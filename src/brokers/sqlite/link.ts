@@ -1,9 +1,7 @@
 /** The way to the journal: a thread of its own, so that no write to the disk ever happens on the event loop. */
-import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import type { JournalSetup } from '../../rules/journal-protocol.ts'
-import { JOURNAL_THREAD } from '../../rules/thread-entries.ts'
+import { JOURNAL_THREAD, mustBeThere } from '../../rules/thread-entries.ts'
 
 /** What comes from the journal. */
 export interface LinkHost {
@@ -31,12 +29,12 @@ export class ThreadLink implements JournalLink {
   #worker: Worker | undefined
   #exited: Promise<void> = Promise.resolve()
 
+  /** @throws BundledError when the code of the thread is not where it should be. */
+  constructor() {
+    mustBeThere(JOURNAL_THREAD)
+  }
+
   start(setup: JournalSetup, host: LinkHost): void {
-    if (!existsSync(JOURNAL_THREAD)) {
-      throw new Error(
-        `${fileURLToPath(JOURNAL_THREAD)} does not exist: aftertask was bundled without what its threads run; mark aftertask as external`,
-      )
-    }
     let error: Error | undefined
     const worker = new Worker(JOURNAL_THREAD, {
       workerData: setup,
