@@ -134,7 +134,7 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
     this.#table.ended[slot] = this.#now()
     // Before the failure, so that the next attempt is not sent here.
     if (this.#handlers.isRemembered(thrown)) this.post([FROM_THREAD.stale])
-    this.post([FROM_THREAD.failed, slot, toWireError(thrown)])
+    this.post([FROM_THREAD.failed, slot, toWireError(thrown), this.asked(slot)])
     this.#leave(slot)
   }
 

@@ -102,6 +102,8 @@ export class Ending implements LifecycleHost {
     outcomes.close()
     pools.hurry()
     for (const lane of pools.lanes()) {
+      // What has ended by now has ended by itself.
+      lane.drain()
       for (const job of [...lane.inFlight.keys()]) {
         if (lane.revoke(job)) outcomes.notStarted(job)
         // Taking back the one before it may have told of an end, and whoever heard may have cancelled this one.

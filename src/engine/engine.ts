@@ -72,7 +72,9 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     const keepAlive = new KeepAlive()
     const lifecycle = new Lifecycle()
     const settings = { default: options.pool, ...options.pools }
-    const pools = new PoolSet(settings, this.registry.entries, this.ids.prefix, ports, broker)
+    const pools = new PoolSet(settings, this.registry.entries, this.ids.prefix, ports, broker, (line) =>
+      log.say(line),
+    )
     const runTimes = new RunTimes(this.registry.entries.length)
     const watch = new Watch(clock, this)
     const wake = (pool: string): void => this.scheduler.wake(pool)
@@ -295,7 +297,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     if (this.broker.cancelElsewhere?.(job, reason) === true) return true
     const lane = job.state === 'running' ? this.pools.laneOf(job) : undefined
     if (job.state === 'running' && lane?.revoke(job) !== true) {
-      lane?.collect()
+      lane?.drain()
       // Its outcome was at hand; what that has made of the job decides.
       if (lane !== undefined && !lane.inFlight.has(job)) return this.cancel(job, reason)
       // Without a thread its outcome is about to be told, and has the last word.

@@ -1,6 +1,6 @@
 /** What the end of an attempt means for its job: done, tried again, dead, cancelled, or given back unharmed. */
 import type { Broker } from '../brokers/broker.ts'
-import type { LaneExit } from '../pools/pool.ts'
+import type { Failure, LaneExit } from '../pools/pool.ts'
 import { decode, type Encoded } from '../rules/codec.ts'
 import { type JobRecord, Moved } from '../rules/job-record.ts'
 import type { TaskEntry } from '../rules/registry.ts'
@@ -84,13 +84,16 @@ export class Outcomes {
   }
 
   /** The handler threw, or an error escaped it. */
-  failed(job: JobRecord, wire: WireError, started: number, ended: number): void {
+  failed(job: JobRecord, { error, wasAsked }: Failure, started: number, ended: number): void {
     this.#runTimes.learn(job.entry.index, ended - started)
     if (this.#holds.count > 0 && this.#blamed !== job.entry) this.#holds.lived(job.entry)
     this.#blamed = undefined
     this.#started = started
     this.#endedAt = ended
-    this.#failedWith(job, wire)
+    // It failed by itself, before the timer of a busy event loop or a stop asked it to end.
+    const why = job.extras?.ending?.why
+    if (!wasAsked && (why === 'timeout' || why === 'stop')) job.more.ending = undefined
+    this.#failedWith(job, error)
   }
 
   /** An attempt of this task has cost its thread, which is being replaced; that it failed may follow. */

@@ -1,6 +1,7 @@
 /** The pools of a runtime: made from its options, and searched by what runs in them. */
 import type { Broker } from '../brokers/broker.ts'
 import type { Lane, Pool, PoolHost } from '../pools/pool.ts'
+import { heapFlag } from '../pools/surroundings.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import type { ReadPoolOptions } from '../rules/option-schemas.ts'
 import type { TaskEntry } from '../rules/registry.ts'
@@ -19,6 +20,7 @@ export class PoolSet {
     idPrefix: string,
     { makePool, clock }: Ports,
     broker: Pick<Broker, 'runs' | 'keepsHistory'>,
+    say: (line: string) => void,
   ) {
     this.#settings = settings
     for (const { task } of entries) {
@@ -29,6 +31,7 @@ export class PoolSet {
         'pools',
       )
     }
+    const flag = heapFlag(process)
     for (const [name, options] of Object.entries(settings)) {
       const handlers = entries.map(({ task }) =>
         task.policy.pool === name ? { task: task.name, ...task.handler } : null,
@@ -36,6 +39,11 @@ export class PoolSet {
       // A pool without tasks would be threads for nothing.
       if (handlers.every((handler) => handler === null)) continue
       if (broker.runs?.(name) === false) continue
+      const limit = options.resourceLimits?.maxOldGenerationSizeMb
+      if (limit !== undefined && flag !== undefined)
+        say(
+          `the heap limit of pool "${name}" (${limit} MB) may not hold: ${flag} applies to every thread of the process`,
+        )
       const measuresCpu = broker.keepsHistory === true
       this.byName.set(name, makePool({ name, options, handlers, idPrefix, clock, measuresCpu }))
     }

@@ -1,6 +1,6 @@
 /** What threads report, passed on to those whom it concerns: outcomes, the scheduler, the announcer, the intake. */
 import type { Broker } from '../brokers/broker.ts'
-import type { Lane, LaneExit, LogLevel, NestedJob, Pool, PoolHost } from '../pools/pool.ts'
+import type { Failure, Lane, LaneExit, LogLevel, NestedJob, Pool, PoolHost } from '../pools/pool.ts'
 import { decode, type Encoded } from '../rules/codec.ts'
 import type { JobRecord, Moved } from '../rules/job-record.ts'
 import type { TaskEntry } from '../rules/registry.ts'
@@ -60,10 +60,10 @@ export class ThreadReports implements PoolHost {
     this.#lookForTheEnd()
   }
 
-  failed(job: JobRecord, error: WireError, started: number, ended: number): void {
+  failed(job: JobRecord, failure: Failure, started: number, ended: number): void {
     this.#parts.announcer.started(job, started)
     this.#ran = ended - started
-    this.#parts.outcomes.failed(job, error, started, ended)
+    this.#parts.outcomes.failed(job, failure, started, ended)
     // An attempt that a stop has ended is no job that is over, but it may be the last thing that ran.
     this.#lookForTheEnd()
   }

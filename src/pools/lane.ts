@@ -25,12 +25,12 @@ import {
 import type { WireError } from '../rules/wire-error.ts'
 import type { HeapFigures } from './heap-watch.ts'
 import { InFlight } from './in-flight.ts'
-import type { Lane, LogLevel } from './pool.ts'
+import type { Failure, Lane, LogLevel } from './pool.ts'
 
 /** What a lane tells the pool that owns it. */
 export interface LaneHost {
   completed(lane: ThreadLane, job: JobRecord, result: Encoded | Moved, started: number, ended: number): void
-  failed(lane: ThreadLane, job: JobRecord, error: WireError, started: number, ended: number): void
+  failed(lane: ThreadLane, job: JobRecord, failure: Failure, started: number, ended: number): void
   started(job: JobRecord): void
   progress(job: JobRecord, value: Encoded): void
   log(job: JobRecord, level: LogLevel, message: string, data: Encoded): void
@@ -245,12 +245,16 @@ export class ThreadLane implements Lane {
     this.#host.retire(this)
   }
 
-  /** Reads whatever the thread had still posted when it died, and tells which jobs it left behind. The lane retires before. */
-  bury(): { unstarted: JobRecord[]; running: JobRecord[]; culprit: JobRecord | undefined } {
+  drain(): void {
     for (let entry = receiveMessageOnPort(this.#port); entry; entry = receiveMessageOnPort(this.#port)) {
       this.#receive(entry.message)
     }
     this.collect()
+  }
+
+  /** Reads whatever the thread had still posted when it died, and tells which jobs it left behind. The lane retires before. */
+  bury(): { unstarted: JobRecord[]; running: JobRecord[]; culprit: JobRecord | undefined } {
+    this.drain()
     this.#port.close()
     this.#closed?.resolve()
     const unstarted: JobRecord[] = []
@@ -300,7 +304,7 @@ export class ThreadLane implements Lane {
       case FROM_THREAD.moved:
         return this.#settlePosted(job, slot, new Moved(message[2], []))
       case FROM_THREAD.failed:
-        return this.#settleFailed(job, slot, message[2] as WireError)
+        return this.#settleFailed(job, slot, message[2] as WireError, message[3] !== NOT_ASKED)
       case FROM_THREAD.started:
         return this.#host.started(job)
       case FROM_THREAD.progress:
@@ -338,10 +342,11 @@ export class ThreadLane implements Lane {
     this.#host.settledSome(this)
   }
 
-  #settleFailed(job: JobRecord, slot: number, error: WireError): void {
+  #settleFailed(job: JobRecord, slot: number, error: WireError, wasAsked: boolean): void {
     this.#note(job, this.#measuresCpu ? (this.#table.cpu[slot] as number) : Number.NaN)
     this.#release(slot)
-    this.#host.failed(this, job, error, this.#startedIn(slot), this.#endedIn(slot))
+    const times = [this.#startedIn(slot), this.#endedIn(slot)] as const
+    this.#host.failed(this, job, { error, wasAsked }, ...times)
     this.#host.settledSome(this)
   }
 

@@ -42,6 +42,8 @@ export interface Lane {
   giveUp(job: JobRecord): void
   /** Looks for outcomes that no message has announced yet. */
   collect(): void
+  /** The same, and takes in the messages that have come: an error is one. */
+  drain(): void
   /** Ends the thread at once. `exited` follows, naming the jobs that were with it. */
   kill(): void
   /** Sends nothing more to the thread and ends it once its jobs are done. */
@@ -79,6 +81,13 @@ export interface LaneExit {
   readonly restartIn: number
 }
 
+/** How an attempt failed. */
+export interface Failure {
+  readonly error: WireError
+  /** Whether it had been asked to end by then: what failed before failed by itself, however late that is heard. */
+  readonly wasAsked: boolean
+}
+
 /** What a pool tells the scheduler. */
 export interface PoolHost {
   /** The lane has room (again): it is new, or jobs have ended. */
@@ -86,7 +95,7 @@ export interface PoolHost {
   /** Milliseconds of the event loop that taking in outcomes has cost, with all that followed from them. */
   spent(milliseconds: number): void
   completed(job: JobRecord, result: Encoded | Moved, started: number, ended: number): void
-  failed(job: JobRecord, error: WireError, started: number, ended: number): void
+  failed(job: JobRecord, failure: Failure, started: number, ended: number): void
   started(job: JobRecord): void
   /** The pool took a job back that had not started, since its thread is to be replaced. */
   revoked(job: JobRecord): void

@@ -20,7 +20,7 @@ import { type Clock, clockZero } from '../words/clock.ts'
 import { type HandlerProblem, ThreadStartError } from '../words/errors.ts'
 import { HeapWatch } from './heap-watch.ts'
 import { type LaneHost, type ThreadHandle, ThreadLane } from './lane.ts'
-import type { LogLevel, Pool, PoolHost, PoolParts } from './pool.ts'
+import type { Failure, LogLevel, Pool, PoolHost, PoolParts } from './pool.ts'
 import { threadCounts } from './sizes.ts'
 import { StaleThreads } from './stale-threads.ts'
 
@@ -342,9 +342,9 @@ export class ThreadPool implements Pool, LaneHost {
     this.#host.completed(job, result, started, ended)
   }
 
-  failed(_lane: ThreadLane, job: JobRecord, error: WireError, started: number, ended: number): void {
+  failed(_lane: ThreadLane, job: JobRecord, failure: Failure, started: number, ended: number): void {
     this.#recovered()
-    this.#host.failed(job, error, started, ended)
+    this.#host.failed(job, failure, started, ended)
   }
 
   started(job: JobRecord): void {

@@ -159,7 +159,7 @@ export const OURS = -2
 export const FROM_THREAD = {
   /** `[RESULT, slot, encoded]`: a result too large for the table. */
   result: 1,
-  /** `[FAILED, slot, wireError]`: the attempt failed. */
+  /** `[FAILED, slot, wireError, asked]`: the attempt failed. `asked`: the slot's word in `aborted` at that moment. */
   failed: 2,
   /** `[MOVED, slot, value]`: a result whose buffers are moved, not encoded. */
   moved: 3,

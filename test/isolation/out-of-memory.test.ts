@@ -29,3 +29,22 @@ test('a handler that runs out of memory in a bundle costs its neighbours no atte
   for (const job of [before, after])
     expect(await job?.settled).toMatchObject({ state: 'completed', attempts: 1 })
 })
+
+test.each([64, 128])(
+  'a handler that needs more at once than a heap of %i MB has ends its own attempt, not the process',
+  async (maxOldGenerationSizeMb) => {
+    const push = isoTask('misbehave', 'pushWithoutEnd', { onCrash: 'fail' })
+    const runtime = startThreads([ok, push], {
+      pool: { threads: 1, resourceLimits: { maxOldGenerationSizeMb } },
+    })
+    expect(await failureOf(runtime.enqueue(push))).toMatchObject({ code: 'ERR_OUT_OF_MEMORY' })
+    expect(await runtime.enqueue(ok, 'next').result()).toBe('next')
+  },
+  60_000,
+)
+
+test('a handler that keeps little is not ended for the garbage that it makes', async () => {
+  const garbage = isoTask('misbehave', 'makeGarbage', { onCrash: 'fail' })
+  const runtime = startThreads([garbage], { pool: { threads: 1, resourceLimits } })
+  expect(await runtime.enqueue(garbage, { milliseconds: 500 }).result()).toBe(100_000)
+})

@@ -150,6 +150,10 @@ export class SimLane implements Lane {
     this.#parts.host.settledSome(this)
   }
 
+  drain(): void {
+    this.collect()
+  }
+
   kill(): void {
     this.retiring = true
     if (this.isKilled) return

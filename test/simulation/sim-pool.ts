@@ -215,7 +215,8 @@ export class SimPool implements Pool, SimLaneHost {
       const error = message.unrecoverable
         ? new UnrecoverableError(message.message)
         : new Error(message.message)
-      this.#host.failed(job, toWireError(error), started, ended)
+      const failure = { error: toWireError(error), wasAsked: message.wasAsked }
+      this.#host.failed(job, failure, started, ended)
     } else {
       const result =
         behaviour.ends === 'returns rubbish'

@@ -31,6 +31,7 @@ export type FromThread =
       readonly slot: Slot
       readonly message: string
       readonly unrecoverable: boolean
+      readonly wasAsked: boolean
     }
 
 /** Messages to the thread. */
@@ -212,7 +213,7 @@ export class SimThread {
   #fail(slot: Slot, message: string, how: HandlerEnd, unrecoverable = false): void {
     this.#leave(slot)
     this.#parts.witness.handlerStops(slot.job, how)
-    this.#parts.post({ kind: 'failed', slot, message, unrecoverable })
+    this.#parts.post({ kind: 'failed', slot, message, unrecoverable, wasAsked: slot.isAborted })
   }
 
   #leave(slot: Slot): void {
