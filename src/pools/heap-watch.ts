@@ -15,12 +15,10 @@ export interface HeapFigures {
 }
 
 /** A thread whose heap is looked at. */
-export interface WatchedHeap {
-  /** True while a job is with it. */
-  readonly isBusy: boolean
-  heap(): Promise<HeapFigures>
-  /** Ends the thread at once. */
-  end(why: Error): void
+export interface WatchedLane {
+  readonly inFlight: { readonly size: number }
+  readonly thread: { readonly heap?: () => Promise<HeapFigures>; terminate(why?: Error): void } | undefined
+  onBusy: (() => void) | undefined
 }
 
 const MB = 2 ** 20
@@ -55,7 +53,7 @@ export class HeapWatch {
   readonly #limit: number
   readonly #soon: number
   /** When each of them was first seen over its limit. */
-  readonly #heaps = new Map<WatchedHeap, number | undefined>()
+  readonly #lanes = new Map<WatchedLane, number | undefined>()
   #isLooking = false
 
   /** Returns undefined where there is nothing to watch. */
@@ -72,16 +70,19 @@ export class HeapWatch {
     this.#soon = this.#limit + (roomAbove(old) / 2) * MB
   }
 
-  add(heap: WatchedHeap): void {
-    this.#heaps.set(heap, undefined)
+  /** A thread has come up. */
+  follow(lane: WatchedLane): void {
+    if (lane.thread?.heap === undefined) return
+    this.#lanes.set(lane, undefined)
+    lane.onBusy = () => this.#wake()
   }
 
-  remove(heap: WatchedHeap): void {
-    this.#heaps.delete(heap)
+  /** A thread is gone. */
+  forget(lane: WatchedLane): void {
+    this.#lanes.delete(lane)
   }
 
-  /** A thread has become busy. */
-  wake(): void {
+  #wake(): void {
     if (this.#isLooking) return
     this.#isLooking = true
     this.#clock.timer(LOOK_EVERY, () => this.#look())
@@ -89,26 +90,26 @@ export class HeapWatch {
 
   #look(): void {
     this.#isLooking = false
-    for (const heap of this.#heaps.keys()) {
-      if (!heap.isBusy) continue
-      this.wake()
-      heap.heap().then(
-        ({ used_heap_size }) => this.#judge(heap, used_heap_size),
+    for (const lane of this.#lanes.keys()) {
+      if (lane.inFlight.size === 0) continue
+      this.#wake()
+      lane.thread?.heap?.().then(
+        ({ used_heap_size }) => this.#judge(lane, used_heap_size),
         // It is ending, or has ended.
         () => {},
       )
     }
   }
 
-  #judge(heap: WatchedHeap, used: number): void {
-    if (!this.#heaps.has(heap)) return
-    if (used <= this.#limit) return void this.#heaps.set(heap, undefined)
+  #judge(lane: WatchedLane, used: number): void {
+    if (!this.#lanes.has(lane)) return
+    if (used <= this.#limit) return void this.#lanes.set(lane, undefined)
     const now = this.#clock.now()
-    const since = this.#heaps.get(heap) ?? now
-    this.#heaps.set(heap, since)
+    const since = this.#lanes.get(lane) ?? now
+    this.#lanes.set(lane, since)
     if (used <= this.#soon && now - since < OVER_FOR) return
-    this.#heaps.delete(heap)
+    this.#lanes.delete(lane)
     const error = new Error(`The heap holds ${Math.round(used / MB)} MB, more than its limit.`)
-    heap.end(Object.assign(error, { code: 'ERR_WORKER_OUT_OF_MEMORY' }))
+    lane.thread?.terminate(Object.assign(error, { code: 'ERR_WORKER_OUT_OF_MEMORY' }))
   }
 }

@@ -25,20 +25,16 @@ import {
 import type { WireError } from '../rules/wire-error.ts'
 import type { HeapFigures } from './heap-watch.ts'
 import { InFlight } from './in-flight.ts'
-import type { Failure, Lane, LogLevel } from './pool.ts'
+import type { Failure, Lane, LogLevel, PoolHost } from './pool.ts'
 
 /** What a lane tells the pool that owns it. */
 export interface LaneHost {
   completed(lane: ThreadLane, job: JobRecord, result: Encoded | Moved, started: number, ended: number): void
   failed(lane: ThreadLane, job: JobRecord, failure: Failure, started: number, ended: number): void
-  started(job: JobRecord): void
-  progress(job: JobRecord, value: Encoded): void
-  log(job: JobRecord, level: LogLevel, message: string, data: Encoded): void
   enqueue(lane: ThreadLane, job: JobRecord, message: readonly unknown[]): void
   stray(lane: ThreadLane, id: string, error: WireError, tasks: readonly string[]): void
   /** An attempt has failed since an import had failed in the thread. */
   stale(lane: ThreadLane): void
-  spent(milliseconds: number): void
   /** The lane has room, and outcomes that are not told yet. */
   hasRoom(lane: ThreadLane): void
   /** Outcomes were told: the lane may have room. */
@@ -50,6 +46,9 @@ export interface LaneHost {
   /** The thread was told to end at once. */
   killed(lane: ThreadLane): void
 }
+
+/** What a lane tells the engine without the pool's help. */
+export type LaneReports = Pick<PoolHost, 'started' | 'progress' | 'log' | 'spent'>
 
 /** The end of a thread, in the hands of whoever started it. */
 export interface ThreadHandle {
@@ -75,11 +74,10 @@ export class ThreadLane implements Lane {
   thread: ThreadHandle | undefined
   /** Called when it becomes busy, where somebody asks for that. */
   onBusy: (() => void) | undefined
-  /** Called when its thread is gone, where somebody asks for that. */
-  onEnd: (() => void) | undefined
   readonly #port: MessagePort
   readonly #table: LaneTable
   readonly #host: LaneHost
+  readonly #reports: LaneReports
   readonly #free: number[] = Array.from({ length: SLOTS }, (_, index) => SLOTS - 1 - index)
   #read = 0
   #isKilled = false
@@ -103,6 +101,7 @@ export class ThreadLane implements Lane {
     port: MessagePort,
     table: LaneTable,
     host: LaneHost,
+    reports: LaneReports,
   ) {
     this.id = id
     this.concurrency = options.concurrency
@@ -114,6 +113,7 @@ export class ThreadLane implements Lane {
     this.#port = port
     this.#table = table
     this.#host = host
+    this.#reports = reports
     port.on('message', (message: number | readonly unknown[]) => this.#receive(message))
     // What keeps the process alive is that jobs are unfinished, not that a thread has one: the engine sees to it.
     port.unref()
@@ -228,7 +228,7 @@ export class ThreadLane implements Lane {
     if (done.length > 1) this.#host.hasRoom(this)
     for (const [index, job] of done.entries()) this.#settle(job, slots[index] as number)
     this.#host.settledSome(this)
-    this.#host.spent(performance.now() - begun)
+    this.#reports.spent(performance.now() - begun)
   }
 
   kill(): void {
@@ -306,11 +306,11 @@ export class ThreadLane implements Lane {
       case FROM_THREAD.failed:
         return this.#settleFailed(job, slot, message[2] as WireError, message[3] !== NOT_ASKED)
       case FROM_THREAD.started:
-        return this.#host.started(job)
+        return this.#reports.started(job)
       case FROM_THREAD.progress:
-        return this.#host.progress(job, message[2] as Encoded)
+        return this.#reports.progress(job, message[2] as Encoded)
       case FROM_THREAD.log:
-        return this.#host.log(job, message[2] as LogLevel, message[3] as string, message[4] as Encoded)
+        return this.#reports.log(job, message[2] as LogLevel, message[3] as string, message[4] as Encoded)
       case FROM_THREAD.enqueue:
         return this.#host.enqueue(this, job, message)
       case FROM_THREAD.exiting:

@@ -20,7 +20,8 @@ import { type Clock, clockZero } from '../words/clock.ts'
 import { type HandlerProblem, ThreadStartError } from '../words/errors.ts'
 import { HeapWatch } from './heap-watch.ts'
 import { type LaneHost, type ThreadHandle, ThreadLane } from './lane.ts'
-import type { Failure, LogLevel, Pool, PoolHost, PoolParts } from './pool.ts'
+import type { Failure, Pool, PoolHost, PoolParts } from './pool.ts'
+import { RestartWait } from './restart-wait.ts'
 import { threadCounts } from './sizes.ts'
 import { StaleThreads } from './stale-threads.ts'
 
@@ -47,10 +48,6 @@ export interface ThreadSource {
   stop(): Promise<void>
 }
 
-// Deaths in a row, with no attempt completed in between, before the pool starts to wait.
-const PATIENCE = 3
-const FIRST_WAIT = 100
-const LONGEST_WAIT = 30_000
 /** How long a thread may take to write out its last lines when the pool stops. */
 const LAST_WORDS = 500
 /** How long a thread that was told to end may take: one that sits in native code does not hear. */
@@ -75,10 +72,8 @@ export class ThreadPool implements Pool, LaneHost {
   #host!: PoolHost
   #starting = 0
   #hasBeenUp = false
-  #clearWait: (() => void) | undefined
-  #waitsUntil = 0
   #nextId = 1
-  #deaths = 0
+  readonly #wait: RestartWait
   #stopping = false
   #isHurried = false
   #hasStuckThread = false
@@ -98,6 +93,7 @@ export class ThreadPool implements Pool, LaneHost {
     this.#idPrefix = idPrefix
     this.#clock = clock
     this.#measuresCpu = measuresCpu
+    this.#wait = new RestartWait(clock, () => this.#refill())
     this.#counts = threadCounts(options)
     this.#stale = new StaleThreads(clock)
     this.#heapWatch = HeapWatch.of(options.resourceLimits, clock)
@@ -130,7 +126,7 @@ export class ThreadPool implements Pool, LaneHost {
   async stop(): Promise<void> {
     this.#stopping = true
     this.#clearIdleTimer?.()
-    this.#clearWait?.()
+    this.#wait.close()
     this.#stale.close()
     this.#ready.resolve([])
     await Promise.all([...this.lanes].map((lane) => this.#lastWords(lane)))
@@ -160,7 +156,7 @@ export class ThreadPool implements Pool, LaneHost {
 
   /** Replacements start while the threads before them are still ending, but there is an end to that. */
   #mayStart(): boolean {
-    if (this.#stopping || this.#isBeyondRepair || this.#clearWait !== undefined) return false
+    if (this.#stopping || this.#isBeyondRepair || this.#wait.isOn) return false
     return this.lanes.size + this.#starting < this.#counts.max * 2 + 4
   }
 
@@ -169,29 +165,8 @@ export class ThreadPool implements Pool, LaneHost {
     // At least one until the first has come up, also where `min` is 0: it is what tells `ready` about the handlers.
     // While threads keep dying, a single one tries whether the next lives.
     const { min } = this.#counts
-    const least = this.#deaths >= PATIENCE ? 1 : this.#hasBeenUp ? min : Math.max(1, min)
+    const least = this.#wait.isLongSince ? 1 : this.#hasBeenUp ? min : Math.max(1, min)
     while (this.#serving() < least && this.#mayStart()) this.#startThread()
-  }
-
-  /** A thread was lost with no job to blame: while it started, or by itself. When that goes on, the next has to wait. */
-  #lost(): void {
-    this.#deaths++
-    if (this.#deaths < PATIENCE) return
-    const wait = Math.min(FIRST_WAIT * 2 ** (this.#deaths - PATIENCE), LONGEST_WAIT)
-    this.#clearWait?.()
-    this.#clearWait = this.#clock.timer(wait, () => {
-      this.#clearWait = undefined
-      this.#refill()
-    })
-    this.#waitsUntil = this.#clock.now() + wait
-  }
-
-  #recovered(): void {
-    if (this.#deaths === 0) return
-    this.#deaths = 0
-    this.#clearWait?.()
-    this.#clearWait = undefined
-    this.#refill()
   }
 
   /** Lets a thread write out its lines; one that is stuck does not keep us. */
@@ -223,6 +198,7 @@ export class ThreadPool implements Pool, LaneHost {
       port1,
       table,
       this,
+      this.#host,
     )
     let isUp = false
     this.#source.start(
@@ -245,7 +221,7 @@ export class ThreadPool implements Pool, LaneHost {
         lane.tellStarts(this.#tellStarts)
         this.lanes.add(lane)
         if (problems.length === 0) this.#stale.allWell()
-        this.#watchHeap(lane)
+        this.#heapWatch?.follow(lane)
         this.#ready.resolve(problems)
         this.#host.threadStarted(this, lane)
         this.#offer(lane)
@@ -258,32 +234,16 @@ export class ThreadPool implements Pool, LaneHost {
     )
   }
 
-  #watchHeap(lane: ThreadLane): void {
-    const watch = this.#heapWatch
-    const { thread } = lane
-    if (watch === undefined || thread?.heap === undefined) return
-    const heap = {
-      get isBusy() {
-        return lane.inFlight.size > 0
-      },
-      heap: thread.heap,
-      end: (why: Error) => thread.terminate(why),
-    }
-    watch.add(heap)
-    lane.onBusy = () => watch.wake()
-    lane.onEnd = () => watch.remove(heap)
-  }
-
   #ended(lane: ThreadLane, end: ThreadEnd, wasUp: boolean): void {
     const expected = lane.retiring || this.#stopping
     lane.retiring = true
     const left = lane.bury()
     this.lanes.delete(lane)
-    lane.onEnd?.()
+    this.#heapWatch?.forget(lane)
     const { exitCode, error } = end
     // With a job to blame the next thread starts at once: the engine holds back that job's task, not the pool.
-    if (!(expected || left.running.length > 0)) this.#lost()
-    if (!wasUp && (end.isFinal === true || this.#deaths >= PATIENCE)) this.#cannotStart(end)
+    if (!(expected || left.running.length > 0)) this.#wait.died()
+    if (!wasUp && (end.isFinal === true || this.#wait.isLongSince)) this.#cannotStart(end)
     this.#host.exited(this, { lane, ...left, exitCode, error, expected, restartIn: this.#restartIn() })
     this.#makeUpFor(lane)
   }
@@ -297,8 +257,7 @@ export class ThreadPool implements Pool, LaneHost {
 
   #restartIn(): number {
     if (this.#isBeyondRepair) return Number.POSITIVE_INFINITY
-    if (this.#clearWait === undefined) return 0
-    return Math.max(1, Math.ceil(this.#waitsUntil - this.#clock.now()))
+    return this.#wait.left
   }
 
   /** A lane serves no more: what was missing is started, and jobs that wait may need one beyond that. */
@@ -338,25 +297,13 @@ export class ThreadPool implements Pool, LaneHost {
     started: number,
     ended: number,
   ): void {
-    this.#recovered()
+    this.#wait.lived()
     this.#host.completed(job, result, started, ended)
   }
 
   failed(_lane: ThreadLane, job: JobRecord, failure: Failure, started: number, ended: number): void {
-    this.#recovered()
+    this.#wait.lived()
     this.#host.failed(job, failure, started, ended)
-  }
-
-  started(job: JobRecord): void {
-    this.#host.started(job)
-  }
-
-  progress(job: JobRecord, value: Encoded): void {
-    this.#host.progress(job, value)
-  }
-
-  log(job: JobRecord, level: LogLevel, message: string, data: Encoded): void {
-    this.#host.log(job, level, message, data)
   }
 
   enqueue(lane: ThreadLane, job: JobRecord, message: readonly unknown[]): void {
@@ -372,10 +319,6 @@ export class ThreadPool implements Pool, LaneHost {
 
   stale(lane: ThreadLane): void {
     this.#stale.report(lane)
-  }
-
-  spent(milliseconds: number): void {
-    this.#host.spent(milliseconds)
   }
 
   hasRoom(lane: ThreadLane): void {
@@ -396,7 +339,7 @@ export class ThreadPool implements Pool, LaneHost {
   /** The thread asks to be replaced: an error escaped, and its state cannot be trusted any more. */
   broken(lane: ThreadLane, blame: number): void {
     // Counted as a death, so that a module which throws from a timer of its own does not replace threads without end.
-    if (blame === NOBODY) this.#lost()
+    if (blame === NOBODY) this.#wait.died()
     else if (blame !== OURS) this.#host.blamed(blame)
     lane.retire()
   }

@@ -90,10 +90,10 @@ describe('Node options', () => {
   const from = (execArgv: string[], env: NodeJS.ProcessEnv = {}) => ({
     execArgv,
     env,
-    cwd: () => '/home/app',
+    cwd: () => '/srv/app',
   })
   const given = (execArgv: string[]) => surroundingsOf({ env: undefined, execArgv }, from([])).execArgv
-  const url = pathToFileURL('/home/app/pre.mjs').href
+  const url = pathToFileURL('/srv/app/pre.mjs').href
 
   test.each([
     [
@@ -104,9 +104,9 @@ describe('Node options', () => {
     [['--loader=./pre.mjs'], [`--loader=${url}`]],
     [
       ['-r', '../pre.cjs'],
-      ['-r', '/home/pre.cjs'],
+      ['-r', '/srv/pre.cjs'],
     ],
-    [['--require=./pre.cjs'], ['--require=/home/app/pre.cjs']],
+    [['--require=./pre.cjs'], ['--require=/srv/app/pre.cjs']],
     [
       ['--import', 'tsx', '--conditions=./x'],
       ['--import', 'tsx', '--conditions=./x'],

@@ -1,5 +1,6 @@
 /** A pool of simulated threads: keeps the same rules as `pools/thread-pool`, in virtual time. */
 import type { Pool, PoolHost, PoolParts } from '../../src/pools/pool.ts'
+import { RestartWait } from '../../src/pools/restart-wait.ts'
 import { threadCounts } from '../../src/pools/sizes.ts'
 import { encode } from '../../src/rules/codec.ts'
 import { NOBODY, OURS } from '../../src/rules/protocol.ts'
@@ -21,9 +22,6 @@ export interface SimPoolParts extends Pick<SimLaneParts, 'latency' | 'witness' |
 /** Payloads from here on are of jobs that a handler added. */
 export const NESTED = 1000
 
-const PATIENCE = 3
-const FIRST_WAIT = 100
-const LONGEST_WAIT = 30_000
 const IDLE_LOOK_TOLERANCE = 1
 
 /** The pool. */
@@ -36,10 +34,8 @@ export class SimPool implements Pool, SimLaneHost {
   readonly #stopped = Promise.withResolvers<void>()
   #host!: PoolHost
   #hasBeenUp = false
-  #clearWait: (() => void) | undefined
-  #waitsUntil = 0
   #nextId = 1
-  #deaths = 0
+  readonly #wait: RestartWait
   #stopping = false
   #tellStarts = false
   #stillborn: number
@@ -49,6 +45,7 @@ export class SimPool implements Pool, SimLaneHost {
     this.name = options.parts.name
     this.#options = options
     this.#stillborn = options.stillborn
+    this.#wait = new RestartWait(options.clock, () => this.#refill())
     this.#counts = threadCounts(options.parts.options)
   }
 
@@ -67,12 +64,12 @@ export class SimPool implements Pool, SimLaneHost {
 
   /** True when a thread is on its way up. */
   get isComing(): boolean {
-    return this.#starting.size > 0 || this.#clearWait !== undefined
+    return this.#starting.size > 0 || this.#wait.isOn
   }
 
   /** True when another thread could be started. After many deaths a single one tries whether the next lives. */
   get canGrow(): boolean {
-    return this.#deaths < PATIENCE && this.#mayGrow()
+    return !this.#wait.isLongSince && this.#mayGrow()
   }
 
   #mayGrow(): boolean {
@@ -91,7 +88,7 @@ export class SimPool implements Pool, SimLaneHost {
   stop(): Promise<void> {
     this.#stopping = true
     this.#clearIdleTimer?.()
-    this.#clearWait?.()
+    this.#wait.close()
     for (const lane of this.lanes) lane.kill()
     for (const [lane, clear] of this.#starting) {
       clear()
@@ -108,34 +105,14 @@ export class SimPool implements Pool, SimLaneHost {
   }
 
   #mayStart(): boolean {
-    if (this.#stopping || this.#clearWait !== undefined) return false
+    if (this.#stopping || this.#wait.isOn) return false
     return this.lanes.size + this.#starting.size < this.#counts.max * 2 + 4
   }
 
   #refill(): void {
     const { min } = this.#counts
-    const least = this.#deaths >= PATIENCE ? 1 : this.#hasBeenUp ? min : Math.max(1, min)
+    const least = this.#wait.isLongSince ? 1 : this.#hasBeenUp ? min : Math.max(1, min)
     while (this.#serving() < least && this.#mayStart()) this.#startThread()
-  }
-
-  #lost(): void {
-    this.#deaths++
-    if (this.#deaths < PATIENCE) return
-    const wait = Math.min(FIRST_WAIT * 2 ** (this.#deaths - PATIENCE), LONGEST_WAIT)
-    this.#clearWait?.()
-    this.#clearWait = this.#options.clock.timer(wait, () => {
-      this.#clearWait = undefined
-      this.#refill()
-    })
-    this.#waitsUntil = this.#options.clock.now() + wait
-  }
-
-  #recovered(): void {
-    if (this.#deaths === 0) return
-    this.#deaths = 0
-    this.#clearWait?.()
-    this.#clearWait = undefined
-    this.#refill()
   }
 
   #startThread(): void {
@@ -173,9 +150,8 @@ export class SimPool implements Pool, SimLaneHost {
     lane.retiring = true
     const left = lane.bury()
     this.lanes.delete(lane)
-    if (!(expected || left.running.length > 0)) this.#lost()
-    const wait = this.#waitsUntil - this.#options.clock.now()
-    const restartIn = this.#clearWait === undefined ? 0 : Math.max(1, Math.ceil(wait))
+    if (!(expected || left.running.length > 0)) this.#wait.died()
+    const restartIn = this.#wait.left
     this.#host.exited(this, { lane, ...left, exitCode, error, expected, restartIn })
     this.#makeUpFor(lane)
     if (this.#stopping && this.lanes.size === 0) this.#stopped.resolve()
@@ -210,7 +186,7 @@ export class SimPool implements Pool, SimLaneHost {
 
   outcome(_lane: SimLane, slot: Slot, message: FromThread | undefined): void {
     const { job, started, ended, behaviour } = slot
-    this.#recovered()
+    this.#wait.lived()
     if (message?.kind === 'failed') {
       const error = message.unrecoverable
         ? new UnrecoverableError(message.message)
@@ -258,7 +234,7 @@ export class SimPool implements Pool, SimLaneHost {
   }
 
   broken(lane: SimLane, blame: number): void {
-    if (blame === NOBODY) this.#lost()
+    if (blame === NOBODY) this.#wait.died()
     else if (blame !== OURS) this.#host.blamed(blame)
     lane.retire()
   }
