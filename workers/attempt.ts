@@ -1,7 +1,9 @@
 /** One attempt inside its thread: what stands behind the context of its handler, out of the handler's reach. */
-import { type Encoded, encode } from '../src/rules/codec.ts'
+import { type Encoded, encodeAnyhow, encodeReadable } from '../src/rules/codec.ts'
+import { shownAs } from '../src/rules/graph.ts'
 import type { MovedResult, NestedJobOptions } from '../src/rules/handler.ts'
-import { type JobContext, Moved } from '../src/rules/job-record.ts'
+import type { JobContext } from '../src/rules/job-record.ts'
+import { ToMove } from '../src/rules/moved.ts'
 import { FROM_THREAD, LEASE_LOST, NOT_ASKED } from '../src/rules/protocol.ts'
 import { AftertaskError } from '../src/words/errors.ts'
 import * as pristine from './pristine.ts'
@@ -86,13 +88,13 @@ export class Attempt implements RunningAttempt {
   }
 
   transfer<Result>(result: Result, buffers: readonly ArrayBuffer[]): MovedResult<Result> {
-    return new Moved(result, buffers) as never
+    return new ToMove(result, buffers) as never
   }
 
   progress(given: unknown): void {
     if (this.isOver) return
     // Also where it is not told yet: it is a snapshot, and a value that cannot travel is refused where it was given.
-    this.#passOn(encode(given, 'progress'))
+    this.#passOn(encodeReadable(given, 'progress'))
   }
 
   log(level: string, message: unknown, data: unknown): void {
@@ -106,7 +108,7 @@ export class Attempt implements RunningAttempt {
         undefined,
       ])
     }
-    this.#post([FROM_THREAD.log, this.slot, level, textOf(message), encodeIfPossible(data)])
+    this.#post([FROM_THREAD.log, this.slot, level, shownAs(message), encodeAnyhow(data)])
   }
 
   /** The soft abort: reaches listeners of `signal`, if the handler lets the thread's loop turn. */
@@ -184,24 +186,6 @@ export class Attempt implements RunningAttempt {
     if (pending === undefined || this.isOver) return
     this.#progressAt = -PROGRESS_EVERY
     this.#passOn(pending.value)
-  }
-}
-
-/** The text of a log line. */
-function textOf(message: unknown): string {
-  try {
-    return String(message)
-  } catch {
-    return 'a value that has no text'
-  }
-}
-
-/** Data for a log line: a line is no reason for a job to fail. */
-function encodeIfPossible(data: unknown): Encoded {
-  try {
-    return encode(data, 'data')
-  } catch (error) {
-    return encode(textOf(error), 'data')
   }
 }
 

@@ -9,9 +9,9 @@
 import { Buffer } from 'node:buffer'
 import { getHeapStatistics } from 'node:v8'
 import type { MessagePort } from 'node:worker_threads'
-import { decode, type Encoded, encode } from '../src/rules/codec.ts'
+import { type Encoded, encodeReadable, read } from '../src/rules/codec.ts'
 import type { NestedJobOptions } from '../src/rules/handler.ts'
-import { Moved } from '../src/rules/job-record.ts'
+import { buffersOf, Moved, move, ToMove } from '../src/rules/moved.ts'
 import {
   BELL,
   FINISHED,
@@ -118,8 +118,8 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
       by.slot,
       number,
       task,
-      encode(payload, 'payload'),
-      encode(options, 'options'),
+      encodeReadable(payload, 'payload'),
+      encodeReadable(options, 'options'),
     ])
     this.#asked.set(number, asked)
     return asked.promise
@@ -266,8 +266,10 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
   #call(attempt: Attempt): unknown {
     const { payload } = this.#inbox
     const handler = this.#handlers.get(this.#table.task[attempt.slot] as number)
-    // A moved payload comes as itself, in an array that sets it apart from an encoded one.
-    const value = Array.isArray(payload) ? payload[0] : decode(payload as Encoded)
+    // A moved payload comes with its buffers, in an array that sets it apart from another.
+    const value = Array.isArray(payload)
+      ? read(payload[0] as Encoded, 'payload', payload.slice(1) as ArrayBuffer[])
+      : read(payload as Encoded, 'payload')
     if (typeof handler === 'function') return handler(value, contextFor(attempt, handler.length))
     return callLater(handler, value, attempt)
   }
@@ -307,22 +309,24 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
   #writeResult(attempt: Attempt, value: unknown, ended: number): boolean {
     const { slot } = attempt
     try {
-      if (value instanceof Moved) {
+      const encoded =
+        value instanceof ToMove
+          ? move(value.value, value.buffers, 'the result')
+          : encodeReadable(value, 'the result')
+      attempt.end()
+      if (encoded instanceof Moved) {
         this.#table.ended[slot] = ended
-        attempt.end()
-        this.post([FROM_THREAD.moved, slot, value.value], value.transfer)
+        this.post([FROM_THREAD.moved, slot, encoded.encoded, encoded.buffers], encoded.transfer)
         this.#leave(slot)
         return false
       }
-      const encoded = encode(value, 'the result')
-      attempt.end()
       // The table is read before the messages: a job that has posted progress or a log line would be over before them.
       if (!attempt.hasPosted && typeof encoded === 'string' && Buffer.byteLength(encoded) <= RESULT_BYTES) {
         this.#table.resultLength[slot] = this.#table.results.write(encoded, slot * RESULT_BYTES, 'utf8')
         return true
       }
       this.#table.ended[slot] = ended
-      this.post([FROM_THREAD.result, slot, encoded])
+      this.post([FROM_THREAD.result, slot, encoded], buffersOf(encoded))
       this.#leave(slot)
     } catch (error) {
       attempt.isOver = false

@@ -11,19 +11,14 @@ import {
   refusal,
 } from '../rules/arguments.ts'
 import { type Encoded, encode } from '../rules/codec.ts'
-import { type JobExtras, JobRecord, Moved } from '../rules/job-record.ts'
+import { type JobExtras, JobRecord } from '../rules/job-record.ts'
+import { type Moved, move } from '../rules/moved.ts'
 import { jobOptionsSchema, nestedJobOptionsSchema, timeOf } from '../rules/option-schemas.ts'
 import { closest, readOptions } from '../rules/options.ts'
 import type { Registry, TaskEntry } from '../rules/registry.ts'
 import { type AnyTask, isTask, type TaskPolicy } from '../rules/task.ts'
 import type { Clock } from '../words/clock.ts'
-import {
-  AftertaskError,
-  describeValue,
-  NotSerializableError,
-  OptionsInvalidError,
-  QueueFullError,
-} from '../words/errors.ts'
+import { AftertaskError, describeValue, OptionsInvalidError, QueueFullError } from '../words/errors.ts'
 import type { JobOptions, UniqueTerms } from '../words/job.ts'
 
 /** A call that has passed every check, ready to become a job. */
@@ -153,7 +148,7 @@ export function toRecord(checked: Checked, seq: number, clock: Clock): JobRecord
   const payload =
     options?.transfer === undefined
       ? encode(checked.payload, 'payload')
-      : move(checked.payload, options.transfer)
+      : move(checked.payload, options.transfer, 'payload')
   const record = new JobRecord(
     seq,
     entry,
@@ -161,6 +156,8 @@ export function toRecord(checked: Checked, seq: number, clock: Clock): JobRecord
     options?.priority ?? policy.priority,
     Math.round(clock.now()),
   )
+  // What could not be moved was copied: that is no reason for the job to have more attempts than others.
+  if (options?.transfer !== undefined) record.more.maxAttempts = 1
   if (key !== undefined) record.more.key = key
   if (unique !== undefined) makeUnique(record, checked, unique, clock)
   if (more !== undefined) Object.assign(record.more, more)
@@ -191,17 +188,6 @@ function wallTimeOf(runAt: Date | number, clock: Clock): number {
     )
   }
   return time
-}
-
-// The clone takes the buffers from the caller at once and finds their new selves, to be moved on to the thread.
-function move(payload: unknown, buffers: readonly ArrayBuffer[]): Moved {
-  try {
-    const clone = structuredClone({ payload, buffers }, { transfer: [...buffers] })
-    return new Moved(clone.payload, clone.buffers)
-  } catch (cause) {
-    const what = cause instanceof Error ? `refused (${cause.message})` : 'refused'
-    throw new NotSerializableError('payload', what, { cause })
-  }
 }
 
 type OfPayload = (payload: unknown) => unknown

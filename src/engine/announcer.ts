@@ -1,12 +1,12 @@
 /** Tells what happens to jobs and threads: as events to whoever listens, as a line on stderr where nobody does. */
 import type { LaneExit, Pool } from '../pools/pool.ts'
-import { decode, type Encoded } from '../rules/codec.ts'
+import { type Encoded, readOrError } from '../rules/codec.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import { fromWireError, type WireError } from '../rules/wire-error.ts'
 import { JobLostError } from '../words/errors.ts'
 import { Emitter, type EventJob, type EventName, type RuntimeEvents } from '../words/events.ts'
 import type { JobState } from '../words/job.ts'
-import { errorOf, resultOf, settlementOf } from './job.ts'
+import { errorOf, keptEndOf, progressOf, resultOf, settlementOf } from './job.ts'
 import { inWords, type Log, type LogLine } from './log.ts'
 
 /** The voice of a runtime. Nothing is put together for an event that nobody wants. */
@@ -39,18 +39,20 @@ export class Announcer {
 
   progress(job: JobRecord): void {
     if (!this.events.has('job:progress')) return
-    this.events.emit('job:progress', { job: this.#about(job), progress: job.extras?.progress })
+    this.events.emitEach('job:progress', () => ({ job: this.#about(job), progress: progressOf(job) }))
   }
 
   log(job: JobRecord, level: RuntimeEvents['job:log']['level'], message: string, data: Encoded): void {
+    const line = (): RuntimeEvents['job:log'] => ({
+      job: this.#about(job),
+      level,
+      message,
+      data: readOrError(data, 'data'),
+    })
     const isHeard = this.events.has('job:log')
-    if (isHeard && !this.#log.hearsAll) {
-      this.events.emit('job:log', { job: this.#about(job), level, message, data: decode(data) })
-    } else if (isHeard || this.#log.takes(level)) {
-      const line = { job: this.#about(job), level, message, data: decode(data) }
-      if (isHeard) this.events.emit('job:log', line)
-      this.#log.write({ from: 'handler', ...line })
-    }
+    if (isHeard) this.events.emitEach('job:log', line)
+    if (this.#log.hearsAll || (!isHeard && this.#log.takes(level)))
+      this.#log.write({ from: 'handler', ...line() })
   }
 
   retrying(job: JobRecord, error: Error, delay: number): void {
@@ -77,13 +79,18 @@ export class Announcer {
   /** A job is over: the one event of its terminal state, and its promises. `ran` is the last attempt's run time. */
   settled(job: JobRecord, ran: number): void {
     // Before the event: a listener may revive the job, which is then no longer over.
-    job.extras?.settle?.resolve(settlementOf(job))
+    job.extras?.settle?.resolve(keptEndOf(job))
     const total = job.readyAt - job.acceptedAt
     const { events } = this
     switch (job.state) {
       case 'completed':
         if (events.has('job:completed')) {
-          events.emit('job:completed', { job: this.#about(job), result: resultOf(job), ran, total })
+          events.emitEach('job:completed', () => ({
+            job: this.#about(job),
+            result: resultOf(job),
+            ran,
+            total,
+          }))
         }
         break
       case 'skipped':

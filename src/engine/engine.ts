@@ -18,7 +18,7 @@ import { CrashHolds } from './crash-holds.ts'
 import { Ending } from './ending.ts'
 import { JobIds } from './ids.ts'
 import { Intake, REPLACED } from './intake.ts'
-import { Job, type JobOwner, settlementOf } from './job.ts'
+import { Job, type JobOwner, keptEndOf } from './job.ts'
 import { KeepAlive } from './keep-alive.ts'
 import { Lifecycle, type StopReport } from './lifecycle.ts'
 import type { Log } from './log.ts'
@@ -337,7 +337,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
   }
 
   recalled(job: JobRecord): void {
-    job.extras?.settle?.resolve(settlementOf(job))
+    job.extras?.settle?.resolve(keptEndOf(job))
   }
 
   /** Lets a dead job start over; false when it is not dead, is no longer unique, or the runtime stops. Throws QueueFullError. */

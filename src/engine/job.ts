@@ -1,10 +1,11 @@
 /** The handle of a job: what `req.after` and `enqueue` return. */
 
-import { decode } from '../rules/codec.ts'
-import { type JobRecord, Moved } from '../rules/job-record.ts'
+import { readOrError } from '../rules/codec.ts'
+import type { JobRecord, KeptEnd } from '../rules/job-record.ts'
+import { readResult } from '../rules/moved.ts'
 import { fromWireError, type WireError } from '../rules/wire-error.ts'
 import { JobLostError, TaskCancelledError, TaskSkippedError } from '../words/errors.ts'
-import { isTerminal, type JobInfo, type JobState, type Settlement } from '../words/job.ts'
+import { isTerminal, type JobInfo, type JobState, type Settlement, type TerminalState } from '../words/job.ts'
 
 /** What a handle needs of the runtime. */
 export interface JobOwner {
@@ -51,7 +52,7 @@ export class Job<Result = unknown> {
 
   /** What the handler last gave to `ctx.progress`. */
   get progress(): unknown {
-    return this.#owner.current(this.#record).extras?.progress
+    return progressOf(this.#owner.current(this.#record))
   }
 
   /**
@@ -68,15 +69,15 @@ export class Job<Result = unknown> {
     // A durable broker tells of an end once it is written.
     const isOver = isTerminal(record.state) && record.extras?.isUntold !== true
     if (isOver) return Promise.resolve(settlementOf(record)) as Promise<Settlement<Result>>
-    record.more.settle ??= Promise.withResolvers<Settlement>()
+    record.more.settle ??= Promise.withResolvers<KeptEnd>()
     this.#owner.keep(record)
-    return record.more.settle.promise as Promise<Settlement<Result>>
+    return record.more.settle.promise.then(settlementFrom) as Promise<Settlement<Result>>
   }
 
   /** Resolves to what the handler returned; rejects with the task's own error, or with why the job did not run. */
   async result(): Promise<Result> {
     const settlement = await this.settled
-    if (settlement.state !== 'completed') throw settlement.error
+    if (settlement.error !== undefined) throw settlement.error
     return settlement.result as Result
   }
 
@@ -103,15 +104,17 @@ export class Job<Result = unknown> {
 /** The facts of a job as plain data. */
 export function infoOf(record: JobRecord, owner: JobOwner): JobInfo {
   const { extras } = record
-  const error = record.state === 'completed' ? undefined : errorOf(record)
+  const end = record.state === 'completed' ? settlementOf(record) : { error: errorOf(record) }
+  const { error } = end
+  const result = 'result' in end ? end.result : undefined
   const code = error && Reflect.get(error, 'code')
-  const result = resultOf(record)
+  const progress = progressOf(record)
   return {
     id: owner.idOf(record),
     name: record.entry.task.name,
     state: owner.stateOf(record),
     attempts: record.attempts,
-    ...(extras?.progress === undefined ? {} : { progress: extras.progress }),
+    ...(progress === undefined ? {} : { progress }),
     ...(result === undefined ? {} : { result }),
     ...(error
       ? { error: { name: error.name, message: error.message, ...(typeof code === 'string' ? { code } : {}) } }
@@ -126,21 +129,46 @@ export function infoOf(record: JobRecord, owner: JobOwner): JobInfo {
 
 /** How a job that is over ended. */
 export function settlementOf(record: JobRecord): Settlement {
-  const state = record.state as Settlement['state']
-  const { attempts } = record
-  if (state === 'completed') return { state, result: resultOf(record), attempts }
-  return { state, error: errorOf(record) ?? whyNot(record), attempts }
+  return settlementFrom(keptEndOf(record))
 }
 
-/** What a completed job resulted in. */
+/** The same as it is kept. */
+export function keptEndOf(record: JobRecord): KeptEnd {
+  const { attempts, result } = record
+  const state = record.state as TerminalState
+  const error = state === 'completed' ? undefined : (record.extras?.errors?.at(-1) ?? whyNot(record))
+  return { state, attempts, result, error }
+}
+
+/** The end as one caller gets it: what is in it is his. */
+function settlementFrom({ state, attempts, result, error }: KeptEnd): Settlement {
+  if (state !== 'completed') return { state, error: asError(error as WireError | Error), attempts }
+  try {
+    return { state, result: readResult(result, 'the result'), attempts }
+  } catch (unreadable) {
+    return { state, error: unreadable as Error, attempts }
+  }
+}
+
+/** What a completed job resulted in, or why that cannot be read. */
 export function resultOf(record: JobRecord): unknown {
-  return record.result instanceof Moved ? record.result.value : decode(record.result)
+  const { result, error } = settlementOf(record)
+  return error ?? result
+}
+
+/** What a job last told of how far it is. */
+export function progressOf(record: JobRecord): unknown {
+  return readOrError(record.extras?.progress, 'progress')
 }
 
 /** The last error of a job. */
 export function errorOf(record: JobRecord): Error | undefined {
   const last = record.extras?.errors?.at(-1)
-  return last === undefined || last instanceof Error ? last : fromWireError(last as WireError)
+  return last === undefined ? undefined : asError(last)
+}
+
+function asError(error: WireError | Error): Error {
+  return error instanceof Error ? error : fromWireError(error)
 }
 
 function whyNot(record: JobRecord): Error {

@@ -1,8 +1,9 @@
 /** What the end of an attempt means for its job: done, tried again, dead, cancelled, or given back unharmed. */
 import type { Broker } from '../brokers/broker.ts'
 import type { Failure, LaneExit } from '../pools/pool.ts'
-import { decode, type Encoded } from '../rules/codec.ts'
-import { type JobRecord, Moved } from '../rules/job-record.ts'
+import type { Encoded } from '../rules/codec.ts'
+import type { JobRecord } from '../rules/job-record.ts'
+import { Moved, readResult } from '../rules/moved.ts'
 import type { TaskEntry } from '../rules/registry.ts'
 import { backoffDelay, NO_RETRY, type RetryPolicy } from '../rules/retry.ts'
 import { checkAgainst } from '../rules/task.ts'
@@ -227,7 +228,7 @@ function faultOf(job: JobRecord, result: Encoded | Moved): Error | undefined {
   const { task } = job.entry
   if (task.result === undefined) return undefined
   try {
-    const value = result instanceof Moved ? result.value : decode(result)
+    const value = readResult(result, 'result')
     const checked = checkAgainst(task.result, value, 'result')
     return 'issues' in checked ? new ResultInvalidError(task.name, checked.issues) : undefined
   } catch (thrown) {

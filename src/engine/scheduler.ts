@@ -4,7 +4,8 @@
  */
 import type { Broker } from '../brokers/broker.ts'
 import type { Lane, Pool } from '../pools/pool.ts'
-import { type JobRecord, Moved } from '../rules/job-record.ts'
+import type { JobRecord } from '../rules/job-record.ts'
+import { Moved } from '../rules/moved.ts'
 import type { Clock } from '../words/clock.ts'
 import type { CrashHolds } from './crash-holds.ts'
 import { Pace } from './pace.ts'

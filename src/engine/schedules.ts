@@ -4,7 +4,7 @@
  */
 import type { Broker, ScheduleTurns, StoredSchedule } from '../brokers/broker.ts'
 import { isKey, KEY_EXPECTED, refusal } from '../rules/arguments.ts'
-import { decode, encode } from '../rules/codec.ts'
+import { encode, read } from '../rules/codec.ts'
 import type { Registry } from '../rules/registry.ts'
 import type { AnyTask } from '../rules/task.ts'
 import type { Clock } from '../words/clock.ts'
@@ -230,7 +230,7 @@ export class Schedules {
     const { broker, enqueue, say } = this.#parts
     const once = broker.durable ? { unique: { key: `schedule ${id} ${at}`, for: SAME_RUN } } : undefined
     try {
-      return enqueue(task, decode(payload), once)
+      return enqueue(task, read(payload, 'payload'), once)
     } catch (error) {
       if (error instanceof QueueFullError || statusOf(error) === 503) return 'full'
       say(`schedule "${id}" could not add its job: ${error instanceof Error ? error.message : String(error)}`)

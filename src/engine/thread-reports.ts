@@ -1,8 +1,9 @@
 /** What threads report, passed on to those whom it concerns: outcomes, the scheduler, the announcer, the intake. */
 import type { Broker } from '../brokers/broker.ts'
 import type { Failure, Lane, LaneExit, LogLevel, NestedJob, Pool, PoolHost } from '../pools/pool.ts'
-import { decode, type Encoded } from '../rules/codec.ts'
-import type { JobRecord, Moved } from '../rules/job-record.ts'
+import { type Encoded, read } from '../rules/codec.ts'
+import type { JobRecord } from '../rules/job-record.ts'
+import type { Moved } from '../rules/moved.ts'
 import type { TaskEntry } from '../rules/registry.ts'
 import { toWireError, type WireError } from '../rules/wire-error.ts'
 import type { Clock } from '../words/clock.ts'
@@ -77,7 +78,7 @@ export class ThreadReports implements PoolHost {
   }
 
   progress(job: JobRecord, value: Encoded): void {
-    job.more.progress = decode(value)
+    job.more.progress = value
     this.#parts.broker.progressed?.(job)
     this.started(job)
     this.#parts.announcer.progress(job)
@@ -99,8 +100,8 @@ export class ThreadReports implements PoolHost {
       const record = this.#parts.intake.take({
         door: 'handler',
         task,
-        payload: decode(payload),
-        options: decode(options) as JobOptions | undefined,
+        payload: read(payload, 'payload'),
+        options: read(options, 'options') as JobOptions | undefined,
         batch: null,
         context: by.extras?.context,
       })

@@ -4,7 +4,8 @@
  * jobs that stand behind a slow one.
  */
 import type { Lane } from '../pools/pool.ts'
-import { type Ending, type JobRecord, Moved } from '../rules/job-record.ts'
+import type { Ending, JobRecord } from '../rules/job-record.ts'
+import { Moved } from '../rules/moved.ts'
 import type { Clock } from '../words/clock.ts'
 
 /** What the watch asks of the engine. */

@@ -2,7 +2,8 @@
 import { performance } from 'node:perf_hooks'
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import type { Encoded } from '../rules/codec.ts'
-import { type JobExtras, type JobRecord, Moved } from '../rules/job-record.ts'
+import type { JobExtras, JobRecord } from '../rules/job-record.ts'
+import { Moved } from '../rules/moved.ts'
 import {
   ASKED,
   FINISHED,
@@ -153,7 +154,7 @@ export class ThreadLane implements Lane {
       if (isBare) message.push(slot)
       else if (payload instanceof Moved) {
         transfer = [...(transfer ?? []), ...payload.transfer]
-        message.push(slot, [payload.value], extras?.context, extras?.id)
+        message.push(slot, [payload.encoded, ...payload.buffers], extras?.context, extras?.id)
       } else message.push(slot, payload, extras?.context, extras?.id)
     }
     if (isBare && message.length === 2) this.#port.postMessage(message[1])
@@ -302,7 +303,7 @@ export class ThreadLane implements Lane {
       case FROM_THREAD.result:
         return this.#settlePosted(job, slot, message[2] as Encoded)
       case FROM_THREAD.moved:
-        return this.#settlePosted(job, slot, new Moved(message[2], []))
+        return this.#settlePosted(job, slot, new Moved(message[2] as Uint8Array, message[3] as ArrayBuffer[]))
       case FROM_THREAD.failed:
         return this.#settleFailed(job, slot, message[2] as WireError, message[3] !== NOT_ASKED)
       case FROM_THREAD.started:

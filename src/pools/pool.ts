@@ -3,7 +3,8 @@
  * thread. Behind it stands Piscina in production and a model in the simulation.
  */
 import type { Encoded } from '../rules/codec.ts'
-import type { JobRecord, Moved } from '../rules/job-record.ts'
+import type { JobRecord } from '../rules/job-record.ts'
+import type { Moved } from '../rules/moved.ts'
 import type { ReadPoolOptions } from '../rules/option-schemas.ts'
 import type { HandlerLocation } from '../rules/protocol.ts'
 import type { WireError } from '../rules/wire-error.ts'

@@ -5,7 +5,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { MessageChannel } from 'node:worker_threads'
 import type { Encoded } from '../rules/codec.ts'
-import { type JobRecord, Moved } from '../rules/job-record.ts'
+import type { JobRecord } from '../rules/job-record.ts'
+import { Moved } from '../rules/moved.ts'
 import type { ReadPoolOptions } from '../rules/option-schemas.ts'
 import {
   type HandlerLocation,

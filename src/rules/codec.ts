@@ -1,114 +1,134 @@
 /**
- * The one codec of payloads and results, on every broker: encoded once when a job is added (which is also the
- * snapshot that later mutation cannot reach), decoded in the thread.
+ * The one codec of whatever crosses threads, on every broker: payloads, results, progress, data of log lines, what errors
+ * say. A payload is encoded once, when its job is added (which is also the snapshot that later mutation cannot reach), and
+ * decoded in the thread.
  *
- * Plain JSON data becomes a JSON string: the cheapest form to make, to post and to store. Whatever JSON would
- * change (Date, Map, Set, BigInt, bytes, undefined, NaN, -0, cycles, holes) goes through `v8.serialize`, which is
- * the structured clone algorithm as bytes. `bench/codec` holds the comparison with the alternatives.
+ * Three forms, the cheapest that holds the value:
+ * - Plain JSON data becomes a JSON string: the cheapest to make, to post and to store.
+ * - Whatever JSON would change (Date, Map, Set, BigInt, bytes, undefined, NaN, -0, cycles, shared references, holes) becomes
+ *   the bytes of structured clone.
+ * - Errors, and what is nested so deeply that those bytes could not be read again, become the bytes of a table.
+ *
+ * `bench/codec` holds the comparison with the alternatives.
  */
-import { deserialize, serialize } from 'node:v8'
 import { describeValue, NotSerializableError } from '../words/errors.ts'
+import { type Companions, readClone, tryClone, writeClone } from './clone-bytes.ts'
+import type { ErrorText } from './error-parts.ts'
+import { fromTable, toTable } from './graph.ts'
+import { isJson } from './plain-json.ts'
+import { survey } from './survey.ts'
 
-/** An encoded value: a JSON string, the bytes of `v8.serialize`, or undefined for `undefined`. */
+/** An encoded value: a JSON string, bytes, or undefined for `undefined`. */
 export type Encoded = string | Uint8Array | undefined
 
-// Deep enough for real data; a deeper value takes the other way, which does not recurse in JavaScript.
-const DEEPEST = 64
+/** The first byte of a table; structured clone's own bytes start with 0xFF. */
+const TABLE = 0xfe
 
 /**
  * Encodes a value. `what` names it in the error.
  *
- * @throws NotSerializableError naming the path of the first value that cannot travel.
+ * @throws NotSerializableError naming the path of the first part that cannot travel.
  */
 export function encode(value: unknown, what: string): Encoded {
   if (value === undefined) return undefined
+  let cause: unknown
   try {
-    return isJson(value, 0) ? JSON.stringify(value) : serialize(value)
-  } catch (cause) {
-    const fault = faultOf(value, what)
-    throw new NotSerializableError(fault?.path ?? what, fault?.what ?? describeValue(value), { cause })
+    if (isJson(value)) return JSON.stringify(value)
+  } catch (thrown) {
+    // A part that cannot be read: the survey says where it is.
+    cause = thrown
   }
+  return encodeMore(value, what, survey(value, what, cause).needsGraph)
 }
 
-/** Decodes what `encode` made. */
-export function decode(encoded: Encoded): unknown {
-  if (typeof encoded === 'string') return JSON.parse(encoded)
-  return encoded === undefined ? undefined : deserialize(encoded)
-}
-
-// True when JSON would give back an equal value. Must have no side effect but reading.
-function isJson(value: unknown, depth: number): boolean {
-  switch (typeof value) {
-    case 'string':
-    case 'boolean':
-      return true
-    case 'number':
-      return value - value === 0 && !(value === 0 && 1 / value < 0)
-    case 'object':
-      if (value === null) return true
-      if (depth > DEEPEST) return false
-      return Array.isArray(value) ? isJsonArray(value, depth) : isJsonObject(value, depth)
-    default:
-      return false
-  }
-}
-
-function isJsonArray(value: readonly unknown[], depth: number): boolean {
-  if (Object.getPrototypeOf(value) !== Array.prototype) return false
-  for (const item of value) if (!isJson(item, depth + 1)) return false
-  // An array may carry named properties; JSON drops them, structured clone does not.
-  return Object.keys(value).length === value.length
-}
-
-function isJsonObject(value: object, depth: number): boolean {
-  const prototype = Object.getPrototypeOf(value)
-  if (prototype !== Object.prototype && prototype !== null) return false
-  const record = value as Record<string, unknown>
-  for (const key in record) {
-    if (!Object.hasOwn(record, key)) return false
-    // A toJSON of the user's own would change what is sent.
-    if (key === 'toJSON' || !isJson(record[key], depth + 1)) return false
-  }
-  return true
-}
-
-// A value that fights back (a proxy that throws), or is nested too deeply to walk through, is at fault as a whole.
-function faultOf(value: unknown, path: string): { path: string; what: string } | undefined {
-  try {
-    return findFault(value, path, new Set())
-  } catch {
-    return undefined
-  }
-}
-
-// Walks to the first value that structured clone refuses, so that the error can say where it is.
-function findFault(
+/** Encodes a value that is no JSON and was looked over. `moved`: buffers that go along by themselves. */
+export function encodeMore(
   value: unknown,
-  path: string,
-  seen: Set<unknown>,
-): { path: string; what: string } | undefined {
-  if (typeof value === 'function' || typeof value === 'symbol') return { path, what: describeValue(value) }
-  if (typeof value !== 'object' || value === null || seen.has(value)) return undefined
-  seen.add(value)
-  const children: Iterable<readonly [string, unknown]> =
-    value instanceof Map
-      ? [...value].map(
-          ([key, item], index) =>
-            [`.get(${typeof key === 'string' ? JSON.stringify(key) : index})`, item] as const,
-        )
-      : value instanceof Set
-        ? [...value].map((item, index) => [`[${index}]`, item] as const)
-        : Object.keys(value).map(
-            (key) => [Array.isArray(value) ? `[${key}]` : `.${key}`, Reflect.get(value, key)] as const,
-          )
-  for (const [step, child] of children) {
-    const fault = findFault(child, path + step, seen)
-    if (fault) return fault
-  }
+  what: string,
+  needsGraph: boolean,
+  moved: Companions = [],
+): Uint8Array {
   try {
-    serialize(value)
-    return undefined
-  } catch {
-    return { path, what: describeValue(value) }
+    return needsGraph
+      ? writeClone(toTable(value as object), TABLE, moved)
+      : writeClone(value, undefined, moved)
+  } catch (cause) {
+    if (cause instanceof NotSerializableError) throw cause
+    throw new NotSerializableError(what, describeValue(value), { cause })
   }
+}
+
+/**
+ * Encodes a value in a thread, and makes sure that the event loop will be able to read it: what gives another answer each
+ * time that it is read (a getter) can be written as what cannot be read.
+ *
+ * @throws NotSerializableError as `encode` does.
+ */
+export function encodeReadable(value: unknown, what: string): Encoded {
+  const encoded = encode(value, what)
+  if (typeof encoded !== 'object' || encoded[0] === TABLE) return encoded
+  try {
+    tryClone(encoded)
+  } catch (cause) {
+    throw new NotSerializableError(what, describeValue(value), { cause, why: 'which cannot be read again' })
+  }
+  return encoded
+}
+
+/** Encodes whatever a value is: where it cannot travel, why. Never throws. */
+export function encodeAnyhow(value: unknown): Encoded {
+  try {
+    return encodeReadable(value, 'data')
+  } catch (error) {
+    return JSON.stringify(String(error))
+  }
+}
+
+/** Encodes all of an error but its own name, message and stack, leaving out what cannot travel. May throw. */
+export function encodeError(error: Error): Uint8Array {
+  return writeClone(toTable(error, 'without'), TABLE)
+}
+
+/** Makes an error again that `encodeError` encoded. May throw. */
+export function decodeError(encoded: Uint8Array, text: ErrorText): Error {
+  return fromTable(readClone(encoded.subarray(1)), text) as Error
+}
+
+/**
+ * Decodes what `encode` made. What comes out belongs to the caller, its bytes included. `moved`: the buffers that went along,
+ * which become part of it.
+ *
+ * @throws whatever reading throws, when the bytes are not what `encode` made: wherever that can be, use `read`.
+ */
+export function decode(encoded: Encoded, moved?: Companions): unknown {
+  if (typeof encoded === 'string') return JSON.parse(encoded)
+  if (encoded === undefined) return undefined
+  return encoded[0] === TABLE ? fromTable(readClone(encoded.subarray(1), moved)) : readClone(encoded, moved)
+}
+
+/**
+ * Decodes a value that may not be what `encode` made: kept in a file, or by a store that others write to. `what` names it.
+ *
+ * @throws NotSerializableError, and nothing else, when it cannot be read.
+ */
+export function read(encoded: Encoded, what: string, moved?: Companions): unknown {
+  try {
+    return decode(encoded, moved)
+  } catch (cause) {
+    throw unreadable(what, cause)
+  }
+}
+
+/** Decodes what is only shown: the error takes the place of a value that cannot be read. */
+export function readOrError(encoded: Encoded, what: string): unknown {
+  try {
+    return decode(encoded)
+  } catch (cause) {
+    return unreadable(what, cause)
+  }
+}
+
+function unreadable(what: string, cause: unknown): NotSerializableError {
+  const remedy = 'It was written by something else, or its bytes are damaged.'
+  return new NotSerializableError(what, 'a value', { why: 'which cannot be read again', remedy, cause })
 }

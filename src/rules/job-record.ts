@@ -2,21 +2,11 @@
  * The engine's own record of a job. One is made for every job, a million may wait, so the fields that every job needs
  * are few and plain, and whatever only some jobs have is in `extras`.
  */
-import type { JobState, ResponseFacts, Settlement, When } from '../words/job.ts'
+import type { JobState, ResponseFacts, TerminalState, When } from '../words/job.ts'
 import type { Encoded } from './codec.ts'
+import type { Moved } from './moved.ts'
 import type { TaskEntry } from './registry.ts'
 import type { WireError } from './wire-error.ts'
-
-/** A payload or result whose buffers are moved between threads instead of encoded. */
-export class Moved {
-  readonly value: unknown
-  readonly transfer: readonly ArrayBuffer[]
-
-  constructor(value: unknown, transfer: readonly ArrayBuffer[]) {
-    this.value = value
-    this.transfer = transfer
-  }
-}
 
 /** The attempts of a job that are kept: the latest. A job that is tried again for ever must not grow for ever. */
 export const ATTEMPTS_KEPT = 50
@@ -41,7 +31,7 @@ export interface JobExtras {
   queueTimeout?: number
   maxAttempts?: number
   context?: JobContext
-  progress?: unknown
+  progress?: Encoded
   /** The unfinished job of its batch that it waits for. */
   before?: JobRecord | undefined
   failures?: number
@@ -58,7 +48,7 @@ export interface JobExtras {
   isInRing?: boolean
   /** Why a running attempt is being ended, once it is. */
   ending?: Ending | undefined
-  settle?: { promise: Promise<Settlement>; resolve: (settlement: Settlement) => void } | undefined
+  settle?: { promise: Promise<KeptEnd>; resolve: (end: KeptEnd) => void } | undefined
   /** Whoever waits for the broker to hold it safely. */
   storing?: {
     promise: Promise<void>
@@ -89,6 +79,14 @@ export interface JobContext {
   readonly requestId?: string
   readonly traceparent?: string
   readonly baggage?: Readonly<Record<string, string>>
+}
+
+/** How a job ended, as it is kept: whoever asks gets a copy of his own. */
+export interface KeptEnd {
+  readonly state: TerminalState
+  readonly attempts: number
+  readonly result: Encoded | Moved
+  readonly error: WireError | Error | undefined
 }
 
 /** Why an attempt is being ended from outside, and when the thread is to be killed if it does not end by itself. */

@@ -161,7 +161,7 @@ export const FROM_THREAD = {
   result: 1,
   /** `[FAILED, slot, wireError, asked]`: the attempt failed. `asked`: the slot's word in `aborted` at that moment. */
   failed: 2,
-  /** `[MOVED, slot, value]`: a result whose buffers are moved, not encoded. */
+  /** `[MOVED, slot, encoded, buffers]`: a result whose buffers are moved, not encoded. */
   moved: 3,
   /** `[STARTED, slot]`, when starts are to be told. */
   started: 4,

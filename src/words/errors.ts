@@ -124,12 +124,12 @@ export class NotSerializableError extends AftertaskError {
   /** Where the value is, such as `payload.user.save`. */
   readonly path: string
 
-  constructor(path: string, what: string, options: { cause?: unknown } = {}) {
-    super(
-      'ERR_NOT_SERIALIZABLE',
-      `${asText(path)} is ${asText(what)}, which cannot travel between threads. Send plain data: ids, strings, numbers, dates, maps, sets, bytes.`,
-      options,
-    )
+  /** `why` and `remedy` take the place of the usual words. */
+  constructor(path: string, what: string, options: { cause?: unknown; why?: string; remedy?: string } = {}) {
+    const why = options.why ?? 'which cannot travel between threads'
+    const remedy =
+      options.remedy ?? 'Send plain data: ids, strings, numbers, dates, maps, sets, bytes, errors.'
+    super('ERR_NOT_SERIALIZABLE', `${asText(path)} is ${asText(what)}, ${why}. ${remedy}`, options)
     this.path = path
   }
 }

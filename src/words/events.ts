@@ -150,11 +150,16 @@ export class Emitter {
   }
 
   emit<Name extends EventName>(name: Name, event: RuntimeEvents[Name]): void {
+    this.emitEach(name, () => event)
+  }
+
+  /** Makes the event for each listener anew: what one of them does to its values is not seen by the others. */
+  emitEach<Name extends EventName>(name: Name, make: () => RuntimeEvents[Name]): void {
     const listeners = this.#listeners.get(name)
     if (listeners === undefined) return
     for (const listener of [...listeners]) {
       try {
-        const outcome: unknown = (listener as Listener<Name>)(event)
+        const outcome: unknown = (listener as Listener<Name>)(make())
         // An async listener may reject; that must not become an unhandled rejection of the server.
         if (outcome instanceof Promise) outcome.catch((error: unknown) => this.#onListenerError(name, error))
       } catch (error) {

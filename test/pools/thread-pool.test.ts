@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { ThreadLane } from '../../src/pools/lane.ts'
 import type { Lane, LaneExit, PoolHost } from '../../src/pools/pool.ts'
 import { type ThreadEnd, ThreadPool, type ThreadSource } from '../../src/pools/thread-pool.ts'
-import { Moved } from '../../src/rules/job-record.ts'
+import { Moved } from '../../src/rules/moved.ts'
 import { type PoolOptions, poolOptionsSchema } from '../../src/rules/option-schemas.ts'
 import type { LaneSetup } from '../../src/rules/protocol.ts'
 import { HandClock } from '../kit/hand-clock.ts'
@@ -123,7 +123,7 @@ describe('a lane that is to be replaced', () => {
     starts[0]?.up()
     const plain = recordOf(1)
     const moved = recordOf(2)
-    moved.payload = new Moved({}, [])
+    moved.payload = new Moved(new Uint8Array(), [])
     const lane = firstLane(pool.lanes)
     lane.send([plain, moved])
     lane.retire()

@@ -1,7 +1,7 @@
 /** The BullMQ broker: the port's calls, each answered by the part that the job is with at the moment. */
 import { randomUUID } from 'node:crypto'
-import { encode } from '../../rules/codec.ts'
-import { type JobRecord, Moved } from '../../rules/job-record.ts'
+import type { JobRecord } from '../../rules/job-record.ts'
+import { Moved } from '../../rules/moved.ts'
 import { QueueTimeoutError, TaskCancelledError } from '../../words/errors.ts'
 import { type AttemptInfo, isTerminal, type JobState } from '../../words/job.ts'
 import type { Attempted, Broker, BrokerHost, BrokerStats, Ended, JobFilter } from '../broker.ts'
@@ -85,7 +85,7 @@ export class BullmqBroker implements Broker, PartEvents {
     const { local, producer } = this.#parts
     if (job.payload instanceof Moved) {
       // The store takes a copy; as everywhere, a payload that was moved has one attempt.
-      job.payload = encode(job.payload.value, 'payload')
+      job.payload = job.payload.plain('payload')
       job.more.maxAttempts = 1
     }
     local.accept(job)

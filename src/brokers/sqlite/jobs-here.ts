@@ -1,5 +1,4 @@
 /** The jobs that this process has to do with, and the steps that they take here whoever asks for them. */
-import { encode } from '../../rules/codec.ts'
 import type { JobRecord } from '../../rules/job-record.ts'
 import { OP } from '../../rules/journal-protocol.ts'
 import { isTerminal } from '../../words/job.ts'
@@ -38,7 +37,7 @@ export class JobsHere {
     this.ready = new ReadyJobs(host.ageing)
     this.unique = new UniqueKeys(host.clock)
     this.progress = new ProgressWriter(host.clock, (job) => {
-      outbox.next.ops.push(OP.progress, job.seq, encode(job.extras?.progress, 'progress') ?? null)
+      outbox.next.ops.push(OP.progress, job.seq, job.extras?.progress ?? null)
     })
     this.#suspects = new Suspects((job) => this.#mark(job))
   }

@@ -1,7 +1,8 @@
 /** A job's changes as operations of the journal. */
-import { type Encoded, encode } from '../../rules/codec.ts'
-import { type JobExtras, type JobRecord, Moved } from '../../rules/job-record.ts'
+import type { Encoded } from '../../rules/codec.ts'
+import type { JobExtras, JobRecord } from '../../rules/job-record.ts'
 import { ADD_HELD, ADD_STOPS, errorText, OP, STATES } from '../../rules/journal-protocol.ts'
+import { Moved } from '../../rules/moved.ts'
 import { toWireError, type WireError } from '../../rules/wire-error.ts'
 import type { Attempted, Ended } from '../broker.ts'
 
@@ -81,7 +82,7 @@ export function cancelOp(ops: unknown[], seq: number, reason: unknown): void {
 
 /** A result as it is stored: what was moved from the thread is encoded now. */
 export function encodedResult(result: Encoded | Moved): Encoded {
-  return result instanceof Moved ? encode(result.value, 'the result') : result
+  return result instanceof Moved ? result.plain('the result') : result
 }
 
 function wireOf(error: WireError | Error): WireError {

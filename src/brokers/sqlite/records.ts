@@ -4,7 +4,6 @@
  * has is told of it when it is asked.
  */
 
-import { decode, type Encoded } from '../../rules/codec.ts'
 import { JobRecord } from '../../rules/job-record.ts'
 import { errorFromText, type Row, RUN_SPAN, STATES } from '../../rules/journal-protocol.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
@@ -125,7 +124,7 @@ export class Records {
     job.state = STATES[state] ?? 'available'
     if (row[20] !== null) job.more.errors = [errorFromText(row[20])]
     if (row[19] !== null) job.more.reason = row[19]
-    if (row[21] !== null) job.more.progress = decoded(row[21])
+    if (row[21] !== null) job.more.progress = row[21]
     if (!isTerminal(job.state)) return
     job.readyAt = this.monotonic(row[18] ?? row[6])
     if (job.state === 'completed') job.result = row[16] ?? undefined
@@ -147,14 +146,5 @@ export class Records {
     const apart = this.#clock.wall() - this.#clock.now()
     if (Math.abs(apart - this.#apart) > CLOCKS_DRIFT) this.#apart = apart
     return this.#apart
-  }
-}
-
-/** Progress that cannot be read any more does not take its job, or a list, with it. */
-function decoded(progress: Encoded): unknown {
-  try {
-    return decode(progress)
-  } catch {
-    return undefined
   }
 }

@@ -2,9 +2,9 @@
  * The event loop's side of the journal. The journal decides when a job may run and grants it; this side holds what is
  * granted, hands it to threads, sends what becomes of it, and tells of an end once it is written.
  */
-import { encode } from '../../rules/codec.ts'
-import { type JobRecord, Moved } from '../../rules/job-record.ts'
+import type { JobRecord } from '../../rules/job-record.ts'
 import { OP, TWIN } from '../../rules/journal-protocol.ts'
+import { Moved } from '../../rules/moved.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
 import type { AttemptInfo, JobState } from '../../words/job.ts'
 import type { Attempted, Broker, BrokerHost, Ended, JobFilter, ScheduleStore } from '../broker.ts'
@@ -78,7 +78,7 @@ export class SqliteBroker implements Broker {
 
   add(job: JobRecord, after: JobRecord | null): void {
     // The file holds a copy; what was to be moved is encoded instead, and the job may be tried again.
-    if (job.payload instanceof Moved) job.payload = encode(job.payload.value, 'payload')
+    if (job.payload instanceof Moved) job.payload = job.payload.plain('payload')
     const { extras, batch } = job
     if (extras?.uniqueKey !== undefined) this.#hold(extras.uniqueKey, job)
     const { clock } = this.#host

@@ -3,9 +3,10 @@
  * attempts leave behind.
  */
 import { serialize } from 'node:v8'
-import { decode, type Encoded, encode } from '../../../rules/codec.ts'
-import { JobRecord, Moved } from '../../../rules/job-record.ts'
+import type { Encoded } from '../../../rules/codec.ts'
+import { JobRecord } from '../../../rules/job-record.ts'
 import { errorFromText, errorText } from '../../../rules/journal-protocol.ts'
+import { Moved } from '../../../rules/moved.ts'
 import type { TaskEntry } from '../../../rules/registry.ts'
 import { toWireError } from '../../../rules/wire-error.ts'
 import type { Clock } from '../../../words/clock.ts'
@@ -15,7 +16,7 @@ import type { NewJob, StoredData, StoredEnd, StoredJob, StoredResult, WrittenDat
 
 /** Text or bytes, as two fields of JSON. */
 function encoded(value: Encoded | Moved): { p?: string; b?: string } {
-  const plain = value instanceof Moved ? encode(value.value, 'payload') : value
+  const plain = value instanceof Moved ? value.plain('the value') : value
   if (plain === undefined) return {}
   return typeof plain === 'string' ? { p: plain } : { b: Buffer.from(plain).toString('base64') }
 }
@@ -78,25 +79,19 @@ export function toNewJob(id: string, job: JobRecord, data: WrittenData, clock: C
 const BYTES = 'aftertask:bytes'
 
 /** Progress as BullMQ keeps it: plain JSON data as it is. */
-export function toProgress(value: unknown): unknown {
+export function toProgress(progress: Encoded): unknown {
+  if (progress instanceof Uint8Array) return { [BYTES]: Buffer.from(progress).toString('base64') }
+  const value: unknown = progress === undefined ? undefined : JSON.parse(progress)
   const isNone = value === undefined || value === null || value === 0 || value === '0'
   const isOwn = typeof value === 'object' && value !== null && BYTES in value
-  const encodedValue = isNone || isOwn ? undefined : encode(value, 'progress')
-  if (typeof encodedValue === 'string') return value
-  return { [BYTES]: Buffer.from(encodedValue ?? serialize(value)).toString('base64') }
+  return isNone || isOwn ? { [BYTES]: serialize(value).toString('base64') } : value
 }
 
-/** Progress that BullMQ has kept; undefined when none was told, or when it cannot be read. */
-export function fromProgress(kept: unknown): unknown {
-  if (kept === 0 || kept === '0') return undefined
-  if (typeof kept !== 'object' || kept === null) return kept
-  const bytes: unknown = Reflect.get(kept, BYTES)
-  if (typeof bytes !== 'string') return kept
-  try {
-    return decode(Buffer.from(bytes, 'base64'))
-  } catch {
-    return undefined
-  }
+/** Progress that BullMQ has kept; undefined when none was told. */
+export function fromProgress(kept: unknown): Encoded {
+  if (kept === undefined || kept === 0 || kept === '0') return undefined
+  const bytes: unknown = typeof kept === 'object' && kept !== null ? Reflect.get(kept, BYTES) : undefined
+  return typeof bytes === 'string' ? Buffer.from(bytes, 'base64') : JSON.stringify(kept)
 }
 
 /** The message of a job's last error. */

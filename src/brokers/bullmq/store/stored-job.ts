@@ -1,4 +1,5 @@
 /** A job as it lies in the store. */
+import type { Encoded } from '../../../rules/codec.ts'
 import type { JobContext } from '../../../rules/job-record.ts'
 import type { JobState, TerminalState } from '../../../words/job.ts'
 import type { StoredProgress } from './progress-mark.ts'
@@ -88,7 +89,7 @@ export interface StoredJob {
   /** How often a lease of it has run out. */
   readonly stalls: number
   /** What its handler told last; undefined for nothing. */
-  readonly progress: unknown
+  readonly progress: Encoded
   /** Milliseconds since 1970. */
   readonly claimedAt: number | undefined
   readonly endedAt: number | undefined

@@ -8,6 +8,7 @@ import {
   toProgress,
   toRecord,
 } from '../../../../src/brokers/bullmq/store/job-data.ts'
+import { decode, encode } from '../../../../src/rules/codec.ts'
 import type { JobRecord } from '../../../../src/rules/job-record.ts'
 import { HandClock } from '../../../kit/hand-clock.ts'
 import { recordOf } from '../../../kit/records.ts'
@@ -55,12 +56,13 @@ test.each([
   10n,
   { 'aftertask:bytes': 'mine' },
 ])('progress of %o is read as it was told', (value) => {
-  expect(fromProgress(JSON.parse(JSON.stringify(toProgress(value))))).toEqual(value)
+  const kept = JSON.parse(JSON.stringify(toProgress(encode(value, 'progress'))))
+  expect(decode(fromProgress(kept))).toEqual(value)
 })
 
 test('progress that is plain JSON data lies in the store as it is', () => {
-  expect(toProgress({ done: 1 })).toEqual({ done: 1 })
-  expect(toProgress(50)).toBe(50)
+  expect(toProgress('{"done":1}')).toEqual({ done: 1 })
+  expect(toProgress('50')).toBe(50)
 })
 
 test.each(['nonsense', '"text"', 'null', '7'])(
