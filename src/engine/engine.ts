@@ -5,7 +5,7 @@
 import type { Broker, BrokerHost, JobFilter } from '../brokers/broker.ts'
 import type { Lane } from '../pools/pool.ts'
 import type { JobRecord } from '../rules/job-record.ts'
-import type { ReadRuntimeOptions } from '../rules/option-schemas.ts'
+import { IO_POOL, poolOptionsSchema, type ReadRuntimeOptions } from '../rules/option-schemas.ts'
 import { Registry, type TaskEntry } from '../rules/registry.ts'
 import { retryPolicy } from '../rules/retry.ts'
 import type { AnyTask } from '../rules/task.ts'
@@ -31,6 +31,7 @@ import { RunTimes } from './run-times.ts'
 import { Scheduler } from './scheduler.ts'
 import { Schedules } from './schedules.ts'
 import { ThreadReports } from './thread-reports.ts'
+import { WaitingHint } from './waiting-hint.ts'
 import { Watch, type WatchHost } from './watch.ts'
 
 /** The engine of one runtime. */
@@ -61,7 +62,8 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
 
   constructor(options: ReadRuntimeOptions, broker: Broker, ports: Ports, log: Log) {
     const { clock, random } = ports
-    this.options = options
+    // An `io` pool is there for whoever asks for one, unless the user has made it otherwise.
+    this.options = { ...options, pools: { io: poolOptionsSchema.parse(IO_POOL), ...options.pools } }
     this.clock = clock
     this.broker = broker
     this.registry = new Registry(Object.values(options.tasks) as AnyTask[])
@@ -71,7 +73,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     const announcer = new Announcer(idOf, log)
     const keepAlive = new KeepAlive()
     const lifecycle = new Lifecycle()
-    const settings = { default: options.pool, ...options.pools }
+    const settings = { default: options.pool, ...this.options.pools }
     const pools = new PoolSet(settings, this.registry.entries, this.ids.prefix, ports, broker, (line) =>
       log.say(line),
     )
@@ -79,8 +81,9 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     const watch = new Watch(clock, this)
     const wake = (pool: string): void => this.scheduler.wake(pool)
     const holds = new CrashHolds({ broker, clock, pools: pools.byName, wake })
+    const hint = new WaitingHint({ broker, clock, say: (line) => log.say(line) })
     const scheduler = new Scheduler({
-      ...{ broker, clock, holds, runTimes, watch },
+      ...{ broker, clock, hint, holds, runTimes, watch },
       ...{ limits: options.bundles, pools: pools.byName },
     })
     const retry = options.retry && retryPolicy(options.retry)

@@ -44,7 +44,7 @@ export interface RuntimeOptions<Tasks extends TaskList = TaskList> {
   broker?: Broker
   /** The default pool of threads. */
   pool?: PoolOptions
-  /** Further pools by name, as bulkheads; a task chooses one with `pool`. */
+  /** Further pools by name, as bulkheads; a task chooses one with `pool`. A pool `io` is there without. */
   pools?: Record<string, PoolOptions>
   /** Accepted, unfinished jobs at most; beyond it adding throws QueueFullError. Default 100,000. */
   maxPending?: number

@@ -10,6 +10,7 @@ import type { Clock } from '../words/clock.ts'
 import type { CrashHolds } from './crash-holds.ts'
 import { Pace } from './pace.ts'
 import type { RunTimes } from './run-times.ts'
+import type { WaitingHint } from './waiting-hint.ts'
 import type { Watch } from './watch.ts'
 
 /** Milliseconds without a bundle, after which a job counts as a lone one. */
@@ -31,6 +32,7 @@ export interface SchedulerParts {
   readonly runTimes: RunTimes
   readonly watch: Watch
   readonly holds: CrashHolds
+  readonly hint: WaitingHint
 }
 
 /** Sends jobs to threads. */
@@ -42,6 +44,7 @@ export class Scheduler {
   readonly #runTimes: RunTimes
   readonly #watch: Watch
   readonly #holds: CrashHolds
+  readonly #hint: WaitingHint
   readonly #pace: Pace
   readonly #awake = new Set<string>()
   /** The one of them that was added last. */
@@ -62,6 +65,7 @@ export class Scheduler {
     this.#runTimes = parts.runTimes
     this.#watch = parts.watch
     this.#holds = parts.holds
+    this.#hint = parts.hint
     this.#pace = new Pace(parts.clock)
   }
 
@@ -94,7 +98,12 @@ export class Scheduler {
     if (this.#isPaused || this.#paused.has(pool.name)) return
     const wait = this.#pace.wait()
     if (wait > 0) return this.#later(pool.name, wait)
-    if (this.#fill(pool, lane) && this.#broker.peek(pool.name) !== undefined) pool.grow()
+    if (this.#fill(pool, lane) && this.#broker.peek(pool.name) !== undefined) this.#jobsWait(pool)
+  }
+
+  #jobsWait(pool: Pool): void {
+    pool.grow()
+    this.#hint.jobsWait(pool)
   }
 
   /** Nothing is sent while `announce` runs: several jobs are told of, and none of them may start before its turn came. */
@@ -141,7 +150,7 @@ export class Scheduler {
       const pool = this.#pools.get(name)
       if (pool === undefined || this.#paused.has(name)) continue
       for (const lane of pool.lanes) if (!this.#fill(pool, lane)) break
-      if (this.#broker.peek(name) !== undefined) pool.grow()
+      if (this.#broker.peek(name) !== undefined) this.#jobsWait(pool)
     }
     this.#pace.spent(this.#clock.now() - begun)
   }
@@ -180,11 +189,13 @@ export class Scheduler {
     const isAlone = this.#holds.isAny && this.#holds.claimed(first)
     const most = isAlone ? 1 : Math.min(room, lane.concurrency > 1 ? room : this.#limits.max)
     let expected = this.#expected(first, lane)
+    let least = leastBehind(first)
     let next = this.#broker.peek(pool.name)
     while (next !== undefined && bundle.length < most) {
       expected += this.#expected(next, lane)
       if (expected > this.#limits.milliseconds) break
-      if (this.#holds.isAny && this.#holds.isHeld(next.entry)) break
+      if (next.priority < least || (this.#holds.isAny && this.#holds.isHeld(next.entry))) break
+      least = Math.max(least, leastBehind(next))
       bundle.push(this.#claim(pool.name) as JobRecord)
       next = this.#broker.peek(pool.name)
     }
@@ -214,4 +225,12 @@ export class Scheduler {
     if (extras !== null && (extras.isSuspect === true || job.crashes > 0)) return Number.POSITIVE_INFINITY
     return this.#limits.force || lane.concurrency > 1 ? 0 : this.#runTimes.expected(job.entry.index)
   }
+}
+
+/**
+ * The lowest priority that may follow a job in its bundle. Others of its task may wait for it alone, where the task has a
+ * limit: the end of the bundle is the moment for them to come before what ranks lower.
+ */
+function leastBehind({ entry, priority }: JobRecord): number {
+  return entry.task.policy.concurrency === Number.POSITIVE_INFINITY ? Number.NEGATIVE_INFINITY : priority
 }

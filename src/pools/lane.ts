@@ -56,6 +56,8 @@ export interface ThreadHandle {
   readonly threadId: number
   /** Ends it at once; `why` is told as what brought it down. */
   terminate(why?: Error): void
+  /** How long its loop was idle and active; missing where nobody can tell. */
+  readonly loopTimes?: () => { readonly idle: number; readonly active: number }
   /** How full its heap is; missing where Node does not tell. */
   readonly heap?: () => Promise<HeapFigures>
 }
@@ -230,6 +232,10 @@ export class ThreadLane implements Lane {
     for (const [index, job] of done.entries()) this.#settle(job, slots[index] as number)
     this.#host.settledSome(this)
     this.#reports.spent(performance.now() - begun)
+  }
+
+  loopTimes(): { readonly idle: number; readonly active: number } | undefined {
+    return this.thread?.loopTimes?.()
   }
 
   kill(): void {

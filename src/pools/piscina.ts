@@ -123,6 +123,7 @@ export class PiscinaSource implements ThreadSource {
         error ??= why
         void worker.terminate()
       },
+      loopTimes: () => worker.performance.eventLoopUtilization(),
       ...(typeof worker.getHeapStatistics === 'function' && { heap: () => worker.getHeapStatistics() }),
     }
     return { promise, handle }

@@ -45,6 +45,8 @@ export interface Lane {
   collect(): void
   /** The same, and takes in the messages that have come: an error is one. */
   drain(): void
+  /** Milliseconds that the thread's loop was idle and active so far, where that can be told. */
+  loopTimes?(): { readonly idle: number; readonly active: number } | undefined
   /** Ends the thread at once. `exited` follows, naming the jobs that were with it. */
   kill(): void
   /** Sends nothing more to the thread and ends it once its jobs are done. */

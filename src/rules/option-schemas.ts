@@ -276,8 +276,15 @@ export const poolOptionsSchema = z
     env: z
       .record(z.string(), z.string())
       .optional()
-      .describe('The environment of the threads. Default: a copy of the process’s.'),
-    execArgv: z.array(z.string()).optional().describe('Node options of the threads, such as --import.'),
+      .describe(
+        'The environment of the threads. Default: a copy of the process’s, as it is when the runtime is made.',
+      ),
+    execArgv: z
+      .array(z.string())
+      .optional()
+      .describe(
+        'Node options of the threads, such as --import. A relative path is read from the working directory in which the runtime is made.',
+      ),
   })
   .refine(({ threads, min, max }) => threads === undefined || (min === undefined && max === undefined), {
     path: ['threads'],
@@ -288,6 +295,9 @@ export const poolOptionsSchema = z
     path: ['min'],
     error: 'expected a number that is not above `max`',
   })
+
+/** The pool that is there without being asked for; its thread starts when a task names it. */
+export const IO_POOL = { threads: 1, concurrency: 32 } as const
 
 /** Threads that a pool has unless told otherwise: one processor is left to the event loop. */
 export function defaultThreads(): number {
@@ -345,7 +355,9 @@ export const runtimeOptionsSchema = z.strictObject({
       error: 'expected an object such as { io: { threads: 1, concurrency: 32 } }',
     })
     .default({})
-    .describe('Further pools by name; a task chooses one with `pool`.'),
+    .describe(
+      'Further pools by name; a task chooses one with `pool`. A pool `io` is there without: one thread that runs 32 jobs at once.',
+    ),
   maxPending: maxCount
     .default(100_000)
     .describe('Accepted, unfinished jobs at most; beyond it adding throws QueueFullError.'),

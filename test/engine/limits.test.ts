@@ -146,6 +146,20 @@ describe('the concurrency of a task', () => {
     expect(await Promise.all(jobs.map((job) => job.result()))).toEqual([0, 1, 2])
   })
 
+  test('lets no bundle of lower priorities come between jobs that wait for each other', async () => {
+    const limited = isoTaskAs('limited', 'misbehave', 'ok', { concurrency: 1, priority: 1000 })
+    const runtime = startThreads([limited, ok], { bundles: { force: true, max: 64 } })
+    await runtime.ready()
+    const order: string[] = []
+    runtime.on('job:completed', ({ job }) => order.push(job.name))
+    const jobs = addTogether(runtime, () => [
+      ...Array.from({ length: 200 }, (_, number) => runtime.enqueue(ok, number)),
+      ...Array.from({ length: 5 }, (_, number) => runtime.enqueue(limited, number)),
+    ])
+    await Promise.all(jobs.map((job) => job.result()))
+    expect(order.lastIndexOf('limited')).toBe(4)
+  })
+
   test('keeps priorities among the jobs that wait for it', async () => {
     const limited = isoTaskAs('limited', 'gate', 'wait', { concurrency: 1 })
     const { runtime, gate } = await withGate({ pool: { threads: 1, concurrency: 8 } }, [limited])

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { Crossing, waitForGo } from '../kit/crossing.ts'
 import { nextEvent } from '../kit/jobs.ts'
 import { LeapingClock } from '../kit/leaping-clock.ts'
@@ -37,6 +37,88 @@ describe('a pool by name', () => {
     const runtime = startThreads([ok], { pools: { unused: { threads: 4 } } })
     await runtime.ready()
     expect(Object.keys(runtime.stats().pools)).toEqual(['default'])
+  })
+})
+
+describe('the pool io', () => {
+  const learn = isoTaskAs('learn', 'gate', 'learn', { pool: 'io' })
+  const wait = isoTaskAs('wait', 'gate', 'wait', { pool: 'io' })
+
+  async function withIo(pools?: Parameters<typeof startThreads>[1]) {
+    const runtime = startThreads([learn, wait], pools)
+    const gate = new MemoryGate()
+    await runtime.enqueue(learn, { memory: gate.memory }, { transfer: [] }).result()
+    return { runtime, gate }
+  }
+
+  test('is there for a task that asks for it: one thread, many jobs at once', async () => {
+    const { runtime, gate } = await withIo()
+    const jobs = Array.from({ length: 32 }, (_, index) => runtime.enqueue(wait, { at: index + 1 }))
+    for (let at = 1; at <= 32; at++) await gate.reached(at)
+    expect(runtime.stats().pools).toEqual({ io: { threads: 1, max: 1, busy: 1 } })
+    for (let at = 1; at <= 32; at++) gate.open(at)
+    await Promise.all(jobs.map((job) => job.result()))
+    runtime.pause('io')
+    runtime.resume('io')
+  })
+
+  test('is what createRuntime says of it, where it says something', async () => {
+    const { runtime } = await withIo({ pools: { io: { threads: 2 } } })
+    expect(runtime.stats().pools).toMatchObject({ io: { max: 2 } })
+  })
+})
+
+describe('jobs that wait for threads which only wait themselves', () => {
+  async function linesWhile(handler: 'wait' | 'spin') {
+    const lines: string[] = []
+    const clock = new LeapingClock()
+    const runtime = startThreads(
+      Object.values(gateTasks),
+      { log: ({ message }) => void lines.push(message) },
+      { clock },
+    )
+    const gate = new MemoryGate()
+    await gate.teach(runtime)
+    const first = runtime.enqueue(`gate.${handler}`, { at: 1 })
+    await gate.reached(1)
+    const second = runtime.enqueue('gate.wait', { at: 2 })
+    // A second passes at once; the thread's own time is measured as it is.
+    const pass = async (): Promise<void> => {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      clock.leap(1000)
+    }
+    return { lines, pass, first, second, runtime, gate }
+  }
+
+  test('are hinted at once, with the task and what to do', async () => {
+    const { lines, pass, runtime, gate, first, second } = await linesWhile('wait')
+    while (lines.length === 0) await pass()
+    const third = runtime.enqueue('gate.wait', { at: 3 })
+    for (let second = 0; second < 3; second++) await pass()
+    expect(lines).toEqual([
+      expect.stringMatching(/"gate\.wait" wait for a thread of pool "default".*pool: 'io'/),
+    ])
+    for (const at of [1, 2, 3]) gate.open(at)
+    await Promise.all([first, second, third].map((job) => job.result()))
+  })
+
+  test('are not hinted at while a thread computes', async () => {
+    const { lines, pass } = await linesWhile('spin')
+    for (let second = 0; second < 5; second++) await pass()
+    expect(lines).toEqual([])
+  })
+})
+
+describe('a heap limit', () => {
+  test('that a flag of the process overrides is told once, when the runtime is made', () => {
+    process.env['NODE_OPTIONS'] = '--max-old-space-size=4000'
+    onTestFinished(() => void delete process.env['NODE_OPTIONS'])
+    const lines: string[] = []
+    startThreads([ok], {
+      log: ({ message }) => void lines.push(message),
+      pool: { threads: 1, resourceLimits: { maxOldGenerationSizeMb: 32 } },
+    })
+    expect(lines).toEqual([expect.stringMatching(/pool "default" \(32 MB\).*--max-old-space-size=4000/)])
   })
 })
 

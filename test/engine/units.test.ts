@@ -10,6 +10,7 @@ import { Pace } from '../../src/engine/pace.ts'
 import { Rate } from '../../src/engine/rate.ts'
 import { RunTimes } from '../../src/engine/run-times.ts'
 import { Scheduler } from '../../src/engine/scheduler.ts'
+import { WaitingHint } from '../../src/engine/waiting-hint.ts'
 import type { Watch } from '../../src/engine/watch.ts'
 import type { Lane, Pool } from '../../src/pools/pool.ts'
 import type { JobRecord } from '../../src/rules/job-record.ts'
@@ -150,7 +151,17 @@ describe('the scheduler', () => {
     const pools = new Map([['default', pool]])
     const watch = { sent: () => {} } as unknown as Watch
     const holds = new CrashHolds({ broker, clock, pools, wake: () => {} })
-    const scheduler = new Scheduler({ broker, pools, clock, limits, runTimes: new RunTimes(1), watch, holds })
+    const hint = new WaitingHint({ broker, clock, say: () => {} })
+    const scheduler = new Scheduler({
+      broker,
+      pools,
+      clock,
+      limits,
+      runTimes: new RunTimes(1),
+      watch,
+      holds,
+      hint,
+    })
     for (let at = 0; at < milliseconds; at += 0.25) {
       jobs = Array.from({ length: 16 }, (_, seq) => recordOf(seq))
       scheduler.wake('default')
