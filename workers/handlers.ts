@@ -3,7 +3,7 @@
  * remembers a module that could not be imported, and so does the thread: it takes another thread to try again.
  */
 import { types } from 'node:util'
-import type { HandlerLocation, LaneProblem } from '../src/rules/protocol.ts'
+import type { HandlerLocation, LaneProblem, LaneSetup } from '../src/rules/protocol.ts'
 import { toWireError } from '../src/rules/wire-error.ts'
 import { HandlerNotFoundError } from '../src/words/errors.ts'
 import { handlerFiles, isRefusedTypeScript, shown } from './handler-files.ts'
@@ -23,19 +23,20 @@ export interface LoadedHandlers {
   isRemembered(error: unknown): boolean
 }
 
-// A module that never finishes its top-level await would keep the whole thread from coming up.
-const IMPORT_TIMEOUT = 10_000
 // How long a module that has left something behind, such as a connection that is being made, may take to fail.
 const AFTERMATH = 20
 
 type Loaded = { readonly handler: AnyHandler } | { readonly error: HandlerNotFoundError }
 
+/** What `importing` is told once nothing is imported any more. */
+const NO_TASK = -1
+
 /** Imports every handler, or with `warmUp` off only looks whether the files are there and imports at the first job. */
 export async function loadHandlers(
-  locations: readonly (HandlerLocation | null)[],
-  warmUp: boolean,
+  { handlers: locations, warmUp, importTimeout }: Pick<LaneSetup, 'handlers' | 'warmUp' | 'importTimeout'>,
+  importing: (task: number) => void,
 ): Promise<LoadedHandlers> {
-  const handlers = new Handlers(locations)
+  const handlers = new Handlers(locations, importTimeout, importing)
   if (warmUp) await handlers.loadAll()
   return handlers
 }
@@ -48,8 +49,18 @@ class Handlers implements LoadedHandlers {
   readonly #modules = new Map<string, ImportedModule>()
   readonly #remembered = new WeakSet<object>()
 
-  constructor(locations: readonly (HandlerLocation | null)[]) {
+  // A module that never finishes its top-level await would keep the whole thread from coming up.
+  readonly #timeout: number
+  readonly #importing: (task: number) => void
+
+  constructor(
+    locations: readonly (HandlerLocation | null)[],
+    timeout: number,
+    importing: (task: number) => void,
+  ) {
     this.#locations = locations
+    this.#timeout = timeout
+    this.#importing = importing
     this.names = locations.map((location) => location?.task ?? '')
     for (const [task, location] of locations.entries()) {
       if (location === null) continue
@@ -74,8 +85,11 @@ class Handlers implements LoadedHandlers {
   async loadAll(): Promise<void> {
     const before = leftBehind()
     for (const [task, location] of this.#locations.entries()) {
-      if (location !== null) this.#loaded[task] ??= await this.#import(location)
+      if (location === null || this.#loaded[task] !== undefined) continue
+      this.#importing(task)
+      this.#loaded[task] = await this.#import(location)
     }
+    this.#importing(NO_TASK)
     await aftermath(before)
     for (const [task, location] of this.#locations.entries()) {
       const result = this.#loaded[task]
@@ -148,8 +162,8 @@ class Handlers implements LoadedHandlers {
     module.tasks.push(location.task)
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
-      const why = `it had not finished loading after ${IMPORT_TIMEOUT} ms; does a top-level await never end?`
-      timer = pristine.setTimeout(() => reject(new Error(why)), IMPORT_TIMEOUT)
+      const why = `it had not finished loading after ${this.#timeout} ms; does a top-level await never end?`
+      timer = pristine.setTimeout(() => reject(new Error(why)), this.#timeout)
     })
     try {
       // What the module sets going is its own, not the job's whose turn it was to have the module imported.
@@ -186,6 +200,9 @@ function handlerIn(result: Loaded): AnyHandler {
 
 /** The files of a handler: at least one, or what is wrong. */
 function lookFor(location: HandlerLocation): readonly string[] | Problem {
+  if (location.hangs !== undefined) {
+    return problem(location, `the module ${shown(location.module)} could not be loaded: ${location.hangs}`)
+  }
   try {
     const files = handlerFiles(location.module)
     if (files.length > 0) return files

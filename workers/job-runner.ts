@@ -6,7 +6,6 @@
  * slot to the log. A message (the bell) goes out when there is nothing left to start, or when the loop turns first:
  * so a bundle of a thousand short jobs costs one message, and no outcome waits behind a handler that waits itself.
  */
-import { Buffer } from 'node:buffer'
 import { getHeapStatistics } from 'node:v8'
 import type { MessagePort } from 'node:worker_threads'
 import { type Encoded, encodeReadable, read } from '../src/rules/codec.ts'
@@ -321,8 +320,8 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
         return false
       }
       // The table is read before the messages: a job that has posted progress or a log line would be over before them.
-      if (!attempt.hasPosted && typeof encoded === 'string' && Buffer.byteLength(encoded) <= RESULT_BYTES) {
-        this.#table.resultLength[slot] = this.#table.results.write(encoded, slot * RESULT_BYTES, 'utf8')
+      if (!attempt.hasPosted && typeof encoded === 'string' && pristine.bytesOf(encoded) <= RESULT_BYTES) {
+        this.#table.resultLength[slot] = pristine.write(this.#table.results, encoded, slot * RESULT_BYTES)
         return true
       }
       this.#table.ended[slot] = ended

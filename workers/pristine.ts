@@ -2,6 +2,7 @@
  * What the machinery of a thread stands on, taken before any handler is imported: a module may replace timers, methods
  * of prototypes and globals for its own ends (fake timers do), and the thread has to go on telling outcomes.
  */
+import { Buffer } from 'node:buffer'
 import { performance } from 'node:perf_hooks'
 import { MessagePort } from 'node:worker_threads'
 
@@ -12,6 +13,8 @@ export const { load, store, compareExchange } = Atomics
 export const now: () => number = performance.now.bind(performance)
 
 const { apply } = Reflect
+const { byteLength } = Buffer
+const { write: writeInto } = Buffer.prototype
 const { postMessage } = MessagePort.prototype
 const { captureStackTrace } = Error
 const abortController = globalThis.AbortController.prototype.abort
@@ -30,6 +33,16 @@ export function post(
   transfer?: readonly import('node:worker_threads').Transferable[],
 ): void {
   apply(postMessage, port, transfer === undefined ? [message] : [message, transfer])
+}
+
+/** Bytes that a text takes. */
+export function bytesOf(text: string): number {
+  return byteLength(text)
+}
+
+/** Writes a text at a place of some bytes; returns how many it took. */
+export function write(bytes: Buffer, text: string, at: number): number {
+  return apply(writeInto, bytes, [text, at, 'utf8'])
 }
 
 /** Aborts a controller. False when it cannot be: its signal was frozen, for example. */

@@ -3,13 +3,14 @@
  * handlers, and returns; from then on the thread runs what comes over the port.
  */
 import { threadId } from 'node:worker_threads'
-import type { LaneReady, LaneSetup } from '../src/rules/protocol.ts'
+import { IMPORTING, type LaneReady, type LaneSetup, laneTable } from '../src/rules/protocol.ts'
 import type { Attempt } from './attempt.ts'
 import { EscapedErrors } from './escaped-errors.ts'
 import { loadHandlers } from './handlers.ts'
 import { JobRunner } from './job-runner.ts'
 import { markThread } from './own-thread.ts'
 import { Printing } from './printing.ts'
+import * as pristine from './pristine.ts'
 import { closeSideDoors } from './side-door.ts'
 
 export default async function setUp(setup: LaneSetup): Promise<LaneReady> {
@@ -21,7 +22,8 @@ export default async function setUp(setup: LaneSetup): Promise<LaneReady> {
   closeSideDoors()
   markThread()
   const escaped = new EscapedErrors<Attempt>()
-  const handlers = await loadHandlers(setup.handlers, setup.warmUp)
+  const { header } = laneTable(setup.table)
+  const handlers = await loadHandlers(setup, (task) => pristine.store(header, IMPORTING, task + 1))
   runner = new JobRunner(setup, handlers, printing)
   escaped.attach(runner)
   return { threadId, problems: handlers.problems }

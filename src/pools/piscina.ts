@@ -20,14 +20,20 @@ import type { ThreadEnd, ThreadSource } from './thread-pool.ts'
 /** Starts threads with Piscina. The package is loaded with the first thread, not with this module. */
 export class PiscinaSource implements ThreadSource {
   readonly #options: ReadPoolOptions
+  readonly #entry: URL
   readonly #surroundings: Surroundings
   readonly #threads = new Set<Worker>()
   /** Resolves when no thread is left, once somebody waits for that. */
   #gone: PromiseWithResolvers<void> | undefined
 
-  /** @throws BundledError when the code of the threads is not where it should be. */
-  constructor(options: ReadPoolOptions) {
-    mustBeThere(TASK_THREAD)
+  /**
+   * `entry`: what runs in each thread.
+   *
+   * @throws BundledError when the code of the threads is not where it should be.
+   */
+  constructor(options: ReadPoolOptions, entry = TASK_THREAD) {
+    mustBeThere(entry)
+    this.#entry = entry
     this.#options = options
     this.#surroundings = surroundingsOf(options)
   }
@@ -36,13 +42,15 @@ export class PiscinaSource implements ThreadSource {
     setup: Omit<LaneSetup, 'env'>,
     up: (thread: ThreadHandle, problems: readonly HandlerProblem[]) => void,
     ended: (end: ThreadEnd) => void,
-  ): void {
+  ): (error: Error) => void {
     let isOver = false
     const over = (end: ThreadEnd): void => {
       if (!isOver) ended(end)
       isOver = true
     }
-    this.#run({ ...setup, env: this.#surroundings.handlerEnv }, over).then(
+    const givenUp = Promise.withResolvers<never>()
+    givenUp.promise.catch(() => {})
+    this.#run({ ...setup, env: this.#surroundings.handlerEnv }, over, givenUp.promise).then(
       ([thread, ready]) => {
         if (isOver) return
         const problems = ready.problems.map(({ cause, ...problem }) => ({
@@ -56,6 +64,7 @@ export class PiscinaSource implements ThreadSource {
         over({ exitCode: 1, error, isFinal: final.has(error) })
       },
     )
+    return givenUp.reject
   }
 
   async stop(): Promise<void> {
@@ -65,13 +74,17 @@ export class PiscinaSource implements ThreadSource {
     await this.#gone.promise
   }
 
-  async #run(setup: LaneSetup, over: (end: ThreadEnd) => void): Promise<[ThreadHandle, LaneReady]> {
+  async #run(
+    setup: LaneSetup,
+    over: (end: ThreadEnd) => void,
+    givenUp: Promise<never>,
+  ): Promise<[ThreadHandle, LaneReady]> {
     const { Piscina } = await loadPiscina()
     if (this.#gone !== undefined) throw new Error('The pool has stopped.')
     const { niceness, resourceLimits } = this.#options
     const { env, execArgv } = this.#surroundings
     const piscina = new Piscina({
-      filename: TASK_THREAD.href,
+      filename: this.#entry.href,
       minThreads: 0,
       maxThreads: 1,
       idleTimeout: Number.POSITIVE_INFINITY,
@@ -92,7 +105,7 @@ export class PiscinaSource implements ThreadSource {
     if (worker === undefined) throw new Error('The thread ended while it started.')
     const gone = this.#watch(worker, over)
     try {
-      const ready = await Promise.race([task, gone.promise])
+      const ready = await Promise.race([task, gone.promise, givenUp])
       gone.handle.isUp = true
       return [Object.assign(gone.handle, { threadId: ready.threadId }), ready]
     } catch (error) {

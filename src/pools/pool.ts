@@ -63,6 +63,8 @@ export interface PoolParts {
   readonly clock: Clock
   /** Whether the CPU time of each attempt is measured. */
   readonly measuresCpu: boolean
+  /** Milliseconds that the import of a handler may take. Default 10,000. */
+  readonly importTimeout?: number
 }
 
 /** What a thread's end means for the jobs that were with it. */

@@ -8,18 +8,12 @@ import type { Encoded } from '../rules/codec.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import { Moved } from '../rules/moved.ts'
 import type { ReadPoolOptions } from '../rules/option-schemas.ts'
-import {
-  type HandlerLocation,
-  type LaneSetup,
-  laneTable,
-  NOBODY,
-  OURS,
-  TO_THREAD,
-} from '../rules/protocol.ts'
+import { type LaneSetup, laneTable, NOBODY, OURS, TO_THREAD } from '../rules/protocol.ts'
 import type { WireError } from '../rules/wire-error.ts'
 import { type Clock, clockZero } from '../words/clock.ts'
 import { type HandlerProblem, ThreadStartError } from '../words/errors.ts'
 import { HeapWatch } from './heap-watch.ts'
+import { IMPORT_TIMEOUT, ImportWatch } from './import-watch.ts'
 import { type LaneHost, type ThreadHandle, ThreadLane } from './lane.ts'
 import type { Failure, Pool, PoolHost, PoolParts } from './pool.ts'
 import { RestartWait } from './restart-wait.ts'
@@ -38,13 +32,13 @@ export interface ThreadEnd {
 export interface ThreadSource {
   /**
    * Starts a thread and hands it its setup. `up` is called once it has imported its handlers, `ended` once it is gone,
-   * also when it never came up.
+   * also when it never came up. Returns what gives up a thread that has not come up.
    */
   start(
     setup: Omit<LaneSetup, 'env'>,
     up: (thread: ThreadHandle, problems: readonly HandlerProblem[]) => void,
     ended: (end: ThreadEnd) => void,
-  ): void
+  ): (error: Error) => void
   /** Ends all threads and resolves when they are gone. */
   stop(): Promise<void>
 }
@@ -64,7 +58,7 @@ export class ThreadPool implements Pool, LaneHost {
   readonly name: string
   readonly lanes = new Set<ThreadLane>()
   readonly #options: ReadPoolOptions
-  readonly #handlers: readonly (HandlerLocation | null)[]
+  readonly #imports: ImportWatch
   readonly #source: ThreadSource
   readonly #idPrefix: string
   readonly #clock: Clock
@@ -86,10 +80,13 @@ export class ThreadPool implements Pool, LaneHost {
   readonly #stale: StaleThreads
   readonly #ready = Promise.withResolvers<readonly HandlerProblem[]>()
 
-  constructor({ name, options, handlers, idPrefix, clock, measuresCpu }: PoolParts, source: ThreadSource) {
+  constructor(
+    { name, options, handlers, idPrefix, clock, measuresCpu, importTimeout = IMPORT_TIMEOUT }: PoolParts,
+    source: ThreadSource,
+  ) {
     this.name = name
     this.#options = options
-    this.#handlers = handlers
+    this.#imports = new ImportWatch(clock, handlers, importTimeout)
     this.#source = source
     this.#idPrefix = idPrefix
     this.#clock = clock
@@ -202,19 +199,21 @@ export class ThreadPool implements Pool, LaneHost {
       this.#host,
     )
     let isUp = false
-    this.#source.start(
+    const giveUp = this.#source.start(
       {
         port: port2,
         table: table.buffer,
         concurrency: lane.concurrency,
         warmUp,
+        importTimeout: this.#imports.timeout,
         measuresCpu: this.#measuresCpu,
         zero: clockZero(),
         idPrefix: this.#idPrefix,
-        handlers: this.#handlers,
+        handlers: this.#imports.handlers,
       },
       (thread, problems) => {
         isUp = true
+        stopWatching()
         this.#starting--
         this.#hasBeenUp = true
         lane.thread = thread
@@ -228,11 +227,13 @@ export class ThreadPool implements Pool, LaneHost {
         this.#offer(lane)
       },
       (end) => {
+        stopWatching()
         if (!isUp) this.#starting--
         // One that was written off may end all the same.
         if (!isUp || this.lanes.has(lane)) this.#ended(lane, end, isUp)
       },
     )
+    const stopWatching = this.#imports.watch(table, giveUp)
   }
 
   #ended(lane: ThreadLane, end: ThreadEnd, wasUp: boolean): void {

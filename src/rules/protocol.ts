@@ -37,6 +37,8 @@ export const LEASE_LOST = 2
 export const LOG_COUNT = 0
 export const TELL_STARTS = 1
 export const HEAP_MB = 2
+/** The number of the task whose handler is being imported, and one; 0 for none. */
+export const IMPORTING = 3
 const HEADER_WORDS = 16
 const INT_COLUMNS = 6
 const DOUBLE_COLUMNS = 4
@@ -93,6 +95,8 @@ export interface LaneSetup {
   readonly warmUp: boolean
   /** The environment as it was when the runtime was made; undefined where the thread has been started with its own. */
   readonly env: Readonly<Record<string, string>> | undefined
+  /** Milliseconds that the import of a handler may take. */
+  readonly importTimeout: number
   /** Whether the CPU time of each attempt is measured, which costs a call to the system for each. */
   readonly measuresCpu: boolean
   /** The zero of the event loop's clock on the scale of `process.hrtime`, in milliseconds: times in the table are relative to it. */
@@ -108,6 +112,8 @@ export interface HandlerLocation {
   readonly task: string
   readonly module: string
   readonly export: string
+  /** Why it is not to be imported: a thread that did so was never heard of again. */
+  readonly hangs?: string
 }
 
 /** What a thread answers once it is set up. */

@@ -1,4 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { PiscinaSource } from '../../src/pools/piscina.ts'
+import type { PoolParts } from '../../src/pools/pool.ts'
+import { ThreadPool } from '../../src/pools/thread-pool.ts'
 import { defineTask } from '../../src/rules/task.ts'
 import { HandlerNotFoundError } from '../../src/words/errors.ts'
 import { nextEvent } from '../kit/jobs.ts'
@@ -166,6 +169,38 @@ describe('a module whose error escapes right after it was imported', () => {
     expect(await failureOf(runtime.enqueue(broken))).toMatchObject({ code: 'ERR_HANDLER_NOT_FOUND' })
     expect(await runtime.enqueue(ok, 'fine').result()).toBe('fine')
   })
+})
+
+describe('a module that never finishes loading', () => {
+  /** Threads that give up an import after a second. */
+  const impatient = {
+    makePool: (parts: PoolParts) =>
+      new ThreadPool({ ...parts, importTimeout: 1000 }, new PiscinaSource(parts.options)),
+  }
+
+  test.each([
+    ['waits for ever', 'await new Promise(() => {})', 'does a top-level await never end'],
+    ['loops for ever', 'for (;;);', 'does it loop for ever'],
+    [
+      'sleeps for ever',
+      'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)',
+      'does it loop for ever',
+    ],
+  ])(
+    'since it %s is named by ready(), and fails the jobs of its own tasks alone',
+    async (_, source, message) => {
+      const handlers = new WrittenHandlers()
+      const never = handlers.task('never', `${source}; export default () => {}`)
+      const runtime = startThreads([never, ok], {}, impatient)
+      const early = runtime.enqueue(ok, 'early')
+      const error = await notReady(runtime)
+      expect(error.problems.map(({ task }) => task)).toEqual(['never'])
+      expect(error.message).toContain('never.mjs')
+      expect(error.message).toContain(message)
+      expect(await failureOf(runtime.enqueue(never))).toMatchObject({ code: 'ERR_HANDLER_NOT_FOUND' })
+      expect(await early.result()).toBe('early')
+    },
+  )
 })
 
 describe('what is wrong with a handler', () => {

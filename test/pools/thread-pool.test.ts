@@ -33,6 +33,7 @@ function poolOf(options: PoolOptions) {
         isTerminated: false,
       }
       starts.push(start)
+      return (error) => ended({ exitCode: 1, error })
     },
     stop: async () => {
       for (const start of starts) start.end(0)

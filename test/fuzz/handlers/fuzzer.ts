@@ -1,0 +1,156 @@
+/**
+ * Handlers that do what handlers and their modules do, in any combination: they take over error events, replace globals,
+ * post where they should not, leave things behind, end the process. Whatever they do: the server lives, each job has
+ * one end, and the next job succeeds.
+ */
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import fc from 'fast-check'
+import { z } from 'zod'
+import { realPorts } from '../../../src/engine/ports.ts'
+import { Runtime } from '../../../src/engine/runtime.ts'
+import { PiscinaSource } from '../../../src/pools/piscina.ts'
+import { ThreadPool } from '../../../src/pools/thread-pool.ts'
+import { type AnyTask, defineTask } from '../../../src/rules/task.ts'
+import type { EventJob } from '../../../src/words/events.ts'
+import { type Fuzzer, makeFuzzer } from '../fuzzer.ts'
+import { ends, handlerDeeds, moduleDeeds } from './deeds.ts'
+
+/** A module with a handler, and the pool that it runs in. */
+interface Program {
+  readonly atImport: readonly string[]
+  readonly inHandler: readonly string[]
+  readonly end: string
+  readonly jobs: number
+  readonly concurrency: number
+  readonly warmUp: boolean
+}
+
+/** Milliseconds after which a step that has not come to its end counts as one that never will. */
+const HANGS_AFTER = 60_000
+const TERMINAL = ['job:completed', 'job:dead', 'job:cancelled', 'job:skipped', 'job:lost'] as const
+
+// One import that never ends takes the time of many programs.
+const [never, ...others] = Object.keys(moduleDeeds).reverse() as [string, ...string[]]
+const programs: fc.Arbitrary<Program> = fc.record({
+  atImport: fc.array(
+    fc.oneof(
+      { weight: 99, arbitrary: fc.constantFrom(...others) },
+      { weight: 1, arbitrary: fc.constant(never) },
+    ),
+    { maxLength: 3 },
+  ),
+  inHandler: fc.array(fc.constantFrom(...Object.keys(handlerDeeds)), { maxLength: 4 }),
+  end: fc.constantFrom(...Object.keys(ends)),
+  jobs: fc.integer({ min: 1, max: 2 }),
+  concurrency: fc.constantFrom(1, 4),
+  warmUp: fc.boolean(),
+})
+
+function sourceOf({ atImport, inHandler, end }: Program): string {
+  return [
+    ...atImport.map((deed) => `${moduleDeeds[deed]} // ${deed}`),
+    'export default async (payload, ctx) => {',
+    ...inHandler.map((deed) => `  ${handlerDeeds[deed]} // ${deed}`),
+    `  ${ends[end]} // ${end}`,
+    '}',
+    '',
+  ].join('\n')
+}
+
+/** Makes the fuzzer; `entry` is what runs in the threads, in place of the library's own. */
+export function handlersFuzzer(entry?: URL): Fuzzer {
+  const folder = mkdtempSync(join(tmpdir(), 'aftertask-fuzz-handlers-'))
+  const escaped: unknown[] = []
+  let modules = 0
+
+  const taskOf = (name: string, source: string): AnyTask => {
+    const file = join(folder, `${name}-${++modules}.mjs`)
+    writeFileSync(file, source)
+    return defineTask({ name, payload: z.unknown(), handler: pathToFileURL(file), timeout: 150 }) as AnyTask
+  }
+
+  const play = async (program: Program): Promise<string | undefined> => {
+    const innocent = taskOf('innocent', 'export default (payload) => payload')
+    const bad = taskOf('bad', sourceOf(program))
+    const { concurrency, warmUp } = program
+    const pool = { threads: 1, concurrency, warmUp }
+    const runtime = new Runtime(
+      { tasks: [innocent, bad], pool, killGrace: 30, log: false, handlerGrace: 0 },
+      {
+        ...realPorts,
+        makePool: (parts) =>
+          new ThreadPool({ ...parts, importTimeout: 3000 }, new PiscinaSource(parts.options, entry)),
+      },
+    ) as Runtime<AnyTask>
+    const told = new Map<string, string[]>()
+    for (const name of TERMINAL) {
+      runtime.on(name, ({ job }: { job: EventJob }) => {
+        told.set(job.id, [...(told.get(job.id) ?? []), name])
+      })
+    }
+    runtime.on('thread:error', () => {})
+    try {
+      const ready = await within(
+        'ready()',
+        runtime.ready().then(
+          () => undefined,
+          (error: unknown) => error,
+        ),
+      )
+      if (ready !== undefined && Reflect.get(ready as object, 'code') !== 'ERR_HANDLER_NOT_FOUND') {
+        return `ready() rejected with ${String(ready)}`
+      }
+      const jobs = [
+        ...Array.from({ length: program.jobs }, () => runtime.enqueue(bad, 'mine')),
+        runtime.enqueue(innocent, 'beside', { timeout: HANGS_AFTER }),
+      ]
+      await within('the jobs', Promise.all(jobs.map((job) => job.settled)))
+      const next = runtime.enqueue(innocent, 'next', { timeout: HANGS_AFTER })
+      for (const job of [...jobs.slice(-1), next]) {
+        const { state, error } = await within('the next job', job.settled)
+        if (state !== 'completed') return `the innocent job is ${state}: ${String(error?.stack)}`
+      }
+      await within('stop()', runtime.stop({ timeout: 1000 }))
+      for (const [id, names] of told)
+        if (names.length > 1) return `${id} had several ends: ${names.join(', ')}`
+      const silent = [...jobs, next].find((job) => !told.has(job.id))
+      if (silent !== undefined) return `the end of ${silent.name} was not told`
+      return escaped.length > 0 ? `the server would be down: ${String(escaped.splice(0)[0])}` : undefined
+    } finally {
+      await runtime.stop({ timeout: 0 })
+    }
+  }
+
+  return makeFuzzer({
+    name: 'handlers',
+    programs,
+    play,
+    show: (program) => `${JSON.stringify(program)}\n${sourceOf(program)}`,
+    async open() {
+      const note = (error: unknown): void => void escaped.push(error)
+      process.on('uncaughtException', note)
+      process.on('unhandledRejection', note)
+      return async () => {
+        process.off('uncaughtException', note)
+        process.off('unhandledRejection', note)
+        for (const file of readdirSync(folder)) rmSync(join(folder, file))
+      }
+    },
+  })
+}
+
+/** Waits for a step, but not for ever. */
+async function within<Value>(what: string, step: Promise<Value>): Promise<Value> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(new Error(`${what} never came to an end`)), HANGS_AFTER)
+  try {
+    return await Promise.race([step, promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+export const fuzzer: Fuzzer = handlersFuzzer()
