@@ -100,8 +100,10 @@ describe.each([
     runtime.resume()
     const [before, long, after] = await Promise.all(jobs.map((job) => historyOf(runtime, job)))
     expect(long?.[0]?.cpu).toBeGreaterThanOrEqual(20)
-    expect(before?.[0]?.cpu).toBeLessThan(20)
-    expect(after?.[0]?.cpu).toBeLessThan(20)
+    // Charged with what the long one took, they would have at least as much.
+    const most = long?.[0]?.cpu ?? 0
+    expect(before?.[0]?.cpu).toBeLessThan(most)
+    expect(after?.[0]?.cpu).toBeLessThan(most)
   })
 
   test('is told of no attempt that shared its thread with another', async () => {

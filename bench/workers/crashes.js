@@ -1,0 +1,5 @@
+export function exit() {
+  process.exit(1)
+}
+
+export function nothing() {}
