@@ -94,7 +94,7 @@ describe('jobs that wait for threads which only wait themselves', () => {
     const { lines, pass, runtime, gate, first, second } = await linesWhile('wait')
     while (lines.length === 0) await pass()
     const third = runtime.enqueue('gate.wait', { at: 3 })
-    for (let second = 0; second < 3; second++) await pass()
+    for (let turn = 0; turn < 3; turn++) await pass()
     expect(lines).toEqual([
       expect.stringMatching(/"gate\.wait" wait for a thread of pool "default".*pool: 'io'/),
     ])
