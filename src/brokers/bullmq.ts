@@ -3,6 +3,7 @@ import { refuseInThread } from '../rules/own-thread.ts'
 import type { Broker } from './broker.ts'
 import { BullmqBroker } from './bullmq/bullmq-broker.ts'
 import { type BullmqOptions, readBullmqOptions } from './bullmq/options.ts'
+import { expectPeer } from './bullmq/store/peers.ts'
 import { PostgresStore } from './bullmq/store/postgres/postgres-store.ts'
 import { RedisStore } from './bullmq/store/redis/redis-store.ts'
 
@@ -12,14 +13,16 @@ export type { BullmqOptions } from './bullmq/options.ts'
  * Keeps jobs with BullMQ: at least once, from the moment `job.stored` has resolved, and whichever machine dies. The
  * connection is made with the runtime; while the store is away, adding a job throws BrokerUnavailableError (or buffers it,
  * with `whenDown: 'buffer'`), and the broker goes on by itself once the store is back. `ready()` resolves once it has
- * been reached, and rejects with PeerMissingError when a package is not installed. Its connections keep the process alive until
+ * been reached. Its connections keep the process alive until
  * `stop()`, also while there is nothing to do: jobs of other processes may come.
  *
- * @throws OptionsInvalidError when an option is unknown or has a bad value.
+ * @throws OptionsInvalidError when an option is unknown or has a bad value; PeerMissingError when a package is not installed.
  */
 export function bullmqBroker(options: BullmqOptions): Broker {
   refuseInThread('bullmqBroker')
   const settings = readBullmqOptions(options)
+  expectPeer('bullmq')
+  expectPeer(settings.store === 'postgres' ? 'pg' : 'ioredis')
   const store = settings.store === 'postgres' ? new PostgresStore(settings) : new RedisStore(settings)
   return new BullmqBroker(settings, store)
 }

@@ -16,6 +16,9 @@ const flags = {
   cores: { type: 'string', default: '4' },
 } as const
 
+// A sum over all of them is made; more than this is a slip of the pen.
+const MOST_THREADS = 1_000_000
+
 /** What a load takes. */
 export interface Size {
   /** Threads that would be busy all the time: the offered load in Erlang. */
@@ -59,6 +62,13 @@ export function size(args: readonly string[]): string {
     peak: positive('peak', values.peak, sizeUsage),
     busy: positive('busy', values.busy, sizeUsage),
     cores: positive('cores', values.cores, sizeUsage),
+  }
+  const needed = (given.rate * given.peak * given.ms) / 1000 / given.busy
+  if (!(needed <= MOST_THREADS)) {
+    throw new OptionsInvalidError(
+      `--rate ${given.rate} --ms ${given.ms}: that takes ${needed.toExponential(1)} threads; expected at most ${MOST_THREADS}.`,
+      'rate',
+    )
   }
   if (given.busy >= 1)
     throw new OptionsInvalidError('--busy must be below 1: a full queue never gets empty.', 'busy')

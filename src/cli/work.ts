@@ -34,6 +34,8 @@ const flags = {
   grace: { type: 'string', default: '30000' },
 } as const
 
+const STORE = /^(?:(?:redis|valkey)s?|postgres(?:ql)?):\/\//
+
 /** What a task file may say of the runtimes that run its tasks, as `export const runtimeOptions`. */
 type FileOptions = Omit<RuntimeOptions, 'tasks' | 'broker'>
 
@@ -42,8 +44,18 @@ export async function work(args: readonly string[]): Promise<void> {
   const { values, positionals } = readFlags(args, flags, workUsage)
   const [file, ...others] = positionals
   const store = values.store ?? process.env['AFTERTASK_STORE']
-  if (file === undefined || store === undefined)
-    throw new OptionsInvalidError(`What is to be run, and from where?\n\n${workUsage}`)
+  if (file === undefined)
+    throw new OptionsInvalidError(`The file that exports the tasks is missing.\n\n${workUsage}`, 'file')
+  if (store === undefined)
+    throw new OptionsInvalidError(
+      `--store is missing, and AFTERTASK_STORE is not set.\n\n${workUsage}`,
+      'store',
+    )
+  if (!STORE.test(store))
+    throw new OptionsInvalidError(
+      `--store ${store.replace(/\/\/[^/@]*@/, '//***@')}: expected a URL that starts with redis://, rediss://, valkey://, postgres:// or postgresql://.`,
+      'store',
+    )
   if (others.length > 0)
     throw new OptionsInvalidError(
       `One file of tasks, and not ${others.join(', ')} as well: import the others there.`,
@@ -53,6 +65,7 @@ export async function work(args: readonly string[]): Promise<void> {
   const [lease, port, grace = 0] = [number('lease', 500), number('port', 0), number('grace', 0)]
   const { tasks, options } = await tasksIn(file)
   checkPools(values.pool ?? [], tasks)
+  for (const { name, policy } of tasks) checkPool(name, policy.pool, options)
   const runtime = createRuntime({
     ...withThreads(options, values.concurrency),
     tasks,
@@ -104,6 +117,15 @@ function checkPools(asked: readonly string[], tasks: readonly AnyTask[]): void {
       `--pool ${unknown}: no task names it. There are: ${known.join(', ')}.`,
       'pool',
     )
+}
+
+/** A pool of a task that the file does not set up. */
+function checkPool(task: string, pool: string, { pools = {} }: FileOptions): void {
+  if (pool === 'default' || pool === 'io' || Object.hasOwn(pools, pool)) return
+  throw new OptionsInvalidError(
+    `Task "${task}" asks for pool "${pool}", which is not there. Write in the file of tasks: export const runtimeOptions = { pools: { ${pool}: {} } }`,
+    'pools',
+  )
 }
 
 function stopOnSignal(runtime: AnyRuntime, grace: number, closing: () => Promise<void>): void {

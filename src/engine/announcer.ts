@@ -6,6 +6,7 @@ import { fromWireError, type WireError } from '../rules/wire-error.ts'
 import { JobLostError } from '../words/errors.ts'
 import { Emitter, type EventJob, type EventName, type RuntimeEvents } from '../words/events.ts'
 import type { JobState } from '../words/job.ts'
+import { isFaultOfPredicate } from './batch.ts'
 import { errorOf, keptEndOf, progressOf, resultOf, settlementOf } from './job.ts'
 import { inWords, type Log, type LogLine } from './log.ts'
 
@@ -94,9 +95,7 @@ export class Announcer {
         }
         break
       case 'skipped':
-        if (events.has('job:skipped')) {
-          events.emit('job:skipped', { job: this.#about(job), reason: job.extras?.reason ?? '', total })
-        }
+        this.#skipped(job, total)
         break
       case 'dead':
         this.#failed('job:dead', job, total)
@@ -104,6 +103,18 @@ export class Announcer {
       default:
         this.#failed(job.extras?.reason === 'lost' ? 'job:lost' : 'job:cancelled', job, total)
     }
+  }
+
+  #skipped(job: JobRecord, total: number): void {
+    const reason = job.extras?.reason ?? ''
+    const isExpected = !isFaultOfPredicate(reason)
+    // Most are skipped by their response, as they should be: not worth a line.
+    if (isExpected && !this.events.has('job:skipped')) return
+    const about = this.#about(job)
+    this.#tell('job:skipped', { job: about, reason, total }, () => ({
+      message: `job ${about.id} (${about.name}) was skipped: ${reason}`,
+      job: about,
+    }))
   }
 
   threadStarted(pool: Pool, thread: number): void {

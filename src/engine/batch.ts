@@ -1,6 +1,8 @@
 /** A batch: the jobs that one HTTP request added, and what becomes of them when its response is over. */
+import { ignoreRejection, isThenable } from '../rules/arguments.ts'
 import type { BatchLink, JobContext, JobRecord } from '../rules/job-record.ts'
 import type { AnyTask } from '../rules/task.ts'
+import { describeValue } from '../words/describe.ts'
 import { isTerminal, type JobOptions, type ResponseFacts, type When } from '../words/job.ts'
 import { unlessFull } from './acceptance.ts'
 import type { Job } from './job.ts'
@@ -124,13 +126,26 @@ export function whyNot(when: When, facts: ResponseFacts): string | null {
       return hasFailed ? null : `the response did not fail (status ${facts.statusCode})`
     default:
       try {
-        return when(facts)
-          ? null
-          : `its predicate refused the response (status ${facts.statusCode}, ${facts.outcome})`
+        return ofPredicate(when(facts), facts)
       } catch (error) {
-        return `its predicate threw ${nameOf(error)}`
+        return `${FAULTY} threw ${nameOf(error)}`
       }
   }
+}
+
+const FAULTY = 'its predicate'
+
+function ofPredicate(answer: unknown, { statusCode, outcome }: ResponseFacts): string | null {
+  if (answer === true) return null
+  if (answer === false) return `its predicate refused the response (status ${statusCode}, ${outcome})`
+  // A promise is true to whoever asks, and nobody would hear of its rejection.
+  if (isThenable(answer)) ignoreRejection(answer)
+  return `${FAULTY} returned ${describeValue(answer)}; expected true or false`
+}
+
+/** True when a job was skipped since its predicate is at fault, which somebody should see. */
+export function isFaultOfPredicate(reason: string): boolean {
+  return reason.startsWith(`${FAULTY} threw`) || reason.startsWith(`${FAULTY} returned`)
 }
 
 function nameOf(error: unknown): string {

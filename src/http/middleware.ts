@@ -1,6 +1,7 @@
 /** The middleware that gives every request `req.after`, whatever the framework. */
 import { z } from 'zod'
 import { type AnyRuntime, createRuntime, Runtime, type RuntimeOptions } from '../engine/runtime.ts'
+import { isA, isRecord, isSynchronous, readSafely, refusal } from '../rules/arguments.ts'
 import { readOptions } from '../rules/options.ts'
 import { refuseInThread } from '../rules/own-thread.ts'
 import type { AnyTask } from '../rules/task.ts'
@@ -47,7 +48,7 @@ const optionsSchema = z.strictObject({
     .default('continue')
     .describe('What a failed job means for those after it in its batch: they run, or they are skipped.'),
   baggage: z
-    .custom<ReadBaggage>((value) => typeof value === 'function', 'expected a function of the request')
+    .custom<ReadBaggage>(isSynchronous, 'expected a function of the request that is not asynchronous')
     .optional()
     .describe('Reads small strings from a request that travel with its jobs, as `ctx.baggage`.'),
 })
@@ -55,8 +56,8 @@ const optionsSchema = z.strictObject({
 /** The runtime given, or one made from the options given. */
 export function runtimeOf(given: AnyRuntime | RuntimeOptions): AnyRuntime {
   refuseInThread('afterResponse')
-  if (given instanceof Runtime) return given
-  if (typeof given === 'object' && given !== null && Object.hasOwn(given, 'tasks'))
+  if (isA(given, Runtime)) return given
+  if (readSafely('afterResponse', 'the options', () => isRecord(given) && Object.hasOwn(given, 'tasks')))
     return createRuntime(given)
   throw new OptionsInvalidError(
     `afterResponse: expected a runtime, or the options of one ({ tasks }), got ${describeValue(given)}. Call app.use(afterResponse(runtime)).`,
@@ -72,7 +73,7 @@ export function readPolicy(runtime: AnyRuntime, options: AfterResponseOptions): 
 
 /** What the request adds to this runtime; made, and put on the request, by the first middleware of the runtime that it meets. */
 export function openRequest(policy: BatchPolicy, req: AnyRequest, res: AnyResponse): RequestJobs {
-  if (!isResponse(res)) {
+  if (!isResponse(res) || typeof req !== 'object' || req === null) {
     throw new OptionsInvalidError(
       `The middleware of afterResponse was called with ${describeValue(req)} and ${describeValue(res)}; expected (req, res, next).`,
       'res',
@@ -92,6 +93,10 @@ export function openRequest(policy: BatchPolicy, req: AnyRequest, res: AnyRespon
  * itself, nothing comes back and there is nothing to look for: one promise less for every request.
  */
 export function goOn<Result>(jobs: RequestJobs, next: () => Result, keepsErrors = false): Result {
+  if (typeof next !== 'function') {
+    const remedy = 'Leave it out where there is no chain to go on with.'
+    throw refusal('The middleware of afterResponse', 'the argument next', next, 'a function', remedy)
+  }
   try {
     const result = within(jobs, next)
     if (!(result instanceof Promise)) return result
@@ -145,5 +150,11 @@ export function readErrorHandler<Handler>(handler: Handler | undefined, otherwis
 }
 
 function isResponse(res: unknown): res is AnyResponse {
-  return typeof res === 'object' && res !== null && typeof (res as { end?: unknown }).end === 'function'
+  if (typeof res !== 'object' || res === null) return false
+  try {
+    const { end, statusCode } = res as { end?: unknown; statusCode?: unknown }
+    return typeof end === 'function' && typeof statusCode === 'number'
+  } catch {
+    return false
+  }
 }

@@ -6,6 +6,7 @@ import { leave } from '../engine/leave.ts'
 import type { StopReport } from '../engine/lifecycle.ts'
 import { type AnyRuntime, engineOf, Runtime } from '../engine/runtime.ts'
 import { onStopSignals } from '../engine/stop-signals.ts'
+import { isA } from '../rules/arguments.ts'
 import { readOptions } from '../rules/options.ts'
 import { refuseInThread } from '../rules/own-thread.ts'
 import { describeValue, OptionsInvalidError } from '../words/errors.ts'
@@ -100,13 +101,13 @@ const TELL_AFTER = 100
 export function shutdown(server: Server, runtime: AnyRuntime, options: ShutdownOptions = {}): Shutdown {
   refuseInThread('shutdown')
   const { timeout, signals, exit } = readOptions(optionsSchema, options, 'shutdown')
-  if (!(server instanceof Server)) {
+  if (!isA(server, Server)) {
     throw new OptionsInvalidError(
       `shutdown: the server is ${describeValue(server)}; expected a server of node:http, node:https or node:http2. Polka's app.server is there after app.listen().`,
       'server',
     )
   }
-  if (!(runtime instanceof Runtime)) {
+  if (!isA(runtime, Runtime)) {
     throw new OptionsInvalidError(
       `shutdown: the runtime is ${describeValue(runtime)}; expected what createRuntime returned. Call shutdown(server, runtime).`,
       'runtime',

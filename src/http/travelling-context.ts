@@ -1,4 +1,5 @@
 /** What of a request travels with its jobs: who asked, the trace that it belongs to, and what the server chooses to send along. */
+import { ignoreRejection, isRecord, isThenable, messageOf } from '../rules/arguments.ts'
 import type { JobContext } from '../rules/job-record.ts'
 import { describeValue, OptionsInvalidError } from '../words/errors.ts'
 import type { AnyRequest } from './response-end.ts'
@@ -15,7 +16,7 @@ const TRACEPARENT =
  * Reads the context of a request: its own `id` when the server gave it one, else a sane `x-request-id` header; a valid
  * `traceparent` header; and the baggage. Undefined when there is nothing of it.
  *
- * @throws OptionsInvalidError when the baggage is not made of strings, and whatever the baggage function throws.
+ * @throws OptionsInvalidError when the baggage is not made of strings, or the baggage function throws (the `cause`).
  */
 export function travellingContext(
   req: AnyRequest,
@@ -24,7 +25,7 @@ export function travellingContext(
   const requestId = sane('id' in req ? req.id : undefined) ?? sane(header(req, 'x-request-id'))
   const traceparent = header(req, 'traceparent')
   const hasTrace = traceparent !== undefined && TRACEPARENT.test(traceparent)
-  const baggage = readBaggage === undefined ? undefined : checked(readBaggage(req))
+  const baggage = readBaggage === undefined ? undefined : read(readBaggage, req)
   if (requestId === undefined && !hasTrace && baggage === undefined) return undefined
   return {
     ...(requestId === undefined ? {} : { requestId }),
@@ -51,14 +52,28 @@ function sane(id: unknown): string | undefined {
   return typeof id === 'string' && VISIBLE.test(id) ? id : undefined
 }
 
+function read(readBaggage: ReadBaggage, req: AnyRequest): Record<string, string> | undefined {
+  try {
+    return checked(readBaggage(req))
+  } catch (cause) {
+    if (cause instanceof OptionsInvalidError) throw cause
+    throw new OptionsInvalidError(
+      `afterResponse: the function baggage threw: ${messageOf(cause)}. It gets the request, and returns small strings.`,
+      'baggage',
+      { cause },
+    )
+  }
+}
+
 // A copy, so that what the caller does with its object later cannot be seen.
 function checked(baggage: unknown): Record<string, string> | undefined {
   if (baggage === undefined || baggage === null) return undefined
-  if (Object.prototype.toString.call(baggage) !== '[object Object]') {
-    // Adding is synchronous, so nobody waits for it; nor is its rejection to end the process.
-    if (baggage instanceof Promise) baggage.catch(() => {})
+  if (!isRecord(baggage)) {
+    const isPromise = isThenable(baggage)
+    if (isPromise) ignoreRejection(baggage)
+    const remedy = isPromise ? ' Adding a job is synchronous: read it in a middleware before.' : ''
     throw new OptionsInvalidError(
-      `afterResponse: baggage returned ${describeValue(baggage)}; expected an object of strings.`,
+      `afterResponse: baggage returned ${describeValue(baggage)}; expected an object of strings.${remedy}`,
       'baggage',
     )
   }

@@ -76,6 +76,18 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
   }
 }
 
+/** As `instanceof`, also for what fights back. */
+export function isA<Instance>(
+  value: unknown,
+  Class: abstract new (...args: never[]) => Instance,
+): value is Instance {
+  try {
+    return value instanceof Class
+  } catch {
+    return false
+  }
+}
+
 /** Reads what a caller gave, and refuses it when a getter or a proxy throws. */
 export function readSafely<Value>(call: string, argument: string, read: () => Value): Value {
   try {

@@ -32,5 +32,18 @@ export function asText(value: unknown): string {
 
 /** A list that is walked through, whatever was given as one. */
 export function asList<Item>(value: readonly Item[]): readonly Item[] {
-  return Array.isArray(value) ? value : []
+  try {
+    return Array.isArray(value) ? [...value] : []
+  } catch {
+    return []
+  }
+}
+
+/** What an object has under a key; undefined for what is no object, or throws when it is asked. */
+export function memberOf(value: unknown, key: string): unknown {
+  try {
+    return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined
+  } catch {
+    return undefined
+  }
 }

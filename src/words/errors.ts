@@ -4,7 +4,7 @@
  * without loading the engine into its thread.
  */
 // long because: it is one list, a class and a code for everything that can go wrong
-import { asList, asText, describeValue } from './describe.ts'
+import { asList, asText, describeValue, memberOf } from './describe.ts'
 
 export { describeValue } from './describe.ts'
 
@@ -32,10 +32,11 @@ export class AftertaskError extends Error {
   declare readonly advice?: string
 
   constructor(code: string, message: string, options: ErrorDetails = {}) {
-    super(asText(message), hasCause(options) ? { cause: options.cause } : undefined)
+    const read = readDetails(options)
+    super(asText(message), 'cause' in read ? { cause: read.cause } : undefined)
     this.code = asText(code)
-    if (options?.status !== undefined) this.status = options.status
-    if (options?.advice !== undefined) this.advice = options.advice
+    if (read.status !== undefined) this.status = read.status
+    if (read.advice !== undefined) this.advice = read.advice
   }
 
   // On the prototype, as the built-in errors have it: an own property would be printed twice by `inspect`.
@@ -61,8 +62,8 @@ export class UnknownTaskError extends AftertaskError {
   readonly task: string
 
   constructor(task: string, known: readonly string[], suggestion?: string) {
-    const hint = suggestion ? `Did you mean "${suggestion}"? ` : ''
-    const names = asList<string>(known)
+    const hint = suggestion ? `Did you mean "${asText(suggestion)}"? ` : ''
+    const names = asList<string>(known).map(asText)
     const more = names.length > 12 ? ', ...' : ''
     const list = names.length > 0 ? `Known tasks: ${names.slice(0, 12).join(', ')}${more}. ` : ''
     const isTwin = names.includes(task)
@@ -164,7 +165,7 @@ export class RuntimeStoppedError extends AftertaskError {
 /** Thrown by `after()` outside of a request: there is no response that the job could wait for. */
 export class NoRequestError extends AftertaskError {
   constructor(task: unknown) {
-    const name = typeof task === 'string' ? task : (task as { name?: unknown } | null | undefined)?.name
+    const name = typeof task === 'string' ? task : memberOf(task, 'name')
     super(
       'ERR_NO_REQUEST',
       `after(${typeof name === 'string' ? `"${name}"` : ''}) was called outside of a request: there is no response to wait for. Use runtime.enqueue(), which starts the job at once; within a request use req.after(), or put the middleware of afterResponse() before what calls after().`,
@@ -195,8 +196,8 @@ export class HandlerNotFoundError extends AftertaskError {
 
   constructor(problems: readonly HandlerProblem[], options: { cause?: unknown } = {}) {
     const all = asList<HandlerProblem>(problems)
-    const cause: unknown = hasCause(options) ? options.cause : soleCause(all)
-    const lines = all.map((problem) => asText(problem?.message))
+    const cause: unknown = readDetails(options).cause ?? soleCause(all)
+    const lines = all.map((problem) => asText(memberOf(problem, 'message')))
     super(
       'ERR_HANDLER_NOT_FOUND',
       lines.length === 1
@@ -210,7 +211,7 @@ export class HandlerNotFoundError extends AftertaskError {
 
 /** What the only handler at fault threw: of several, each problem has its own. */
 function soleCause(problems: readonly HandlerProblem[]): unknown {
-  return problems.length === 1 ? problems[0]?.cause : undefined
+  return problems.length === 1 ? memberOf(problems[0], 'cause') : undefined
 }
 
 /** `ready()` rejects with this when the threads of a pool die while they start: a bad `execArgv`, for example. */
@@ -220,8 +221,9 @@ export class ThreadStartError extends AftertaskError {
 
   /** `isFinal`: no further one is started. */
   constructor(pool: string, options: { cause?: unknown; isFinal?: boolean } = {}) {
-    const why = options?.cause instanceof Error ? options.cause.message : undefined
-    const isFinal = options?.isFinal === true
+    const { cause } = readDetails(options)
+    const why = isError(cause) ? asText(memberOf(cause, 'message')) : undefined
+    const isFinal = memberOf(options, 'isFinal') === true
     const what = isFinal ? 'cannot be started' : 'die while they start'
     const last = why === undefined ? '' : isFinal ? ` ${why}` : ` The last one: ${why}`
     super('ERR_THREAD_START', `The threads of pool "${asText(pool)}" ${what}.${last}`, options)
@@ -237,7 +239,7 @@ export class InsideThreadError extends AftertaskError {
   constructor(call: string, where: string) {
     super(
       'ERR_INSIDE_THREAD',
-      `${call} was called in a worker thread of aftertask, ${where}. A handler must not import the module that makes the runtime or the server: import types with "import type", add jobs with ctx.enqueue(), and keep what both need in a module of its own.`,
+      `${asText(call)} was called in a worker thread of aftertask, ${asText(where)}. A handler must not import the module that makes the runtime or the server: import types with "import type", add jobs with ctx.enqueue(), and keep what both need in a module of its own.`,
     )
   }
 }
@@ -346,7 +348,7 @@ export class BrokerUnavailableError extends AftertaskError {
   readonly reason: string
 
   constructor(reason: string, message: string, options: { cause?: unknown } = {}) {
-    super('ERR_BROKER_UNAVAILABLE', message, { ...options, status: 503 })
+    super('ERR_BROKER_UNAVAILABLE', message, { ...readDetails(options), status: 503 })
     this.reason = reason
   }
 }
@@ -360,7 +362,8 @@ export class JournalLockedError extends AftertaskError {
 
   constructor(message: string, owner?: { readonly pid: number; readonly host: string }) {
     super('ERR_JOURNAL_LOCKED', message)
-    if (owner !== undefined) Object.assign(this, owner)
+    const [pid, host] = [memberOf(owner, 'pid'), memberOf(owner, 'host')]
+    if (typeof pid === 'number' && typeof host === 'string') Object.assign(this, { pid, host })
   }
 }
 
@@ -430,20 +433,32 @@ export class UnrecoverableError extends AftertaskError {
 function inWords(issues: readonly PayloadIssue[]): string {
   const all = asList(issues)
   const list = all.slice(0, 5).map((issue) => {
-    const path = asList(issue?.path)
-    return `${path.length > 0 ? `${path.map(asText).join('.')}: ` : ''}${asText(issue?.message)}`
+    const path = asList(memberOf(issue, 'path') as PayloadIssue['path'])
+    return `${path.length > 0 ? `${path.map(asText).join('.')}: ` : ''}${asText(memberOf(issue, 'message'))}`
   })
   return `${list.join('; ')}${all.length > 5 ? ` (and ${all.length - 5} more)` : ''}`
 }
 
-function hasCause(options: unknown): options is { cause: unknown } {
-  return typeof options === 'object' && options !== null && 'cause' in options
+// Errors are made by callers too: whatever they are given, the error itself must come about.
+function readDetails(options: unknown): ErrorDetails {
+  const [cause, status, advice] = ['cause', 'status', 'advice'].map((key) => memberOf(options, key))
+  return {
+    ...(cause !== undefined && { cause }),
+    ...(typeof status === 'number' && { status }),
+    ...(typeof advice === 'string' && { advice }),
+  }
 }
 
 /** True when an error, also one that came from a thread or another copy of this module, says that a retry is in vain. */
 export function isUnrecoverable(error: unknown): boolean {
-  return (
-    error instanceof Error &&
-    (error.name === 'UnrecoverableError' || Reflect.get(error, 'code') === 'ERR_UNRECOVERABLE')
-  )
+  if (!isError(error)) return false
+  return memberOf(error, 'name') === 'UnrecoverableError' || memberOf(error, 'code') === 'ERR_UNRECOVERABLE'
+}
+
+function isError(value: unknown): boolean {
+  try {
+    return value instanceof Error
+  } catch {
+    return false
+  }
 }

@@ -191,8 +191,13 @@ describe.skipIf(reason !== undefined)(`aftertask work${reason === undefined ? ''
 describe.concurrent('aftertask', () => {
   const store = ['--store', 'redis://127.0.0.1:1']
   test.each([
-    [['work'], 'What is to be run, and from where?'],
-    [['work', 'tasks.ts', '--store', 'mysql://here'], 'starts with none of redis://'],
+    [['work'], 'The file that exports the tasks is missing.'],
+    [['work', './tasks.js'], '--store is missing, and AFTERTASK_STORE is not set.'],
+    [
+      ['work', './tasks.js', '--store', 'mysql://me:secret@x'],
+      '--store mysql://***@x: expected a URL that starts with redis://',
+    ],
+    [['size', '--rate', '1e9', '--ms', '1e9'], 'that takes 1.4e+15 threads; expected at most 1000000'],
     [['work', 'nowhere.ts', ...store], 'give the one that exports the tasks'],
     [['work', 'handlers/wait.ts', ...store], 'exports no task: export what defineTask returns'],
     [['work', 'tasks.ts', 'broken.ts', ...store], 'One file of tasks, and not broken.ts as well'],

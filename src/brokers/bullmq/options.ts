@@ -1,7 +1,7 @@
 /** What `bullmqBroker` takes. */
 import { z } from 'zod'
 import { readOptions } from '../../rules/options.ts'
-import { OptionsInvalidError } from '../../words/errors.ts'
+import { describeValue, OptionsInvalidError } from '../../words/errors.ts'
 
 const schema = z.strictObject({
   connection: z.union([z.string().min(1), z.record(z.string(), z.unknown())], {
@@ -15,7 +15,9 @@ const schema = z.strictObject({
   role: z
     .enum(['both', 'producer', 'worker'], { error: "expected 'both', 'producer' or 'worker'" })
     .default('both'),
-  pools: z.array(z.string(), { error: 'expected an array of pool names' }).optional(),
+  pools: z
+    .array(z.string({ error: 'expected the name of a pool' }), { error: 'expected an array of pool names' })
+    .optional(),
   whenDown: z.enum(['refuse', 'buffer'], { error: "expected 'refuse' or 'buffer'" }).default('refuse'),
   buffer: z.int({ error: 'expected a whole number of at least 1' }).min(1).default(10_000),
   lease: z
@@ -74,8 +76,15 @@ export function readBullmqOptions(options: BullmqOptions): BullmqSettings {
 function storeOf(connection: string | Record<string, unknown>): 'redis' | 'postgres' {
   if (typeof connection !== 'string' || /^(?:redis|valkey)s?:\/\//.test(connection)) return 'redis'
   if (/^postgres(?:ql)?:\/\//.test(connection)) return 'postgres'
+  const host = /^[\w.-]+(?::\d+)?(?:\/.*)?$/.exec(connection)?.[0]
+  const remedy =
+    host === undefined ? 'Or say which "store" it is.' : `Write redis://${host} or postgres://${host}.`
   throw new OptionsInvalidError(
-    'bullmqBroker: option "connection" starts with none of redis://, rediss://, valkey://, postgres:// and postgresql://; say "store".',
+    `bullmqBroker: option "connection" is ${describeValue(withoutPassword(connection))}; expected a URL that starts with redis://, rediss://, valkey://, postgres:// or postgresql://. ${remedy}`,
     'connection',
   )
+}
+
+function withoutPassword(url: string): string {
+  return url.replace(/\/\/[^/@]*@/, '//***@')
 }

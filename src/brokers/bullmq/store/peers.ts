@@ -1,5 +1,18 @@
 /** The optional packages, loaded when the broker is opened. */
+import { createRequire } from 'node:module'
 import { PeerMissingError } from '../../../words/errors.ts'
+
+/** Looks whether an optional package is there, without loading it. Throws PeerMissingError, which says what to install. */
+export function expectPeer(name: string): void {
+  try {
+    createRequire(import.meta.url).resolve(name)
+  } catch (cause) {
+    // Whatever else there is to say about it, its import will.
+    if (Reflect.get(cause as object, 'code') === 'MODULE_NOT_FOUND') {
+      throw new PeerMissingError(name, 'aftertask/bullmq', { cause })
+    }
+  }
+}
 
 /** Imports an optional package. Rejects with PeerMissingError, which says what to install. */
 export async function peer<Module>(name: string, load: () => Promise<Module>): Promise<Module> {
