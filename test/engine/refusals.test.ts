@@ -6,6 +6,7 @@ import { memoryBroker } from '../../src/brokers/memory.ts'
 import { createRuntime, type Runtime } from '../../src/engine/runtime.ts'
 import { type AnyTask, defineTask } from '../../src/rules/task.ts'
 import { AftertaskError, OptionsInvalidError } from '../../src/words/errors.ts'
+import type { JobOptions } from '../../src/words/job.ts'
 
 const handler = new URL('../fixtures/handlers/http-note.ts', import.meta.url)
 const ok = defineTask({ name: 'ok', payload: z.any(), handler })
@@ -285,14 +286,14 @@ describe('values of another realm are taken', () => {
   })
 
   test('as options, signals and buffers', () => {
-    const options = runInNewContext('({ delay: 60_000, transfer: [new ArrayBuffer(4)] })') as object
+    const options = runInNewContext('({ delay: 60_000, transfer: [new ArrayBuffer(4)] })') as JobOptions
     const { signal } = new AbortController()
     const shaped = {
       aborted: false,
       addEventListener: signal.addEventListener.bind(signal),
       removeEventListener: signal.removeEventListener.bind(signal),
     }
-    const job = runtime.enqueue(ok, 1, { ...options, signal: shaped as never })
+    const job = runtime.enqueue(ok, options.transfer, { ...options, signal: shaped as never })
     expect(job.cancel()).toBe(true)
   })
 })
