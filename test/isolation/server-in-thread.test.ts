@@ -1,5 +1,6 @@
 /** Handlers that import what belongs to the server. */
 import { expect, test } from 'vitest'
+import { HandlerNotFoundError } from '../../src/words/errors.ts'
 import { failureOf, startThreads } from '../kit/threads.ts'
 import { WrittenHandlers } from '../kit/written-handlers.ts'
 
@@ -17,32 +18,35 @@ const servers: Record<string, string> = {
   listen: `import { createServer } from 'node:http'; createServer().listen(4999, '127.0.0.1')`,
 }
 
-test.each(Object.keys(servers))(
-  'a handler that imports a module which calls %s fails ready() with what to do',
-  async (call) => {
-    const handlers = new WrittenHandlers()
-    handlers.write('server.mjs', servers[call] ?? '')
-    const bad = handlers.task('bad', `import './server.mjs'; export default () => {}`)
-    const good = handlers.task('good', 'export default (payload) => payload')
-    const runtime = startThreads([bad, good], { pool: { threads: 2 } })
-    const started: unknown[] = []
-    runtime.on('thread:started', (event) => started.push(event))
-    const error = await runtime.ready().catch((reason: unknown) => reason)
-    expect(error).toMatchObject({
-      code: 'ERR_HANDLER_NOT_FOUND',
-      cause: { code: 'ERR_INSIDE_THREAD', name: 'InsideThreadError' },
-      problems: [{ task: 'bad' }],
-    })
-    const { message } = error as Error
+test('a handler that imports a module which starts the server fails ready() with what to do', {
+  timeout: 60_000,
+}, async () => {
+  const handlers = new WrittenHandlers()
+  const calls = Object.keys(servers)
+  const bad = calls.map((call) => {
+    handlers.write(`server-${call}.mjs`, servers[call] ?? '')
+    return handlers.task(call, `import './server-${call}.mjs'; export default () => {}`)
+  })
+  const good = handlers.task('good', 'export default (payload) => payload')
+  const runtime = startThreads([...bad, good])
+  const started: unknown[] = []
+  runtime.on('thread:started', (event) => started.push(event))
+  const error = await runtime.ready().catch((reason: unknown) => reason)
+  expect(error).toBeInstanceOf(HandlerNotFoundError)
+  const { problems } = error as HandlerNotFoundError
+  expect(problems.map(({ task: name }) => name)).toEqual(calls)
+  for (const { task: call, message, cause } of problems) {
+    expect(cause).toMatchObject({ code: 'ERR_INSIDE_THREAD', name: 'InsideThreadError' })
     expect(message).toContain(`${call} was called in a worker thread`)
-    expect(message).toContain('the handler of "bad"')
-    expect(message).toContain('bad.mjs')
+    expect(message).toContain(`the handler of "${call}"`)
+    expect(message).toContain(`${call}.mjs`)
     expect(message).toContain('import type')
     expect(message).toContain('ctx.enqueue()')
-    expect(await failureOf(runtime.enqueue(bad))).toMatchObject({ code: 'ERR_HANDLER_NOT_FOUND' })
-    expect(await runtime.enqueue(good, 'fine').result()).toBe('fine')
-  },
-)
+  }
+  expect(started).toHaveLength(1)
+  expect(await failureOf(runtime.enqueue('createRuntime'))).toMatchObject({ code: 'ERR_HANDLER_NOT_FOUND' })
+  expect(await runtime.enqueue(good, 'fine').result()).toBe('fine')
+})
 
 test('a handler that makes a runtime while it runs fails with what to do', async () => {
   const handlers = new WrittenHandlers()

@@ -12,6 +12,7 @@ export const gateTasks = {
   waitToBeLetGo: isoTask('gate', 'waitToBeLetGo'),
   letGoAndHold: isoTask('gate', 'letGoAndHold'),
   spin: isoTask('gate', 'spin'),
+  spinUntilOpen: isoTask('gate', 'spinUntilOpen'),
   exit: isoTask('gate', 'exit'),
   fail: isoTask('gate', 'fail'),
   leaveExit: isoTask('gate', 'leaveExit'),

@@ -30,24 +30,39 @@ interface Program {
 
 /** Milliseconds after which a step that has not come to its end counts as one that never will. */
 const HANGS_AFTER = 60_000
+const NEVER = 'never finishes'
 const TERMINAL = ['job:completed', 'job:dead', 'job:cancelled', 'job:skipped', 'job:lost'] as const
 
-// One import that never ends takes the time of many programs.
-const [never, ...others] = Object.keys(moduleDeeds).reverse() as [string, ...string[]]
-const programs: fc.Arbitrary<Program> = fc.record({
-  atImport: fc.array(
-    fc.oneof(
-      { weight: 99, arbitrary: fc.constantFrom(...others) },
-      { weight: 1, arbitrary: fc.constant(never) },
+/** Deeds after which a thread may end, by the deed itself or since what runs jobs there has been broken. */
+const ENDS_THREAD = /exit|break|replaces|throws from process|freezes proto|makes stacks|never finishes/
+
+/** What a fuzzer is to look at, where it is not all. */
+export interface Focus {
+  /** What runs in the threads, in place of the library's own. */
+  readonly entry?: URL
+  /** The deeds and ends that are taken: those whose names fit. */
+  readonly deeds?: RegExp
+}
+
+function programsOf(deeds: RegExp): fc.Arbitrary<Program> {
+  const named = (of: Readonly<Record<string, string>>): string[] =>
+    Object.keys(of).filter((name) => name !== NEVER && deeds.test(name))
+  return fc.record({
+    atImport: fc.array(
+      // An import that never ends takes the time of many programs.
+      fc.oneof(
+        { weight: 199, arbitrary: fc.constantFrom(...named(moduleDeeds)) },
+        { weight: deeds.test(NEVER) ? 1 : 0, arbitrary: fc.constant(NEVER) },
+      ),
+      { maxLength: 3 },
     ),
-    { maxLength: 3 },
-  ),
-  inHandler: fc.array(fc.constantFrom(...Object.keys(handlerDeeds)), { maxLength: 4 }),
-  end: fc.constantFrom(...Object.keys(ends)),
-  jobs: fc.integer({ min: 1, max: 2 }),
-  concurrency: fc.constantFrom(1, 4),
-  warmUp: fc.boolean(),
-})
+    inHandler: fc.array(fc.constantFrom(...named(handlerDeeds)), { maxLength: 4 }),
+    end: fc.constantFrom(...named(ends)),
+    jobs: fc.integer({ min: 1, max: 2 }),
+    concurrency: fc.constantFrom(1, 4),
+    warmUp: fc.boolean(),
+  })
+}
 
 function sourceOf({ atImport, inHandler, end }: Program): string {
   return [
@@ -60,8 +75,8 @@ function sourceOf({ atImport, inHandler, end }: Program): string {
   ].join('\n')
 }
 
-/** Makes the fuzzer; `entry` is what runs in the threads, in place of the library's own. */
-export function handlersFuzzer(entry?: URL): Fuzzer {
+/** Makes the fuzzer. */
+export function handlersFuzzer({ entry, deeds = /./ }: Focus = {}): Fuzzer {
   const folder = mkdtempSync(join(tmpdir(), 'aftertask-fuzz-handlers-'))
   const escaped: unknown[] = []
   let modules = 0
@@ -107,17 +122,17 @@ export function handlersFuzzer(entry?: URL): Fuzzer {
         ...Array.from({ length: program.jobs }, () => runtime.enqueue(bad, 'mine')),
         runtime.enqueue(innocent, 'beside', { timeout: HANGS_AFTER }),
       ]
-      await within('the jobs', Promise.all(jobs.map((job) => job.settled)))
+      const settled = await within('the jobs', Promise.all(jobs.map((job) => job.settled)))
+      const crash = crashWithoutDeed(program, settled)
+      if (crash !== undefined) return crash
       const next = runtime.enqueue(innocent, 'next', { timeout: HANGS_AFTER })
       for (const job of [...jobs.slice(-1), next]) {
         const { state, error } = await within('the next job', job.settled)
         if (state !== 'completed') return `the innocent job is ${state}: ${String(error?.stack)}`
       }
       await within('stop()', runtime.stop({ timeout: 1000 }))
-      for (const [id, names] of told)
-        if (names.length > 1) return `${id} had several ends: ${names.join(', ')}`
-      const silent = [...jobs, next].find((job) => !told.has(job.id))
-      if (silent !== undefined) return `the end of ${silent.name} was not told`
+      const wrong = wrongEnds([...jobs, next], told)
+      if (wrong !== undefined) return wrong
       return escaped.length > 0 ? `the server would be down: ${String(escaped.splice(0)[0])}` : undefined
     } finally {
       await runtime.stop({ timeout: 0 })
@@ -126,7 +141,7 @@ export function handlersFuzzer(entry?: URL): Fuzzer {
 
   return makeFuzzer({
     name: 'handlers',
-    programs,
+    programs: programsOf(deeds),
     play,
     show: (program) => `${JSON.stringify(program)}\n${sourceOf(program)}`,
     async open() {
@@ -140,6 +155,25 @@ export function handlersFuzzer(entry?: URL): Fuzzer {
       }
     },
   })
+}
+
+function crashWithoutDeed(
+  program: Program,
+  settled: readonly { readonly error?: Error }[],
+): string | undefined {
+  const deeds = [...program.atImport, ...program.inHandler, program.end]
+  const crashed = settled.find(({ error }) => Reflect.get(error ?? {}, 'code') === 'ERR_THREAD_EXITED')
+  if (crashed === undefined || deeds.some((deed) => ENDS_THREAD.test(deed))) return undefined
+  return `nothing ended a thread, but a job died of that: ${crashed.error?.message}`
+}
+
+function wrongEnds(
+  jobs: readonly { readonly id: string; readonly name: string }[],
+  told: ReadonlyMap<string, readonly string[]>,
+): string | undefined {
+  for (const [id, names] of told) if (names.length > 1) return `${id} had several ends: ${names.join(', ')}`
+  const silent = jobs.find((job) => !told.has(job.id))
+  return silent && `the end of ${silent.name} was not told`
 }
 
 /** Waits for a step, but not for ever. */
