@@ -51,7 +51,10 @@ export class BullmqBroker implements Broker, PartEvents {
     const topics = [CANCEL_TOPIC, SCHEDULES_TOPIC, Settlements.topic(engine.idPrefix)]
     const events = {
       up: () => this.onRecovered(),
-      down: (fault: Error) => parts.availability.down(fault),
+      down: (fault: Error) => {
+        parts.health.cut()
+        parts.availability.down(fault)
+      },
       message: (topic: string, text: string) => this.#onMessage(topic, text),
     }
     this.#opening = this.#store.open({ clock, events, topics, queues, retention }).then(

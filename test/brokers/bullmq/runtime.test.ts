@@ -162,7 +162,7 @@ for (const store of ['redis', 'postgres'] as const) {
         here.runtime({ role: 'worker', lease: 500 })
         const producer = here.runtime({ role: 'producer', lease: 500 })
         const file = newFile()
-        const jobs = [1, 2, 3].map(() => producer.enqueue(trail, { file, ms: 2000 }))
+        const jobs = [1, 2, 3].map(() => producer.enqueue(trail, { file, ms: 1200 }))
         const settled = await Promise.all(jobs.map((job) => job.settled))
         expect(settled.map(({ state, attempts }) => [state, attempts])).toEqual(
           jobs.map(() => ['completed', 1]),

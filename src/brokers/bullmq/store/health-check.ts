@@ -27,9 +27,8 @@ export interface HealthEvents {
 }
 
 const LONGEST_BEAT = 1000
-// Parts of a lease. Every process renews its leases three times in their length, so two thirds are left when a renewal is
-// due: after a silence of half a length, each process still has a sixth in which to renew what it has.
-const LONGEST_SILENCE = 1 / 2
+// Parts of a lease. Every process renews its leases three times in their length: a shorter silence cannot cost it any.
+const LONGEST_SILENCE = 1 / 3
 // A process that stood still for longer cannot know whether all others did: it lets them renew their leases first.
 const AFTER_STANDING_STILL = 1 / 4
 // After so many times the patience, new connections are tried: the machine at the other end may not be there any more.
@@ -44,7 +43,10 @@ export class HealthCheck {
   readonly #patience: number
   readonly #beat: number
   #lookedAt = 0
+  /** When the last answer came; the second without the time in which this process stood still. */
+  #heardAt = 0
   #answeredAt = 0
+  #wasCut = false
   #askedAt: number | undefined
   #givenUpAt = Number.NEGATIVE_INFINITY
   /** Since when it has answered without a pause that counts. */
@@ -72,11 +74,17 @@ export class HealthCheck {
   async start(): Promise<void> {
     const asked = this.#clock.now()
     this.#lookedAt = asked
+    this.#heardAt = asked
     this.#answeredAt = asked
     this.#arm()
     const uptime = await this.#store.uptime().catch(() => 0)
     this.#steadySince = asked - uptime
     this.#answered()
+  }
+
+  /** The connection has broken. */
+  cut(): void {
+    this.#wasCut = true
   }
 
   close(): void {
@@ -136,8 +144,12 @@ export class HealthCheck {
   #answered(): void {
     const now = this.#clock.now()
     this.#noteStandstill(now)
-    if (now - this.#answeredAt > this.#lease * LONGEST_SILENCE) this.#steadySince = now
+    // A store whose connections broke was away, whatever this process did meanwhile.
+    const silentSince = this.#wasCut ? this.#heardAt : this.#answeredAt
+    if (now - silentSince > this.#lease * LONGEST_SILENCE) this.#steadySince = now
+    this.#heardAt = now
     this.#answeredAt = now
+    this.#wasCut = false
     if (!this.#isSilent || this.#isClosed) return
     this.#isSilent = false
     this.#events.onRecovered()

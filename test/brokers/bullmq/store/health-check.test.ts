@@ -64,11 +64,11 @@ describe('the health of the store', () => {
     expect(await health.isSteady()).toBe(true)
   })
 
-  test('stays steady through a silence of less than half a lease, and is steady a lease after a longer one', async () => {
+  test('stays steady through a silence of less than a third of a lease, and is steady a lease after a longer one', async () => {
     const store = new FakeStore()
     const { health, pass } = await checkOf(store)
     store.isSilent = true
-    await pass(0.4 * LEASE)
+    await pass(0.25 * LEASE)
     store.answer()
     await settled()
     expect(await health.isSteady()).toBe(true)
@@ -90,7 +90,7 @@ describe('the health of the store', () => {
     await pass(LEASE)
     store.isSilent = true
     await pass(200)
-    clock.standStill(0.45 * LEASE)
+    clock.standStill(0.3 * LEASE)
     store.answer()
     await settled()
     expect(await health.isSteady()).toBe(true)
@@ -98,15 +98,29 @@ describe('the health of the store', () => {
     expect(await health.isSteady()).toBe(true)
   })
 
-  test('of a process that stood still for more than half a lease is steady again after a quarter of a lease', async () => {
+  test('of a process that stood still for more than a third of a lease is steady again after a quarter of a lease', async () => {
     const store = new FakeStore()
     const { clock, health, pass } = await checkOf(store)
     await pass(LEASE)
-    clock.standStill(3 * LEASE)
+    clock.standStill(0.5 * LEASE)
     expect(await health.isSteady()).toBe(false)
     await pass(0.25 * LEASE - 50)
     expect(await health.isSteady()).toBe(false)
     await pass(50)
+    expect(await health.isSteady()).toBe(true)
+  })
+
+  test('is not steady after a connection that broke was away for a third of a lease, though the process stood still itself', async () => {
+    const store = new FakeStore()
+    const { clock, health, pass } = await checkOf(store)
+    await pass(LEASE)
+    clock.standStill(0.4 * LEASE)
+    health.cut()
+    await pass(50)
+    expect(await health.isSteady()).toBe(false)
+    await pass(0.9 * LEASE)
+    expect(await health.isSteady()).toBe(false)
+    await pass(0.1 * LEASE)
     expect(await health.isSteady()).toBe(true)
   })
 })
