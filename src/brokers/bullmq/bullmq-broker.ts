@@ -262,7 +262,7 @@ export class BullmqBroker implements Broker, PartEvents {
     job.crashes = 0
     local.revive(
       job,
-      retries.retry(() => store.revive(local.idOf(job), this.#engine.idPrefix)),
+      retries.retry(() => store.directory.revive(local.idOf(job), this.#engine.idPrefix)),
     )
   }
 
@@ -296,7 +296,7 @@ export class BullmqBroker implements Broker, PartEvents {
     const { local, store } = this.#parts
     const id = local.idOf(job)
     await this.#written()
-    return local.endedHere.delete(id) || store.remove(id)
+    return local.endedHere.delete(id) || store.directory.remove(id)
   }
 
   get schedules(): ClusterSchedules {

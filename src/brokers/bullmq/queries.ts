@@ -29,7 +29,7 @@ export class Queries {
     if (leased !== undefined) return leased.job
     await this.#written()
     const ours = local.byId.get(id)
-    const found = await store.find(id, ours && this.#parts.queueOf(ours))
+    const found = await store.directory.find(id, ours && this.#parts.queueOf(ours))
     if (found !== undefined) return this.#recordOf(found)
     return local.byId.get(id) ?? local.endedHere.get(id)
   }
@@ -41,7 +41,7 @@ export class Queries {
     const lease = consumer.leases.byId.get(id)
     if (lease !== undefined) return historyOf(lease.history, job.extras?.errors ?? [])
     await this.#written()
-    const found = await store.find(id)
+    const found = await store.directory.find(id)
     return found === undefined ? [] : attemptsIn(found)
   }
 
@@ -49,7 +49,7 @@ export class Queries {
     await this.#written()
     const fits = fitting(filter)
     const jobs = new Set(this.#onlyHere().filter(fits))
-    for (const found of await this.#parts.store.list(filter)) {
+    for (const found of await this.#parts.store.directory.list(filter)) {
       const job = this.#recordOf(found)
       if (job !== undefined && fits(job)) jobs.add(job)
     }
@@ -62,11 +62,11 @@ export class Queries {
   async counts(): Promise<Record<JobState, number>> {
     const { consumer, store } = this.#parts
     await this.#written()
-    let counts = await store.counts()
+    let counts = await store.directory.counts()
     for (let again = 0, moves = -1; again < MOST_RECOUNTS && moves !== consumer.moves; again++) {
       for (let look = 0; look < 10 && consumer.isFetchUnderWay; look++) await setTimeout(2)
       ;({ moves } = consumer)
-      counts = await store.counts()
+      counts = await store.directory.counts()
       if (consumer.isFetchUnderWay) moves = -1
     }
     counts.running -= consumer.waiting

@@ -2,7 +2,6 @@
  * The jobs that this process has fetched, from the fetch to the written outcome. A fetched job belongs to this process for
  * the time of its lease, which is renewed; an outcome counts only as long as the lease is ours.
  */
-import { nextTick } from 'node:process'
 import type { JobRecord } from '../../../rules/job-record.ts'
 import type { TaskEntry } from '../../../rules/registry.ts'
 import { ProcessExitedError } from '../../../words/errors.ts'
@@ -19,8 +18,8 @@ import type { Claimed, Place, SharedStore } from '../store/shared-store.ts'
 import { type Candidate, type Decision, decide } from './admission.ts'
 import { Completer, type CompleterHost } from './completer.ts'
 import { type FetchHost, FetchLoop } from './fetch-loop.ts'
+import { HandOut, type HandOutHost } from './hand-out.ts'
 import { type Lease, Leases } from './leases.ts'
-import { PrefetchBuffer } from './prefetch-buffer.ts'
 import { Quarantine } from './quarantine.ts'
 import { StartLog } from './start-log.ts'
 
@@ -48,13 +47,11 @@ export interface ConsumerParts {
   readonly recheck: number
 }
 
-// A fetched job that no thread has taken after so long is better off where every process can take it.
-const UNCLAIMED = 1000
 // For an engine that cannot tell what its threads can take.
 const SLOTS = 16
 
 /** Fetches, hands out and completes jobs. */
-export class Consumer implements FetchHost, CompleterHost {
+export class Consumer implements FetchHost, CompleterHost, HandOutHost {
   readonly leases: Leases
   /** Outcomes that the store has refused. */
   refused = 0
@@ -66,21 +63,14 @@ export class Consumer implements FetchHost, CompleterHost {
   readonly #starts: StartLog
   readonly #completer: Completer
   readonly #quarantine = new Quarantine()
-  readonly #buffer = new PrefetchBuffer()
-  /** Pools whose threads do not ask for jobs at present. */
-  readonly #unasked = new Set<string>()
-  /** Pools that jobs are coming to in this moment. */
-  readonly #arriving = new Set<string>()
-  #isFetching = false
-  /** One after the other: through several connections they would arrive in any order. */
-  #putBacks: Promise<void> = Promise.resolve()
-  #stopTimer: (() => void) | undefined
+  readonly #handOut: HandOut
 
   constructor(parts: ConsumerParts, host: ConsumerHost) {
     const { store, retries, settings, engine } = parts
     this.#parts = parts
     this.#host = host
     this.leases = new Leases(engine.clock, settings.lease, (lease) => this.#lost(lease))
+    this.#handOut = new HandOut(engine, retries, this)
     this.#starts = new StartLog(retries, engine.clock, this.leases)
     this.#completer = new Completer(store, retries, engine.clock, settings.lease, this)
   }
@@ -88,20 +78,19 @@ export class Consumer implements FetchHost, CompleterHost {
   /** Starts fetching from these queues; `name` is noted on the jobs that are fetched. */
   start(queues: readonly QueueOfTasks[], name: string): void {
     const { store, settings, engine } = this.#parts
-    this.#isFetching = true
+    this.#handOut.start()
     for (const { name: queue, pool, limit } of queues) {
       const of = { queue, pool, limit, lease: settings.lease, name, isOrdered: store.isOrdered }
       const loop = new FetchLoop(of, store.source(queue, name), this, engine.clock)
       this.#loops.push(loop)
       loop.start()
     }
-    this.#watchBuffer()
   }
 
   // ── Fetching ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   room({ of: { pool, limit }, leased }: FetchLoop): number {
-    if (!this.#isFetching || this.#unasked.has(pool)) return 0
+    if (!this.#handOut.isAsked(pool)) return 0
     const ofPool = this.#loops.reduce((sum, loop) => sum + (loop.of.pool === pool ? loop.leased : 0), 0)
     const slots = (this.#parts.engine.slots?.(pool) ?? SLOTS) + this.#parts.settings.prefetch
     return Math.min(slots - ofPool, limit - leased)
@@ -145,7 +134,7 @@ export class Consumer implements FetchHost, CompleterHost {
       job.more.errors = [...(job.more.errors ?? []), new ProcessExitedError(entry.task.name)]
     }
     // Nothing can keep most jobs from running, and nothing has to be written before.
-    if (decision.do === 'run' && !decision.recordStart) return this.#ready(lease)
+    if (decision.do === 'run' && !decision.recordStart) return this.#handOut.enter(lease)
     if (decision.do === 'end') return this.finish(lease, decision.ended)
     retries.retry(() => this.#admit(lease)).catch(() => this.#lost(lease))
   }
@@ -180,7 +169,7 @@ export class Consumer implements FetchHost, CompleterHost {
     }
     job.more.isSuspect = decision.isSuspect
     if (decision.recordStart) await this.#starts.record(lease)
-    if (!lease.isLost && this.leases.has(lease) && !isTerminal(job.state)) this.#ready(lease)
+    if (!lease.isLost && this.leases.has(lease) && !isTerminal(job.state)) this.#handOut.enter(lease)
   }
 
   async #postpone(lease: Lease, delay: number, lock: string | undefined): Promise<void> {
@@ -199,30 +188,6 @@ export class Consumer implements FetchHost, CompleterHost {
     })
   }
 
-  #ready(lease: Lease): void {
-    const { job, loop } = lease
-    job.state = 'available'
-    job.readyAt = Math.round(this.#parts.engine.clock.now())
-    lease.bufferedAt = job.readyAt
-    this.#buffer.enter(lease)
-    // What was being looked at when the stop came has no place here any more.
-    if (!this.#isFetching) return this.#putBack(loop.of.pool)
-    this.#arrive(loop.of.pool)
-  }
-
-  /**
-   * Replies that share a network packet may resolve out of order: a fetch for many after a completion that was sent later.
-   * None of their jobs is shown before all have their places; promises are through by the next tick.
-   */
-  #arrive(pool: string): void {
-    if (this.#arriving.has(pool)) return
-    this.#arriving.add(pool)
-    nextTick(() => {
-      this.#arriving.delete(pool)
-      this.#parts.engine.wake(pool)
-    })
-  }
-
   /** A fetch is on its way: the store may have handed out a job that has not come yet. */
   get isFetchUnderWay(): boolean {
     return this.#loops.some((loop) => loop.isFetching)
@@ -231,19 +196,15 @@ export class Consumer implements FetchHost, CompleterHost {
   // ── Threads ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   peek(pool: string): JobRecord | undefined {
-    if (this.#arriving.has(pool)) return undefined
-    const job = this.#buffer.peek(pool)
-    if (job === undefined && this.#unasked.delete(pool)) this.#look(pool)
-    return job
+    return this.#handOut.peek(pool)
   }
 
   claim(pool: string): JobRecord | undefined {
-    const job = this.peek(pool)
-    if (job === undefined) return undefined
-    const lease = this.#buffer.shift(pool)
-    job.state = 'running'
-    if (lease !== undefined) this.#starts.claimed(lease)
-    return job
+    const lease = this.#handOut.claim(pool)
+    if (lease === undefined) return undefined
+    lease.job.state = 'running'
+    this.#starts.claimed(lease)
+    return lease.job
   }
 
   giveBack(job: JobRecord): void {
@@ -252,14 +213,12 @@ export class Consumer implements FetchHost, CompleterHost {
     if (lease === undefined) return
     if (lease.isLost) return this.letGo(lease)
     this.#starts.takeBack(lease)
-    lease.bufferedAt = this.#parts.engine.clock.now()
-    this.#buffer.enter(lease)
-    this.#parts.engine.wake(lease.loop.of.pool)
+    this.#handOut.enterAgain(lease)
   }
 
   /** Jobs that wait for a thread here: the store counts them as running. */
   get waiting(): number {
-    return this.#buffer.size
+    return this.#handOut.size
   }
 
   // ── Outcomes ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -291,7 +250,7 @@ export class Consumer implements FetchHost, CompleterHost {
   }
 
   finish(lease: Lease, ended: Ended): void {
-    this.#buffer.leave(lease)
+    this.#handOut.leave(lease)
     conclude(lease.job, ended, this.#parts.engine.clock.now())
     // The thread is free, but the place is kept for the job that comes with the answer.
     this.#completer.end(lease, ended)
@@ -302,7 +261,7 @@ export class Consumer implements FetchHost, CompleterHost {
   }
 
   mayFetch({ loop }: Lease): boolean {
-    return this.#isFetching && !this.#unasked.has(loop.of.pool)
+    return this.#handOut.isAsked(loop.of.pool)
   }
 
   written(lease: Lease, next: Claimed | undefined): void {
@@ -310,7 +269,7 @@ export class Consumer implements FetchHost, CompleterHost {
     this.leases.drop(lease)
     this.#quarantine.leave(lease)
     if (next !== undefined) this.fetched(lease.loop, next)
-    this.#look(lease.loop.of.pool)
+    this.look(lease.loop.of.pool)
   }
 
   ended(lease: Lease): void {
@@ -329,7 +288,7 @@ export class Consumer implements FetchHost, CompleterHost {
     const { job, loop } = lease
     // Of one that has ended, the answer to its outcome tells.
     if (!this.leases.has(lease) || lease.isEnding) return
-    if (this.#buffer.leave(lease) || job.state !== 'running') return this.letGo(lease)
+    if (this.#handOut.leave(lease) || job.state !== 'running') return this.letGo(lease)
     this.#parts.engine.leaseLost?.(job)
     this.#parts.engine.wake(loop.of.pool)
   }
@@ -339,39 +298,18 @@ export class Consumer implements FetchHost, CompleterHost {
     this.leases.drop(lease)
     this.#quarantine.leave(lease)
     if (lease.isForeign) this.#parts.engine.adopted(-1)
-    this.#look(lease.loop.of.pool)
-  }
-
-  #watchBuffer(): void {
-    const { clock } = this.#parts.engine
-    this.#stopTimer = clock.timer(UNCLAIMED / 2, () => {
-      this.#watchBuffer()
-      for (const pool of this.#buffer.lateSince(clock.now() - UNCLAIMED)) this.#putBack(pool)
-    })
-  }
-
-  /** Nobody takes them: all that wait in a pool go back to the store, until a thread asks again. */
-  #putBack(pool: string): void {
-    this.#unasked.add(pool)
-    // The last one first, so that the first one comes to stand in front.
-    for (const lease of this.#buffer.empty(pool).reverse()) {
-      const over = (): void => this.letGo(lease)
-      const before = this.#putBacks
-      const putBack = (): Promise<void> => before.then(() => lease.loop.source.putBack(lease))
-      this.#putBacks = this.#parts.retries.retry(putBack).then(over, over)
-    }
+    this.look(lease.loop.of.pool)
   }
 
   /** Fetches no more, and puts back what waits for a thread. */
   async stop(): Promise<void> {
-    this.#isFetching = false
-    this.#stopTimer?.()
+    this.#handOut.close()
     this.#starts.close()
     await Promise.all(this.#loops.map((loop) => loop.stop()))
-    for (const pool of this.#buffer.pools) this.#putBack(pool)
+    this.#handOut.putAllBack()
   }
 
-  #look(pool: string): void {
+  look(pool: string): void {
     for (const loop of this.#loops) if (loop.of.pool === pool) loop.look()
   }
 }

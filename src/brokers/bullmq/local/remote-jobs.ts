@@ -65,7 +65,7 @@ export class RemoteJobs {
 
   /** Ends a job that waits in the store. False when it runs; true when it is over. */
   async end(id: string, ended: Ended, queue?: string): Promise<boolean> {
-    const { isRunning, isDone, job } = await this.#store.finish(id, ended, queue)
+    const { isRunning, isDone, job } = await this.#store.directory.finish(id, ended, queue)
     if (isRunning) return false
     if (job === undefined) return true
     const { data } = job

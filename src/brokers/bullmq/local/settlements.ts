@@ -118,7 +118,7 @@ export class Settlements {
 
   /** Looks up how a job of ours stands. */
   async learn(job: JobRecord, id: string): Promise<void> {
-    const found = await this.#store.find(id, queueOf(job.entry))
+    const found = await this.#store.directory.find(id, queueOf(job.entry))
     if (found !== undefined) return this.take(found)
     if (!(this.#local.byId.has(id) && this.#local.isAway(job))) return
     // A job that is being moved can be missed once.
@@ -153,7 +153,7 @@ export class Settlements {
   }
 
   async #ask(job: JobRecord, id: string): Promise<void> {
-    if (await this.#store.isOver(queueOf(job.entry), id)) await this.learn(job, id)
+    if (await this.#store.directory.isOver(queueOf(job.entry), id)) await this.learn(job, id)
     else this.#missing.delete(id)
   }
 

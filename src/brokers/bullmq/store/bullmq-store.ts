@@ -1,14 +1,12 @@
 /** What the stores in Redis and in PostgreSQL have in common: BullMQ's queues, and the rules of locks. */
 import type { Queue } from 'bullmq'
-import type { JobState } from '../../../words/job.ts'
-import type { Ended, JobFilter } from '../../broker.ts'
 import type { BullmqSettings } from '../options.ts'
 import { toJson } from './bullmq-jobs.ts'
 import { Directory } from './directory.ts'
 import { EndedJobs } from './ended-jobs.ts'
 import type { Retention } from './queue-options.ts'
-import type { Finish, JobSource, Opening, Place, ScheduleTable, SharedStore } from './shared-store.ts'
-import type { NewJob, StoredJob, WrittenData } from './stored-job.ts'
+import type { JobSource, Opening, Place, ScheduleTable, SharedStore } from './shared-store.ts'
+import type { NewJob, WrittenData } from './stored-job.ts'
 
 // A job joins a lock before it is added to its queue: one that is in no queue after this time never will be.
 const NEVER_ADDED_AFTER = 30_000
@@ -33,6 +31,10 @@ export abstract class BullmqStore implements SharedStore {
     const queue = this.queue.bind(this)
     this.#directory = new Directory({ queues, ended: this.#ended, clock, queue })
     return this.connect(opening)
+  }
+
+  get directory(): Directory {
+    return this.#directory
   }
 
   protected get retention(): Retention {
@@ -100,36 +102,6 @@ export abstract class BullmqStore implements SharedStore {
     const state = await this.queue(queue).backend.getState(id)
     if (state === 'unknown') return Date.now() - since > NEVER_ADDED_AFTER
     return state === 'completed' || state === 'failed'
-  }
-
-  // ── Jobs in the store ──────────────────────────────────────────────────────────────────────────────────────────
-
-  find(id: string, queue?: string): Promise<StoredJob | undefined> {
-    return this.#directory.find(id, queue)
-  }
-
-  isOver(queue: string, id: string): Promise<boolean> {
-    return this.#directory.isOver(queue, id)
-  }
-
-  list(filter: JobFilter): Promise<readonly StoredJob[]> {
-    return this.#directory.list(filter)
-  }
-
-  counts(): Promise<Record<JobState, number>> {
-    return this.#directory.counts()
-  }
-
-  finish(id: string, ended: Ended, queue?: string): Promise<Finish> {
-    return this.#directory.finish(id, ended, queue)
-  }
-
-  revive(id: string, by: string): Promise<void> {
-    return this.#directory.revive(id, by)
-  }
-
-  remove(id: string): Promise<boolean> {
-    return this.#directory.remove(id)
   }
 }
 

@@ -12,7 +12,7 @@ import type { Ended, JobFilter } from '../../broker.ts'
 import { bullPriority, fromJob, toStored } from './bullmq-jobs.ts'
 import type { EndedJobs } from './ended-jobs.ts'
 import { attemptsOf, toEnd } from './job-data.ts'
-import type { Finish } from './shared-store.ts'
+import type { Finish, JobDirectory } from './shared-store.ts'
 import type { StoredData, StoredEnd, StoredJob } from './stored-job.ts'
 
 const EVERY_STATE: readonly JobState[] = [...UNFINISHED_STATES, ...TERMINAL_STATES]
@@ -41,7 +41,7 @@ export interface DirectoryParts {
 }
 
 /** Answers from the store, and changes what waits there. */
-export class Directory {
+export class Directory implements JobDirectory {
   readonly #parts: DirectoryParts
 
   constructor(parts: DirectoryParts) {

@@ -3,7 +3,7 @@
  * Redis or PostgreSQL, and what BullMQ does not have: locks in which jobs wait in order, and messages between processes.
  */
 import type { Clock } from '../../../words/clock.ts'
-import type { JobState, TerminalState } from '../../../words/job.ts'
+import type { JobState } from '../../../words/job.ts'
 import type { Ended, JobFilter, StoredSchedule } from '../../broker.ts'
 import type { HealthStore } from './health-check.ts'
 import type { NewJob, StoredData, StoredEnd, StoredJob, StoredResult, WrittenData } from './stored-job.ts'
@@ -125,11 +125,29 @@ export interface ScheduleTable {
   made(schedule: StoredSchedule, nextAt: number): Promise<void>
 }
 
+/** Jobs in the store, which no process needs to have. */
+export interface JobDirectory {
+  /** A job by its id; `queue` when it is known where it is. */
+  find(id: string, queue?: string): Promise<StoredJob | undefined>
+  /** True when a job is over, or is not there. */
+  isOver(queue: string, id: string): Promise<boolean>
+  /** Newest first. */
+  list(filter: JobFilter): Promise<readonly StoredJob[]>
+  counts(): Promise<Record<JobState, number>>
+  /** Ends a job that no process runs. */
+  finish(id: string, ended: Ended, queue?: string): Promise<Finish>
+  /** Lets a dead job start over. `by`: what the ids of this process start with. */
+  revive(id: string, by: string): Promise<void>
+  /** Forgets a job that is over; false when it is not. */
+  remove(id: string): Promise<boolean>
+}
+
 /** What the broker needs of Redis or PostgreSQL. */
 export interface SharedStore extends HealthStore {
   /** Whatever is asked of it takes effect in the order in which it was asked. */
   readonly isOrdered: boolean
-  /** The schedules of the prefix; there once the store has been opened. */
+  /** Both are there once the store has been opened. */
+  readonly directory: JobDirectory
   readonly schedules: ScheduleTable
   /** Resolves once the store has been reached and is ready for use; tries for as long as it takes. */
   open(opening: Opening): Promise<void>
@@ -152,20 +170,6 @@ export interface SharedStore extends HealthStore {
   join(lock: string, queue: string, id: string): Promise<Place>
   /** Leaves a lock, and lets the next job come forward. `stop`: no other may follow. */
   leave(lock: string, queue: string, id: string, stop: boolean): Promise<void>
-
-  /** A job by its id; `queue` when it is known where it is. */
-  find(id: string, queue?: string): Promise<StoredJob | undefined>
-  /** True when a job is over, or is not there. */
-  isOver(queue: string, id: string): Promise<boolean>
-  /** Newest first. */
-  list(filter: JobFilter): Promise<readonly StoredJob[]>
-  counts(): Promise<Record<JobState, number>>
-  /** Ends a job that no process runs. */
-  finish(id: string, ended: Ended & { readonly state: TerminalState }, queue?: string): Promise<Finish>
-  /** Lets a dead job start over. `by`: what the ids of this process start with. */
-  revive(id: string, by: string): Promise<void>
-  /** Forgets a job that is over; false when it is not. */
-  remove(id: string): Promise<boolean>
 }
 
 /** The lock of a key. */

@@ -12,13 +12,15 @@ test('a job that is cancelled by a repeated request ends with the name of its ta
   const ended = Promise.withResolvers<void>()
   const store = {
     publish: (topic: string, text: string) => published.push([topic, JSON.parse(text)]),
-    // It runs when it is asked for the first time, and waits when it is asked again.
-    finish: (_id: string, end: Ended) =>
-      Promise.resolve(
-        ends.push(end) === 1
-          ? { isRunning: true, isDone: false, job: undefined }
-          : { isRunning: false, isDone: true, job: { id: 'j-1', queue: 'q', data: {} } },
-      ),
+    directory: {
+      // It runs when it is asked for the first time, and waits when it is asked again.
+      finish: (_id: string, end: Ended) =>
+        Promise.resolve(
+          ends.push(end) === 1
+            ? { isRunning: true, isDone: false, job: undefined }
+            : { isRunning: false, isDone: true, job: { id: 'j-1', queue: 'q', data: {} } },
+        ),
+    },
   }
   const settlements = { take: () => {}, tell: () => ended.resolve() }
   const remote = new RemoteJobs(store as never, new Retries(clock), clock, settlements as never)
