@@ -7,10 +7,15 @@ import type { RegisteredTask } from '../rules/registry.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { NoRequestError } from '../words/errors.ts'
 import type { JobOptions } from '../words/job.ts'
-import type { OpenResponse } from './open-response.ts'
-import type { RequestJobs } from './req-after.ts'
 
-const current = new AsyncLocalStorage<RequestJobs>()
+/** What `after` finds: a request that is being handled. */
+export interface Scope {
+  /** Stands for the response: a request that meets several runtimes has one. */
+  readonly response: object
+  add(task: string | AnyTask, payload?: unknown, options?: JobOptions): Job
+}
+
+const current = new AsyncLocalStorage<Scope>()
 
 /**
  * Runs the rest of a request so that `after` finds it.
@@ -19,27 +24,27 @@ const current = new AsyncLocalStorage<RequestJobs>()
  * what was there before. An AsyncResource remembers the map as it is and puts it back as it was, so that one copy is
  * enough: two thirds of the price, for something that most requests make no use of.
  */
-export function within<Result>(jobs: RequestJobs, run: () => Result): Result {
+export function within<Result>(scope: Scope, run: () => Result): Result {
   return new AsyncResource('aftertask.request').runInAsyncScope<undefined, Result>(
     enterAndRun,
     undefined,
-    jobs,
+    scope,
     run,
   )
 }
 
-function enterAndRun<Result>(jobs: RequestJobs, run: () => Result): Result {
-  current.enterWith(jobs)
+function enterAndRun<Result>(scope: Scope, run: () => Result): Result {
+  current.enterWith(scope)
   return run()
 }
 
 /** For a middleware that is called without a `next`: what follows in this call, and all that comes of it, is within. */
-export function enter(jobs: RequestJobs): void {
-  current.enterWith(jobs)
+export function enter(scope: Scope): void {
+  current.enterWith(scope)
 }
 
 /** True in the scope of a request, whichever of its runtimes was met last. */
-export function isWithin(response: OpenResponse): boolean {
+export function isWithin(response: object): boolean {
   return current.getStore()?.response === response
 }
 
@@ -55,10 +60,10 @@ export function after<const Given extends AnyTask | RegisteredTask['name']>(
   ...rest: PayloadAndOptions<TaskOf<RegisteredTask, NoInfer<Given>>>
 ): Job<ResultOfCall<RegisteredTask, Given>>
 export function after(task: string | AnyTask, payload?: unknown, options?: JobOptions): Job {
-  const jobs = current.getStore()
-  if (jobs === undefined) {
+  const scope = current.getStore()
+  if (scope === undefined) {
     refuseInThread('after')
     throw new NoRequestError(task)
   }
-  return jobs.add(task, payload, options)
+  return scope.add(task, payload, options)
 }

@@ -4,21 +4,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AnyRuntime, Runtime, RuntimeOptions, TaskList, TasksIn } from '../engine/runtime.ts'
 import type { AnyTask } from '../rules/task.ts'
-import {
-  type AfterResponse,
-  type AfterResponseOptions,
-  failed,
-  goOn,
-  openRequest,
-  readErrorHandler,
-  readPolicy,
-  runtimeOf,
-  stay,
-} from './middleware.ts'
-import type { AnyRequest, AnyResponse } from './response-end.ts'
+import { type AfterResponse, type AfterResponseOptions, makeAfterResponse } from './after-response.ts'
 
-export type { AfterResponse, AfterResponseOptions } from './middleware.ts'
-export { failed } from './middleware.ts'
+export type { AfterResponse, AfterResponseOptions } from './after-response.ts'
+export { failed } from './after-response.ts'
 export type { After, TryAfter } from './req-after.ts'
 export type { AnyRequest, AnyResponse, Outcome } from './response-end.ts'
 export type { ReadBaggage } from './travelling-context.ts'
@@ -53,27 +42,9 @@ export function afterResponse(
   given: AnyRuntime | RuntimeOptions,
   options: AfterResponseOptions = {},
 ): AfterResponse<AnyTask, ErrorMiddleware> {
-  const runtime = runtimeOf(given)
-  const policy = readPolicy(runtime, options)
-  const middleware = (req: AnyRequest, res: AnyResponse, next?: () => unknown): unknown => {
-    const jobs = openRequest(policy, req, res)
-    return next === undefined ? stay(jobs) : goOn(jobs, next)
-  }
-  const onError = (own?: ErrorMiddleware): ErrorMiddleware => {
-    const handler = readErrorHandler(own, passOn)
-    // Express knows an error handler by its four arguments.
-    return (error, req, res, next) => {
-      noteFailure(res, error)
-      return handler(error, req, res, next)
-    }
-  }
-  return Object.assign(middleware, { runtime, onError }) as AfterResponse<AnyTask, ErrorMiddleware>
+  return makeAfterResponse({ answer: passOn }, given, options)
 }
 
 const passOn: ErrorMiddleware = (error, _req, _res, next) => {
   next(error)
-}
-
-function noteFailure(res: AnyResponse, error: unknown): void {
-  if (!res.writableEnded) failed(res, error)
 }

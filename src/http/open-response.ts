@@ -30,6 +30,8 @@ export class OpenResponse extends ResponseWatch {
   #outcome: Outcome | null = null
   #facts: ResponseFacts | null = null
   #error: unknown
+  /** What the adapter has told of the status, which the response may not have yet. */
+  #status: number | null = null
   /** What the rest of the middleware chain returned, when that was a promise. */
   #handler: Promise<unknown> | null = null
   #letGo: (() => void)[] | null = null
@@ -69,6 +71,11 @@ export class OpenResponse extends ResponseWatch {
   notice(error: unknown): void {
     // Once the response has been ended it can no longer fail: the client has its answer.
     if (!this.res.writableEnded) this.fail(error)
+  }
+
+  /** The framework will answer with this status; it counts until the head is written. */
+  willAnswer(status: number): void {
+    this.#status = status
   }
 
   /** The rest of the middleware chain goes on until this promise settles. The innermost sub-app's is the one that counts. */
@@ -141,7 +148,7 @@ export class OpenResponse extends ResponseWatch {
 
   #factsNow(): ResponseFacts {
     return {
-      statusCode: this.res.statusCode,
+      statusCode: this.#status === null || this.res.headersSent ? this.res.statusCode : this.#status,
       outcome: this.#outcome ?? 'aborted',
       error: this.#error,
       method: this.req.method ?? '',

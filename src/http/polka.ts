@@ -4,23 +4,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AnyRuntime, Runtime, RuntimeOptions, TaskList, TasksIn } from '../engine/runtime.ts'
 import type { AnyTask } from '../rules/task.ts'
-import {
-  type AfterResponse,
-  type AfterResponseOptions,
-  failed,
-  goOn,
-  openRequest,
-  readErrorHandler,
-  readPolicy,
-  runtimeOf,
-  stay,
-} from './middleware.ts'
+import { type AfterResponse, type AfterResponseOptions, makeAfterResponse } from './after-response.ts'
 import { answer } from './polka-answer.ts'
 import { HandlerWatch, keepsErrors } from './polka-handlers.ts'
-import type { AnyRequest, AnyResponse } from './response-end.ts'
 
-export type { AfterResponse, AfterResponseOptions } from './middleware.ts'
-export { failed } from './middleware.ts'
+export type { AfterResponse, AfterResponseOptions } from './after-response.ts'
+export { failed } from './after-response.ts'
 export type { After, TryAfter } from './req-after.ts'
 export type { AnyRequest, AnyResponse, Outcome } from './response-end.ts'
 export type { ReadBaggage } from './travelling-context.ts'
@@ -55,28 +44,10 @@ export function afterResponse(
   given: AnyRuntime | RuntimeOptions,
   options: AfterResponseOptions = {},
 ): AfterResponse<AnyTask, PolkaErrorHandler> {
-  const runtime = runtimeOf(given)
-  const policy = readPolicy(runtime, options)
   const watch = new HandlerWatch()
-  const middleware = function aftertask(
-    this: unknown,
-    req: AnyRequest,
-    res: AnyResponse,
-    next?: () => unknown,
-  ): unknown {
-    const jobs = openRequest(policy, req, res)
-    if (next === undefined) return stay(jobs)
-    watch.replace(this, middleware)
-    return goOn(jobs, next, keepsErrors(req))
-  }
-  const onError = (own?: PolkaErrorHandler): PolkaErrorHandler => {
-    const handler = readErrorHandler(own, answer)
-    return (error, req, res, next) => {
-      if (!(res.writableEnded || isNoMatch(error))) failed(res, error)
-      return handler(error, req, res, next)
-    }
-  }
-  return Object.assign(middleware, { runtime, onError }) as AfterResponse<AnyTask, PolkaErrorHandler>
+  const beforeNext = (handlers: unknown, middleware: unknown): void => watch.replace(handlers, middleware)
+  const isFailure = (error: unknown): boolean => !isNoMatch(error)
+  return makeAfterResponse<PolkaErrorHandler>({ answer, beforeNext, keepsErrors, isFailure }, given, options)
 }
 
 /** Polka tells its onError of a request that fits no route in the shape of an error. It is an answer like any other. */

@@ -5,8 +5,8 @@
  */
 import { EventEmitter } from 'node:events'
 import { isWithin, within } from './context.ts'
+import type { OpenRequest } from './open-request.ts'
 import { OpenResponse } from './open-response.ts'
-import type { RequestJobs } from './req-after.ts'
 import type { AnyRequest, AnyResponse } from './response-end.ts'
 
 const responseOf: unique symbol = Symbol('aftertask.response')
@@ -14,7 +14,7 @@ const responseOf: unique symbol = Symbol('aftertask.response')
 type ScopedRequest = AnyRequest & { [responseOf]?: AnyResponse }
 
 /** Lets listeners of a request and its response find what `after` adds to, which is from now on `jobs`. */
-export function scopeEvents(req: ScopedRequest, res: AnyResponse, jobs: RequestJobs): void {
+export function scopeEvents(req: ScopedRequest, res: AnyResponse, jobs: OpenRequest): void {
   const isFirst = jobs.response.scope === null
   jobs.response.scope = jobs
   if (!isFirst) return
@@ -47,5 +47,5 @@ function emitIn(
 ): boolean {
   const response = res === undefined ? undefined : OpenResponse.of(res)
   if (response === undefined || isWithin(response)) return Reflect.apply(emit, self, event)
-  return within(response.scope as RequestJobs, () => Reflect.apply(emit, self, event))
+  return within(response.scope as OpenRequest, () => Reflect.apply(emit, self, event))
 }

@@ -96,7 +96,7 @@ describe('the reference of members', () => {
 
 describe('the reference of the HTTP edge', () => {
   test.each([
-    ['afterResponse', 'src/http/middleware.ts'],
+    ['afterResponse', 'src/http/after-response.ts'],
     ['shutdown', 'src/http/shutdown.ts'],
   ])('has a row for each option of %s, with its default and its sentence', (heading, file) => {
     // These schemas are nobody's business but their module's, so they are read as text.

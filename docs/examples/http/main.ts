@@ -1,12 +1,14 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import * as adapter from './adapter.ts'
 import * as express from './express.ts'
 import * as plain from './plain.ts'
 
 const servers: [Server, typeof plain.runtime][] = [
   [createServer(express.app), express.runtime],
   [plain.server, plain.runtime],
+  [adapter.server, adapter.runtime],
 ]
 for (const [server, runtime] of servers) {
   const ran = new Promise((resolve) => runtime.on('job:completed', ({ result }) => resolve(result)))

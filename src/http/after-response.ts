@@ -1,4 +1,7 @@
-/** The middleware that gives every request `req.after`, whatever the framework. */
+/**
+ * `afterResponse`, whatever the framework. What differs is behind two seams: `FrameworkAdapter` for middlewares of
+ * `(req, res, next)`, and `openRequest` for everything else.
+ */
 import { z } from 'zod'
 import { type AnyRuntime, createRuntime, Runtime, type RuntimeOptions } from '../engine/runtime.ts'
 import { isA, isRecord, isSynchronous, readSafely, refusal } from '../rules/arguments.ts'
@@ -6,9 +9,8 @@ import { readOptions } from '../rules/options.ts'
 import { refuseInThread } from '../rules/own-thread.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { describeValue, OptionsInvalidError } from '../words/errors.ts'
-import { enter, within } from './context.ts'
+import { type BatchPolicy, OpenRequest } from './open-request.ts'
 import { OpenResponse } from './open-response.ts'
-import { type BatchPolicy, RequestJobs } from './req-after.ts'
 import type { AnyRequest, AnyResponse } from './response-end.ts'
 import { scopeEvents } from './scoped-events.ts'
 import type { ReadBaggage } from './travelling-context.ts'
@@ -54,7 +56,7 @@ const optionsSchema = z.strictObject({
 })
 
 /** The runtime given, or one made from the options given. */
-export function runtimeOf(given: AnyRuntime | RuntimeOptions): AnyRuntime {
+function runtimeOf(given: AnyRuntime | RuntimeOptions): AnyRuntime {
   refuseInThread('afterResponse')
   if (isA(given, Runtime)) return given
   if (readSafely('afterResponse', 'the options', () => isRecord(given) && Object.hasOwn(given, 'tasks')))
@@ -66,60 +68,105 @@ export function runtimeOf(given: AnyRuntime | RuntimeOptions): AnyRuntime {
 }
 
 /** Checks what an `afterResponse` was given. */
-export function readPolicy(runtime: AnyRuntime, options: AfterResponseOptions): BatchPolicy {
-  const { order, onFailure, baggage } = readOptions(optionsSchema, options, 'afterResponse')
+export function readPolicy(
+  runtime: AnyRuntime,
+  options: AfterResponseOptions,
+  what = 'afterResponse',
+): BatchPolicy {
+  const { order, onFailure, baggage } = readOptions(optionsSchema, options, what)
   return { runtime, order, onFailure, baggage }
 }
 
-/** What the request adds to this runtime; made, and put on the request, by the first middleware of the runtime that it meets. */
-export function openRequest(policy: BatchPolicy, req: AnyRequest, res: AnyResponse): RequestJobs {
+/**
+ * The request in the hands of an adapter: made at its first meeting with a runtime, joined at each further one. From then on
+ * events of the request and of its response are within it.
+ */
+export function openFor(policy: BatchPolicy, req: AnyRequest, res: AnyResponse): OpenRequest {
   if (!isResponse(res) || typeof req !== 'object' || req === null) {
     throw new OptionsInvalidError(
       `The middleware of afterResponse was called with ${describeValue(req)} and ${describeValue(res)}; expected (req, res, next).`,
       'res',
     )
   }
-  const jobs = RequestJobs.of(req, res, policy)
-  req.after = ((task: string | AnyTask, payload?: unknown, options?: object) =>
-    jobs.add(task, payload, options)) as typeof req.after
-  req.tryAfter = ((task: string | AnyTask, payload?: unknown, options?: object) =>
-    jobs.tryAdd(task, payload, options)) as typeof req.tryAfter
-  scopeEvents(req, res, jobs)
-  return jobs
+  const request = OpenRequest.of(req, res, policy)
+  scopeEvents(req, res, request)
+  return request
+}
+
+/** What one framework does in its own way. */
+export interface FrameworkAdapter<Handler extends ErrorHandler> {
+  /** What the framework does with an error when the app has no handler of its own. */
+  readonly answer: Handler
+  /** Called before the rest of the chain, with the `this` of the middleware, for a framework whose errors have to be looked for. */
+  beforeNext?(self: unknown, middleware: unknown): void
+  /** True when the framework takes errors to its handler by itself, and nothing of them comes back through `next()`. */
+  keepsErrors?(req: AnyRequest): boolean
+  /** False for what reaches the error handler and is none, such as a route that is not there. */
+  isFailure?(error: unknown): boolean
+}
+
+/** An error handler as Express and Polka take it. */
+type ErrorHandler = (error: never, req: never, res: never, next: never) => unknown
+
+/** Makes the `afterResponse` of a framework whose middlewares take `(req, res, next)`. */
+export function makeAfterResponse<Handler extends ErrorHandler>(
+  adapter: FrameworkAdapter<Handler>,
+  given: AnyRuntime | RuntimeOptions,
+  options: AfterResponseOptions,
+): AfterResponse<AnyTask, Handler> {
+  const runtime = runtimeOf(given)
+  const policy = readPolicy(runtime, options)
+  const middleware = function aftertask(
+    this: unknown,
+    req: AnyRequest,
+    res: AnyResponse,
+    next?: () => unknown,
+  ): unknown {
+    const request = openFor(policy, req, res)
+    req.after = request.after
+    req.tryAfter = request.tryAfter
+    if (next === undefined) return request.enter()
+    adapter.beforeNext?.(this, middleware)
+    return goOn(request, next, adapter.keepsErrors?.(req) === true)
+  }
+  const onError = (own?: Handler): ErrorHandler => {
+    const handler = readErrorHandler(own, adapter.answer)
+    // Express knows an error handler by its four arguments.
+    return (error: unknown, req: AnyRequest, res: AnyResponse, next: unknown): unknown => {
+      if (!res.writableEnded && adapter.isFailure?.(error) !== false) failed(res, error)
+      return Reflect.apply(handler, undefined, [error, req, res, next])
+    }
+  }
+  return Object.assign(middleware, { runtime, onError }) as AfterResponse<AnyTask, Handler>
 }
 
 /**
  * Goes on to the rest of the chain, and notes when it is over and what it throws. Where the framework keeps errors to
  * itself, nothing comes back and there is nothing to look for: one promise less for every request.
  */
-export function goOn<Result>(jobs: RequestJobs, next: () => Result, keepsErrors = false): Result {
+function goOn<Result>(request: OpenRequest, next: () => Result, keepsErrors: boolean): Result {
   if (typeof next !== 'function') {
     const remedy = 'Leave it out where there is no chain to go on with.'
     throw refusal('The middleware of afterResponse', 'the argument next', next, 'a function', remedy)
   }
   try {
-    const result = within(jobs, next)
+    const result = request.run(next)
     if (!(result instanceof Promise)) return result
-    jobs.response.follow(result)
-    return keepsErrors ? result : (noted(jobs, result) as Result)
+    request.follow(result)
+    return keepsErrors ? result : (noted(request, result) as Result)
   } catch (error) {
-    jobs.response.notice(error)
+    request.fail(error)
     throw error
   }
 }
 
 // The promise handed on is the one made here: a rejection that nobody handles is still reported, and one that somebody
 // handles is not.
-function noted(jobs: RequestJobs, result: Promise<unknown>): Promise<unknown> {
+function noted(request: OpenRequest, result: Promise<unknown>): Promise<unknown> {
   return result.catch((error: unknown) => {
-    jobs.response.notice(error)
+    request.fail(error)
     throw error
   })
-}
-
-/** For a middleware that was called without a `next`. */
-export function stay(jobs: RequestJobs): void {
-  enter(jobs)
 }
 
 /**
@@ -140,7 +187,7 @@ export function failed(res: AnyResponse, error: unknown): void {
 }
 
 /** Checks what `onError` was given; undefined stands for what the framework does by itself. */
-export function readErrorHandler<Handler>(handler: Handler | undefined, otherwise: Handler): Handler {
+function readErrorHandler<Handler>(handler: Handler | undefined, otherwise: Handler): Handler {
   if (handler === undefined) return otherwise
   if (typeof handler === 'function') return handler
   throw new OptionsInvalidError(
