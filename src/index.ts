@@ -48,13 +48,17 @@ export type {
   TaskPolicy,
 } from './rules/task.ts'
 export { defineTask } from './rules/task.ts'
-export type { HandlerProblem, PayloadIssue } from './words/errors.ts'
+export type { ErrorDetails, HandlerProblem, PayloadIssue } from './words/errors.ts'
 export {
   AftertaskError,
+  BrokerUnavailableError,
   BundledError,
   HandlerNotFoundError,
   InsideThreadError,
   JobLostError,
+  JournalCorruptError,
+  JournalLockedError,
+  JournalSchemaError,
   LeaseLostError,
   NonErrorThrownError,
   NoRequestError,
@@ -63,10 +67,12 @@ export {
   OutOfMemoryError,
   PayloadInvalidError,
   PeerMissingError,
+  ProcessExitedError,
   QueueFullError,
   QueueTimeoutError,
   ResultInvalidError,
   RuntimeStoppedError,
+  SqliteVersionError,
   TaskCancelledError,
   TaskSkippedError,
   TaskTimeoutError,
@@ -85,5 +91,6 @@ export type {
   ResponseFacts,
   Settlement,
   TerminalState,
+  UniqueTerms,
   When,
 } from './words/job.ts'

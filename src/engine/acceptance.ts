@@ -139,16 +139,19 @@ export function unlessFull<T>(take: () => T): T | null {
   }
 }
 
-/** Makes the record of a checked call: encodes the payload, which is the snapshot, or moves its buffers. */
-export function toRecord(checked: Checked, seq: number, clock: Clock): JobRecord {
+/**
+ * Makes the record of a checked call: encodes the payload, which is the snapshot, or moves its buffers. A broker that
+ * stores payloads (`isStored`) encodes those as well: what it could not store is refused here, with the caller's buffers whole.
+ */
+export function toRecord(checked: Checked, seq: number, clock: Clock, isStored = false): JobRecord {
   const { entry, options, key, unique } = checked
   const { policy } = entry.task
   // Before buffers are moved, since it may refuse.
   const more = options === undefined ? undefined : extrasOf(options, clock)
-  const payload =
-    options?.transfer === undefined
-      ? encode(checked.payload, 'payload')
-      : move(checked.payload, options.transfer, 'payload')
+  const isMoved = options?.transfer !== undefined
+  const encoded = isMoved && !isStored ? undefined : encode(checked.payload, 'payload')
+  const moved = isMoved ? move(checked.payload, options.transfer ?? [], 'payload') : undefined
+  const payload = isStored ? encoded : (moved ?? encoded)
   const record = new JobRecord(
     seq,
     entry,

@@ -71,14 +71,15 @@ export class Intake {
   }): JobRecord {
     this.#open(call.door)
     const name = call.call ?? CALLS[call.door]
-    const checked = check(this.#parts.registry, call.task, call.payload, call.options, name)
-    if (checked.unique?.isWhileWaiting === true) expectOwnKeys(this.#parts.broker, name)
+    const { broker, clock, registry } = this.#parts
+    const checked = check(registry, call.task, call.payload, call.options, name)
+    if (checked.unique?.isWhileWaiting === true) expectOwnKeys(broker, name)
     if (this.#isFull(1)) {
       const first = this.#first(checked)
+      if (first !== undefined && checked.unique?.replaces !== true) return first
       if (first === undefined || isHeld(call.batch)) this.makeRoom(1)
-      else if (checked.unique?.replaces !== true) return first
     }
-    const record = toRecord(checked, ++this.#seq, this.#parts.clock)
+    const record = toRecord(checked, ++this.#seq, clock, broker.durable)
     // Before it is handed over: a broker that writes it down writes this too.
     if (call.context !== undefined) record.more.context = call.context
     const first = this.#store(record, checked, call.batch)
@@ -107,12 +108,13 @@ export class Intake {
   /** Buffers are moved last, so that a payload which is refused costs nobody his. */
   #toRecords(calls: readonly Checked[]): JobRecord[] {
     const records: JobRecord[] = []
+    const { broker, clock } = this.#parts
     const before = this.#seq
     this.#seq += calls.length
     const makeThose = (isMoving: boolean): void => {
       for (const [index, checked] of calls.entries()) {
         if ((checked.options?.transfer !== undefined) !== isMoving) continue
-        records[index] = toRecord(checked, before + index + 1, this.#parts.clock)
+        records[index] = toRecord(checked, before + index + 1, clock, broker.durable)
       }
     }
     makeThose(false)

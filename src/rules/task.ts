@@ -232,7 +232,8 @@ export function checkAgainst(
 }
 
 function plainIssue(issue: StandardIssue): PayloadIssue {
-  const path = (issue.path ?? []).map((step) => {
+  // A library's own class of list would come out of its `map`.
+  const path = Array.from(issue.path ?? [], (step) => {
     const key = typeof step === 'object' ? step.key : step
     return typeof key === 'number' ? key : String(key)
   })

@@ -127,10 +127,15 @@ export class NotSerializableError extends AftertaskError {
 
   /** `why` and `remedy` take the place of the usual words. */
   constructor(path: string, what: string, options: { cause?: unknown; why?: string; remedy?: string } = {}) {
-    const why = options.why ?? 'which cannot travel between threads'
+    const why = memberOf(options, 'why') ?? 'which cannot travel between threads'
     const remedy =
-      options.remedy ?? 'Send plain data: ids, strings, numbers, dates, maps, sets, bytes, errors.'
-    super('ERR_NOT_SERIALIZABLE', `${asText(path)} is ${asText(what)}, ${why}. ${remedy}`, options)
+      memberOf(options, 'remedy') ??
+      'Send plain data: ids, strings, numbers, dates, maps, sets, bytes, errors.'
+    super(
+      'ERR_NOT_SERIALIZABLE',
+      `${asText(path)} is ${asText(what)}, ${asText(why)}. ${asText(remedy)}`,
+      options,
+    )
     this.path = path
   }
 }
