@@ -26,7 +26,12 @@ app.post('/primes/:below', (req, res) => {
 app.get('/jobs/:id', async (req, res) => {
   const job = await runtime.job(req.params.id ?? '')
   res.writeHead(job === undefined ? 404 : 200, { 'content-type': 'application/json' })
-  res.end(`${JSON.stringify(job ?? { error: 'There is no such job.' })}\n`)
+  // What the client needs of it: errors and the history of attempts hold stacks, and paths of the machine.
+  const answer =
+    job === undefined
+      ? { error: 'There is no such job.' }
+      : { id: job.id, state: job.state, attempts: job.attempts, progress: job.progress, result: job.result }
+  res.end(`${JSON.stringify(answer)}\n`)
 })
 
 app.get('/counts', async (_req, res) => {
