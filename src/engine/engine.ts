@@ -82,9 +82,10 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     const wake = (pool: string): void => this.scheduler.wake(pool)
     const holds = new CrashHolds({ broker, clock, pools: pools.byName, wake })
     const hint = new WaitingHint({ broker, clock, say: (line) => log.say(line) })
+    const hasLimits = this.registry.entries.some(({ task }) => Number.isFinite(task.policy.concurrency))
     const scheduler = new Scheduler({
       ...{ broker, clock, hint, holds, runTimes, watch },
-      ...{ limits: options.bundles, pools: pools.byName },
+      ...{ hasLimits, limits: options.bundles, pools: pools.byName },
     })
     const retry = options.retry && retryPolicy(options.retry)
     const outcomes = new Outcomes({ broker, clock, random, retry, runTimes, holds }, this)

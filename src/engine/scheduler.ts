@@ -31,6 +31,8 @@ export interface SchedulerParts {
   readonly limits: BundleLimits
   readonly runTimes: RunTimes
   readonly watch: Watch
+  /** Whether a task of the runtime has a `concurrency` of its own. */
+  readonly hasLimits: boolean
   readonly holds: CrashHolds
   readonly hint: WaitingHint
 }
@@ -43,6 +45,7 @@ export class Scheduler {
   readonly #limits: BundleLimits
   readonly #runTimes: RunTimes
   readonly #watch: Watch
+  readonly #hasLimits: boolean
   readonly #holds: CrashHolds
   readonly #hint: WaitingHint
   readonly #pace: Pace
@@ -64,6 +67,7 @@ export class Scheduler {
     this.#limits = parts.limits
     this.#runTimes = parts.runTimes
     this.#watch = parts.watch
+    this.#hasLimits = parts.hasLimits
     this.#holds = parts.holds
     this.#hint = parts.hint
     this.#pace = new Pace(parts.clock)
@@ -189,13 +193,14 @@ export class Scheduler {
     const isAlone = this.#holds.isAny && this.#holds.claimed(first)
     const most = isAlone ? 1 : Math.min(room, lane.concurrency > 1 ? room : this.#limits.max)
     let expected = this.#expected(first, lane)
-    let least = leastBehind(first)
+    // Most runtimes have no task with a limit, and nothing to ask of each job.
+    let least = this.#hasLimits ? leastBehind(first) : Number.NEGATIVE_INFINITY
     let next = this.#broker.peek(pool.name)
     while (next !== undefined && bundle.length < most) {
       expected += this.#expected(next, lane)
       if (expected > this.#limits.milliseconds) break
       if (next.priority < least || (this.#holds.isAny && this.#holds.isHeld(next.entry))) break
-      least = Math.max(least, leastBehind(next))
+      if (this.#hasLimits) least = Math.max(least, leastBehind(next))
       bundle.push(this.#claim(pool.name) as JobRecord)
       next = this.#broker.peek(pool.name)
     }

@@ -156,6 +156,7 @@ describe('the scheduler', () => {
       broker,
       pools,
       clock,
+      hasLimits: false,
       limits,
       runTimes: new RunTimes(1),
       watch,
