@@ -337,6 +337,6 @@ describe('pause', () => {
   test('of a pool that is not there is refused', async () => {
     const { runtime } = await withGate()
     expect(() => runtime.pause('defualt')).toThrow(OptionsInvalidError)
-    expect(() => runtime.resume('defualt')).toThrow('no pool is named "defualt". Known: default.')
+    expect(() => runtime.resume('defualt')).toThrow('no pool is named "defualt". Known: default, io.')
   })
 })
