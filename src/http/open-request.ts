@@ -2,6 +2,7 @@
 import type { Batch } from '../engine/batch.ts'
 import type { Job } from '../engine/job.ts'
 import type { AnyRuntime } from '../engine/runtime.ts'
+import { isA, refusal } from '../rules/arguments.ts'
 import type { AnyTask } from '../rules/task.ts'
 import type { JobOptions } from '../words/job.ts'
 import { enter, type Scope, within } from './context.ts'
@@ -58,6 +59,7 @@ export class OpenRequest implements Adds, Scope {
 
   /** Runs the rest of the request, so that `after` from `aftertask` finds it. Returns what `next` returns. */
   run<Result>(next: () => Result): Result {
+    if (typeof next !== 'function') throw refused('run', 'next', next, 'a function')
     return within(this, next)
   }
 
@@ -76,11 +78,15 @@ export class OpenRequest implements Adds, Scope {
 
   /** The status that the framework will answer with, where it is known before the response has it. */
   status(code: number): void {
+    if (!Number.isInteger(code) || code < 100 || code > 999) {
+      throw refused('status', 'code', code, 'a status from 100 to 999')
+    }
     this.response.willAnswer(code)
   }
 
   /** The handler is at work until this settles: if the client leaves, jobs do not start before. */
   follow(handler: Promise<unknown>): void {
+    if (!isA(handler, Promise)) throw refused('follow', 'handler', handler, 'a promise')
     this.response.follow(handler)
   }
 
@@ -127,4 +133,8 @@ export class OpenRequest implements Adds, Scope {
     this.#batch = batch
     return batch
   }
+}
+
+function refused(method: string, argument: string, value: unknown, expected: string): Error {
+  return refusal(`openRequest().${method}`, `the argument ${argument}`, value, expected)
 }

@@ -1,4 +1,6 @@
 /** `Retry-After` for a client that meets a full queue, whoever writes the answer. */
+import { isA } from '../rules/arguments.ts'
+import { QueueFullError } from '../words/errors.ts'
 import type { AnyResponse } from './response-end.ts'
 
 const HEADER = 'retry-after'
@@ -35,7 +37,8 @@ export function offerRetry(res: AnyResponse, error: unknown): void {
 }
 
 function secondsOf(error: unknown): number | undefined {
-  if (!(error instanceof Error)) return undefined
-  const seconds: unknown = Reflect.get(error, 'retryAfter')
-  return typeof seconds === 'number' && seconds >= 0 ? Math.ceil(seconds) : undefined
+  // Only our own: what else an error has may be a getter that throws.
+  if (!isA(error, QueueFullError)) return undefined
+  const { retryAfter } = error
+  return typeof retryAfter === 'number' && retryAfter >= 0 ? Math.ceil(retryAfter) : undefined
 }

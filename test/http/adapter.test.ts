@@ -179,3 +179,21 @@ test('wrong arguments of openRequest are refused by name', async () => {
     expect.stringContaining('ERR_OPTIONS_INVALID: openRequest: '),
   ])
 })
+
+test.each([
+  ['run', undefined, 'openRequest().run: the argument next'],
+  ['status', '200', 'openRequest().status: the argument code'],
+  ['status', 42, 'openRequest().status: the argument code'],
+  ['follow', {}, 'openRequest().follow: the argument handler'],
+] as const)('%s of an open request refuses %j by name', async (member, argument, message) => {
+  const server = createServer((req, res) => {
+    const request = openRequest(runtime, req, res)
+    try {
+      ;(request[member] as (argument: unknown) => unknown)(argument)
+      res.end('taken')
+    } catch (error) {
+      res.end(`${(error as OptionsInvalidError).code} ${(error as Error).message}`)
+    }
+  })
+  expect(await (await get(await listen(server))).text()).toContain(`ERR_OPTIONS_INVALID ${message}`)
+})

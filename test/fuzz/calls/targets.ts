@@ -6,6 +6,7 @@ import { memoryBroker } from '../../../src/brokers/memory.ts'
 import { sqliteBroker } from '../../../src/brokers/sqlite.ts'
 import { Job } from '../../../src/engine/job.ts'
 import { createRuntime, type Runtime } from '../../../src/engine/runtime.ts'
+import { openRequest } from '../../../src/http/adapter.ts'
 import { after } from '../../../src/http/context.ts'
 import * as http from '../../../src/http/index.ts'
 import * as polka from '../../../src/http/polka.ts'
@@ -107,6 +108,26 @@ export const targets: Readonly<Record<string, Target>> = {
   'shutdown(server, runtime)': {
     call: keptShutdown(({ runtime }, args) => [new Server(), runtime, ...args]),
   },
+  openRequest: { call: (_, args) => (openRequest as Any)(...args) },
+  'openRequest(runtime, request)': {
+    call: ({ runtime }, args) => {
+      const { req, res } = request()
+      return (openRequest as Any)(runtime, req, res, ...args)
+    },
+  },
+  ...Object.fromEntries(
+    (['run', 'fail', 'status', 'follow'] as const).map((member) => [
+      `openRequest().${member}`,
+      {
+        call: ({ runtime }: World, args: readonly unknown[]) => {
+          const { req, res } = request()
+          const opened = openRequest(runtime, req, res)
+          return (opened[member] as Any).apply(opened, [...args])
+        },
+        handsOn: member === 'run',
+      },
+    ]),
+  ),
   ...ofEdge('http', http),
   ...ofEdge('polka', polka),
   ...Object.fromEntries(
