@@ -17,7 +17,7 @@ export function contextFor(attempt: Attempt, parameters: number): HandlerContext
 }
 
 function fullContext(attempt: Attempt): HandlerContext {
-  return {
+  const context = {
     id: attempt.id,
     name: attempt.name,
     attempt: attempt.attempt,
@@ -25,19 +25,33 @@ function fullContext(attempt: Attempt): HandlerContext {
     log: logOf(attempt),
     enqueue: (task: unknown, payload?: unknown, options?: NestedJobOptions) =>
       attempt.enqueue(task, payload, options),
-    transfer: (result, buffers) => attempt.transfer(result, buffers),
+    transfer: (result: unknown, buffers: readonly ArrayBuffer[]) => attempt.transfer(result, buffers),
     requestId: attempt.requestId,
     traceparent: attempt.traceparent,
     baggage: attempt.baggage,
-    // Made at its first use: an AbortSignal costs several times what all the rest does.
-    get signal() {
-      return attempt.signal
-    },
-    // A wrapper may put one of its own there, made from this one.
-    set signal(value: AbortSignal) {
-      Object.defineProperty(this, 'signal', { value, enumerable: true, writable: true, configurable: true })
-    },
   }
+  defineProperty(context, makeSignal, { value: () => attempt.signal, configurable: true })
+  return defineProperty(context, 'signal', signal) as object as HandlerContext
+}
+
+const { defineProperty } = Object
+/** What makes the signal: found on the context itself, or through whatever was put around it. */
+const makeSignal: unique symbol = Symbol('makeSignal')
+
+/**
+ * The signal is made at its first use: an AbortSignal costs several times what all the rest does. One accessor for all
+ * contexts, since V8 makes an object slow that has one of its own.
+ */
+const signal: PropertyDescriptor & ThisType<{ [makeSignal]?: () => AbortSignal }> = {
+  get() {
+    return this[makeSignal]?.()
+  },
+  // A wrapper may put one of its own there, made from this one.
+  set(value: AbortSignal) {
+    defineProperty(this, 'signal', { value, enumerable: true, writable: true, configurable: true })
+  },
+  enumerable: true,
+  configurable: true,
 }
 
 function logOf(attempt: Attempt): HandlerLog {

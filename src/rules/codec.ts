@@ -18,6 +18,9 @@ import { fromTable, toTable } from './graph.ts'
 import { isJson } from './plain-json.ts'
 import { survey } from './survey.ts'
 
+// Taken now: in a thread a handler may replace them.
+const { parse: parseJson, stringify: toJson } = JSON
+
 /** An encoded value: a JSON string, bytes, or undefined for `undefined`. */
 export type Encoded = string | Uint8Array | undefined
 
@@ -33,7 +36,7 @@ export function encode(value: unknown, what: string): Encoded {
   if (value === undefined) return undefined
   let cause: unknown
   try {
-    if (isJson(value)) return JSON.stringify(value)
+    if (isJson(value)) return toJson(value)
   } catch (thrown) {
     // A part that cannot be read: the survey says where it is.
     cause = thrown
@@ -80,7 +83,7 @@ export function encodeAnyhow(value: unknown): Encoded {
   try {
     return encodeReadable(value, 'data')
   } catch (error) {
-    return JSON.stringify(String(error))
+    return toJson(String(error))
   }
 }
 
@@ -101,7 +104,7 @@ export function decodeError(encoded: Uint8Array, text: ErrorText): Error {
  * @throws whatever reading throws, when the bytes are not what `encode` made: wherever that can be, use `read`.
  */
 export function decode(encoded: Encoded, moved?: Companions): unknown {
-  if (typeof encoded === 'string') return JSON.parse(encoded)
+  if (typeof encoded === 'string') return parseJson(encoded)
   if (encoded === undefined) return undefined
   return encoded[0] === TABLE ? fromTable(readClone(encoded.subarray(1), moved)) : readClone(encoded, moved)
 }
