@@ -60,6 +60,7 @@ export {
   JournalLockedError,
   JournalSchemaError,
   LeaseLostError,
+  NodeVersionError,
   NonErrorThrownError,
   NoRequestError,
   NotSerializableError,

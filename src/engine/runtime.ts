@@ -25,6 +25,7 @@ import {
 } from '../words/errors.ts'
 import type { EventName, Listener } from '../words/events.ts'
 import { isTerminal, type JobInfo, type JobOptions, type JobState, type TerminalState } from '../words/job.ts'
+import { expectNode } from '../words/node-version.ts'
 import { checkEach, checkUnique, unlessFull } from './acceptance.ts'
 import { Batch, type BatchOptions } from './batch.ts'
 import { Engine } from './engine.ts'
@@ -35,6 +36,9 @@ import { Log, type LogOption } from './log.ts'
 import { type Ports, realPorts } from './ports.ts'
 import type { ScheduleInfo } from './schedule-definition.ts'
 import type { ScheduleOptions } from './schedule-times.ts'
+
+// Once, where the package is imported: an older Node would fail in the middle of something.
+expectNode(process.versions.node)
 
 /** What `createRuntime` takes. */
 export interface RuntimeOptions<Tasks extends TaskList = TaskList> {

@@ -3,7 +3,8 @@
  * WebAssembly) is copied: to move is a way of being quick, and the value arrives all the same.
  */
 import { types } from 'node:util'
-import { isMarkedAsUntransferable } from 'node:worker_threads'
+// Not by its name: an older Node has none, and is to be told so and not to fail over the import.
+import * as workerThreads from 'node:worker_threads'
 import { describeValue, NotSerializableError } from '../words/errors.ts'
 import type { Companions } from './clone-bytes.ts'
 import { type Encoded, encode, encodeMore, read } from './codec.ts'
@@ -74,7 +75,7 @@ export function move(value: unknown, listed: unknown, what: string): Encoded | M
       throw new NotSerializableError(`transfer[${index}]`, 'an ArrayBuffer', { why, remedy })
     }
   }
-  const movable = [...new Set(buffers)].filter((buffer) => !isMarkedAsUntransferable(buffer))
+  const movable = [...new Set(buffers)].filter((buffer) => !workerThreads.isMarkedAsUntransferable(buffer))
   const shared = [...found.buffers].filter((buffer) => types.isSharedArrayBuffer(buffer))
   if (movable.length + shared.length === 0) return encode(value, what)
   const encoded = encodeMore(value, what, found.needsGraph, [...movable, ...shared])

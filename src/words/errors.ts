@@ -386,6 +386,13 @@ export class JournalCorruptError extends AftertaskError {
   }
 }
 
+/** This Node is too old for aftertask: thrown where it is imported. */
+export class NodeVersionError extends AftertaskError {
+  constructor(version: string) {
+    super('ERR_NODE_VERSION', `aftertask needs Node 22.18 or newer; this is ${asText(version)}.`)
+  }
+}
+
 /** This Node comes with a SQLite that has a fault which can damage a journal. */
 export class SqliteVersionError extends AftertaskError {
   constructor(message: string) {
