@@ -14,7 +14,14 @@ export function checkSqlite(version: string = ownVersion()): void {
   throw new JournalError({ kind: 'version', message })
 }
 
+let known: string | undefined
+
 function ownVersion(): string {
+  known ??= askVersion()
+  return known
+}
+
+function askVersion(): string {
   const probe = new DatabaseSync(':memory:')
   const { version } = probe.prepare('SELECT sqlite_version() AS version').get() as { version: string }
   probe.close()

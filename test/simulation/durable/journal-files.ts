@@ -2,7 +2,7 @@
 import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { RUN_SPAN, STATES } from '../../../src/rules/journal-protocol.ts'
 import type { JobState } from '../../../src/words/job.ts'
 
@@ -66,13 +66,29 @@ export function readJobs(db: DatabaseSync): Map<string, StoredJob> {
   return jobs
 }
 
+const readers = new WeakMap<DatabaseSync, Record<'runOf' | 'jobOf', StatementSync>>()
+
+/** Every event looks: what that needs is prepared once for each file. */
+function readersOf(db: DatabaseSync): Record<'runOf' | 'jobOf', StatementSync> {
+  let made = readers.get(db)
+  if (made === undefined) {
+    made = {
+      runOf: db.prepare('SELECT run FROM runs WHERE prefix = ?'),
+      jobOf: db.prepare(`SELECT ${COLUMNS} FROM jobs WHERE n = ?`),
+    }
+    readers.set(db, made)
+  }
+  return made
+}
+
 /** One job as the file has it at this moment. */
 export function readJob(db: DatabaseSync, id: string): StoredJob | undefined {
   const dash = id.lastIndexOf('-')
-  const { run } = db.prepare('SELECT run FROM runs WHERE prefix = ?').get(id.slice(0, dash + 1)) ?? {}
+  const { runOf, jobOf } = readersOf(db)
+  const { run } = runOf.get(id.slice(0, dash + 1)) ?? {}
   if (typeof run !== 'number') return undefined
   const n = run * RUN_SPAN + Number.parseInt(id.slice(dash + 1), 36)
-  const row = db.prepare(`SELECT ${COLUMNS} FROM jobs WHERE n = ?`).get(n)
+  const row = jobOf.get(n)
   return row === undefined ? undefined : storedJob(id, row)
 }
 
