@@ -152,10 +152,13 @@ export class Jobs {
 
   /** A dead job starts over: held, if it died of waiting for a response that is not over. */
   revive(n: number, isHeld: boolean): void {
+    const before = this.sql.chain.get(n)?.[1] as number | null | undefined
     if (Number(this.sql.revive.run(n, TWIN).changes) === 0) return
     if (!isHeld) return this.advance(n)
     const due = factsOf(this.sql, this.numbers, n)?.due ?? null
-    this.sql.place.run(HELD, this.turn.run, null, this.turn.now, this.turn.now, due, null, n)
+    // Who is added to its batch next waits for it, and so for those before it.
+    const after = this.#openFrom(before ?? null)
+    this.sql.place.run(HELD, this.turn.run, null, this.turn.now, this.turn.now, due, after, n)
     this.turn.count(DEAD, HELD)
   }
 
@@ -190,7 +193,7 @@ export class Jobs {
   }
 
   /** The last job of a batch, from this one back, that is not over and will run. */
-  #openFrom(last: number): number | null {
+  #openFrom(last: number | null): number | null {
     for (let n: number | null = last; n !== null; ) {
       const [finished, after, twin] = (this.sql.chain.get(n) ?? [0, null, null]) as (number | null)[]
       if (finished === null && twin === null) return n

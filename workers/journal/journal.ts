@@ -158,6 +158,8 @@ export class Journal {
 
   ask<Q extends keyof Questions>(question: Q, argument: Questions[Q]['ask']): Questions[Q]['answer'] {
     if (question === 'remove') {
+      // Whoever asks for that has heard of its end.
+      this.#notices.dropEnds()
       const n = this.#operations.base + (argument as number)
       return this.#retention.remove(n) as Questions[Q]['answer']
     }
@@ -226,6 +228,7 @@ export class Journal {
         this.#owners.stayOpen(wall)
         this.#spilled.lookAtOthers()
       }
+      this.#notices.dropEnds()
       work()
       this.#spilled.grant()
       // What is told is read before it may be let go of.
@@ -233,6 +236,7 @@ export class Journal {
       this.#retention.step(this.#turn.now)
       this.#failPoints.at('before-commit')
       this.#sql.commit.run()
+      this.#notices.keptEnds()
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
       this.#turn.undo()
@@ -248,6 +252,7 @@ export class Journal {
     this.#queries.rows(turn.toSend, reply.rows)
     this.#queries.rows(turn.toTell, reply.settled)
     this.#queries.rows(turn.toExpire, reply.expired)
+    this.#notices.keepEnds(turn.toTell)
     turn.told()
     if (!turn.isDueDirty) return
     turn.isDueDirty = false

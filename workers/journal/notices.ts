@@ -24,6 +24,9 @@ export class Notices {
   #told = 0
   #telling = 0
   #dropped = 0
+  /** The last end that went out with a commit, and the last that goes out with the one under way. */
+  #kept = 0
+  #keeping = 0
 
   constructor(sql: Statements, turn: Turn, isShared: boolean) {
     this.#sql = sql
@@ -41,6 +44,35 @@ export class Notices {
     if (!this.#isShared) return
     const run = Math.floor(n / RUN_SPAN)
     if (run !== this.#turn.run) this.#sql.notifyEnd.run(run, n)
+  }
+
+  /**
+   * Ends that are told with the commit under way. Should the thread die in between, the next one tells of them; that
+   * they were told is known once another message is taken.
+   */
+  keepEnds(jobs: readonly number[]): void {
+    this.#keeping = 0
+    for (const n of jobs) this.#keeping = this.#sql.keepEnd.get(this.#turn.run, n)?.[0] as number
+  }
+
+  /** The commit with these ends is done. */
+  keptEnds(): void {
+    this.#kept = Math.max(this.#kept, this.#keeping)
+    this.#keeping = 0
+  }
+
+  /** What went out with an earlier commit was told. In a shared file they are read, and dropped, with all others. */
+  dropEnds(): void {
+    if (this.#kept > 0 && !this.#isShared) this.#sql.dropNotices.run(this.#turn.run, this.#kept)
+  }
+
+  /** Ends that a thread before this one may not have told of any more. */
+  takeEnds(): readonly number[] {
+    if (this.#isShared) return []
+    const all = this.#all(this.#turn.run, 0)
+    const last = all.at(-1)
+    if (last !== undefined) this.#sql.dropNotices.run(this.#turn.run, last[0])
+    return all.map(([, , n]) => n)
   }
 
   /** A job is to be cancelled that another process holds. */

@@ -87,7 +87,10 @@ export class Owners {
 
   /** Takes over from runs that are dead; `window` are the jobs that the event loop's side of a resumed run still has. */
   recover(wall: number, window?: readonly number[]): void {
-    if (window !== undefined) this.#resume(new Set(window))
+    if (window !== undefined) {
+      this.#resume(new Set(window))
+      this.#jobs.turn.toTell.push(...this.#notices.takeEnds())
+    }
     this.#takeOver(wall)
   }
 

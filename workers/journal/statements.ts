@@ -126,6 +126,7 @@ const SQL = {
   deadBefore: 'SELECT n, state, shelf FROM jobs WHERE finished < ? AND state = 9 ORDER BY finished LIMIT ?',
   notifyEnd:
     'INSERT INTO notices (run, kind, n) SELECT ?1, 0, ?2 FROM runs WHERE run = ?1 AND closed IS NULL',
+  keepEnd: 'INSERT INTO notices (run, kind, n) VALUES (?, 0, ?) RETURNING id',
   notifyCancel: 'INSERT INTO notices (run, kind, n, text) VALUES (?, 1, ?, ?)',
   notices: 'SELECT id, kind, n, text FROM notices WHERE run = ? AND id > ? ORDER BY id',
   dropNotices: 'DELETE FROM notices WHERE run = ? AND id <= ?',

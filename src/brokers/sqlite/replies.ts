@@ -17,6 +17,8 @@ export class Replies {
   readonly #jobs: JobsHere
   readonly #timer: DueTimer
   readonly #isShared: boolean
+  /** The jobs that the journal itself had ended when it last told of any. */
+  #lastTold: ReadonlySet<number> = new Set()
 
   constructor(host: BrokerHost, connection: Connection, jobs: JobsHere, timer: DueTimer, isShared: boolean) {
     this.#host = host
@@ -27,6 +29,8 @@ export class Replies {
   }
 
   opened({ unfinished, unique, reply }: Opened, isFirst: boolean): void {
+    // A journal that starts anew tells again what the last one may not have told any more.
+    if (!isFirst) reply.settled = reply.settled.filter(([seq]) => !this.#lastTold.has(seq))
     if (isFirst) {
       if (!this.#isShared) this.#host.adopted(unfinished + reply.settled.length)
       const untold = new Set(reply.settled.map(([seq]) => seq))
@@ -36,6 +40,7 @@ export class Replies {
   }
 
   committed(reply: Reply): void {
+    if (reply.settled.length > 0) this.#lastTold = new Set(reply.settled.map(([seq]) => seq))
     for (let at = 0; at < reply.granted.length; at += 2)
       this.#granted(reply.granted[at] as number, reply.granted[at + 1] as number)
     for (let at = 0; at < reply.moved.length; at += 2)

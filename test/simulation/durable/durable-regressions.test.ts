@@ -365,6 +365,53 @@ const sequences: readonly Sequence[] = [
       { do: 'many', specs: [] },
     ],
   },
+  {
+    name: 'it dies with a commit in which it has ended an equal job itself, and is not told of',
+    specs: [
+      plain({ when: 'always', runs: [after(3)] }),
+      { task: 2, runs: [after(3), { ...after(300), onAbort: 'ignores', adds: 0 }], unique: 'u' },
+    ],
+    ops: [
+      { do: 'advance', ms: 20 },
+      { do: 'add', spec: 1 },
+      { do: 'crash', after: 2, downtime: 0 },
+      { do: 'many', specs: [1] },
+      { do: 'advance', ms: 5 },
+      { do: 'journal dies', when: 'untold' },
+      { do: 'advance', ms: 0 },
+    ],
+  },
+  {
+    name: 'it dies with a commit in which it has skipped the rest of a batch, and is not told of',
+    specs: [plain({ runs: [{ ...returns, ms: 3, ends: 'gives up' }] })],
+    ops: [
+      { do: 'advance', ms: 20 },
+      { do: 'open', parallel: false, stops: true },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'settle', batch: 0, end: 'sent' },
+      { do: 'advance', ms: 5 },
+      { do: 'journal dies', when: 'untold' },
+      { do: 'advance', ms: 20 },
+    ],
+  },
+  {
+    name: 'a job is added behind one of its open batch that was revived, and that one is cancelled',
+    specs: [plain(), plain({ unique: 'u', uniqueFor: 20, timeout: 5, queueTimeout: 0, when: 'always' })],
+    ops: [
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'advance', ms: 100 },
+      { do: 'batch', batch: 0, spec: 1 },
+      { do: 'thread dies', lane: 37 },
+      { do: 'advance', ms: 5 },
+      { do: 'revive', job: 0 },
+      { do: 'advance', ms: 5 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'cancel', job: 16, by: 'handle' },
+      { do: 'revive', job: 0 },
+    ],
+  },
 ]
 
 describe('a journal keeps its promises when', () => {
