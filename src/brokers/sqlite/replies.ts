@@ -10,6 +10,9 @@ import type { JobsHere } from './jobs-here.ts'
 import { cancelOp } from './operations.ts'
 import type { Outgoing } from './outbox.ts'
 
+/** How often a journal is asked that dies each time. */
+const ASKS = 10
+
 /** Does with the jobs of this process what the journal's replies say. */
 export class Replies {
   readonly #host: BrokerHost
@@ -169,14 +172,28 @@ export class Replies {
   /** A handle that had not heard of the job's end has spoken. That was told at its time: only its promise is told now. */
   async #correct(job: JobRecord, isRepeated: boolean): Promise<void> {
     const { records } = this.#jobs
-    const row = await this.#connection.ask('row', job.seq).catch(() => null)
+    const row = await this.#rowOf(job)
     // Written by a journal that died before it could say so, and let go of since.
     if (row === null && isRepeated) return this.#tell(job)
     records.forget(job)
     job.more.isUntold = false
+    // The journal has closed: what it would say is told by whoever opens the file next.
+    if (row === undefined) return
     if (row !== null) records.end(job, row, row[3])
     if (isTerminal(job.state)) this.#host.recalled(job)
     else records.letGo(job)
+  }
+
+  /** What the file has of a job, asked again when the journal dies meanwhile; undefined when it cannot be asked any more. */
+  async #rowOf(job: JobRecord): Promise<Row | null | undefined> {
+    for (let tries = 0; tries < ASKS; tries++) {
+      try {
+        return await this.#connection.ask('row', job.seq)
+      } catch (error) {
+        if (Reflect.get(error as object, 'reason') !== 'thread') return undefined
+      }
+    }
+    return undefined
   }
 
   /** Another process asks for it; if the job has gone from here meanwhile, the journal looks where it is. */

@@ -4,11 +4,14 @@ import { dirname, join, relative } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { runInNewContext } from 'node:vm'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { memoryBroker } from '../../../src/brokers/memory.ts'
 import { sqliteBroker } from '../../../src/brokers/sqlite.ts'
 import { createRuntime } from '../../../src/index.ts'
 import { echo, journalFile, journalRuntime } from './journal.fixture.ts'
+
+// Each starts a runtime or three, on a machine that may be busy.
+vi.setConfig({ testTimeout: 60_000 })
 
 describe('the file of a journal', () => {
   test('may be a file: URL, of whatever realm', async () => {

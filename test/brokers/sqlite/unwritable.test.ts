@@ -1,11 +1,14 @@
 /** One record that cannot be written: it is refused, or ends, alone. */
 import { DatabaseSync } from 'node:sqlite'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { ThreadLink } from '../../../src/brokers/sqlite/link.ts'
 import { SqliteBroker } from '../../../src/brokers/sqlite/sqlite-broker.ts'
 import { createRuntime, type Job, type Runtime } from '../../../src/index.ts'
 import type { JobRecord } from '../../../src/rules/job-record.ts'
 import { echo, journalFile } from './journal.fixture.ts'
+
+// Each starts a runtime or three, on a machine that may be busy.
+vi.setConfig({ testTimeout: 60_000 })
 
 // What stands for a key: the first cannot be copied to a thread, the others cannot be bound to a statement.
 const unfit = {

@@ -412,6 +412,30 @@ const sequences: readonly Sequence[] = [
       { do: 'revive', job: 0 },
     ],
   },
+  {
+    name: 'it dies while the runtime stops, and a handle cancels a job that has completed',
+    specs: [
+      plain({ runs: [{ ...after(300), ends: 'strays' }], delay: 0, parallel: false }),
+      { task: 2, runs: [after(60), { ...returns, adds: 0 }], key: 'a', queueTimeout: 0 },
+    ],
+    options: { seed: 76_414 },
+    ops: [
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'crash', after: 0, downtime: 0 },
+      { do: 'add', spec: 0 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'add', spec: 0 },
+      { do: 'advance', ms: 1000 },
+      { do: 'many', specs: [1] },
+      { do: 'advance', ms: 1000 },
+      { do: 'stop', timeout: 0 },
+      { do: 'journal dies', when: 'untold' },
+      { do: 'cancel', job: 62, by: 'handle' },
+      { do: 'advance', ms: 0 },
+    ],
+  },
 ]
 
 describe('a journal keeps its promises when', () => {
