@@ -1,3 +1,6 @@
+import { EventEmitter } from 'node:events'
+import { isDeepStrictEqual } from 'node:util'
+import { createContext, runInContext } from 'node:vm'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { decode, encode } from '../../src/rules/codec.ts'
@@ -18,7 +21,7 @@ describe('a value', () => {
   test('of JSON comes back equal, and travels as a string', () => {
     fc.assert(
       fc.property(fc.jsonValue({ noUnicodeString: false }), (value) => {
-        expect(roundTrip(value)).toEqual(structuredClone(value))
+        expect(isDeepStrictEqual(roundTrip(value), structuredClone(value))).toBe(true)
       }),
     )
     expect(encode({ a: [1, 'two', null, true] }, 'value')).toBe('{"a":[1,"two",null,true]}')
@@ -73,6 +76,74 @@ describe('a value', () => {
     expect(refusal({ toJSON: () => 'another' })).toBeInstanceOf(NotSerializableError)
   })
 
+  test('in which a part stands twice keeps it one, and costs what it holds', () => {
+    let value: object = { leaf: 1 }
+    for (let level = 0; level < 60; level++) value = { left: value, right: value }
+    let back = roundTrip(value) as { left: unknown; right: unknown }
+    for (let level = 0; level < 60; level++) {
+      expect(back.left).toBe(back.right)
+      back = back.left as typeof back
+    }
+    const part = { id: 1 }
+    const few = roundTrip({ one: part, other: part }) as { one: unknown; other: unknown }
+    expect(few.one).toBe(few.other)
+  })
+
+  test.each([300, 3000])('nested %i levels deep is read with the stack of an event loop', (depth) => {
+    let value: object = { leaf: 1 }
+    for (let level = 0; level < depth; level++) value = { next: value }
+    let back = roundTrip(value) as { next?: object; leaf?: number }
+    for (let level = 0; level < depth; level++) back = back.next as typeof back
+    expect(back).toEqual({ leaf: 1 })
+  })
+
+  test('keeps all that an error in it says, wherever it stands', () => {
+    const error = Object.assign(new TypeError('no', { cause: new RangeError('why') }), { code: 'E_NO' })
+    const back = roundTrip({ list: [error], map: new Map([['k', error]]), error }) as {
+      list: [TypeError]
+      map: Map<string, TypeError>
+      error: TypeError
+    }
+    expect(back.error).toBeInstanceOf(TypeError)
+    expect(back.error).toMatchObject({
+      message: 'no',
+      code: 'E_NO',
+      stack: error.stack,
+      cause: { message: 'why' },
+    })
+    expect(back.list[0]).toBe(back.error)
+    expect(back.map.get('k')).toBe(back.error)
+  })
+
+  test('of another realm is what it is there', () => {
+    const value: unknown = runInContext(
+      '({ at: new Date(5), list: [1], map: new Map([[1, 2]]), error: new RangeError("x") })',
+      createContext({}),
+    )
+    expect(roundTrip(value)).toMatchObject({
+      at: new Date(5),
+      list: [1],
+      map: new Map([[1, 2]]),
+      error: new RangeError('x'),
+    })
+  })
+
+  test('of bytes has memory of its own, of the length that was sent', () => {
+    const pool = Buffer.from('pooled')
+    const back = roundTrip({
+      pool,
+      floats: Float32Array.of(0.5, 2),
+      part: new Uint8Array(new ArrayBuffer(64), 3, 5),
+    }) as {
+      pool: Buffer
+      floats: Float32Array
+      part: Uint8Array
+    }
+    expect(Buffer.isBuffer(back.pool)).toBe(true)
+    expect(back.pool.toString()).toBe('pooled')
+    expect([back.pool, back.floats, back.part].map((bytes) => bytes.buffer.byteLength)).toEqual([6, 8, 5])
+  })
+
   test('of a class loses its class, as structured clone has it', () => {
     class Money {
       amount = 3
@@ -101,6 +172,38 @@ describe('a value that cannot travel is refused', () => {
     const error = refusal(value)
     expect(error).toMatchObject({ code: 'ERR_NOT_SERIALIZABLE', path })
     expect(error.message).toContain(what)
+  })
+
+  test.each([
+    ['url', new URL('https://x.test'), 'payload.url is a URL, which would arrive empty. Send url.href.'],
+    ['h', new Headers(), 'payload.h is a Headers, which would arrive empty. Send Object.fromEntries(h).'],
+    ['file', new File(['x'], 'y'), 'Send file.name and await file.bytes().'],
+    ['ref', new WeakRef({}), 'Send ref.deref().'],
+    ['req', new Request('https://x.test'), 'Send what you need of it: req.url'],
+    ['bus', Object.assign(new EventEmitter(), { a: 1 }), 'Send what you need of it.'],
+    ['form', new FormData(), 'which would arrive empty'],
+    ['signal', new AbortController().signal, 'the handler has its own ctx.signal'],
+    ['secret', new (class Secret { readonly #value = 1; get value() { return this.#value } })(), 'payload.secret is a Secret, which would arrive empty.'], // biome-ignore format: one thing
+    [
+      'url',
+      Object.assign(new URL('https://x.test'), { a: 1 }),
+      'payload.url is a URL, which would arrive empty.',
+    ],
+    ['words', new Int32Array(new SharedArrayBuffer(4)), 'whose memory is shared'],
+  ])('with what to send in its place: %s', (key, value, message) => {
+    expect(refusal({ [key]: value }).message).toContain(message)
+  })
+
+  test('with the path of a getter that throws, and its error as the cause', () => {
+    const boom = new Error('boom')
+    const total = { get sum() { throw boom } } // biome-ignore format: one thing
+    expect(refusal({ total })).toMatchObject({ path: 'payload.total.sum', cause: boom })
+  })
+
+  test('with how deep it is, where hardly any code could walk through it', () => {
+    let deep: object = {}
+    for (let level = 0; level < 20_000; level++) deep = { deep }
+    expect(refusal(deep).message).toMatch(/^payload is nested more than 5000 levels deep/)
   })
 
   test('as a whole where it fights back or is nested too deeply to walk through', () => {

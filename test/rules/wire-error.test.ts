@@ -70,6 +70,93 @@ describe('an error keeps', () => {
   })
 })
 
+describe('an error keeps, besides', () => {
+  test('a chain of causes and a list of errors of any length', () => {
+    let chained = new Error('0')
+    for (let at = 1; at < 5000; at++) chained = new Error(String(at), { cause: chained })
+    let back: unknown = travel(chained)
+    let links = 0
+    for (; back instanceof Error; back = back.cause) links++
+    expect(links).toBe(5000)
+    const many = new AggregateError(
+      Array.from({ length: 100 }, (_, at) => new Error(String(at))),
+      'many',
+    )
+    expect((travel(many) as AggregateError).errors).toHaveLength(100)
+  })
+
+  test('the codes of errors on its properties, and what of those can travel', () => {
+    const socket = { write() {} }
+    const original = Object.assign(new Error('pg'), { code: '23505', socket })
+    const response = { status: 409, request: () => {}, headers: { etag: 'x' } }
+    const error = Object.assign(new Error('outer'), { original, response, failures: [original, original] })
+    const back = travel(error) as typeof error
+    expect(back).toMatchObject({
+      original: { code: '23505' },
+      response: { status: 409, headers: { etag: 'x' } },
+      failures: [{ code: '23505' }, { code: '23505' }],
+    })
+    expect(back.response).not.toHaveProperty('request')
+    expect(back.failures[0]).toBe(back.original)
+  })
+
+  test('an instance of a class whole or not at all', () => {
+    class Client {
+      host = 'db'
+      on = (): void => {}
+    }
+    class Point {
+      x = 1
+    }
+    const back = travel(Object.assign(new Error('x'), { client: new Client(), at: new Point() }))
+    expect(back).toMatchObject({ at: { x: 1 } })
+    expect(back).not.toHaveProperty('client')
+  })
+
+  test('the members of an AggregateError that are no errors', () => {
+    const back = travel(
+      new AggregateError([Object.assign(new Error('a'), { code: 'E_A' }), 'text', () => 'source'], 'mixed'),
+    )
+    expect(back).toBeInstanceOf(AggregateError)
+    expect((back as AggregateError).errors).toMatchObject([
+      { code: 'E_A' },
+      'text',
+      expect.stringContaining('source'),
+    ])
+  })
+
+  test('both errors of a SuppressedError, its kind from the platform or not', () => {
+    const make = (error: Error, suppressed: Error): Error =>
+      Object.defineProperties(new Error('s'), {
+        name: { value: 'SuppressedError' },
+        error: { value: error },
+        suppressed: { value: suppressed },
+      })
+    const inner = make(Object.assign(new Error('b'), { code: 'EBODY' }), new Error('c'))
+    expect(travel(make(Object.assign(new Error('a'), { code: 'EDISPOSE' }), inner))).toMatchObject({
+      name: 'SuppressedError',
+      error: { code: 'EDISPOSE' },
+      suppressed: { error: { code: 'EBODY' }, suppressed: { message: 'c' } },
+    })
+  })
+
+  test('that it is a DOMException, with its message', () => {
+    const back = travel(new DOMException('gone', 'AbortError'))
+    expect(back).toBeInstanceOf(DOMException)
+    expect(back).toMatchObject({ name: 'AbortError', message: 'gone', code: 20 })
+  })
+
+  test('a code or status that its class tells, or that does not show', () => {
+    class HttpError extends Error {
+      get code(): string {
+        return 'E_HTTP'
+      }
+    }
+    const error = Object.defineProperty(new HttpError('x'), 'status', { value: 409 })
+    expect(travel(error)).toMatchObject({ code: 'E_HTTP', status: 409 })
+  })
+})
+
 describe('an error loses what cannot travel or be read, and nothing else', () => {
   test('a property with a function or a getter that throws', () => {
     const error = Object.assign(new Error('kept'), { socket: () => {}, code: 'E_KEPT' })
