@@ -222,10 +222,13 @@ export const nestedJobOptionsSchema = z.lazy(() =>
   }),
 )
 
+// Each is a heap of its own: more is a slip of the pen.
+const threadCount = count.max(1024, 'expected at most 1024 threads')
+
 /** The options of one pool of threads. */
 export const poolOptionsSchema = z
   .strictObject({
-    threads: count
+    threads: threadCount
       .optional()
       .describe(
         'Threads, always up. Default: one less than the machine has processors, at least 1. Not together with min or max.',
@@ -235,7 +238,7 @@ export const poolOptionsSchema = z
       .min(0)
       .optional()
       .describe('Threads that are always up, in a pool that grows. Default 1.'),
-    max: count.optional().describe('Threads at most, in a pool that grows. Default: as `threads`.'),
+    max: threadCount.optional().describe('Threads at most, in a pool that grows. Default: as `threads`.'),
     concurrency: count
       .max(4096)
       .default(1)

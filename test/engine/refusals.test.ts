@@ -419,6 +419,7 @@ describe('createRuntime', () => {
       { tasks: [ok], pools: [] },
       /"pools" is an empty array; expected an object such as \{ io/,
     ],
+    ['a billion threads', { tasks: [ok], pool: { threads: 1e9 } }, /expected at most 1024 threads/],
     ['half a broker', { tasks: [ok], broker: { claim: () => {} } }, /expected a broker/],
   ])('given %s says what it takes', (_what, options, message) => {
     expect(() => createRuntime(options as never)).toThrow(message)
