@@ -9,11 +9,14 @@
 import type { HandlerContext, HandlerLog, NestedJobOptions } from '../src/rules/handler.ts'
 import type { Attempt } from './attempt.ts'
 
+// Taken now: a handler may replace it.
+const LazyProxy = Proxy
+
 /** The context of an attempt for a handler that declares so many parameters. */
 export function contextFor(attempt: Attempt, parameters: number): HandlerContext {
   return parameters > 1
     ? fullContext(attempt)
-    : (new Proxy(new Unfilled(attempt), traps) as object as HandlerContext)
+    : (new LazyProxy(new Unfilled(attempt), traps) as object as HandlerContext)
 }
 
 function fullContext(attempt: Attempt): HandlerContext {
