@@ -22,6 +22,8 @@ export interface EscapeHost<Attempt extends RunningAttempt> {
 }
 
 type Emit = typeof process.emit
+// Taken now: what throws while Node ends a thread for an error ends the whole process.
+const { apply } = Reflect
 
 /** The net under everything that runs in this thread. */
 export class EscapedErrors<Attempt extends RunningAttempt> {
@@ -77,7 +79,7 @@ export class EscapedErrors<Attempt extends RunningAttempt> {
     const entryTo = (layer: number): Emit => {
       const enter = (event: string, ...args: unknown[]): boolean =>
         this.#heard(event, args[0], () =>
-          Reflect.apply(layers[layer] as (...all: unknown[]) => boolean, process, [event, ...args]),
+          apply(layers[layer] as (...all: unknown[]) => boolean, process, [event, ...args]),
         )
       entries[layer] ??= enter as unknown as Emit
       return entries[layer]
@@ -112,14 +114,14 @@ export class EscapedErrors<Attempt extends RunningAttempt> {
     const { exit, reallyExit } = process as typeof process & { reallyExit(code?: number): never }
     process.exit = ((code?: number) => {
       this.#refuseExit(code)
-      return exit.call(process, code)
+      return apply(exit, process, [code])
     }) as typeof process.exit
     // What `process.exit` ends with, and what those call who want no listener to hear of it.
     Object.assign(process, {
       reallyExit: (code?: number) => {
         this.#refuseExit(code)
         this.#tellExit()
-        return reallyExit.call(process, code)
+        return apply(reallyExit, process, [code])
       },
     })
     const { setUncaughtExceptionCaptureCallback } = process

@@ -124,7 +124,8 @@ export function handlersFuzzer({ entry, deeds = /./ }: Focus = {}): Fuzzer {
         ),
       )
       if (ready !== undefined && Reflect.get(ready as object, 'code') !== 'ERR_HANDLER_NOT_FOUND') {
-        return `ready() rejected with ${String(ready)}`
+        // A module that breaks the language as it is imported may keep its pool from starting.
+        return mayMaim ? undefined : `ready() rejected with ${String(ready)}`
       }
       const jobs = [
         ...Array.from({ length: program.jobs }, () => runtime.enqueue(bad, 'mine')),
