@@ -236,6 +236,7 @@ export const poolOptionsSchema = z
     min: z
       .int({ error: 'expected a whole number' })
       .min(0)
+      .max(1024, 'expected at most 1024 threads')
       .optional()
       .describe('Threads that are always up, in a pool that grows. Default 1.'),
     max: threadCount.optional().describe('Threads at most, in a pool that grows. Default: as `threads`.'),

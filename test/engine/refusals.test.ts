@@ -420,6 +420,7 @@ describe('createRuntime', () => {
       /"pools" is an empty array; expected an object such as \{ io/,
     ],
     ['a billion threads', { tasks: [ok], pool: { threads: 1e9 } }, /expected at most 1024 threads/],
+    ['a billion threads at least', { tasks: [ok], pool: { min: 1e9 } }, /expected at most 1024 threads/],
     ['half a broker', { tasks: [ok], broker: { claim: () => {} } }, /expected a broker/],
   ])('given %s says what it takes', (_what, options, message) => {
     expect(() => createRuntime(options as never)).toThrow(message)
