@@ -9,6 +9,7 @@
  */
 import { FROM_THREAD } from '../src/rules/protocol.ts'
 import { toWireError } from '../src/rules/wire-error.ts'
+import * as pristine from './pristine.ts'
 import { ImportedModule, type RunningAttempt, runningModule, whose } from './whose.ts'
 
 /** Whom an escaped error is told to: the runner of the thread. */
@@ -37,6 +38,19 @@ export class EscapedErrors<Attempt extends RunningAttempt> {
   constructor() {
     this.#standBeforeEmit()
     this.#standBeforeExit()
+    // Where Node itself cannot end the thread, since a module has replaced `process.exit`, it would end the process.
+    const { _fatalException: fatal } = process as unknown as {
+      _fatalException: (...args: unknown[]) => boolean
+    }
+    Object.assign(process, {
+      _fatalException: (error: unknown, fromPromise: unknown): boolean => {
+        try {
+          return fatal(error, fromPromise)
+        } catch {
+          return pristine.endThread()
+        }
+      },
+    })
   }
 
   /** From now on jobs run. */
