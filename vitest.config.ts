@@ -16,8 +16,9 @@ export default defineConfig({
     // Many files wait for leases and servers most of their time, so that two at once go well on two processors.
     maxWorkers: Math.max(2, availableParallelism() - 1),
     setupFiles: ['test/house/leak-guard.ts'],
-    testTimeout: 10_000,
-    hookTimeout: 10_000,
+    // Guards against a test that hangs, and no measure of speed: a busy machine takes many times as long as a quiet one.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     // What imports `aftertask` gets the build, as a user does, and Node loads it, not Vite.
     server: { deps: { external: [/\/dist\//] } },
     // Mocks and spies never outlive their test.

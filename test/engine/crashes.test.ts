@@ -117,7 +117,7 @@ describe('a pool whose threads keep dying with no job to blame', () => {
     const next = nextEvent(runtime, 'thread:exited')
     call()
     expect((await next).restartIn).toBe(0)
-  }, 30_000)
+  })
 
   test('says it on stderr when nobody listens', async () => {
     const { write } = process.stderr
@@ -150,7 +150,7 @@ describe('a pool whose threads keep dying with no job to blame', () => {
     for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve))
     expect(runtime.stats().pools['default']?.threads).toBe(0)
     expect(await Promise.all(jobs.map((job) => job.result()))).toEqual([1, 2, 3])
-  }, 30_000)
+  })
 
   test.each([
     ['exits', 'data:text/javascript,process.exit(5)', 'code 5'],
@@ -251,5 +251,5 @@ describe('queued jobs are never stranded', () => {
     expect(settlements.filter(({ state }) => state === 'dead')).toHaveLength(8)
     for (const settlement of settlements) expect(settlement.attempts).toBe(1)
     expect(ends.flat()).toHaveLength(200)
-  }, 30_000)
+  })
 })

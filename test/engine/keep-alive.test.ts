@@ -10,7 +10,7 @@ const folder = tempFolder('keep-alive')
 
 /** What a process that does this writes, until it ends by itself. */
 async function outputOf(what: string, ...more: readonly string[]): Promise<string[]> {
-  const { stdout } = await run(process.execPath, [child, what, ...more], { timeout: 25_000 })
+  const { stdout } = await run(process.execPath, [child, what, ...more], { timeout: 55_000 })
   return stdout
     .trim()
     .split('\n')

@@ -107,7 +107,7 @@ describe('the code in the documents', () => {
       const { code, output } = await run(process.execPath, [programFile(block)])
       expect(code, output).toBe(0)
       expectShown(output, shownBelow(block))
-    }, 30_000)
+    })
   }
 
   for (const file of entries) {
@@ -116,7 +116,7 @@ describe('the code in the documents', () => {
       expect(code, output).toBe(0)
       const expected = file.replace(/\.c?[tj]s$/, '.out')
       expectShown(output, existsSync(root + expected) ? read(expected) : null)
-    }, 30_000)
+    })
   }
 
   for (const settings of projectFiles(/^docs\/examples\/.*\/tsconfig\.json$/)) {
@@ -145,7 +145,7 @@ describe('the code in the documents', () => {
       const { code, output } = await run('bash', ['-euc', script], folder)
       expect(code, output).toBe(0)
       expectShown(output, shownBelow(block))
-    }, 30_000)
+    })
   }
 })
 
@@ -328,7 +328,7 @@ function expectShown(output: string, shown: string | null): void {
 
 function run(program: string, args: string[], cwd = root): Promise<{ code: unknown; output: string }> {
   return new Promise((resolve) => {
-    execFile(program, args, { cwd, timeout: 25_000, killSignal: 'SIGKILL' }, (error, stdout, stderr) => {
+    execFile(program, args, { cwd, timeout: 55_000, killSignal: 'SIGKILL' }, (error, stdout, stderr) => {
       resolve({
         code: error === null ? 0 : (error.code ?? error.signal),
         output: stdout + (error ? stderr : ''),

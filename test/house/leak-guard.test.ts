@@ -59,7 +59,7 @@ describe('the leak guard', () => {
     expect(output).toMatch(/worker thread \d+, made in "leaves a thread"/)
     expect(output).toMatch(/server on port \d+, made in "leaves a server"/)
     expect(code).toBe(1)
-  }, 30_000)
+  })
 })
 
 function run(args: string[]): Promise<{ code: unknown; output: string }> {

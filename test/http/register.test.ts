@@ -62,4 +62,4 @@ test('a registered runtime types req.after, req.tryAfter and after by name', () 
     output = (error as { stdout: string }).stdout
   }
   expect(output).toBe('')
-}, 30_000)
+})
