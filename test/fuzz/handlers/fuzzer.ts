@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import fc from 'fast-check'
 import { z } from 'zod'
+import type { Job } from '../../../src/engine/job.ts'
 import { realPorts } from '../../../src/engine/ports.ts'
 import { Runtime } from '../../../src/engine/runtime.ts'
 import { PiscinaSource } from '../../../src/pools/piscina.ts'
@@ -135,10 +136,8 @@ export function handlersFuzzer({ entry, deeds = /./ }: Focus = {}): Fuzzer {
       const crash = crashWithoutDeed(program, settled)
       if (crash !== undefined) return crash
       const next = runtime.enqueue(innocent, 'next', { timeout: HANGS_AFTER })
-      for (const job of [...jobs.slice(-1), next]) {
-        const { state, error } = await within('the next job', job.settled)
-        if (state !== 'completed' && !mayMaim) return `the innocent job is ${state}: ${String(error?.stack)}`
-      }
+      const harm = await harmTo([...jobs.slice(-1), next])
+      if (harm !== undefined && !mayMaim) return harm
       await within('stop()', runtime.stop({ timeout: 1000 }))
       const wrong = wrongEnds([...jobs, next], told)
       if (wrong !== undefined) return wrong
@@ -164,6 +163,13 @@ export function handlersFuzzer({ entry, deeds = /./ }: Focus = {}): Fuzzer {
       }
     },
   })
+}
+
+/** What became of jobs that have nothing to do with the program, when that is not what should. */
+async function harmTo(innocents: readonly Job[]): Promise<string | undefined> {
+  const settled = await within('the next job', Promise.all(innocents.map((job) => job.settled)))
+  const harmed = settled.find(({ state }) => state !== 'completed')
+  return harmed && `the innocent job is ${harmed.state}: ${String(harmed.error?.stack)}`
 }
 
 function crashWithoutDeed(
