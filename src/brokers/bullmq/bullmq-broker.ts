@@ -260,6 +260,12 @@ export class BullmqBroker implements Broker, PartEvents {
     job.state = 'available'
     job.failures = 0
     job.crashes = 0
+    if (local.takeEnded(job)) {
+      // The store never had it. Its time of waiting is over, and counts no more.
+      job.more.queueTimeout = Number.POSITIVE_INFINITY
+      local.accept(job)
+      return this.#admit(job)
+    }
     local.revive(
       job,
       retries.retry(() => store.directory.revive(local.idOf(job), this.#engine.idPrefix)),

@@ -41,13 +41,17 @@ export type Decision =
   /** It waits in the store; `behind`: for the lock, so that it has to be called. */
   | { readonly do: 'postpone'; readonly delay: number; readonly behind: string | undefined }
 
+const RUN: Decision = { do: 'run', isSuspect: false, recordStart: false }
+const RUN_RECORDED: Decision = { do: 'run', isSuspect: false, recordStart: true }
+const RUN_AS_SUSPECT: Decision = { do: 'run', isSuspect: true, recordStart: true }
+
 /** Everything that can keep a fetched job from running, in the order in which it counts. */
 export function decide(candidate: Candidate, surroundings: Surroundings): Decision {
   const { task, crashes, stalls } = candidate
   const reason = endOf(candidate, surroundings) ?? waitOf(candidate, surroundings)
   if (reason !== undefined) return reason
-  const isSuspect = stalls > 0 || crashes > 0
-  return { do: 'run', isSuspect, recordStart: isSuspect || task.policy.onCrash === 'fail' }
+  if (stalls > 0 || crashes > 0) return RUN_AS_SUSPECT
+  return task.policy.onCrash === 'fail' ? RUN_RECORDED : RUN
 }
 
 /** Why it is over before it starts. */

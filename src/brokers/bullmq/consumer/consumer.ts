@@ -47,6 +47,7 @@ export interface ConsumerParts {
   readonly recheck: number
 }
 
+const NO_PLACES: ReadonlyMap<string, Place> = new Map()
 // For an engine that cannot tell what its threads can take.
 const SLOTS = 16
 
@@ -118,18 +119,29 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     if (isForeign) engine.adopted(1)
     const now = clock.now()
     const lease: Lease = {
-      ...{ job, id, loop, token, data, starts, stalls, isForeign },
-      ...{ attempts: job.attempts, history: [...(left.h ?? [])] },
-      ...{ renewedAt: now, bufferedAt: now, claimedAt: 0 },
-      ...{ isStartRecorded: false, isLost: false, isEnding: false },
+      job,
+      id,
+      loop,
+      token,
+      data,
+      starts,
+      stalls,
+      isForeign,
+      attempts: job.attempts,
+      history: left.h === undefined ? [] : [...left.h],
+      renewedAt: now,
+      bufferedAt: now,
+      claimedAt: 0,
+      isStartRecorded: false,
+      isLost: false,
+      isEnding: false,
     }
     this.leases.add(lease)
     job.state = 'available'
     job.payload = payloadOf(data)
     const isCrash = hasCrashed(left, stalls)
     if (isCrash) lease.history.push([job.attempts, 'crashed', null, null, null])
-    const places = new Map<string, Place>()
-    const decision = this.#decide(lease, isCrash, places)
+    const decision = this.#decide(lease, isCrash, NO_PLACES)
     if (isCrash && decision.do !== 'end') {
       job.more.errors = [...(job.more.errors ?? []), new ProcessExitedError(entry.task.name)]
     }
@@ -153,11 +165,18 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
 
   #decide(lease: Lease, isCrash: boolean, places: ReadonlyMap<string, Place>): Decision {
     const { job, data, stalls } = lease
-    const candidate: Candidate = {
-      ...{ task: job.entry.task, data, stalls, line: this.lineOf(lease) },
-      ...{ attempts: job.attempts, crashes: job.crashes, hasCrashed: isCrash },
-    }
     const { recheck, engine } = this.#parts
+    const { attempts, crashes } = job
+    const line = this.lineOf(lease)
+    const candidate: Candidate = {
+      task: job.entry.task,
+      data,
+      line,
+      attempts,
+      crashes,
+      stalls,
+      hasCrashed: isCrash,
+    }
     return decide(candidate, { wall: engine.clock.wall(), places, recheck })
   }
 

@@ -46,7 +46,9 @@ export interface LocalEvents {
 }
 
 const HELD: Place = { at: 'held' }
-const REVIVING: Place = { at: 'reviving' }
+const BUFFERED: Place = { at: 'buffered', isHeld: false }
+const WRITING: Place = { at: 'writing', isHeld: false, isReleased: false }
+const STORED: Place = { at: 'stored', isHeld: false }
 
 /** Accepted, unfinished jobs by their ids, and those that ended before the store had them. */
 export class LocalJobs {
@@ -122,18 +124,19 @@ export class LocalJobs {
     const { extras } = job
     if (extras?.uniqueKey !== undefined) this.#unique.hold(extras.uniqueKey, job)
     const expires = extras?.queueTimeout
-    if (expires !== undefined) this.#timeouts.add(job, this.#engine.clock.now() + expires)
+    if (expires !== undefined && Number.isFinite(expires))
+      this.#timeouts.add(job, this.#engine.clock.now() + expires)
   }
 
   buffered(job: JobRecord, isHeld: boolean): void {
-    this.#places.set(job, { at: 'buffered', isHeld })
+    this.#places.set(job, isHeld ? { at: 'buffered', isHeld } : BUFFERED)
   }
 
   /** True when it is to be written as held. */
   writing(job: JobRecord): boolean {
     const place = this.#places.get(job)
     const isHeld = place?.at === 'buffered' && place.isHeld
-    this.#places.set(job, { at: 'writing', isHeld, isReleased: false })
+    this.#places.set(job, isHeld ? { at: 'writing', isHeld, isReleased: false } : WRITING)
     return isHeld
   }
 
@@ -141,7 +144,7 @@ export class LocalJobs {
   arrived(job: JobRecord): void {
     const place = this.#places.get(job)
     if (place?.at !== 'writing' || isTerminal(job.state)) return
-    this.#places.set(job, { at: 'stored', isHeld: place.isHeld && !place.isReleased })
+    this.#places.set(job, place.isHeld && !place.isReleased ? { at: 'stored', isHeld: true } : STORED)
     if (place.isReleased) this.#events.arrivedReleased(job)
     job.extras?.storing?.resolve()
   }
@@ -158,7 +161,7 @@ export class LocalJobs {
   released(job: JobRecord): 'here' | 'on its way' | 'stored' {
     const place = this.#places.get(job)
     if (place?.at === 'writing' && place.isHeld) this.#places.set(job, { ...place, isReleased: true })
-    if (place?.at === 'stored') this.#places.set(job, { at: 'stored', isHeld: false })
+    if (place?.at === 'stored') this.#places.set(job, STORED)
     if (place?.at === 'held' || place?.at === 'buffered') return 'here'
     return place?.at === 'writing' ? 'on its way' : 'stored'
   }
@@ -166,12 +169,12 @@ export class LocalJobs {
   /** A dead job starts over; until that is written, the store still calls it dead. */
   revive(job: JobRecord, written: Promise<void>): void {
     this.byId.set(this.idOf(job), job)
-    const reviving = { ...REVIVING }
+    const reviving: Place = { at: 'reviving' }
     this.#places.set(job, reviving)
     this.#revivals.add(written)
     const over = (): void => {
       this.#revivals.delete(written)
-      if (this.#places.get(job) === reviving) this.#places.set(job, { at: 'stored', isHeld: false })
+      if (this.#places.get(job) === reviving) this.#places.set(job, STORED)
     }
     written.then(over, over)
   }
@@ -217,6 +220,11 @@ export class LocalJobs {
     this.#endedIds.set(job.seq, id)
     this.#finished.add(job)
     this.over(job, id)
+  }
+
+  /** Takes back a job that ended before the store had it; false when it is none. */
+  takeEnded(job: JobRecord): boolean {
+    return this.endedHere.delete(this.idOf(job))
   }
 
   /** A job that this process accepted or ran is over, and everybody is told. */

@@ -1,0 +1,31 @@
+/** Dead jobs that start over. */
+import { expect } from 'vitest'
+import type { Broker } from '../../../src/brokers/broker.ts'
+import { bullmqBroker } from '../../../src/brokers/bullmq.ts'
+import { Bench } from '../../contract/bench.ts'
+import { overStore, testAt } from './stores.ts'
+
+for (const store of ['redis', 'postgres'] as const) {
+  overStore(store, (place) => {
+    testAt(place, 'a job that died before the store had it starts over like any other', async (here) => {
+      const make = (): Broker => bullmqBroker({ connection: here.server.url, prefix: here.prefix })
+      const bench = new Bench({ name: 'bullmq', make, survives: true })
+      await bench.open()
+      try {
+        const job = bench.add({ batch: bench.batch(), unique: 'one' })
+        bench.fail(job)
+        expect(bench.told).toEqual([job])
+        bench.broker.revive(job)
+        expect(bench.broker.duplicateOf('one')).toBe(job)
+        const claimed = await bench.claim()
+        expect(claimed).toBe(job)
+        bench.complete(claimed)
+        await bench.over(job)
+        expect(await bench.broker.counts()).toMatchObject({ completed: 1, dead: 0, available: 0 })
+        expect(bench.told).toEqual([job, job])
+      } finally {
+        await bench.close()
+      }
+    })
+  })
+}
