@@ -55,6 +55,7 @@ export {
   BundledError,
   HandlerNotFoundError,
   InsideThreadError,
+  JobForgottenError,
   JobLostError,
   JournalCorruptError,
   JournalLockedError,

@@ -127,6 +127,8 @@ export interface Broker {
   add(job: JobRecord, after: JobRecord | null): void
   /** The response of a held job is over, and it is to run. */
   release(job: JobRecord): void
+  /** A held job waits for none of its batch any more; those behind it wait for the one before it. */
+  detach(job: JobRecord): void
   /** The next available job of a pool, left in place. */
   peek(pool: string): JobRecord | undefined
   /** Takes the job that `peek` shows; it is `running` from now on. */

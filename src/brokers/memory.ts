@@ -1,8 +1,10 @@
 /** The memory broker: jobs wait in this process and end with it. At most once per attempt. */
 import { z } from 'zod'
 import { ATTEMPTS_KEPT, type JobRecord } from '../rules/job-record.ts'
+import { BATCH_FAILED } from '../rules/journal-protocol.ts'
 import { readOptions } from '../rules/options.ts'
 import type { TaskEntry } from '../rules/registry.ts'
+import { ClockOffset } from '../words/clock-offset.ts'
 import { type AttemptInfo, isTerminal, type JobState } from '../words/job.ts'
 import { attemptInfo, type KnownAttempt } from './attempts.ts'
 import type { Attempted, Broker, BrokerHost, Ended, JobFilter } from './broker.ts'
@@ -38,8 +40,6 @@ export function memoryBroker(options: MemoryOptions = {}): Broker {
   return new MemoryBroker(readOptions(schema, options, 'memoryBroker').history)
 }
 
-const BATCH_FAILED = 'an earlier job of its batch failed'
-
 const COMPLETED = { outcome: 'completed', thread: undefined, cpu: undefined, error: undefined } as const
 
 class MemoryBroker implements Broker {
@@ -58,6 +58,7 @@ class MemoryBroker implements Broker {
   #host!: BrokerHost
   #timeline!: Timeline
   #unique!: UniqueKeys
+  #offset!: ClockOffset
   #finished!: FinishedJobs
   /** Finished jobs of tasks that say themselves how long those are kept, by the task's number. */
   readonly #apart: (FinishedJobs | undefined)[] = []
@@ -68,7 +69,8 @@ class MemoryBroker implements Broker {
 
   open(host: BrokerHost): void {
     this.#host = host
-    this.#unique = new UniqueKeys(host.clock)
+    this.#unique = new UniqueKeys(host.clock, (seq) => this.#jobs.get(seq))
+    this.#offset = new ClockOffset(host.clock)
     this.#timeline = new Timeline(
       host.clock,
       (job) => this.#enterKeyLine(job),
@@ -101,6 +103,10 @@ class MemoryBroker implements Broker {
 
   release(job: JobRecord): void {
     if (job.state === 'held') this.#advance(job)
+  }
+
+  detach(job: JobRecord): void {
+    this.#unlink(job)
   }
 
   peek(pool: string): JobRecord | undefined {
@@ -137,9 +143,8 @@ class MemoryBroker implements Broker {
   }
 
   async history(job: JobRecord): Promise<readonly AttemptInfo[]> {
-    const { clock } = this.#host
-    const apart = clock.wall() - clock.now()
-    const wall = (time: number | undefined): number | undefined => time && time + apart
+    const wall = (time: number | undefined): number | undefined =>
+      time === undefined ? undefined : this.#offset.wall(time)
     const tries = (job.extras?.tries ?? []) as readonly KnownAttempt[]
     const history = tries.map((known) =>
       attemptInfo({ ...known, started: wall(known.started), ended: wall(known.ended) }),
@@ -193,8 +198,8 @@ class MemoryBroker implements Broker {
     this.#finishedOf(job).revived(job)
     job.failures = 0
     job.crashes = 0
-    const { uniqueKey, uniqueUntil } = job.more
-    if (uniqueKey !== undefined && uniqueUntil === undefined) this.#unique.hold(uniqueKey, job)
+    const { uniqueKey } = job.more
+    if (uniqueKey !== undefined) this.#unique.hold(uniqueKey, job)
     // Its response may not be over yet: the job can have died of waiting for it.
     if (job.batch !== null && job.batch.facts === null) this.#move(job, 'held')
     else this.#advance(job)
@@ -218,6 +223,7 @@ class MemoryBroker implements Broker {
 
   close(): void {
     this.#timeline.close()
+    this.#unique.close()
   }
 
   /** Takes a job as far as it can go: behind its batch, to its time, into its key's line, or to the threads. */
@@ -249,13 +255,15 @@ class MemoryBroker implements Broker {
 
   /** Ends a job and returns the one of its batch that waited for it. */
   #close(job: JobRecord, ended: Ended): JobRecord | null {
-    if (job.state === 'running') this.#leaveRunning(job)
+    const from = job.state
+    if (from === 'running') this.#leaveRunning(job)
     // Its old place in the ring must not be taken for a new one, should it be revived.
-    if (job.state === 'available' && ended.state === 'dead') job.more.isInRing = true
+    if (from === 'available' && ended.state === 'dead') job.more.isInRing = true
     this.#move(job, ended.state)
+    // Said once it is so: the queue looks at the states of its jobs.
+    if (from === 'available') this.#queue(job).ended(job)
+    else if (from === 'scheduled' || from === 'retryable') this.#timeline.left()
     conclude(job, ended, ended.at ?? this.#host.clock.now())
-    // Its batch would keep the facts of the response for as long as the job can be looked up; one that is revived needs it.
-    if (ended.state !== 'dead') job.batch = null
     if (job.extras !== null) this.#freeNames(job)
     const next = this.#unlink(job)
     this.#finishedOf(job).add(job)

@@ -32,6 +32,11 @@ export class PoolQueue {
     this.#queueOf(job.entry).putBack(job)
   }
 
+  /** A job that waited here has ended without being taken. */
+  ended(job: JobRecord): void {
+    this.#queueOf(job.entry).ended()
+  }
+
   /** The job to run next, left where it is. */
   peek(): JobRecord | undefined {
     return this.#best().peek()

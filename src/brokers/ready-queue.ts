@@ -20,11 +20,19 @@ interface Place {
   readonly rank: number
 }
 
-/** The available jobs of one pool. Jobs that left by another door (cancelled) are dropped when they surface. */
+// Below so many outdated places it is not worth the walk.
+const FEW = 64
+
+/**
+ * The available jobs of one pool. A job that ended while it waited leaves its place behind: it is dropped when it
+ * surfaces, or with all others of its kind once they outnumber the jobs that still wait.
+ */
 export class ReadyQueue {
   readonly #fifo = new Ring<JobRecord>()
   readonly #ranked = new Heap<Place>((a, b) => a.rank - b.rank || a.job.seq - b.job.seq)
   readonly #weight: number
+  /** Places of jobs that have ended. */
+  #outdated = 0
 
   constructor(ageing: number) {
     this.#weight = ageing === 0 ? NO_AGEING : ageing
@@ -60,16 +68,26 @@ export class ReadyQueue {
     return job
   }
 
+  /** A job that waited here has ended. Nothing of it is kept for longer than as many others wait. */
+  ended(): void {
+    const places = this.#fifo.length + this.#ranked.length
+    if (++this.#outdated < places && (this.#outdated <= FEW || this.#outdated * 2 <= places)) return
+    this.#fifo.retain(staysInRing)
+    this.#ranked.retain(staysInHeap)
+    this.#outdated = 0
+  }
+
   #drop(): void {
     for (let job = this.#fifo.peek(); job !== undefined; job = this.#fifo.peek()) {
-      if (job.state === 'available' && job.extras?.isInRing !== true) break
+      if (staysInRing(job)) break
       this.#fifo.shift()
-      if (job.extras !== null) job.extras.isInRing = false
+      if (this.#outdated > 0) this.#outdated--
     }
     if (this.#ranked.length === 0) return
     for (let place = this.#ranked.peek(); place !== undefined; place = this.#ranked.peek()) {
-      if (place.job.state === 'available' && place.job.readyAt === place.readyAt) break
+      if (staysInHeap(place)) break
       this.#ranked.pop()
+      if (this.#outdated > 0) this.#outdated--
     }
   }
 
@@ -82,4 +100,15 @@ export class ReadyQueue {
   #rank(job: JobRecord): number {
     return job.readyAt - job.priority * this.#weight
   }
+}
+
+/** False for a job that has left its place in the ring, which it may take anew from then on. */
+function staysInRing(job: JobRecord): boolean {
+  if (job.state === 'available' && job.extras?.isInRing !== true) return true
+  if (job.extras !== null) job.extras.isInRing = false
+  return false
+}
+
+function staysInHeap({ job, readyAt }: Place): boolean {
+  return job.state === 'available' && job.readyAt === readyAt
 }

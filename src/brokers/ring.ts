@@ -30,6 +30,17 @@ export class Ring<T> {
     return item
   }
 
+  /** Keeps only the items that pass, in their order, and the room that those need. O(n). */
+  retain(keep: (item: T) => boolean): void {
+    const kept = [...this].filter(keep)
+    let size = 64
+    while (size < kept.length) size *= 2
+    this.#items = new Array(size)
+    for (const [index, item] of kept.entries()) this.#items[index] = item
+    this.#head = 0
+    this.#length = kept.length
+  }
+
   *[Symbol.iterator](): Iterator<T> {
     for (let index = 0; index < this.#length; index++) {
       yield this.#items[(this.#head + index) & (this.#items.length - 1)] as T

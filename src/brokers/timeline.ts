@@ -9,6 +9,9 @@ interface Due {
   readonly seq: number
 }
 
+// Below so many outdated places it is not worth the walk.
+const FEW = 64
+
 /** Calls back for each job when its time has come, in the order of their times. */
 export class Timeline {
   readonly #heap = new Heap<Due>((a, b) => a.at - b.at || a.seq - b.seq)
@@ -19,8 +22,10 @@ export class Timeline {
   #timerAt = Number.POSITIVE_INFINITY
   #clearTimer: (() => void) | undefined
   #compactAt = 1024
+  /** Places of jobs that wait here no more, as far as that was said. */
+  #outdated = 0
 
-  /** `stillWanted` tells whether a job still waits here: cancelled ones are left in place and dropped when they surface. */
+  /** `stillWanted` tells whether a job still waits here: the place of one that was cancelled is dropped later. */
   constructor(clock: Clock, due: (job: JobRecord) => void, stillWanted: (job: JobRecord) => boolean) {
     this.#clock = clock
     this.#due = due
@@ -30,18 +35,28 @@ export class Timeline {
   /** Adds a job; `at` is on the monotonic clock. */
   add(job: JobRecord, at: number): void {
     this.#heap.push({ at, job, seq: this.#count++ })
-    if (this.#heap.length > this.#compactAt) {
-      this.#heap.retain((due) => this.#stillWanted(due.job))
-      this.#compactAt = Math.max(1024, this.#heap.length * 2)
-    }
+    if (this.#heap.length > this.#compactAt) this.#compact()
     this.#arm()
+  }
+
+  /** A job that waited here does no more. Its place is dropped in time, and at the latest once such places are most. */
+  left(): void {
+    const { length } = this.#heap
+    if (length === 0) return
+    if (++this.#outdated >= length || (this.#outdated > FEW && this.#outdated * 2 > length)) this.#compact()
+  }
+
+  #compact(): void {
+    this.#heap.retain((due) => this.#stillWanted(due.job))
+    this.#compactAt = Math.max(1024, this.#heap.length * 2)
+    this.#outdated = 0
   }
 
   /** When the next job is due; Infinity when none waits. */
   next(): number {
     for (let due = this.#heap.peek(); due !== undefined; due = this.#heap.peek()) {
       if (this.#stillWanted(due.job)) return due.at
-      this.#heap.pop()
+      this.#pop()
     }
     return Number.POSITIVE_INFINITY
   }
@@ -64,9 +79,17 @@ export class Timeline {
     this.#timerAt = Number.POSITIVE_INFINITY
     const now = this.#clock.now()
     for (let next = this.#heap.peek(); next !== undefined && next.at <= now; next = this.#heap.peek()) {
-      this.#heap.pop()
-      if (this.#stillWanted(next.job)) this.#due(next.job)
+      if (this.#stillWanted(next.job)) {
+        this.#heap.pop()
+        this.#due(next.job)
+      } else this.#pop()
     }
     this.#arm()
+  }
+
+  /** Drops the outdated place that comes first. */
+  #pop(): void {
+    this.#heap.pop()
+    if (this.#outdated > 0) this.#outdated--
   }
 }

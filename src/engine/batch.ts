@@ -1,16 +1,26 @@
 /** A batch: the jobs that one HTTP request added, and what becomes of them when its response is over. */
 import { ignoreRejection, isThenable } from '../rules/arguments.ts'
-import type { BatchLink, JobContext, JobRecord } from '../rules/job-record.ts'
+
+import { type BatchLink, type JobContext, JobRecord } from '../rules/job-record.ts'
+import { BATCH_FAILED } from '../rules/journal-protocol.ts'
+
 import type { AnyTask } from '../rules/task.ts'
 import { describeValue } from '../words/describe.ts'
 import { isTerminal, type JobOptions, type ResponseFacts, type When } from '../words/job.ts'
 import { unlessFull } from './acceptance.ts'
+import { isOver, isPassed, type Member, Sequence, type SharedCall } from './batch-sequence.ts'
 import type { Job } from './job.ts'
 
 /** What a batch needs of the runtime. */
 export interface BatchOwner {
   accept(task: string | AnyTask, payload: unknown, options: JobOptions | undefined, batch: Batch): Job
-  release(job: JobRecord): void
+  /** The job may run; a delay counts from `since`. */
+  release(job: JobRecord, since: number): void
+  now(): number
+  /** The job is dead, and can still be found. */
+  mayBeRevived(job: JobRecord): boolean
+  /** The record that is told of what becomes of the job. */
+  current(job: JobRecord): JobRecord
   skip(job: JobRecord, reason: string): void
   /** Calls back after `handlerGrace`; returns the call that takes it back. */
   afterGrace(callback: () => void): () => void
@@ -22,15 +32,23 @@ export interface BatchOptions {
   readonly onFailure: 'continue' | 'stop'
 }
 
+// Below so many that are over it is not worth the walk.
+const FEW = 64
+
 /** The jobs of one request. Made with the first of them; `settle` is called once, by whoever watches the response. */
 export class Batch implements BatchLink {
   facts: ResponseFacts | null = null
   readonly #owner: BatchOwner
   readonly #options: BatchOptions
-  /** Most batches have one job and need no array. */
-  #held: JobRecord | JobRecord[] | null = null
+  /** Who waits for the response. Most batches have one job and need no array. */
+  #held: Member | Member[] | null = null
   /** The jobs that go one after the other, down to the last that is not over; one alone, as above. */
   #chain: JobRecord | JobRecord[] | null = null
+  /** Those jobs, once a job is among them that other calls ask for as well. */
+  #sequence: Sequence | undefined
+  /** Jobs that ended while they were held. */
+  #ended = 0
+  #isSkipping = false
   /** The context that travels with the jobs. */
   readonly context: JobContext | undefined
 
@@ -54,10 +72,22 @@ export class Batch implements BatchLink {
     return unlessFull(() => this.#owner.accept(task, payload, options, this))
   }
 
-  /** The job that the next one of this batch waits for, when there is one. */
-  link(job: JobRecord, order: 'sequential' | 'parallel' | undefined): JobRecord | null {
-    if (this.facts === null) this.#hold(job)
-    if ((order ?? this.#options.order) === 'parallel') return null
+  /** Whether a call waits for those before it in the batch. */
+  isSequential(order: JobOptions['order']): boolean {
+    return (order ?? this.#options.order) === 'sequential'
+  }
+
+  /** Takes a new job in. Returns the job that it waits for, when there is one. */
+  link(job: JobRecord, order: JobOptions['order']): JobRecord | null {
+    const isSequential = this.isSequential(order)
+    const isHeld = this.facts === null
+    if (isHeld) this.#held = joined(this.#held, job)
+    job.batch = isHeld ? this : settledLink(this)
+    if (!isSequential) return null
+    if (this.#sequence !== undefined) {
+      job.batch = new Place(this)
+      return this.#sequence.add(job)
+    }
     if (this.#chain === null) {
       this.#chain = job
       return null
@@ -66,7 +96,7 @@ export class Batch implements BatchLink {
     const chain = this.#chain
     // One that is over, cancelled perhaps, does not end the wait for those before it.
     let before = chain.at(-1)
-    while (before !== undefined && isTerminal(before.state)) {
+    while (before !== undefined && isPassed(before)) {
       chain.pop()
       before = chain.at(-1)
     }
@@ -80,8 +110,10 @@ export class Batch implements BatchLink {
     this.facts = facts
     const held = this.#held
     this.#held = null
-    if (Array.isArray(held)) for (const job of held) this.#let(job)
-    else if (held !== null) this.#let(held)
+    for (const member of Array.isArray(held) ? held : held === null ? [] : [held]) {
+      this.#let(member)
+      this.#goOn()
+    }
   }
 
   /** Settles it with the facts as they are after `handlerGrace`; returns the call that takes it back. */
@@ -94,23 +126,191 @@ export class Batch implements BatchLink {
     return this.facts === null ? null : whyNot(job.extras?.when ?? job.entry.task.policy.when, this.facts)
   }
 
-  /** Skips a job that was refused when it was added. */
-  skip(job: JobRecord): void {
-    this.#owner.skip(job, job.extras?.reason ?? '')
+  /** A job that came after the response has been announced. `isCalled`: the response calls for it. */
+  announced(job: JobRecord, isCalled: boolean): void {
+    if (!isCalled) {
+      // Unless a listener has asked for it meanwhile.
+      if (job.state === 'held' && job.extras?.reason !== undefined) this.#owner.skip(job, job.extras.reason)
+    } else if (this.#sequence !== undefined) {
+      if (this.facts !== null && job.batch instanceof Place) job.more.calledAt = this.#owner.now()
+      this.#goOn()
+    }
   }
 
-  #hold(job: JobRecord): void {
-    if (this.#held === null) this.#held = job
-    else if (Array.isArray(this.#held)) this.#held.push(job)
-    else this.#held = [this.#held, job]
+  // ── Jobs that other calls ask for as well ──────────────────────────────────────────────────────────────────────
+
+  /** True when a job stands in the order of this batch as one of its own. */
+  has(job: JobRecord): boolean {
+    if (this.#sequence !== undefined) return this.#sequence.has(job)
+    return Array.isArray(this.#chain) ? this.#chain.includes(job) : this.#chain === job
   }
 
-  /** Lets a held job go: to the threads, or nowhere. */
-  #let(job: JobRecord): void {
-    const refusal = this.refusal(job)
-    if (refusal === null) this.#owner.release(job)
-    else this.#owner.skip(job, refusal)
+  /** A duplicate joins a job on behalf of this batch; `stands`: those behind it wait for the job, and it for those before. */
+  join(call: SharedCall, stands: boolean): void {
+    if (stands) this.#ordered().add(call)
+    if (this.facts === null) this.#held = joined(this.#held, call)
+    else {
+      this.#let(call)
+      this.#goOn()
+    }
   }
+
+  /** A job of this batch is asked for by others, too: this batch's own call takes its place. */
+  replace(job: JobRecord, call: SharedCall): void {
+    if (this.has(job)) this.#ordered().replace(job, call)
+    if (this.facts === null) this.#held = joined(this.#held, call)
+    else call.calledAt = job.extras?.calledAt
+  }
+
+  /** A shared job is over (when given), or a call of this batch was taken back. */
+  passed(job?: JobRecord): void {
+    if (job !== undefined) this.#hasEnded(job)
+    this.#goOn()
+  }
+
+  // ── Ends ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** A job has ended before its response, or in a batch that keeps its order itself. Nothing of it is kept. */
+  ended(job: JobRecord): void {
+    const held = this.#held
+    const { length } = Array.isArray(held) ? held : [held]
+    if (++this.#ended >= length || (this.#ended > FEW && this.#ended * 2 > length)) this.#compact()
+    this.#hasEnded(job)
+    this.#goOn()
+  }
+
+  #compact(): void {
+    this.#held = this.#held === null ? null : [this.#held].flat().filter((member) => this.#isAwaited(member))
+    this.#chain = this.#chain === null ? null : [this.#chain].flat().filter((job) => !isOver(job))
+    this.#ended = 0
+  }
+
+  /** Whether the response still matters: a dead job that is revived before it is over is held again. */
+  #isAwaited(member: Member): boolean {
+    if (!isOver(member)) return true
+    if (member instanceof JobRecord) return this.#owner.mayBeRevived(member)
+    return !member.isTakenBack && this.#owner.mayBeRevived(member.record)
+  }
+
+  /** Where one job is dead and the batch stops at that, those behind it are skipped. */
+  #hasEnded(job: JobRecord): void {
+    if (this.#sequence === undefined || this.#options.onFailure !== 'stop' || job.state !== 'dead') return
+    // Nobody may go in between because the one before was skipped.
+    this.#isSkipping = true
+    for (const member of this.#sequence.behind(job)) {
+      if (member instanceof JobRecord) this.#owner.skip(member, BATCH_FAILED)
+      else member.refuse(BATCH_FAILED)
+    }
+    this.#isSkipping = false
+  }
+
+  /** Those whose turn it is may go. */
+  #goOn(): void {
+    if (this.facts === null || this.#isSkipping) return
+    const member = this.#sequence?.first()
+    if (member === undefined) return
+    if (!(member instanceof JobRecord)) {
+      if (member.calledAt !== undefined) member.ask()
+    } else if (member.state === 'held' && member.extras?.calledAt !== undefined) {
+      this.#release(member, member.extras.calledAt)
+    }
+  }
+
+  /** Keeps the order itself from now on: the broker knows only the jobs of one batch. */
+  #ordered(): Sequence {
+    if (this.#sequence !== undefined) return this.#sequence
+    const chain = this.#chain === null ? [] : [this.#chain].flat()
+    this.#chain = null
+    const open = chain.filter((job) => !isOver(job)).map((job) => this.#owner.current(job))
+    for (const job of open) {
+      if (job.batch?.tell !== undefined) {
+        job.batch.tell(this)
+        continue
+      }
+      const place = new Place(this)
+      if (job.state !== 'held') place.facts = this.facts
+      job.batch = place
+    }
+    this.#sequence = new Sequence(open)
+    return this.#sequence
+  }
+
+  /** Lets one that was held go: to the threads, or nowhere. */
+  #let(member: Member): void {
+    const facts = this.facts as ResponseFacts
+    if (!(member instanceof JobRecord)) {
+      if (member.isTakenBack) return
+      const refusal = whyNot(member.when, facts)
+      member.when = 'always'
+      if (refusal !== null) return member.refuse(refusal)
+      member.calledAt = this.#owner.now()
+      if (this.#sequence?.has(member) !== true || isPassed(member)) member.ask()
+      return
+    }
+    // Its call stands here in its place.
+    if (member.batch !== this && !(member.batch instanceof Place)) return
+    // Whoever is over is not asked for, but a dead job may be revived, and then no response holds it.
+    if (isTerminal(member.state) && member.state !== 'dead') return
+    const refusal = this.refusal(member)
+    if (member.extras !== null) member.extras.when = undefined
+    if (refusal !== null) {
+      if (member.state === 'dead') member.batch = settledLink(this)
+      this.#owner.skip(member, refusal)
+    } else if (this.#sequence?.has(member) === true && !isPassed(member))
+      member.more.calledAt = this.#owner.now()
+    else this.#release(member, this.#owner.now())
+  }
+
+  /** A job that was revived is past its place here. */
+  release(job: JobRecord): void {
+    this.#release(job, this.#owner.now())
+  }
+
+  #release(job: JobRecord, since: number): void {
+    if (job.batch instanceof Place) job.batch.facts = this.facts
+    else job.batch = settledLink(this)
+    this.#owner.release(job, since)
+  }
+}
+
+/** The place of a job in a batch that keeps its order itself. */
+export class Place implements BatchLink {
+  readonly batch: Batch
+  /** Null until it is the job's turn. */
+  facts: ResponseFacts | null = null
+
+  constructor(batch: Batch) {
+    this.batch = batch
+  }
+
+  get onFailure(): 'continue' | 'stop' {
+    return this.batch.onFailure
+  }
+
+  ended(job: JobRecord): void {
+    // Revived later, it runs at once; a listener may have done so already.
+    if (this.batch.facts !== null) this.facts = this.batch.facts
+    this.batch.ended(job)
+    if (this.facts !== null && job.state === 'held') this.batch.release(job)
+  }
+}
+
+// What remains of a batch in its jobs once the response is over: they may outlive it by far.
+const ANY_FACTS: ResponseFacts = { statusCode: 200, outcome: 'sent', error: undefined, method: '', url: '' }
+const SETTLED: Readonly<Record<'continue' | 'stop', BatchLink>> = {
+  continue: { onFailure: 'continue', facts: ANY_FACTS },
+  stop: { onFailure: 'stop', facts: ANY_FACTS },
+}
+
+function settledLink({ onFailure }: Batch): BatchLink {
+  return SETTLED[onFailure]
+}
+
+function joined(members: Member | Member[] | null, member: Member): Member | Member[] {
+  if (members === null) return member
+  if (!Array.isArray(members)) return [members, member]
+  members.push(member)
+  return members
 }
 
 /** Why a job does not run after such a response; null when it does. A predicate that throws refuses. */

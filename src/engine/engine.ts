@@ -2,6 +2,7 @@
  * The engine: wires broker, pools, scheduler, watch and outcomes together and answers what they ask of each other.
  * `runtime` is its public face.
  */
+// long because: it is where everything meets, one short method for each question that a part has of another
 import type { Broker, BrokerHost, JobFilter } from '../brokers/broker.ts'
 import type { Lane } from '../pools/pool.ts'
 import type { JobRecord } from '../rules/job-record.ts'
@@ -10,16 +11,18 @@ import { Registry, type TaskEntry } from '../rules/registry.ts'
 import { retryPolicy } from '../rules/retry.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { toWireError } from '../rules/wire-error.ts'
+import { ClockOffset } from '../words/clock-offset.ts'
 import { LeaseLostError, OptionsInvalidError, TaskCancelledError } from '../words/errors.ts'
-import { isTerminal, type JobOptions, type JobState } from '../words/job.ts'
+import { isTerminal, type JobOptions, type JobState, type Settlement } from '../words/job.ts'
 import { Announcer } from './announcer.ts'
 import type { Batch, BatchOwner } from './batch.ts'
 import { CrashHolds } from './crash-holds.ts'
 import { Ending } from './ending.ts'
 import { JobIds } from './ids.ts'
 import { Intake, REPLACED } from './intake.ts'
-import { Job, type JobOwner, keptEndOf } from './job.ts'
+import { Job, type JobOwner, keptEndOf, settlementOf } from './job.ts'
 import { KeepAlive } from './keep-alive.ts'
+import { letGo } from './let-go.ts'
 import { Lifecycle, type StopReport } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import { type OutcomeHost, Outcomes } from './outcomes.ts'
@@ -30,12 +33,13 @@ import { Rate } from './rate.ts'
 import { RunTimes } from './run-times.ts'
 import { Scheduler } from './scheduler.ts'
 import { Schedules } from './schedules.ts'
+import { SharedJobs, type SharedJobsOwner } from './shared-jobs.ts'
 import { ThreadReports } from './thread-reports.ts'
 import { WaitingHint } from './waiting-hint.ts'
 import { Watch, type WatchHost } from './watch.ts'
 
 /** The engine of one runtime. */
-export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, BatchOwner {
+export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, BatchOwner, SharedJobsOwner {
   readonly options: ReadRuntimeOptions
   readonly registry: Registry
   readonly broker: Broker
@@ -55,16 +59,19 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
   readonly ended = { completed: 0, cancelled: 0, skipped: 0, dead: 0, lost: 0 }
   readonly #watch: Watch
   readonly #outcomes: Outcomes
+  readonly #offset: ClockOffset
   readonly #queueTimeouts: QueueTimeouts
   readonly #keepAlive: KeepAlive
   readonly #ending: Ending
   readonly #reports: ThreadReports
+  readonly #shared: SharedJobs
 
   constructor(options: ReadRuntimeOptions, broker: Broker, ports: Ports, log: Log) {
     const { clock, random } = ports
     // An `io` pool is there for whoever asks for one, unless the user has made it otherwise.
     this.options = { ...options, pools: { io: poolOptionsSchema.parse(IO_POOL), ...options.pools } }
     this.clock = clock
+    this.#offset = new ClockOffset(clock)
     this.broker = broker
     this.registry = new Registry(Object.values(options.tasks) as AnyTask[])
     this.ids = new JobIds(clock.wall(), random)
@@ -95,8 +102,9 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     const { ended, rate, registry } = this
     const { killGrace, maxPending } = options
     const busy = (): void => keepAlive.hold()
+    const shared = new SharedJobs(this)
     const intake = new Intake({
-      ...{ announcer, broker, busy, clock, lifecycle, maxPending, queueTimeouts, rate, registry },
+      ...{ announcer, broker, busy, clock, lifecycle, maxPending, queueTimeouts, rate, registry, shared },
       announcing: (announce) => scheduler.announcing(announce),
       cancel: (record, reason) => void this.cancel(record, reason),
     })
@@ -126,6 +134,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     this.holds = holds
     this.scheduler = scheduler
     this.#keepAlive = keepAlive
+    this.#shared = shared
     this.#outcomes = outcomes
     this.#queueTimeouts = queueTimeouts
     this.#watch = watch
@@ -172,10 +181,13 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
 
   // ── Batches ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  release(job: JobRecord): void {
+  release(job: JobRecord, since: number): void {
     const { extras } = job
-    if (extras?.delay !== undefined) extras.dueAt = this.clock.now() + extras.delay
-    if (extras?.takesKey !== undefined) this.#takeKey(job, extras.takesKey)
+    if (extras !== null) {
+      extras.calledAt = undefined
+      if (extras.delay !== undefined) extras.dueAt = since + extras.delay
+      if (extras.takesKey !== undefined) this.#takeKey(job, extras.takesKey)
+    }
     this.broker.release(job)
   }
 
@@ -188,6 +200,18 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     more.uniqueKey = uniqueKey
     more.takesKey = undefined
     this.broker.takeKey?.(job)
+  }
+
+  detach(job: JobRecord): void {
+    this.broker.detach(job)
+  }
+
+  now(): number {
+    return this.clock.now()
+  }
+
+  mayBeRevived(job: JobRecord): boolean {
+    return job.state === 'dead' && (this.broker.durable || this.broker.get(job.seq) === job)
   }
 
   skip(job: JobRecord, reason: string): void {
@@ -235,10 +259,15 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
   settled(job: JobRecord, ran?: number): void {
     this.rate.add(job.readyAt)
     this.ended[job.extras?.reason === 'lost' ? 'lost' : (job.state as 'completed')]++
-    job.extras?.forgetSignal?.()
+    const { extras, batch } = job
+    if (extras !== null) {
+      this.#shared.over(job, extras)
+      if (!this.broker.durable) this.#queueTimeouts.over(job)
+    }
     if (--this.intake.pending === 0 && this.lifecycle.phase === 'running') this.#keepAlive.letGo()
     const lastRan = this.#reports.takeRan()
     this.announcer.settled(job, ran ?? lastRan)
+    if (batch !== null || extras !== null) letGo(job)
     if (this.lifecycle.phase !== 'running') this.lifecycle.look()
   }
 
@@ -286,13 +315,14 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
   /** A job that was sent to a thread but has not started there is still available. */
   stateOf(given: JobRecord): JobState {
     const job = this.current(given)
+    if (job.state === 'held' && job.extras?.calledAt !== undefined) return 'waiting'
     if (job.state !== 'running') return job.state
     const lane = this.pools.laneOf(job)
     return lane !== undefined && lane.startedAt(job) === undefined ? 'available' : 'running'
   }
 
   wallTime(monotonic: number): number {
-    return Math.round(this.clock.wall() - this.clock.now() + monotonic)
+    return Math.round(this.#offset.wall(monotonic))
   }
 
   cancel(given: JobRecord, reason: unknown): boolean {
@@ -340,8 +370,14 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     return this.broker.current?.(job) ?? job
   }
 
+  async settlementOf(stub: JobRecord): Promise<Settlement> {
+    const found = await this.find(this.idOf(stub)).catch(() => undefined)
+    return settlementOf(found !== undefined && isTerminal(found.state) ? found : stub)
+  }
+
   recalled(job: JobRecord): void {
     job.extras?.settle?.resolve(keptEndOf(job))
+    letGo(job)
   }
 
   /** Lets a dead job start over; false when it is not dead, is no longer unique, or the runtime stops. Throws QueueFullError. */
@@ -349,12 +385,15 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     if (job.state !== 'dead' || this.lifecycle.phase !== 'running') return false
     const uniqueKey = job.extras?.uniqueKey
     const holder = uniqueKey === undefined ? undefined : this.broker.duplicateOf(uniqueKey)
-    if (holder !== undefined && holder !== job) return false
+    if (holder !== undefined && this.idOf(holder) !== this.idOf(job)) return false
     this.intake.makeRoom(1)
     this.intake.again()
     // Its promise told of the end that is now taken back.
-    if (job.extras !== null) job.extras.settle = undefined
+    const { more } = job
+    more.settle = undefined
+    more.isRevived = true
     this.broker.revive(job)
+    job.batch?.revived?.()
     return true
   }
 

@@ -11,10 +11,11 @@ import { QueueFullError, RuntimeStoppedError } from '../words/errors.ts'
 import { isTerminal, type JobOptions } from '../words/job.ts'
 import { type Checked, check, expectOwnKeys, toRecord, uniqueKeyOf } from './acceptance.ts'
 import type { Announcer } from './announcer.ts'
-import type { Batch } from './batch.ts'
+import { type Batch, Place } from './batch.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import type { QueueTimeouts } from './queue-timeouts.ts'
 import type { Rate } from './rate.ts'
+import type { SharedJobs } from './shared-jobs.ts'
 
 /** Who adds a job: a call from outside, a request, or a handler. It decides what a stopping runtime still takes. */
 export type Door = 'call' | 'request' | 'handler'
@@ -44,6 +45,7 @@ export interface IntakeParts {
   /** Unfinished jobs went from none to one. */
   readonly busy: () => void
   readonly cancel: (job: JobRecord, reason: unknown) => void
+  readonly shared: SharedJobs
 }
 
 /** Takes jobs in, one by one or all or none. */
@@ -76,8 +78,12 @@ export class Intake {
     if (checked.unique?.isWhileWaiting === true) expectOwnKeys(broker, name)
     if (this.#isFull(1)) {
       const first = this.#first(checked)
-      if (first !== undefined && checked.unique?.replaces !== true) return first
-      if (first === undefined || isHeld(call.batch)) this.makeRoom(1)
+      const replaces = checked.unique?.replaces === true
+      if (first === undefined || (replaces && isHeld(call.batch))) this.makeRoom(1)
+      else if (!replaces) {
+        this.#parts.shared.join(first, call.batch, call.options)
+        return first
+      }
     }
     const record = toRecord(checked, ++this.#seq, clock, broker.durable)
     // Before it is handed over: a broker that writes it down writes this too.
@@ -168,14 +174,18 @@ export class Intake {
 
   /** Hands a job to the broker. Returns it, or the one that holds its unique key. */
   #store(record: JobRecord, checked: Checked, batch: Batch | null): JobRecord {
-    const { broker, clock, queueTimeouts } = this.#parts
+    const { broker, clock, queueTimeouts, shared } = this.#parts
     const { entry, options } = checked
     const first = this.#duplicate(record, checked, batch)
-    if (first !== undefined) return first
+    if (first !== undefined) {
+      shared.join(first, batch, options)
+      return first
+    }
     this.again()
     const after = batch === null ? null : this.#join(record, batch, options?.order)
     const { extras } = record
-    if (extras?.delay !== undefined && !isHeld(batch)) extras.dueAt = clock.now() + extras.delay
+    const waits = record.batch !== null && record.batch.facts === null
+    if (extras?.delay !== undefined && !waits) extras.dueAt = clock.now() + extras.delay
     const queueTimeout = options?.queueTimeout ?? entry.task.policy.queueTimeout
     const mayExpire = queueTimeout !== Number.POSITIVE_INFINITY
     // A durable broker keeps this time itself: its jobs may outlive the process.
@@ -203,9 +213,11 @@ export class Intake {
   }
 
   #announce(record: JobRecord, { options }: Checked, batch: Batch | null): void {
+    // Only a refusal has given it a reason so far.
+    const isCalled = record.extras?.reason === undefined
     this.#parts.announcer.enqueued(record)
     if (options?.signal !== undefined && !isTerminal(record.state)) this.#follow(record, options.signal)
-    if (record.batch !== batch) batch?.skip(record)
+    batch?.announced(record, isCalled)
   }
 
   #join(record: JobRecord, batch: Batch, order: JobOptions['order']): JobRecord | null {
@@ -213,20 +225,19 @@ export class Intake {
     if (context !== undefined) record.more.context = context
     const after = batch.link(record, order)
     const refusal = batch.refusal(record)
-    record.batch = batch
     if (refusal !== null) {
       // The response does not call for it. It is held until it has been announced, so that it cannot start meanwhile.
       record.more.reason = refusal
-      record.batch = { onFailure: batch.onFailure, facts: null }
+      record.batch = new Place(batch)
     }
+    if (batch.facts !== null && record.extras !== null) record.extras.when = undefined
     return after
   }
 
   #follow(record: JobRecord, signal: AbortSignal): void {
-    const onAbort = (): void => this.#parts.cancel(record, signal.reason)
-    if (signal.aborted) return onAbort()
-    signal.addEventListener('abort', onAbort, { once: true })
-    record.more.forgetSignal = () => signal.removeEventListener('abort', onAbort)
+    if (signal.aborted) return this.#parts.cancel(record, signal.reason)
+    // A listener may have added a duplicate: then this is one of several calls.
+    this.#parts.shared.follow(record, signal)
   }
 }
 

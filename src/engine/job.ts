@@ -17,6 +17,8 @@ export interface JobOwner {
   stored(record: JobRecord): Promise<void>
   /** The record's end is awaited. */
   keep(record: JobRecord): void
+  /** How a job ended of which only its name is left here. */
+  settlementOf(stub: JobRecord): Promise<Settlement>
   /** The record that is told of what becomes of the job. */
   current(record: JobRecord): JobRecord
 }
@@ -66,6 +68,7 @@ export class Job<Result = unknown> {
   /** Resolves when the job is over, however it ended; never rejects. */
   get settled(): Promise<Settlement<Result>> {
     const record = this.#owner.current(this.#record)
+    if (record.extras?.isStub === true) return this.#owner.settlementOf(record) as Promise<Settlement<Result>>
     // A durable broker tells of an end once it is written.
     const isOver = isTerminal(record.state) && record.extras?.isUntold !== true
     if (isOver) return Promise.resolve(settlementOf(record)) as Promise<Settlement<Result>>

@@ -30,6 +30,11 @@ export class QueueTimeouts {
     else if (!isWatched) this.#timeline.add(job, at)
   }
 
+  /** The job is over: it waits here no more. */
+  over(job: JobRecord): void {
+    if (limitOf(job) !== Number.POSITIVE_INFINITY) this.#timeline.left()
+  }
+
   close(): void {
     this.#timeline.close()
   }

@@ -22,7 +22,8 @@ export interface JobExtras {
   uniqueWhile?: 'waiting'
   /** The unique key that it takes once its response is over, from whoever holds it then. */
   takesKey?: string | undefined
-  when?: When
+  /** Which responses it runs after, until that is decided. */
+  when?: When | undefined
   /** Milliseconds to wait once its response is over. */
   delay?: number
   /** When it may start, on the monotonic clock. */
@@ -38,9 +39,13 @@ export interface JobExtras {
   crashes?: number
   /** Errors of its attempts, oldest first; the last one is the job's error. */
   errors?: (WireError | Error)[]
-  reason?: string
-  /** What takes the listener off the caller's AbortSignal. */
-  forgetSignal?: () => void
+  reason?: string | undefined
+  /** The caller's AbortSignal, for as long as it can cancel the job. */
+  signal?: AbortSignal | undefined
+  /** It was dead and has started over: its batch is past it. */
+  isRevived?: boolean
+  /** When its response called for it, while it is still held: another of its batch comes first. */
+  calledAt?: number | undefined
   /** The order among the jobs of a key, once it has joined the key's line. */
   nextOfKey?: JobRecord | undefined
   previousOfKey?: JobRecord | undefined
@@ -57,8 +62,12 @@ export interface JobExtras {
   }
   /** Its end is known here, but not yet written where the broker keeps it. */
   isUntold?: boolean
+  /** The job is over, and this is what remains of it here: it holds its unique key for a time. */
+  isStub?: boolean
   /** It waits where its broker keeps it, and its record here is not told of what becomes of it. */
   isFar?: boolean
+  /** Its record had been let go and is back, but what became of the job meanwhile is still being asked for. */
+  isStale?: boolean
   /** It may have brought a process down: it travels alone. */
   isSuspect?: boolean
   /** Where the broker keeps it, its attempt is on record as running. */
@@ -105,6 +114,12 @@ export interface BatchLink {
   readonly onFailure: 'continue' | 'stop'
   /** The facts of the response once it has settled; null for as long as its jobs are held. */
   facts: ResponseFacts | null
+  /** The job is over, and that was told. */
+  ended?(job: JobRecord): void
+  /** The job was dead and starts over. */
+  revived?(): void
+  /** Of a job that several batches share: another batch is to hear of its end. */
+  tell?(batch: { passed(job: JobRecord): void }): void
 }
 
 /** One accepted job. */

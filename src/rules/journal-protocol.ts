@@ -75,10 +75,12 @@ export const OP = {
   progress: 12,
   /** `seq, uniqueKey`: the key that the job holds from now on; null: none. */
   uniqueKey: 13,
+  /** `seq`: a held job waits for none of its batch any more. */
+  detach: 14,
 } as const
 
 /** Entries of each operation, itself included, by its number. */
-export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 3, 1, 4, 2, 3, 3, 3]
+export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 3, 1, 4, 2, 3, 3, 3, 2]
 
 /** The same operations without the jobs that they add. */
 export function withoutAdds(ops: readonly unknown[]): unknown[] {

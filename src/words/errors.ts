@@ -302,6 +302,16 @@ export class TaskSkippedError extends AftertaskError {
   }
 }
 
+/** `result()` rejects with this when the job is over and no longer kept, so that nobody knows how it ended. */
+export class JobForgottenError extends AftertaskError {
+  constructor(task: string) {
+    super(
+      'ERR_JOB_FORGOTTEN',
+      `"${task}" is over, but its broker keeps it no more: ask for "settled" earlier, or raise "retention".`,
+    )
+  }
+}
+
 /** `result()` rejects with this when the runtime stopped before a job in memory could finish. */
 export class JobLostError extends AftertaskError {
   constructor(task: string) {

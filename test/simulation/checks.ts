@@ -1,6 +1,7 @@
 /** The rules of the engine as checks: at each event, and at what threads do. */
 import type { Lane } from '../../src/pools/pool.ts'
 import type { JobRecord } from '../../src/rules/job-record.ts'
+import type { EventJob } from '../../src/words/events.ts'
 import { type Model, TIMER_SLACK } from './model.ts'
 import type { ModelJob, Over } from './model-job.ts'
 import type { HandlerEnd } from './sim-thread.ts'
@@ -18,13 +19,14 @@ export class Checks {
   // ── What the runtime says ──────────────────────────────────────────────────────────────────────────────────────
 
   /** A job's terminal event. */
-  ended(id: string, how: Over, error: Error | undefined): void {
+  ended({ id, attempt }: EventJob, how: Over, error: Error | undefined): void {
     const model = this.#model
     const job = model.byId.get(id)
     if (job === undefined) return model.violate(`${id}, which was never accepted, is ${how}`)
     if (job.over !== undefined) return model.violate(`${id} is ${how} although it was ${job.over} before`)
-    const isBatchStopped =
-      job.batch?.stops === true && job.batch.jobs.some(({ ends }) => ends.includes('dead'))
+    const isBatchStopped = job.calls.some(
+      ({ batch }) => batch?.stops === true && batch.calls.some((other) => other.job.ends.includes('dead')),
+    )
     if (how === 'completed') {
       model.expect(job.lastEnd === 'returned', () => `${id} completed although its handler ${job.lastEnd}`)
     } else if (how === 'cancelled') {
@@ -32,9 +34,10 @@ export class Checks {
     } else if (how === 'lost') {
       model.expect(model.phase !== 'running', () => `${id} is lost and nobody stopped the runtime`)
     } else if (how === 'skipped') {
-      model.expect(!model.isCalledFor(job) || isBatchStopped, () => `${id} was skipped for no reason`)
+      const isRight = (model.isRefused(job) && !model.isWanted(job)) || isBatchStopped
+      model.expect(isRight, () => `${id} was skipped for no reason`)
     } else this.#diedRightly(job, error)
-    model.ended(job, how)
+    model.ended(job, how, attempt)
   }
 
   /** An attempt failed and there will be another. */
@@ -157,8 +160,9 @@ export class Checks {
     model.expect(now <= model.stopDeadline + TIMER_SLACK, () => `${id} was sent after the deadline of stop`)
     const isLate = !job.hasStarted && job.revivals === 0 && now > job.queueDeadline + TIMER_SLACK
     model.expect(!isLate, () => `${id} was sent after its queueTimeout`)
-    const { waitsFor } = job
-    model.expect(waitsFor === undefined, () => `${id} was sent before ${waitsFor?.id} of its batch was over`)
+    const [other] = job.calls[0]?.behind ?? []
+    const isBlocked = model.isBlocked(job)
+    model.expect(!isBlocked, () => `${id} was sent before ${other?.job.id} of its batch was over`)
     if (job.key !== undefined && !job.holdsKey) this.#keyIsFree(job, job.key)
   }
 

@@ -5,7 +5,7 @@ import type { StopReport } from '../../src/engine/lifecycle.ts'
 import { engineOf, type Runtime } from '../../src/engine/runtime.ts'
 import type { JobRecord } from '../../src/rules/job-record.ts'
 import { QueueFullError, RuntimeStoppedError } from '../../src/words/errors.ts'
-import type { Model } from './model.ts'
+import { isCalledFor, type Model } from './model.ts'
 import { type ModelBatch, type ModelJob, uniqueKeyOf } from './model-job.ts'
 import type { Op, Plan, ReactsTo, Spec } from './plan.ts'
 import { RESPONSES } from './responses.ts'
@@ -25,7 +25,6 @@ interface OpenBatch {
 /** Operates one runtime. */
 export class Hands {
   readonly batches: OpenBatch[] = []
-  readonly aborts = new Map<ModelJob, AbortController>()
   /** What the next listener of an event does. */
   readonly reactions = new Map<ReactsTo, Op[]>()
   /** What is being added, until it is announced. */
@@ -98,7 +97,7 @@ export class Hands {
       const job = isTry
         ? this.runtime.tryEnqueue(name, number, options)
         : this.runtime.enqueue(name, number, options)
-      if (job !== null) this.#has(job)
+      if (job !== null) this.#has(job, spec)
       return job !== null
     })
   }
@@ -109,7 +108,8 @@ export class Hands {
       return { task: nameOf(spec), payload: number, options: optionsOf(spec, this.model.clock.wall()) }
     })
     this.#taking('call', { specs: numbers.map((number) => this.spec(number)) }, () => {
-      for (const job of this.runtime.enqueueMany(entries)) this.#has(job)
+      for (const [index, job] of this.runtime.enqueueMany(entries).entries())
+        this.#has(job, this.spec(numbers[index] as number))
       return true
     })
   }
@@ -119,15 +119,26 @@ export class Hands {
       order: parallel ? 'parallel' : 'sequential',
       onFailure: stops ? 'stop' : 'continue',
     })
-    this.batches.push({ batch, model: { stops, isParallel: parallel, jobs: [], chain: [], end: undefined } })
+    this.batches.push({
+      batch,
+      model: {
+        ...{ stops, isParallel: parallel, jobs: [], calls: [] },
+        ...{ isShared: false, isLoose: false, end: undefined },
+      },
+    })
   }
 
   #addToBatch(which: number, number: number): void {
     if (this.batches.length === 0) this.#open(false, false)
     const { batch, model } = this.batches[which % this.batches.length] as OpenBatch
     const spec = this.spec(number)
-    this.#taking('request', { specs: [spec], batch: model }, () => {
-      this.#has(batch.add(nameOf(spec), number, optionsOf(spec, this.model.clock.wall())))
+    const controller = spec.signal === true ? new AbortController() : undefined
+    const options = {
+      ...optionsOf(spec, this.model.clock.wall()),
+      ...(controller ? { signal: controller.signal } : {}),
+    }
+    this.#taking('request', { specs: [spec], batch: model, controller }, () => {
+      this.#has(batch.add(nameOf(spec), number, options), spec)
       return true
     })
   }
@@ -141,12 +152,12 @@ export class Hands {
     this.#isSettling = true
     this.model.settles(found.model, end)
     // A skipped job lets go of the next one at a moment of its own.
-    this.model.isReacting ||= found.model.jobs.some((job) => !this.model.isCalledFor(job))
+    this.model.isReacting ||= found.model.calls.some((call) => !isCalledFor(call))
     found.batch.settle(RESPONSES[end].facts)
     this.#isSettling = false
     this.model.isReacting = wasReacting
-    for (const job of found.model.jobs) {
-      const isWanted = job.over !== undefined || this.model.isWanted(job)
+    for (const { job } of found.model.calls) {
+      const isWanted = job.over !== undefined || job.isSent || this.model.isWanted(job)
       this.model.expect(isWanted, () => `${job.id} is still there although its response does not call for it`)
     }
   }
@@ -168,6 +179,7 @@ export class Hands {
     // Nor is one that holds a unique key known by then.
     const mayBeTwins =
       model.isReacting && specs.some((spec) => uniqueKeyOf(rulesOf(spec), spec) !== undefined)
+    if (!(isClosed || (isFull && specs.length > 1))) this.#join(specs, adding)
     try {
       const isTaken = take()
       model.expect(!isClosed, () => 'a job was accepted by a runtime that has stopped')
@@ -189,6 +201,19 @@ export class Hands {
     }
   }
 
+  /** A call that will find a job has its say from now on. */
+  #join(specs: readonly Spec[], { batch, controller }: Adding): void {
+    const wasReacting = this.model.isReacting
+    // Of several, those before it come first.
+    this.model.isReacting ||= specs.length > 1
+    for (const spec of specs) {
+      const key = uniqueKeyOf(rulesOf(spec), spec)
+      const holder = key === undefined ? undefined : this.model.holderOf(key)
+      if (holder !== undefined) this.model.joined(holder, { batch, spec, controller })
+    }
+    this.model.isReacting = wasReacting
+  }
+
   /** How many of these would be added: what equals a job that is there, or one before it, is not. */
   #countNew(specs: readonly Spec[]): number {
     const seen = new Set<string>()
@@ -202,11 +227,13 @@ export class Hands {
   }
 
   /** A handle came back: either of the job just accepted, or of the one that holds its unique key. */
-  #has(handle: Job): void {
+  #has(handle: Job, spec: Spec): void {
     const job = this.model.byId.get(handle.id)
     if (job === undefined) {
       // In a listener of job:enqueued it may be one whose turn to be announced is still to come.
       this.model.expect(this.model.isReacting, () => `${handle.id} was returned and never announced`)
+      const { batch, controller } = this.adding
+      this.model.joinsEarly(handle.id, { batch, spec, controller })
     } else if (!this.#handles.has(job)) {
       this.#handles.set(job, handle)
       this.#awaitEnd(job)
@@ -228,11 +255,21 @@ export class Hands {
     if (job === undefined) return
     const wasOver = job.over !== undefined
     const handle = this.#handles.get(job) ?? new Job(job.record, this.runtime[engineOf])
-    const controller = this.aborts.get(job)
-    const asked = job.cancelAsked
-    if (!wasOver) job.cancelAsked = true
-    if (by === 'signal' && controller !== undefined && job.revivals === 0) controller.abort()
-    else {
+    const calls = job.calls.filter(({ controller }) => controller !== undefined)
+    const call = calls[which % calls.length]
+    if (by === 'signal' && call?.controller !== undefined) {
+      model.takeBack(call)
+      call.controller.abort()
+      // Others may ask for it still.
+      if (!wasOver && model.isWanted(job)) {
+        return model.expect(
+          job.over === undefined,
+          () => `${job.id} is ${job.over} although only one of its calls was taken back`,
+        )
+      }
+    } else {
+      const asked = job.cancelAsked
+      if (!wasOver) job.cancelAsked = true
       const told = handle.cancel('for the test')
       if (wasOver) return model.expect(!told, () => `cancel() of ${job.id}, which is ${job.over}, says true`)
       if (!told) job.cancelAsked = asked

@@ -6,13 +6,34 @@ import type { TaskRules } from './tasks.ts'
 /** Terminal states, with `lost` apart. */
 export type Over = 'completed' | 'cancelled' | 'skipped' | 'dead' | 'lost'
 
+/** One call that asks for a job: its first, or one that found the job instead of adding another. */
+export interface ModelCall {
+  readonly job: ModelJob
+  readonly batch: ModelBatch | undefined
+  readonly when: ModelJob['when']
+  /** It has a place in the order of its batch. */
+  readonly stands: boolean
+  controller: AbortController | undefined
+  /** Those before it in its batch that it waits for. */
+  readonly behind: Set<ModelCall>
+  /** Since when its response calls for the job, or since when it has none. */
+  calledAt: number | undefined
+  isTakenBack: boolean
+  /** How often the job had been revived when the call was made. */
+  readonly revivals: number
+}
+
 /** A batch and its jobs in the order added. */
 export interface ModelBatch {
   readonly stops: boolean
   readonly isParallel: boolean
   readonly jobs: ModelJob[]
-  /** Those that go one after the other, down to the last that is not over. */
-  readonly chain: ModelJob[]
+  /** Every call for a job, also for those that other calls have added. */
+  readonly calls: ModelCall[]
+  /** It has a place in its order for a job that it shares: it lets its jobs go one by one from then on. */
+  isShared: boolean
+  /** A job of it was revived: nobody promises where that one stands. */
+  isLoose: boolean
   end: ResponseEnd | undefined
 }
 
@@ -31,9 +52,12 @@ export interface ModelJob {
   readonly when: 'ok' | 'error' | 'always'
   readonly delay: number | undefined
   readonly batch: ModelBatch | undefined
-  readonly isSequential: boolean
-  /** The job of its batch that it waits for. */
-  waitsFor: ModelJob | undefined
+  /** Who asks for it, the call that added it first. */
+  calls: ModelCall[]
+  /** A call has asked for it: it is held no more. */
+  isAsked: boolean
+  /** It was let go by its own batch, and waits for those before it where the broker keeps it. */
+  isNative: boolean
   dueAt: number
   /** When it can run but for its key; undefined while it is held or behind its batch. */
   runnableAt: number | undefined
@@ -44,6 +68,8 @@ export interface ModelJob {
   readyAt: number
   retryAt: number
   over: Over | undefined
+  /** Its attempts when it ended. */
+  triesAtEnd: number
   ends: Over[]
   promised: string[]
   promisesAsked: number
@@ -79,6 +105,24 @@ export function uniqueKeyOf(rules: ModelJob['rules'], spec: Spec): string | unde
   return own === undefined ? undefined : `${rules.name}:${own}`
 }
 
+/** A call that has just been made for a job. */
+export function newCall(
+  job: ModelJob,
+  batch: ModelBatch | undefined,
+  spec: Spec,
+  controller?: AbortController,
+): ModelCall {
+  const isParallel = spec.parallel === undefined ? batch?.isParallel : spec.parallel
+  const stands = batch !== undefined && isParallel !== true
+  const rest = {
+    behind: new Set<ModelCall>(),
+    calledAt: undefined,
+    isTakenBack: false,
+    revivals: job.revivals,
+  }
+  return { job, batch, when: spec.when ?? 'ok', stands, controller, ...rest }
+}
+
 /** A job that has just been accepted. */
 export function newJob(id: string, record: JobRecord, { rules, spec, batch, now }: Accepted): ModelJob {
   const uniqueFor = spec.unique === undefined ? rules.uniqueFor : spec.uniqueFor
@@ -96,8 +140,9 @@ export function newJob(id: string, record: JobRecord, { rules, spec, batch, now 
     when: spec.when ?? 'ok',
     delay: spec.delay,
     batch,
-    isSequential: batch !== undefined && !(spec.parallel === undefined ? batch.isParallel : spec.parallel),
-    waitsFor: undefined,
+    calls: [],
+    isAsked: false,
+    isNative: false,
     dueAt: spec.delay === undefined && spec.runAt !== undefined ? now + Math.max(0, spec.runAt) : 0,
     runnableAt: undefined,
     place: 0,
@@ -105,6 +150,7 @@ export function newJob(id: string, record: JobRecord, { rules, spec, batch, now 
     readyAt: now,
     retryAt: 0,
     over: undefined,
+    triesAtEnd: 0,
     ends: [],
     promised: [],
     promisesAsked: 0,

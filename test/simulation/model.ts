@@ -3,8 +3,16 @@
  * really do. It knows nothing of the broker; `checks` compares the two.
  */
 import type { JobRecord } from '../../src/rules/job-record.ts'
-import { type Accepted, type ModelBatch, type ModelJob, newJob, type Over } from './model-job.ts'
-import type { ResponseEnd } from './plan.ts'
+import {
+  type Accepted,
+  type ModelBatch,
+  type ModelCall,
+  type ModelJob,
+  newCall,
+  newJob,
+  type Over,
+} from './model-job.ts'
+import type { ResponseEnd, Spec } from './plan.ts'
 import { RESPONSES } from './responses.ts'
 import { KILL_GRACE } from './tasks.ts'
 import type { VirtualClock } from './virtual-clock.ts'
@@ -12,6 +20,13 @@ import type { VirtualClock } from './virtual-clock.ts'
 /** Slack for what is not exact by design: whole-millisecond times, the rhythm of the watch, the way of messages. */
 export const TIMER_SLACK = 3
 const WATCH_SLACK = 100
+
+/** What a call says that found a job. */
+export interface Join {
+  readonly batch: ModelBatch | undefined
+  readonly spec: Spec
+  readonly controller: AbortController | undefined
+}
 
 /** All that is known. */
 export class Model {
@@ -33,6 +48,7 @@ export class Model {
   /** Whether the job's task keeps ending threads and has to wait. */
   isShut: (job: ModelJob) => boolean = () => false
   #places = 0
+  readonly #early = new Map<string, Join[]>()
 
   constructor(clock: VirtualClock, ageing: number) {
     this.clock = clock
@@ -48,18 +64,24 @@ export class Model {
     if (!condition) this.violate(message())
   }
 
-  /** Who holds a unique key now. */
+  /** Who holds a unique key now. One that ended without having run has let go of it. */
   holderOf(uniqueKey: string): ModelJob | undefined {
     const now = this.clock.now()
     return this.jobs.findLast(
       (job) =>
         job.uniqueKey === uniqueKey &&
-        (job.uniqueUntil === undefined ? job.over === undefined : now < job.uniqueUntil),
+        (job.over === undefined ||
+          (job.uniqueUntil !== undefined && (job.over === 'completed' || job.triesAtEnd > 0))) &&
+        (job.uniqueUntil === undefined || now < job.uniqueUntil),
     )
   }
 
   /** A job was accepted. */
-  accepted(id: string, record: JobRecord, { rules, spec, batch }: Omit<Accepted, 'now'>): void {
+  accepted(
+    id: string,
+    record: JobRecord,
+    { rules, spec, batch, controller }: Omit<Accepted, 'now'> & { controller?: AbortController | undefined },
+  ): void {
     const job = newJob(id, record, { rules, spec, batch, now: this.clock.now() })
     const { uniqueKey } = job
     const holder = uniqueKey === undefined ? undefined : this.holderOf(uniqueKey)
@@ -69,37 +91,123 @@ export class Model {
     this.pending.add(job)
     this.byRecord.set(record, job)
     this.byId.set(id, job)
-    if (batch !== undefined && job.isSequential) {
-      while (batch.chain.at(-1)?.over !== undefined) batch.chain.pop()
-      job.waitsFor = batch.chain.at(-1)
-      batch.chain.push(job)
-    }
     batch?.jobs.push(job)
-    if (!this.isHeld(job)) this.#released(job)
+    this.#call(newCall(job, batch, spec, controller))
+    for (const join of this.#early.get(id) ?? []) this.joined(job, join)
+    this.#early.delete(id)
+  }
+
+  /** A call has found a job that is there. One that was taken back before asks for nothing. */
+  joined(job: ModelJob, { batch, spec, controller }: Join): void {
+    if (job.over !== undefined || controller?.signal.aborted === true) return
+    const call = newCall(job, batch, spec, controller)
+    const isSame = job.calls.some((other) => isSameCall(other, call))
+    if (isSame) return
+    const [first] = job.calls
+    // It runs whatever this call says, and has its place in the batch.
+    const isFree = job.isAsked && job.calls.length === 1 && first?.controller === undefined
+    if (isFree && first?.batch === batch && first?.stands) return
+    this.#shares(job, call)
+    this.#call(call)
+  }
+
+  /** The same for a job that is yet to be announced. */
+  joinsEarly(id: string, join: Join): void {
+    this.#early.set(id, [...(this.#early.get(id) ?? []), join])
   }
 
   settles(batch: ModelBatch, end: ResponseEnd): void {
     batch.end = end
     const wasReacting = this.isReacting
-    this.isReacting ||= batch.jobs.some((job) => !this.isCalledFor(job))
-    for (const job of batch.jobs) if (job.over === undefined || this.isWanted(job)) this.#released(job)
+    this.isReacting ||= batch.calls.some((call) => !isCalledFor(call))
+    for (const call of batch.calls) this.#decide(call)
+    this.look(batch)
     this.isReacting = wasReacting
   }
 
-  /** Whether a job's response calls for it. */
-  isWanted(job: ModelJob): boolean {
-    return job.isExempt || this.isCalledFor(job)
+  /** A call does not ask any more: its signal has aborted, or its response does not call for the job. */
+  takeBack(call: ModelCall): void {
+    if (call.isTakenBack || call.job.over !== undefined) return
+    call.isTakenBack = true
+    // Nobody wants it: where it is with a thread already, it is cancelled there.
+    if (this.isWanted(call.job)) this.#pass(call)
+    else call.job.cancelAsked = true
+    if (call.batch !== undefined) this.look(call.batch)
   }
 
-  /** The same, whoever revived it since. */
-  isCalledFor(job: ModelJob): boolean {
-    if (job.batch?.end === undefined || job.when === 'always') return true
-    const { facts } = RESPONSES[job.batch.end]
-    return (job.when === 'error') === (facts.statusCode >= 500 || facts.error !== undefined)
+  /** Whether a job's calls leave it a chance to run. */
+  isWanted(job: ModelJob): boolean {
+    return job.isExempt || job.calls.some((call) => !call.isTakenBack)
+  }
+
+  /** Whether some call was refused by its response. */
+  isRefused(job: ModelJob): boolean {
+    return job.calls.some((call) => call.batch?.end !== undefined && !isCalledFor(call))
   }
 
   isHeld(job: ModelJob): boolean {
-    return job.batch !== undefined && job.batch.end === undefined
+    return !job.isAsked
+  }
+
+  /** Jobs of a batch whose turn has come. */
+  look(batch: ModelBatch): void {
+    for (const call of batch.calls) this.#ask(call)
+  }
+
+  #call(call: ModelCall): void {
+    const { job, batch } = call
+    job.calls.push(call)
+    if (batch === undefined) call.calledAt = this.clock.now()
+    else {
+      if (call.stands) {
+        const last = batch.calls.findLast(
+          (other) => other.stands && !this.#isPassed(other) && other.job.revivals === other.revivals,
+        )
+        if (last !== undefined) for (const other of [last, ...last.behind]) call.behind.add(other)
+      }
+      batch.calls.push(call)
+      if (batch.end !== undefined) this.#decide(call)
+    }
+    this.#ask(call)
+  }
+
+  /** A job is asked for by several: the batches in which it stands keep their order themselves. */
+  #shares(job: ModelJob, call: ModelCall): void {
+    for (const { batch, stands } of [...(job.isAsked ? [] : job.calls), call]) {
+      if (batch !== undefined && stands) batch.isShared = true
+    }
+  }
+
+  #decide(call: ModelCall): void {
+    if (call.isTakenBack) return
+    if (!isCalledFor(call)) return this.takeBack(call)
+    call.calledAt ??= this.clock.now()
+  }
+
+  #ask(call: ModelCall): void {
+    const { job } = call
+    if (job.isAsked || job.over !== undefined || call.isTakenBack || call.calledAt === undefined) return
+    const isNative = call.batch !== undefined && !call.batch.isShared
+    if (call.behind.size > 0 && !isNative) return
+    job.isAsked = true
+    job.isNative = isNative && call === job.calls[0]
+    if (job.delay !== undefined) job.dueAt = call.calledAt + job.delay
+    this.#runnable(job)
+  }
+
+  #isPassed({ isTakenBack, job }: ModelCall): boolean {
+    return job.over !== undefined || (isTakenBack && this.isWanted(job))
+  }
+
+  /** Those behind it in its batch wait for it no more. */
+  #pass(call: ModelCall): void {
+    for (const other of call.batch?.calls ?? []) other.behind.delete(call)
+  }
+
+  /** A job before it in its batch is not over. One that its batch keeps is not asked for until then. */
+  isBlocked(job: ModelJob): boolean {
+    const [first] = job.calls
+    return job.isNative && first !== undefined && first.behind.size > 0
   }
 
   /** Those of its key that have joined the line and are not over. */
@@ -116,6 +224,7 @@ export class Model {
   surelyWaits(job: ModelJob): boolean {
     const now = this.clock.now()
     if (job.isSent || job.over !== undefined || job.runnableAt === undefined) return false
+    if (job.calls.some(({ batch }) => batch?.isLoose === true)) return false
     if (!this.isWanted(job) || Math.max(job.readyAt, job.retryAt) > now - TIMER_SLACK) return false
     if (job.key !== undefined && this.lineOf(job.key).length > 1) return false
     if (this.isShut(job)) return false
@@ -130,18 +239,20 @@ export class Model {
   }
 
   /** A job is over. */
-  ended(job: ModelJob, how: Over): void {
+  ended(job: ModelJob, how: Over, tries: number): void {
     job.over = how
+    job.triesAtEnd = tries
     job.ends.push(how)
     job.isSent = false
     job.holdsKey = false
     this.endedAs[how]++
     this.pending.delete(job)
-    for (const other of job.batch?.jobs ?? []) {
-      if (other.waitsFor === job) other.waitsFor = job.waitsFor
+    for (const call of job.calls) this.#pass(call)
+    for (const { batch } of job.calls) {
+      if (batch === undefined) continue
+      this.look(batch)
+      for (const other of batch.jobs) this.#runnable(other)
     }
-    job.waitsFor = undefined
-    for (const other of job.batch?.jobs ?? []) this.#runnable(other)
     if (job.key === undefined) return
     for (const other of this.pending) {
       if (other.key === job.key) other.readyAt = Math.max(other.readyAt, this.clock.now())
@@ -154,12 +265,24 @@ export class Model {
     job.failures = 0
     job.crashes = 0
     job.revivals++
-    job.isExempt = job.batch?.end !== undefined
+    const wasAsked = job.isAsked
+    job.isExempt = job.isAsked || job.batch?.end !== undefined
+    if (job.isExempt) job.isAsked = true
+    // It starts over at once, wherever it stood; nor can a signal of old cancel it.
+    for (const call of job.calls) {
+      call.behind.clear()
+      call.controller = undefined
+      if (call.batch !== undefined) call.batch.isLoose = true
+    }
     job.cancelAsked = false
     job.isCancelled = false
     job.retryAt = 0
     job.runnableAt = undefined
     this.pending.add(job)
+    const called = job.calls.find(({ calledAt }) => calledAt !== undefined)
+    if (job.isExempt && !wasAsked && job.delay !== undefined && called?.calledAt !== undefined)
+      job.dueAt = called.calledAt + job.delay
+    for (const call of job.calls) this.#ask(call)
     this.#runnable(job)
   }
 
@@ -189,17 +312,26 @@ export class Model {
     this.expect(late <= 0, () => `${job.id} ran ${late.toFixed(1)} ms longer than it may`)
   }
 
-  #released(job: ModelJob): void {
-    if (job.delay !== undefined) job.dueAt = this.clock.now() + job.delay
-    this.#runnable(job)
-  }
-
   #runnable(job: ModelJob): void {
     if (job.over !== undefined || job.runnableAt !== undefined || this.isHeld(job)) return
-    if (job.waitsFor !== undefined) return
+    if (this.isBlocked(job)) return
     job.runnableAt = Math.max(this.clock.now(), job.dueAt)
     job.readyAt = job.runnableAt
     job.place = this.#places++
-    job.isPlaceKnown = !this.isReacting
+    job.isPlaceKnown = !(this.isReacting || job.calls.some(({ batch }) => batch?.isLoose === true))
   }
+}
+
+/** Whether a call's response, which is over, calls for the job. */
+export function isCalledFor({ batch, when }: ModelCall): boolean {
+  if (batch?.end === undefined || when === 'always') return true
+  const { facts } = RESPONSES[batch.end]
+  return (when === 'error') === (facts.statusCode >= 500 || facts.error !== undefined)
+}
+
+/** A call of the same batch that says the same changes nothing. */
+function isSameCall(one: ModelCall, other: ModelCall): boolean {
+  const isPlain = one.controller === undefined && other.controller === undefined
+  if (!isPlain || one.batch !== other.batch || one.isTakenBack) return false
+  return one.batch === undefined || (one.when === other.when && (one.stands || !other.stands))
 }

@@ -13,6 +13,8 @@ import type { VirtualClock } from './virtual-clock.ts'
 
 /** What a simulated pool needs besides what every pool gets. */
 export interface SimPoolParts extends Pick<SimLaneParts, 'latency' | 'witness' | 'behaviourOf'> {
+  /** A handler is about to add a job of a task. */
+  readonly nests?: ((task: string) => void) | undefined
   readonly parts: PoolParts
   readonly clock: VirtualClock
   /** Threads that die before they are up, counted down. */
@@ -213,6 +215,7 @@ export class SimPool implements Pool, SimLaneHost {
     else if (message.kind === 'enqueue') {
       const added = behaviour.adds as number
       const task = taskRules[(added + job.entry.index) % taskRules.length]?.name as string
+      this.#options.nests?.(task)
       const request = { task, payload: encode(NESTED + added, 'payload'), options: undefined }
       this.#host.enqueue(job, request, () => {})
     }

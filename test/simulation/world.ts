@@ -8,7 +8,8 @@ import { Census, type Observed } from './census.ts'
 import { Checks } from './checks.ts'
 import { Hands } from './hands.ts'
 import { Model } from './model.ts'
-import type { Behaviour, Op, Plan, ReactsTo } from './plan.ts'
+import { uniqueKeyOf } from './model-job.ts'
+import type { Behaviour, Op, Plan, ReactsTo, Spec } from './plan.ts'
 import { seeded } from './random.ts'
 import { NESTED, SimPool } from './sim-pool.ts'
 import { runtimeOptionsOf } from './specs.ts'
@@ -23,6 +24,7 @@ export interface Subject {
 }
 
 const MOST_EVENTS = 400_000
+const NOTHING: Spec = { task: 0, runs: [] }
 const RETURNS: Behaviour = { ends: 'returns', ms: 0, blocks: false, onAbort: 'ignores' }
 
 /** The world of one run. */
@@ -64,6 +66,7 @@ export class World {
             latency: () => latency(random()),
             witness: this.#checks,
             behaviourOf: (job) => this.#behaviourOf(job),
+            nests: (task) => this.#nests(task),
           })
           if (subject.host !== undefined) {
             const start = pool.start.bind(pool)
@@ -203,6 +206,15 @@ export class World {
     return { runtime, broker: this.#broker, pools: this.#pools, maxPending, retention }
   }
 
+  /** What a handler adds may find a job instead. */
+  #nests(task: string): void {
+    const rules = taskRules.find(({ name }) => name === task)
+    const key = rules === undefined ? undefined : uniqueKeyOf(rules, NOTHING)
+    const holder = key === undefined ? undefined : this.model.holderOf(key)
+    if (holder === undefined || this.runtime.stats().phase === 'stopped') return
+    this.model.joined(holder, { batch: undefined, spec: NOTHING, controller: undefined })
+  }
+
   #behaviourOf(record: JobRecord): Behaviour {
     const number = decode(record.payload as Encoded) as number
     const { runs } = this.#hands.spec(number % NESTED)
@@ -226,16 +238,15 @@ export class World {
       model.accepted(job.id, record, {
         rules,
         batch,
+        controller,
         spec: isNested ? { task: 0, runs: [] } : this.#hands.spec(number),
       })
-      const accepted = model.byId.get(job.id)
-      if (accepted !== undefined && controller !== undefined) this.#hands.aborts.set(accepted, controller)
     })
-    runtime.on('job:completed', ({ job }) => checks.ended(job.id, 'completed', undefined))
-    runtime.on('job:cancelled', ({ job, error }) => checks.ended(job.id, 'cancelled', error))
-    runtime.on('job:skipped', ({ job }) => checks.ended(job.id, 'skipped', undefined))
-    runtime.on('job:dead', ({ job, error }) => checks.ended(job.id, 'dead', error))
-    runtime.on('job:lost', ({ job, error }) => checks.ended(job.id, 'lost', error))
+    runtime.on('job:completed', ({ job }) => checks.ended(job, 'completed', undefined))
+    runtime.on('job:cancelled', ({ job, error }) => checks.ended(job, 'cancelled', error))
+    runtime.on('job:skipped', ({ job }) => checks.ended(job, 'skipped', undefined))
+    runtime.on('job:dead', ({ job, error }) => checks.ended(job, 'dead', error))
+    runtime.on('job:lost', ({ job, error }) => checks.ended(job, 'lost', error))
     runtime.on('job:retrying', ({ job, error, delay }) => checks.retrying(job.id, error, delay))
     runtime.on('job:interrupted', ({ job }) => checks.interrupted(job.id))
     for (const name of [

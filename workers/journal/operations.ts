@@ -113,6 +113,10 @@ export class Operations {
         return
       case OP.uniqueKey:
         return this.#jobs.holdKey(n, ops[at + 2] as string | null)
+      case OP.detach:
+        this.#sql.passOver.run(n)
+        this.#sql.detach.run(n)
+        return
       case OP.tick:
         return this.#jobs.tick()
       case OP.putSchedule:

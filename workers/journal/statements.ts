@@ -34,23 +34,29 @@ const SQL = {
   delay: "SELECT json_extract(rest, '$.delay') FROM jobs WHERE n = ? AND json_valid(rest)",
   setDue: 'UPDATE jobs SET due = ? WHERE n = ?',
   relink: 'UPDATE jobs SET after = ? WHERE n = ?',
+  // Those behind a job wait for the one before it instead.
+  passOver: 'UPDATE jobs SET after = (SELECT one.after FROM jobs AS one WHERE one.n = ?1) WHERE after = ?1',
+  detach: 'UPDATE jobs SET after = NULL WHERE n = ?',
   // Its queueTimeout is put by: it counts again if the attempt does not start after all.
   mark: 'UPDATE jobs SET state = 4, attempts = ?, started = ?, expires = -abs(expires) WHERE n = ? AND owner = ? AND finished IS NULL',
   unmark:
     'UPDATE jobs SET state = 3, attempts = ?, started = NULL, expires = abs(expires) WHERE n = ? AND owner = ? AND finished IS NULL',
   retry:
     'UPDATE jobs SET state = 5, owner = 0, due = ?, attempts = ?, failures = ?, crashes = ?, error = ?, started = NULL, expires = NULL WHERE n = ?',
+  // A job that has not run lets go of its unique key, also of one that is held for a time.
   // One that ends in the middle of its batch still tells who was before it: the next one may have been told to wait for it.
   finish: `UPDATE jobs SET state = ?1, owner = 0, payload = CASE WHEN ?1 = 9 THEN payload END, result = ?2, error = ?3,
-    reason = ?4, attempts = ?5, failures = ?6, crashes = ?7, started = ?8, finished = ?9, thread = ?10, cpu = ?11, ready = ?9,
+    reason = ?4, attempts = coalesce(?5, attempts), failures = coalesce(?6, failures), crashes = coalesce(?7, crashes), started = ?8, finished = ?9, thread = ?10, cpu = ?11, ready = ?9,
     due = ${KEPT_DUE}, line = NULL, twin = NULL, expires = NULL,
-    rest = CASE WHEN ?1 = 9 AND unique_key IS NOT NULL AND unique_until IS NULL
-      THEN json_set(${REST}, '$.uniqueKey', unique_key) ELSE rest END, unique_key = CASE WHEN unique_until > ?9 THEN unique_key END, shelf = ?13 WHERE n = ?12`,
+    rest = CASE WHEN ?1 = 9 AND unique_key IS NOT NULL AND (unique_until IS NULL OR coalesce(?5, attempts) = 0)
+      THEN json_set(${REST}, '$.uniqueKey', unique_key) ELSE rest END,
+    unique_key = CASE WHEN unique_until > ?9 AND coalesce(?5, attempts) > 0 THEN unique_key END, shelf = ?13 WHERE n = ?12`,
   isSameEnd: 'SELECT 1 FROM jobs WHERE n = ? AND state = ? AND attempts = ? AND finished = ?',
   end: `UPDATE jobs SET state = ?1, owner = 0, payload = CASE WHEN ?1 = 9 THEN payload END, reason = ?2, error = ?3,
     crashes = coalesce(?4, crashes), twin = NULL, finished = ?5, ready = ?5, due = ${KEPT_DUE}, line = NULL, expires = NULL,
-    rest = CASE WHEN ?1 = 9 AND unique_key IS NOT NULL AND unique_until IS NULL
-      THEN json_set(${REST}, '$.uniqueKey', unique_key) ELSE rest END, unique_key = CASE WHEN unique_until > ?5 THEN unique_key END, shelf = ?7 WHERE n = ?6`,
+    rest = CASE WHEN ?1 = 9 AND unique_key IS NOT NULL AND (unique_until IS NULL OR attempts = 0)
+      THEN json_set(${REST}, '$.uniqueKey', unique_key) ELSE rest END,
+    unique_key = CASE WHEN unique_until > ?5 AND attempts > 0 THEN unique_key END, shelf = ?7 WHERE n = ?6`,
   progress: 'UPDATE jobs SET progress = ? WHERE n = ? AND owner = ?',
   twin: 'UPDATE jobs SET state = 1, owner = 0, after = ?, twin = ? WHERE n = ?',
   twins: 'SELECT n FROM jobs WHERE twin = ?',

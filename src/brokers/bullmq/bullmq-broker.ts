@@ -140,6 +140,10 @@ export class BullmqBroker implements Broker, PartEvents {
     return this.#parts.local.duplicateOf(uniqueKey)
   }
 
+  detach(job: JobRecord): void {
+    this.#parts.local.detach(job)
+  }
+
   // ── Jobs that run here ─────────────────────────────────────────────────────────────────────────────────────────
 
   peek(pool: string): JobRecord | undefined {

@@ -9,6 +9,7 @@ import {
   type Opened,
   type Questions,
   type Reply,
+  type Row,
   TO_JOURNAL,
 } from '../../rules/journal-protocol.ts'
 import type { Clock } from '../../words/clock.ts'
@@ -36,6 +37,9 @@ const FIRST_WAIT = 20
 const LONGEST_WAIT = 10_000
 // What a stop leaves unwritten would be done again, so that many more threads (two and a half seconds) may write it.
 const LAST_TRIES = 8
+
+/** How often a journal is asked that dies each time. */
+const ASKS = 10
 
 /** The connection to a journal, for as long as the broker is open. */
 export class Connection {
@@ -110,6 +114,18 @@ export class Connection {
     // What was said before the question comes before it.
     this.outbox.flush(true)
     return this.#questioner.ask(question, argument)
+  }
+
+  /** What the file has of a job, asked again when the journal dies meanwhile; undefined when it cannot be asked any more. */
+  async rowOf(seq: number): Promise<Row | null | undefined> {
+    for (let tries = 0; tries < ASKS; tries++) {
+      try {
+        return await this.ask('row', seq)
+      } catch (error) {
+        if (Reflect.get(error as object, 'reason') !== 'thread') return undefined
+      }
+    }
+    return undefined
   }
 
   /** What the journal says. */

@@ -35,7 +35,7 @@ export class JobsHere {
     this.#isShared = isShared
     this.records = new Records(host.clock, host.entries)
     this.ready = new ReadyJobs(host.ageing)
-    this.unique = new UniqueKeys(host.clock)
+    this.unique = new UniqueKeys(host.clock, (seq) => this.records.get(seq))
     this.progress = new ProgressWriter(host.clock, (job) => {
       outbox.next.ops.push(OP.progress, job.seq, job.extras?.progress ?? null)
     })
@@ -104,6 +104,12 @@ export class JobsHere {
     return this.records.window.delete(job.seq)
   }
 
+  /** A job has ended that may have waited for a thread here. */
+  leftUnclaimed(job: JobRecord): void {
+    this.ready.ended(job)
+    this.#suspects.ended()
+  }
+
   /** What was not granted waits on disk; its record is held for nobody but those who have it. */
   settleDown(job: JobRecord): void {
     if (isTerminal(job.state) || job.state === 'held' || this.records.window.has(job.seq)) return
@@ -113,12 +119,14 @@ export class JobsHere {
   /** A job is over as far as this process goes; it is told once that is written. */
   finish(job: JobRecord, ended: Ended): void {
     if (isTerminal(job.state)) return this.records.responseIsOver(job)
-    if (job.state === 'running') this.leaveRunning(job)
+    const from = job.state
+    if (from === 'running') this.leaveRunning(job)
     const isGranted = this.leaveWindow(job)
     if (this.#isShared && !isGranted && !isOwn(job)) this.#host.adopted(1)
     this.progress.write(job)
     const written = { ...ended, result: encodedResult(ended.result) }
     conclude(job, written, this.#host.clock.now())
+    if (from === 'available') this.leftUnclaimed(job)
     job.more.isUntold = true
     const { next } = this.#outbox
     finishOp(next.ops, job, written, isGranted, this.wall)

@@ -8,6 +8,7 @@ import {
   type Row,
   STATES,
 } from '../../rules/journal-protocol.ts'
+import { JobForgottenError } from '../../words/errors.ts'
 import { type AttemptInfo, type AttemptOutcome, isTerminal, type JobState } from '../../words/job.ts'
 import { attemptInfo } from '../attempts.ts'
 import type { BrokerHost, JobFilter } from '../broker.ts'
@@ -92,16 +93,31 @@ export class Lookups {
   /** A job that waits on disk is asked about: from now on its record is told of what becomes of it. */
   async #recall(job: JobRecord): Promise<void> {
     const { records } = this.#jobs
-    job.more.isFar = false
+    const { more } = job
+    more.isFar = false
+    more.isStale = true
     records.kept.set(job.seq, job)
-    const row = await this.#connection.ask('row', job.seq).catch(() => null)
-    if (isTerminal(job.state) || records.get(job.seq) !== job || row === null) return
-    if (row[3] < COMPLETED) {
-      job.state = STATES[row[3]] ?? job.state
-      return
-    }
-    records.end(job, row, row[3])
+    const row = await this.#connection.rowOf(job.seq)
+    // Granted meanwhile, with its row; or nobody can be asked any more.
+    if (row === undefined || records.get(job.seq) !== job || records.window.has(job.seq)) return
+    if (row === null) return this.#forgotten(job)
+    // Cancelled meanwhile, which is on its way.
+    if (isTerminal(job.state)) return records.recount(job, row)
+    records.update(job, row)
+    if (row[3] < COMPLETED) return
     records.forget(job)
+    this.#host.recalled(job)
+  }
+
+  /** The job is over, and the file keeps it no more: nobody knows how it ended. */
+  #forgotten(job: JobRecord): void {
+    if (isTerminal(job.state)) return
+    const { more } = job
+    job.state = 'cancelled'
+    job.readyAt = Math.round(this.#host.clock.now())
+    more.reason = 'forgotten'
+    more.errors = [new JobForgottenError(job.entry.task.name)]
+    this.#jobs.records.forget(job)
     this.#host.recalled(job)
   }
 
@@ -112,7 +128,10 @@ export class Lookups {
     if (known === undefined) return records.view(row)
     const isAhead = records.window.has(row[0]) || isTerminal(known.state) || known.state === 'held'
     // Of one that was just released, or revived, the file does not know that yet.
-    if (!(isAhead || this.#jobs.releasing.has(known))) known.state = STATES[row[3]] ?? known.state
+    if (isAhead || this.#jobs.releasing.has(known)) return known
+    // Its end is yet to be told, on the record that is at hand.
+    if (row[3] >= COMPLETED) return records.view(row)
+    records.update(known, row)
     return known
   }
 }

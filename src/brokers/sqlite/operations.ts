@@ -45,7 +45,9 @@ export function finishOp(ops: unknown[], job: JobRecord, ended: Ended, isGranted
     STATES.indexOf(ended.state),
     encodedResult(ended.result) ?? null,
   )
-  ops.push(error, ended.reason ?? null, job.attempts, job.failures, job.crashes)
+  // A record that is back, and not yet up to date, does not know how often the job was tried.
+  const tries = extras?.isStale === true ? [null, null, null] : [job.attempts, job.failures, job.crashes]
+  ops.push(error, ended.reason ?? null, ...tries)
   ops.push(isLast ? orNull(attempt.started, wall) : null, wall(isLast ? attempt.ended : job.readyAt))
   ops.push((isLast ? extras?.thread : undefined) ?? null, (isLast ? extras?.cpu : undefined) ?? null)
 }

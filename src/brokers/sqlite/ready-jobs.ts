@@ -55,6 +55,11 @@ export class ReadyJobs {
     return task.policy.concurrency !== Number.POSITIVE_INFINITY
   }
 
+  /** A job that waited here has ended without being claimed. */
+  ended(job: JobRecord): void {
+    this.#queues.get(job.entry.task.policy.pool)?.ended(job)
+  }
+
   #queue(pool: string): PoolQueue {
     let queue = this.#queues.get(pool)
     if (queue === undefined) {

@@ -8,11 +8,9 @@ import { JobRecord } from '../../rules/job-record.ts'
 import { errorFromText, type Row, RUN_SPAN, STATES } from '../../rules/journal-protocol.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
 import type { Clock } from '../../words/clock.ts'
+import { ClockOffset } from '../../words/clock-offset.ts'
 import { isTerminal } from '../../words/job.ts'
 import { restFromText } from './operations.ts'
-
-/** Milliseconds by which the clocks may drift apart before one of them is said to have been set. */
-const CLOCKS_DRIFT = 5
 
 /** Finds the record of a job, or makes it from its row. */
 export class Records {
@@ -22,12 +20,11 @@ export class Records {
   readonly kept = new Map<number, JobRecord>()
   /** Dead, while the response is open that they waited for: only the record knows of that, should one be revived. */
   readonly #deadAndHeld = new Map<number, JobRecord>()
-  readonly #clock: Clock
+  readonly #offset: ClockOffset
   readonly #entries: readonly TaskEntry[]
-  #apart = Number.NEGATIVE_INFINITY
 
   constructor(clock: Clock, entries: readonly TaskEntry[]) {
-    this.#clock = clock
+    this.#offset = new ClockOffset(clock)
     this.#entries = entries
   }
 
@@ -38,7 +35,8 @@ export class Records {
   /** The job is on disk, and nothing here waits for it, unless somebody does: then its record stays the one. */
   letGo(job: JobRecord): void {
     const { extras } = job
-    if (extras?.settle !== undefined || extras?.uniqueKey !== undefined) {
+    const isAwaited = extras?.settle !== undefined || job.batch?.ended !== undefined
+    if (isAwaited || extras?.uniqueKey !== undefined) {
       this.kept.set(job.seq, job)
       return
     }
@@ -82,21 +80,7 @@ export class Records {
 
   /** A new record, as the row says. */
   view(row: Row): JobRecord | undefined {
-    const [
-      seq,
-      id,
-      task,
-      state,
-      priority,
-      accepted,
-      ready,
-      due,
-      attempts,
-      failures,
-      crashes,
-      isSuspect,
-      key,
-    ] = row
+    const [seq, id, task, , priority, accepted, ready, due, , , , isSuspect, key] = row
     const entry = this.#entries[task]
     if (entry === undefined) return undefined
     const payload = row[15] ?? undefined
@@ -108,20 +92,16 @@ export class Records {
     if (due !== null) more.dueAt = this.monotonic(due)
     if (row[13] !== null) more.uniqueKey = row[13]
     if (row[14] !== null) more.uniqueUntil = this.monotonic(row[14])
-    job.attempts = attempts
-    if (failures > 0) job.failures = failures
-    if (crashes > 0) job.crashes = crashes
     if (isSuspect === 1) more.isSuspect = true
     job.readyAt = this.monotonic(ready)
-    this.end(job, row, state)
+    this.update(job, row)
     return job
   }
 
-  /** Brings a record to the terminal state, or the plain one, of its row. */
-  end(job: JobRecord, row: Row, state: number): void {
-    const [, , , , , , , , attempts] = row
-    job.attempts = attempts
-    job.state = STATES[state] ?? 'available'
+  /** Brings a record to what its row says. */
+  update(job: JobRecord, row: Row): void {
+    this.#count(job, row)
+    job.state = STATES[row[3]] ?? 'available'
     if (row[20] !== null) job.more.errors = [errorFromText(row[20])]
     if (row[19] !== null) job.more.reason = row[19]
     if (row[21] !== null) job.more.progress = row[21]
@@ -131,20 +111,25 @@ export class Records {
     else if (job.state !== 'dead') job.payload = undefined
   }
 
+  /** How often a job was tried, of a record that had been let go and has ended since it is back. */
+  recount(job: JobRecord, row: Row): void {
+    if (job.extras?.isStale === true) this.#count(job, row)
+  }
+
+  #count(job: JobRecord, [, , , , , , , , attempts, failures, crashes]: Row): void {
+    job.attempts = attempts
+    if (failures !== job.failures) job.failures = failures
+    if (crashes !== job.crashes) job.crashes = crashes
+    if (job.extras !== null) job.extras.isStale = false
+  }
+
   /** A wall-clock time on the monotonic clock, whole. */
   monotonic(wall: number): number {
-    return Math.round(wall - this.#offset())
+    return this.#offset.monotonic(wall)
   }
 
-  /** A time on the monotonic clock as wall-clock time. */
+  /** A time on the monotonic clock as wall-clock time. The journal orders jobs by it. */
   wall(monotonic: number): number {
-    return monotonic + this.#offset()
-  }
-
-  /** How far the two clocks are apart. The wall clock has whole milliseconds only: it would order equals at random. */
-  #offset(): number {
-    const apart = this.#clock.wall() - this.#clock.now()
-    if (Math.abs(apart - this.#apart) > CLOCKS_DRIFT) this.#apart = apart
-    return this.#apart
+    return this.#offset.wall(monotonic)
   }
 }

@@ -10,9 +10,6 @@ import type { JobsHere } from './jobs-here.ts'
 import { cancelOp } from './operations.ts'
 import type { Outgoing } from './outbox.ts'
 
-/** How often a journal is asked that dies each time. */
-const ASKS = 10
-
 /** Does with the jobs of this process what the journal's replies say. */
 export class Replies {
   readonly #host: BrokerHost
@@ -85,10 +82,11 @@ export class Replies {
     const uniqueKey = row[13]
     if (job === undefined || uniqueKey === null) return
     if (isUntold) job.more.isUntold = true
-    // One whose time is over must not stand in the way of who has taken the key since.
-    if ((job.extras?.uniqueUntil ?? Number.POSITIVE_INFINITY) <= this.#host.clock.now()) return
+    // One whose time is over does not take it, and so is not in the way of who has taken the key since.
     unique.hold(uniqueKey, job)
-    records.letGo(job)
+    // Of one that is over only its name is kept, unless its end is yet to be told.
+    if (isTerminal(job.state)) unique.over(job)
+    if (isUntold || !isTerminal(job.state)) records.letGo(job)
   }
 
   /** Returns the jobs whose end was not taken. */
@@ -172,28 +170,16 @@ export class Replies {
   /** A handle that had not heard of the job's end has spoken. That was told at its time: only its promise is told now. */
   async #correct(job: JobRecord, isRepeated: boolean): Promise<void> {
     const { records } = this.#jobs
-    const row = await this.#rowOf(job)
+    const row = await this.#connection.rowOf(job.seq)
     // Written by a journal that died before it could say so, and let go of since.
     if (row === null && isRepeated) return this.#tell(job)
     records.forget(job)
     job.more.isUntold = false
     // The journal has closed: what it would say is told by whoever opens the file next.
     if (row === undefined) return
-    if (row !== null) records.end(job, row, row[3])
+    if (row !== null) records.update(job, row)
     if (isTerminal(job.state)) this.#host.recalled(job)
     else records.letGo(job)
-  }
-
-  /** What the file has of a job, asked again when the journal dies meanwhile; undefined when it cannot be asked any more. */
-  async #rowOf(job: JobRecord): Promise<Row | null | undefined> {
-    for (let tries = 0; tries < ASKS; tries++) {
-      try {
-        return await this.#connection.ask('row', job.seq)
-      } catch (error) {
-        if (Reflect.get(error as object, 'reason') !== 'thread') return undefined
-      }
-    }
-    return undefined
   }
 
   /** Another process asks for it; if the job has gone from here meanwhile, the journal looks where it is. */
@@ -219,9 +205,12 @@ export class Replies {
     if (known !== undefined && isTerminal(known.state) && known.extras?.isUntold === true) return
     // A journal that starts anew grants what it believes to be ours, and has not heard that this is to be tried again.
     const isBehind = known !== undefined && (row[9] !== known.failures || row[10] !== known.crashes)
-    if (isBehind && known.state === 'retryable') return
+    const isUnwritten = known !== undefined && this.#jobs.releasing.has(known)
+    if (isBehind && isUnwritten && known.state === 'retryable') return
     const job = known === undefined || isTerminal(known.state) ? records.view(row) : known
     if (job === undefined) return
+    // A handle may have brought back the record that was let go, before the job was tried under another.
+    if (job === known && !isUnwritten) records.update(job, row)
     if (job.extras?.id !== undefined && this.#isShared) this.#host.adopted(1)
     if (row[11] === 1) job.more.isSuspect = true
     this.#jobs.enterWindow(job, row[6])
@@ -229,14 +218,15 @@ export class Replies {
 
   /** The journal itself, or another process, has ended a job. */
   #settledRow(row: Row): void {
-    const [seq, , , state] = row
+    const [seq] = row
     const { records } = this.#jobs
     const known = records.get(seq)
     if (known !== undefined && isTerminal(known.state) && known.extras?.isUntold !== true) return
     const job = known ?? records.view(row)
     if (job === undefined || !this.#isToTell(job)) return
     this.#jobs.leaveWindow(job)
-    records.end(job, row, state)
+    records.update(job, row)
+    this.#jobs.leftUnclaimed(job)
     job.more.isUntold = false
     this.#jobs.unique.over(job)
     records.forget(job)

@@ -68,6 +68,7 @@ export class SqliteBroker implements Broker {
 
   async close(): Promise<void> {
     this.#timer.close()
+    this.#jobs.unique.close()
     this.#jobs.progress.writeAll()
     await this.#connection.close()
   }
@@ -126,6 +127,10 @@ export class SqliteBroker implements Broker {
     next.ops.push(OP.release, job.seq, dueAt === undefined ? null : this.#jobs.wall(dueAt))
     next.releases.push(job)
     this.#jobs.releasing.add(job)
+  }
+
+  detach(job: JobRecord): void {
+    this.#next.ops.push(OP.detach, job.seq)
   }
 
   peek(pool: string): JobRecord | undefined {
@@ -213,8 +218,8 @@ export class SqliteBroker implements Broker {
     this.#jobs.leaveToOthers(job)
     if (isHeld) this.#jobs.records.keep(job)
     else this.#letGoOnceWritten(job)
-    const { uniqueKey, uniqueUntil } = job.more
-    if (uniqueKey !== undefined && uniqueUntil === undefined) this.#jobs.unique.hold(uniqueKey, job)
+    const { uniqueKey } = job.more
+    if (uniqueKey !== undefined) this.#jobs.unique.hold(uniqueKey, job)
   }
 
   keep(job: JobRecord): void {

@@ -4,15 +4,15 @@
  * it: whoever is innocent is charged once at most for its neighbour, and then the guilty one is found.
  */
 import type { JobRecord } from '../../rules/job-record.ts'
-import { Ring } from '../ring.ts'
+import { LiveRing } from '../live-ring.ts'
 
 /** Suspects that were never charged may start so many at a time: enough to keep the threads of a machine busy. */
 const AT_A_TIME = 16
 
 /** Lets suspects start, those that were charged first and alone. */
 export class Suspects {
-  readonly #charged = new Ring<JobRecord>()
-  readonly #fresh = new Ring<JobRecord>()
+  readonly #charged = new LiveRing()
+  readonly #fresh = new LiveRing()
   readonly #admitted = new Set<JobRecord>()
   readonly #mark: (job: JobRecord) => void
 
@@ -32,8 +32,14 @@ export class Suspects {
     if (this.#admitted.delete(job)) this.#admit()
   }
 
+  /** A job that may have waited here has ended. */
+  ended(): void {
+    this.#charged.ended()
+    this.#fresh.ended()
+  }
+
   #admit(): void {
-    const charged = first(this.#charged)
+    const charged = this.#charged.peek()
     if (charged !== undefined) {
       if (this.#admitted.size > 0) return
       this.#charged.shift()
@@ -42,7 +48,7 @@ export class Suspects {
     }
     if ([...this.#admitted].some((job) => job.crashes > 0)) return
     while (this.#admitted.size < AT_A_TIME) {
-      const fresh = first(this.#fresh)
+      const fresh = this.#fresh.peek()
       if (fresh === undefined) return
       this.#fresh.shift()
       this.#let(fresh)
@@ -53,10 +59,4 @@ export class Suspects {
     this.#admitted.add(job)
     this.#mark(job)
   }
-}
-
-/** The first that still waits; those that were cancelled are dropped. */
-function first(jobs: Ring<JobRecord>): JobRecord | undefined {
-  while (jobs.peek() !== undefined && jobs.peek()?.state !== 'available') jobs.shift()
-  return jobs.peek()
 }

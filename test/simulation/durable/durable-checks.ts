@@ -243,11 +243,13 @@ export class DurableChecks {
   }
 
   #isFirstOfBatch(job: DurableJob): void {
-    if (!job.isSequential || job.revivals > 0) return
+    // One that other batches share may run before those of its own.
+    if (!job.isSequential || job.revivals > 0 || job.joined.length > 0) return
     // Of one that equals another, the end is not known here when the next one is added.
     if (job.batch?.jobs.some(({ mayBeDuplicate }) => mayBeDuplicate)) return
     for (const other of job.batch?.jobs ?? []) {
       if (other === job) return
+      if (other.joined.length > 0) continue
       const isBefore = other.isSequential && other.revivals === 0 && !this.#isOver(other)
       this.#model.expect(!isBefore, () => `${job.id} was sent before ${other.id} of its batch was over`)
     }
@@ -291,8 +293,9 @@ export class DurableChecks {
 }
 
 /** Its place in the line of its key is known: not that of one that equals another, which never runs. */
-function isPlain({ spec, batch, revivals, mayBeDuplicate }: DurableJob): boolean {
+function isPlain({ spec, batch, revivals, mayBeDuplicate, joined }: DurableJob): boolean {
   if (mayBeDuplicate) return false
+  if (joined.length > 0) return false
   return batch === undefined && revivals === 0 && spec.delay === undefined && spec.runAt === undefined
 }
 

@@ -10,6 +10,12 @@ import type { DurableChecks } from './durable-checks.ts'
 import type { DurableBatch, DurableJob, DurableModel } from './durable-model.ts'
 import type { Life } from './life.ts'
 
+interface Adding {
+  batch?: DurableBatch
+  when?: DurableJob['when']
+  controller?: AbortController
+}
+
 interface OpenBatch {
   readonly batch: Batch
   readonly model: DurableBatch
@@ -20,7 +26,7 @@ export class DurableHands {
   readonly batches: OpenBatch[] = []
   readonly reactions = new Map<ReactsTo, Op[]>()
   /** What is being added, until it is announced. */
-  adding: { batch?: DurableBatch; call: number; controller?: AbortController } = { call: 0 }
+  adding: Adding & { call: number } = { call: 0 }
   readonly aborts = new Map<DurableJob, AbortController>()
   report: StopReport | undefined
   /** True once the process has died: what its promises tell is not heard any more. */
@@ -103,7 +109,7 @@ export class DurableHands {
       ...optionsOf(spec, this.#life.clock.wall()),
       ...(controller ? { signal: controller.signal } : {}),
     }
-    this.#taking(controller ? { controller } : {}, 1, () => {
+    this.#taking({ ...(controller ? { controller } : {}) }, 1, () => {
       const job = isTry
         ? runtime.tryEnqueue(nameOf(spec), number, options)
         : runtime.enqueue(nameOf(spec), number, options)
@@ -133,7 +139,7 @@ export class DurableHands {
     if (this.batches.length === 0) this.#open(false, false)
     const { batch, model } = this.batches[which % this.batches.length] as OpenBatch
     const spec = this.#spec(number)
-    this.#taking({ batch: model }, 1, () =>
+    this.#taking({ batch: model, when: spec.when ?? 'ok' }, 1, () =>
       this.#has(batch.add(nameOf(spec), number, optionsOf(spec, this.#life.clock.wall()))),
     )
   }
@@ -148,7 +154,7 @@ export class DurableHands {
   }
 
   /** Adds jobs; what is refused must have a reason. */
-  #taking(how: { batch?: DurableBatch; controller?: AbortController }, jobs: number, take: () => void): void {
+  #taking(how: Adding, jobs: number, take: () => void): void {
     const model = this.#model
     const { runtime, link } = this.#life
     const before = this.adding
@@ -177,6 +183,8 @@ export class DurableHands {
         model.isReacting && job === undefined,
         () => `${handle.id} was returned and never announced`,
       )
+    const { batch, call, when = 'ok' } = this.adding
+    if (job.call !== call && job.over === undefined) model.joined(job, batch, when)
     if (this.#handles.has(job)) return
     this.#handles.set(job, handle)
     // Of some nobody asks anything: the broker may then let go of their records.

@@ -34,6 +34,8 @@ export interface DurableJob {
   readonly when: 'ok' | 'error' | 'always'
   readonly batch: DurableBatch | undefined
   readonly isSequential: boolean
+  /** Other calls that ask for it, which found it instead of adding one. */
+  readonly joined: Pick<DurableJob, 'batch' | 'when'>[]
   readonly queueDeadline: number
   dueAt: number
   retryAt: number
@@ -119,6 +121,7 @@ export class DurableModel {
       maxAttempts: spec.maxAttempts ?? rules.maxAttempts,
       when: spec.when ?? 'ok',
       isSequential: batch !== undefined && !(spec.parallel === undefined ? batch.isParallel : spec.parallel),
+      joined: [],
       queueDeadline: now + (spec.queueTimeout ?? rules.queueTimeout),
       dueAt: spec.delay === undefined || isHeld ? dueAt : now + spec.delay,
       ...{ retryAt: 0, isStored: false, isUnwritten: false, over: undefined, ending: undefined, lastEnd: '' },
@@ -145,7 +148,7 @@ export class DurableModel {
         !job.mayBeDuplicate &&
         (job.uniqueUntil === undefined
           ? job.over === undefined && job.ending === undefined
-          : until < job.uniqueUntil),
+          : until < job.uniqueUntil && !hasEndedUnrun(job)),
     )
   }
 
@@ -177,19 +180,41 @@ export class DurableModel {
   settles(batch: DurableBatch, end: ResponseEnd | 'gone'): void {
     batch.end = end
     for (const job of batch.jobs) {
-      if (job.over === undefined && end !== 'gone' && job.spec.delay !== undefined)
-        job.dueAt = this.time() + job.spec.delay
+      const isOurs = job.joined.length === 0 && job.spec.delay !== undefined
+      if (isOurs && job.over === undefined && end !== 'gone') job.dueAt = this.time() + (job.spec.delay ?? 0)
     }
   }
 
-  isHeld(job: DurableJob): boolean {
-    return job.batch !== undefined && job.batch.end === undefined
+  /** A call has found a job that is there, and has a say of its own. */
+  joined(job: DurableJob, batch: DurableBatch | undefined, when: DurableJob['when']): void {
+    job.joined.push({ batch, when })
+    // Its delay counts from the first call that asks for it.
+    if (job.spec.delay !== undefined) job.dueAt = 0
   }
 
-  /** Whether its response calls for it. */
-  isCalledFor({ batch, when }: DurableJob): boolean {
-    if (batch?.end === undefined || batch.end === 'gone' || when === 'always') return true
-    const { facts } = RESPONSES[batch.end]
-    return (when === 'error') === (facts.statusCode >= 500 || facts.error !== undefined)
+  isHeld(job: DurableJob): boolean {
+    // Taken over from a process that is gone, it goes on whatever became of its responses.
+    if (job.isExempt) return false
+    const calls = [job, ...job.joined]
+    const isAsked = calls.some((call) => call.batch?.end !== undefined && isCalledFor(call))
+    return !(isAsked || calls.some(({ batch }) => batch === undefined))
   }
+
+  /** Whether one of its responses calls for it, or may still. */
+  isCalledFor(job: DurableJob): boolean {
+    return [job, ...job.joined].some(isCalledFor)
+  }
+}
+
+/** It ended without having run: a key that is held for a time is let go of then. */
+function hasEndedUnrun({ over, ending, counted, lastEnd }: DurableJob): boolean {
+  const how = over ?? ending
+  return how !== undefined && how !== 'completed' && (counted === 0 || lastEnd === '')
+}
+
+/** Whether the response of a call calls for its job. */
+function isCalledFor({ batch, when }: Pick<DurableJob, 'batch' | 'when'>): boolean {
+  if (batch?.end === undefined || batch.end === 'gone' || when === 'always') return true
+  const { facts } = RESPONSES[batch.end]
+  return (when === 'error') === (facts.statusCode >= 500 || facts.error !== undefined)
 }

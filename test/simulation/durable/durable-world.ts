@@ -4,6 +4,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { engineOf } from '../../../src/engine/runtime.ts'
 import { decode, type Encoded } from '../../../src/rules/codec.ts'
 import type { JobRecord } from '../../../src/rules/job-record.ts'
+import { uniqueKeyOf } from '../model-job.ts'
 import type { Behaviour, Op, Plan, ReactsTo, Spec } from '../plan.ts'
 import { seeded } from '../random.ts'
 import { NESTED } from '../sim-pool.ts'
@@ -283,6 +284,7 @@ export class DurableWorld {
     }
     return {
       behaviourOf: (record) => this.#behaviourOf(record),
+      nests: (task) => this.#nests(task),
       sent: (_lane, records) => {
         if (!isOver()) this.#checks.sent(records.map(jobOf).filter((job) => job !== undefined))
       },
@@ -303,6 +305,14 @@ export class DurableWorld {
         if (job?.over === undefined && job !== undefined) job.ending ??= state
       },
     }
+  }
+
+  /** What a handler adds may find a job instead. */
+  #nests(task: string): void {
+    const rules = taskRules.find(({ name }) => name === task)
+    const key = rules === undefined ? undefined : uniqueKeyOf(rules, NOBODY)
+    const holder = key === undefined ? undefined : this.model.holderOf(key)
+    if (holder !== undefined) this.model.joined(holder, undefined, 'ok')
   }
 
   #behaviourOf(record: JobRecord): Behaviour {

@@ -28,6 +28,8 @@ export interface DurableSubject {
 /** What a process tells the run that it is part of. */
 export interface LifeHost {
   readonly behaviourOf: (job: JobRecord) => Behaviour
+  /** A handler is about to add a job of a task. */
+  readonly nests: (task: string) => void
   sent(lane: Lane, jobs: readonly JobRecord[]): void
   givenBack(job: JobRecord): void
   handlerStarts(job: JobRecord, attempt: number): void
@@ -95,6 +97,7 @@ export class Life {
           const pool = new SimPool({
             ...{ parts, clock, stillborn: options.stillborn, latency: wait, witness: host },
             behaviourOf: host.behaviourOf,
+            nests: host.nests,
           })
           if (subject.host !== undefined) {
             const start = pool.start.bind(pool)

@@ -75,7 +75,7 @@ export class LocalJobs {
     this.#engine = engine
     this.#leases = leases
     this.#events = events
-    this.#unique = new UniqueKeys(clock)
+    this.#unique = new UniqueKeys(clock, (seq) => this.endedHere.get(this.#endedIds.get(seq) ?? ''))
     this.#finished = new FinishedJobs(clock, retention, (seq) => this.#forget(seq))
     this.#timeouts = new Timeline(
       clock,
@@ -201,6 +201,12 @@ export class LocalJobs {
     return known === undefined
   }
 
+  /** A held job has no lock of a batch any more. Those behind it stand behind the one before it. */
+  detach(job: JobRecord): void {
+    this.#lines.delete(job)
+    this.#behind.delete(job)
+  }
+
   isBlocked(job: JobRecord): boolean {
     const other = this.#behind.get(job)
     return other !== undefined && !isTerminal(other.state)
@@ -246,6 +252,7 @@ export class LocalJobs {
 
   close(): void {
     this.#timeouts.close()
+    this.#unique.close()
   }
 
   #forget(seq: number): void {
