@@ -2,7 +2,7 @@
 import type { Job, JobJson, JobsOptions } from 'bullmq'
 import type { JobState } from '../../../words/job.ts'
 import { completeData, fromProgress } from './job-data.ts'
-import { markOf, progressOf } from './progress-mark.ts'
+import { markOf, parsed, progressOf } from './progress-mark.ts'
 import type { NewJob, StoredData, StoredJob, StoredResult } from './stored-job.ts'
 
 // BullMQ's largest number is 2,097,151, and a smaller one goes first; ours go from -1,000,000 to 1,000,000.
@@ -96,13 +96,4 @@ function resultIn(value: unknown): StoredResult | null {
 
 function numberIn(value: unknown): number | undefined {
   return value === undefined ? undefined : Number(value)
-}
-
-/** What is read of a text that anybody may have written. */
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

@@ -85,11 +85,19 @@ export function markOf(stacktrace: unknown): string | undefined {
 /** Reads what attempts have left behind. */
 export function progressOf(mark: string | undefined): StoredProgress {
   const left = mark === undefined ? undefined : parsed(mark.slice(MARK.length))
-  return typeof left === 'object' && left !== null ? { ...NOTHING, ...left } : NOTHING
+  return isProgress(left) ? left : NOTHING
 }
 
-/** What is read of a text that anybody may have written. */
-function parsed(text: string): unknown {
+function isProgress(left: unknown): left is StoredProgress {
+  if (typeof left !== 'object' || left === null) return false
+  const { n, f, c, s, e, h = [] } = left as Partial<Record<keyof StoredProgress, unknown>>
+  const areNumbers = [n, f, c, s].every((value) => typeof value === 'number')
+  const areTexts = Array.isArray(e) && e.every((value) => typeof value === 'string')
+  return areNumbers && areTexts && Array.isArray(h) && h.every(Array.isArray)
+}
+
+/** What is read of a JSON text that anybody may have written; undefined when it is none. */
+export function parsed(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {

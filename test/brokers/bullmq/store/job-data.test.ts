@@ -69,7 +69,11 @@ test.each(['nonsense', '"text"', 'null', '7'])(
   'a job whose data is %s, not written here, is read without it',
   (data) => {
     const job = recordOf(1, { readyAt: clock.now() })
-    const json = { ...written(job), data, stacktrace: '["aftertask:{", "aftertask:nonsense"]' }
+    const json = {
+      ...written(job),
+      data,
+      stacktrace: JSON.stringify([`aftertask:${data}`, 'aftertask:{"n":1,"e":5}']),
+    }
     const stored = toStored('q', 'id', json, 'active', clock.wall())
     const read = toRecord(stored, { seq: 2, id: undefined, entry: job.entry, clock })
     expect(read).toMatchObject({ payload: undefined, attempts: 0 })

@@ -2,6 +2,7 @@
 import type { IQueueBackend } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { type RawJob, toStored } from '../bullmq-jobs.ts'
+import { parsed } from '../progress-mark.ts'
 import type { Claimed, Completion } from '../shared-store.ts'
 import { SingleSource, type SourceParts } from '../single-source.ts'
 import { type Arguments, argumentsFor, completeMany, EXAMPLE, isKnown, type Script } from './complete-many.ts'
@@ -141,7 +142,7 @@ function jobIn(fields: readonly string[]): RawJob {
         job.stacktrace = value
         break
       case 'progress':
-        job.progress = JSON.parse(value)
+        job.progress = parsed(value)
         break
       case 'timestamp':
         job.timestamp = Number(value)
