@@ -23,14 +23,15 @@ const OTHER_NAMES = new Map<string, JobState>([
 ])
 
 function stateIn<const States extends readonly JobState[]>(states: States) {
-  return z.enum(states, { error: ({ input }) => `expected ${oneOf(states, input)}` })
+  return z.enum(states, {
+    error: ({ input }) => `expected one of ${states.join(', ')}${hint(states, input)}`,
+  })
 }
 
-function oneOf(states: readonly JobState[], input: unknown): string {
+function hint(states: readonly JobState[], input: unknown): string {
   const text = typeof input === 'string' ? input.toLowerCase() : ''
   const meant = OTHER_NAMES.get(text) ?? closest(text, states)
-  const hint = meant !== undefined && states.includes(meant as JobState) ? `; did you mean '${meant}'?` : ''
-  return `one of ${states.join(', ')}${hint}`
+  return meant !== undefined && states.includes(meant as JobState) ? `; did you mean '${meant}'` : ''
 }
 
 const ALL_STATES = [...UNFINISHED_STATES, ...TERMINAL_STATES] as const
@@ -45,7 +46,8 @@ export const jobFilterSchema = z.lazy(() =>
   z.strictObject({
     state: z
       .union([stateIn(ALL_STATES), z.array(stateIn(ALL_STATES))], {
-        error: ({ input }) => `expected ${oneOf(ALL_STATES, input)}, or an array of them`,
+        error: ({ input }) =>
+          `expected one of ${ALL_STATES.join(', ')}, or an array of these${hint(ALL_STATES, input)}`,
       })
       .optional(),
     task: taskName.optional(),

@@ -76,9 +76,12 @@ function isSchema(value: unknown): boolean {
 }
 
 /** How many jobs to keep or to list. */
-export const kept = z.union([z.int().min(0), orInfinity], {
-  error: 'expected a whole number of at least 0, or Infinity',
-})
+export const kept = z.union(
+  [z.int().min(0, 'expected a whole number of at least 0, or Infinity'), orInfinity],
+  {
+    error: 'expected a whole number of at least 0, or Infinity',
+  },
+)
 
 const retention = options(
   { count: kept.optional(), age: limit.optional() },
@@ -241,14 +244,14 @@ export const poolOptionsSchema = z
       .describe('Threads that are always up, in a pool that grows. Default 1.'),
     max: threadCount.optional().describe('Threads at most, in a pool that grows. Default: as `threads`.'),
     concurrency: count
-      .max(4096)
+      .max(4096, 'expected a whole number from 1 to 4096')
       .default(1)
       .describe('Jobs that one thread runs at once. More than 1 suits jobs that mostly wait: an `io` pool.'),
     // Measured beside photographs being resized: at 10 the slowest hundredth of GET / took 10 ms, at 19 half of that.
     niceness: z
       .int({ error: 'expected a whole number' })
-      .min(0)
-      .max(19)
+      .min(0, 'expected a whole number from 0 to 19')
+      .max(19, 'expected a whole number from 0 to 19')
       .default(19)
       .describe(
         'How far threads step back for the event loop, as the unix nice value that is added (0 to 19).',
@@ -310,7 +313,7 @@ export function defaultThreads(): number {
 
 const bundles = z.strictObject({
   max: count
-    .max(1024)
+    .max(1024, 'expected a whole number from 1 to 1024')
     .default(1024)
     .describe('Jobs in one message to a thread, at most. 1 turns bundles off.'),
   milliseconds: z

@@ -3,6 +3,14 @@ import { z } from 'zod'
 import { describeValue, OptionsInvalidError } from '../words/errors.ts'
 import { isRecord, messageOf } from './arguments.ts'
 
+/** How zod's signs read in a sentence. */
+const BOUNDS: Readonly<Record<string, string>> = {
+  '>=': 'of at least',
+  '<=': 'of at most',
+  '>': 'above',
+  '<': 'below',
+}
+
 /**
  * Checks `given` against a schema and returns it typed, with defaults filled in: a copy, which nothing that the caller
  * does later can reach. `what` is the function that was called; `name` says which of its arguments the options are.
@@ -67,6 +75,10 @@ function explain(
   const verb = path === '' ? 'are' : 'is'
   const expected = issue.message
     .replace(/^Invalid input: /, '')
+    .replace(
+      /^Too (?:small|big): expected number to be (\S+?)(-?[\d.]+)$/,
+      (_, sign: string, bound: string) => `expected a number ${BOUNDS[sign] ?? sign} ${bound}`,
+    )
     .replace(/, received .*$/, '')
     .replace(/^expected (record|object)$/, 'expected an object')
     .replace(/^expected (boolean)$/, 'expected true or false')

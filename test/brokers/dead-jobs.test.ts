@@ -97,14 +97,23 @@ describe.each([
     const { runtime } = await withDead(make())
     const wrong: [(runtime: LooseRuntime) => Promise<unknown>, string][] = [
       [(it) => it.reviveAll({ tsk: 'a' } as never), 'Did you mean "task"'],
-      [(it) => it.removeAll({ state: 'running' as never }), 'a state of jobs that are over'],
+      [
+        (it) => it.removeAll({ state: 'running' as never }),
+        'expected one of completed, cancelled, skipped, dead',
+      ],
       [(it) => it.removeAll({ states: 'dead' } as never), 'Did you mean "state"'],
-      [(it) => it.jobs({ state: 'deed' as never }), 'expected a state of jobs'],
-      [(it) => it.jobs({ limit: -1 }), 'limit'],
-      [(it) => it.job(undefined as never), 'Expected the id of a job, got undefined'],
-      [(it) => it.revive(5 as never), 'Expected the id of a job, got 5'],
-      [(it) => it.remove({ state: 'dead' } as never), 'Expected the id of a job'],
-      [(it) => it.cancel(null as never), 'Expected the id of a job, got null'],
+      [(it) => it.jobs({ state: 'deed' as never }), "or an array of these; did you mean 'dead'"],
+      [
+        (it) => it.jobs({ limit: -1 }),
+        'option "limit" is -1; expected a whole number of at least 0, or Infinity',
+      ],
+      [(it) => it.job(undefined as never), 'job: the id is missing; expected the id of a job'],
+      [(it) => it.revive(5 as never), 'revive: the id is 5; expected the id of a job'],
+      [
+        (it) => it.remove({ state: 'dead' } as never),
+        'remove: the id is an object; expected the id of a job',
+      ],
+      [(it) => it.cancel(null as never), 'cancel: the id is null; expected the id of a job'],
     ]
     for (const [call, message] of wrong) {
       const refused = call(runtime).catch((error: unknown) => error)

@@ -11,14 +11,18 @@ test('a predicate that answers true lets its job run, and one that answers false
   expect(isFaultOfPredicate(answer(false) ?? '')).toBe(false)
 })
 
-test.each([undefined, 1, 'yes', {}, Promise.resolve(true), Promise.reject(new Error('unseen'))])(
-  'a predicate that answers neither true nor false skips its job, and is at fault: %o',
-  (value) => {
-    const reason = answer(value) ?? ''
-    expect(reason).toMatch(/^its predicate returned .*; expected true or false$/)
-    expect(isFaultOfPredicate(reason)).toBe(true)
-  },
-)
+test.each<() => unknown>([
+  () => undefined,
+  () => 1,
+  () => 'yes',
+  () => ({}),
+  () => Promise.resolve(true),
+  () => Promise.reject(new Error('unseen')),
+])('a predicate that answers neither true nor false skips its job, and is at fault: %s', (predicate) => {
+  const reason = whyNot(predicate as never, facts) ?? ''
+  expect(reason).toMatch(/^its predicate returned .*; expected true or false$/)
+  expect(isFaultOfPredicate(reason)).toBe(true)
+})
 
 test('a predicate that throws skips its job, and is at fault', () => {
   const reason = whyNot(() => {

@@ -58,15 +58,15 @@ describe('afterResponse', () => {
     }
   })
 
-  test.each<[unknown, string]>([
-    [Promise.resolve({ tenant: 'a' }), 'a Promise'],
-    [Promise.reject(new Error('nobody hears this')), 'a Promise'],
-    [new Map([['tenant', 'a']]), 'a Map'],
-    [new Headers(), 'a Headers'],
-    [['a'], 'an array of 1'],
-    ['a', '"a"'],
-  ])('refuses a job when its baggage function returns %s', async (returned, what) => {
-    const carrying = afterResponse(runtime, { baggage: () => returned as never })
+  test.each<[unknown: () => unknown, string]>([
+    [() => Promise.resolve({ tenant: 'a' }), 'a Promise'],
+    [() => Promise.reject(new Error('nobody hears this')), 'a Promise'],
+    [() => new Map([['tenant', 'a']]), 'a Map'],
+    [() => new Headers(), 'a Headers'],
+    [() => ['a'], 'an array of 1'],
+    [() => 'a', '"a"'],
+  ])('refuses a job when its baggage function is %s and returns %s', async (baggage, what) => {
+    const carrying = afterResponse(runtime, { baggage: baggage as never })
     const server = createServer((req, res) => {
       carrying(req, res)
       try {
