@@ -17,7 +17,9 @@ export default defineConfig({
     // Many files wait for leases and servers most of their time, so that two at once go well on two processors.
     maxWorkers: Math.max(2, availableParallelism() - 1),
     // Processes and threads that tests start load what another has compiled before.
-    env: { NODE_COMPILE_CACHE: fileURLToPath(new URL('node_modules/.cache/aftertask-tests', import.meta.url)) },
+    env: {
+      NODE_COMPILE_CACHE: fileURLToPath(new URL('node_modules/.cache/aftertask-tests', import.meta.url)),
+    },
     setupFiles: ['test/house/leak-guard.ts'],
     // Guards against a test that hangs, and no measure of speed: a busy machine takes many times as long as a quiet one.
     testTimeout: 60_000,

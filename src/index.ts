@@ -34,9 +34,9 @@ export type {
 } from './rules/calls.ts'
 export type { Handler, HandlerContext, HandlerLog, MovedResult, NestedJobOptions } from './rules/handler.ts'
 export type { HandlerRef, ModuleUrl } from './rules/handler-location.ts'
-export type { PoolOptions } from './rules/option-schemas.ts'
 export type { Register, RegisteredTask } from './rules/registry.ts'
 export type { Backoff, RetryPolicy } from './rules/retry.ts'
+export type { PoolOptions } from './rules/runtime-schemas.ts'
 export type { StandardIssue, StandardResult, StandardSchema } from './rules/standard-schema.ts'
 export type {
   AnyTask,

@@ -11,11 +11,11 @@ import {
   stopOptionsSchema,
 } from '../rules/filter-schemas.ts'
 import type { JobContext } from '../rules/job-record.ts'
-import { type PoolOptions, type ReadRuntimeOptions, runtimeOptionsSchema } from '../rules/option-schemas.ts'
 import { readOptions } from '../rules/options.ts'
 import { refuseInThread } from '../rules/own-thread.ts'
 import type { RegisteredTask } from '../rules/registry.ts'
 import type { RetryPolicy } from '../rules/retry.ts'
+import { type PoolOptions, type ReadRuntimeOptions, runtimeOptionsSchema } from '../rules/runtime-schemas.ts'
 import { type AnyTask, type PayloadOf, readTasks } from '../rules/task.ts'
 import {
   describeValue,

@@ -4,7 +4,7 @@
  * heap is looked at from outside while jobs run. What needs more than that room at once still ends the process.
  */
 import { Worker } from 'node:worker_threads'
-import type { ReadPoolOptions } from '../rules/option-schemas.ts'
+import type { ReadPoolOptions } from '../rules/runtime-schemas.ts'
 import type { Clock } from '../words/clock.ts'
 
 type Limits = NonNullable<ReadPoolOptions['resourceLimits']>

@@ -7,8 +7,8 @@
  * the queue, and it would be rejected later, to nobody) is let go of with it.
  */
 import type { Worker } from 'node:worker_threads'
-import type { ReadPoolOptions } from '../rules/option-schemas.ts'
 import type { LaneReady, LaneSetup } from '../rules/protocol.ts'
+import type { ReadPoolOptions } from '../rules/runtime-schemas.ts'
 import { mustBeThere, TASK_THREAD } from '../rules/thread-entries.ts'
 import { fromWireError } from '../rules/wire-error.ts'
 import { BundledError, type HandlerProblem } from '../words/errors.ts'

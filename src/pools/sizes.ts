@@ -1,5 +1,5 @@
 /** How many threads a pool has. */
-import { defaultThreads, type ReadPoolOptions } from '../rules/option-schemas.ts'
+import { defaultThreads, type ReadPoolOptions } from '../rules/runtime-schemas.ts'
 
 /** The least and the most threads that the options ask for. */
 export function threadCounts(options: ReadPoolOptions): { min: number; max: number } {

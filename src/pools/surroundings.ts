@@ -6,7 +6,7 @@
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Worker } from 'node:worker_threads'
-import type { ReadPoolOptions } from '../rules/option-schemas.ts'
+import type { ReadPoolOptions } from '../rules/runtime-schemas.ts'
 
 /** What a pool's threads are started with. */
 export interface Surroundings {

@@ -2,13 +2,9 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { Job } from '../../src/engine/job.ts'
 import { Runtime } from '../../src/engine/runtime.ts'
-import {
-  jobOptionsSchema,
-  poolOptionsSchema,
-  runtimeOptionsSchema,
-  taskOptionsSchema,
-} from '../../src/rules/option-schemas.ts'
+import { jobOptionsSchema, taskOptionsSchema } from '../../src/rules/option-schemas.ts'
 import { retryPolicy } from '../../src/rules/retry.ts'
+import { poolOptionsSchema, runtimeOptionsSchema } from '../../src/rules/runtime-schemas.ts'
 import { defineTask } from '../../src/rules/task.ts'
 import * as errors from '../../src/words/errors.ts'
 import { isTerminal, TERMINAL_STATES, UNFINISHED_STATES } from '../../src/words/job.ts'

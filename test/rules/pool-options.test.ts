@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { poolOptionsSchema } from '../../src/rules/option-schemas.ts'
 import { readOptions } from '../../src/rules/options.ts'
+import { poolOptionsSchema } from '../../src/rules/runtime-schemas.ts'
 
 const read = (options: object): unknown => readOptions(poolOptionsSchema, options, 'createRuntime')
 
