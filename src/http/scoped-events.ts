@@ -11,6 +11,8 @@ import type { AnyRequest, AnyResponse } from './response-end.ts'
 
 const responseOf: unique symbol = Symbol('aftertask.response')
 
+const plainEmit = EventEmitter.prototype.emit
+
 type ScopedRequest = AnyRequest & { [responseOf]?: AnyResponse }
 
 /** Lets listeners of a request and its response find what `after` adds to, which is from now on `jobs`. */
@@ -20,16 +22,19 @@ export function scopeEvents(req: ScopedRequest, res: AnyResponse, jobs: OpenRequ
   if (!isFirst) return
   req[responseOf] = res
   // One function for all requests, which finds its request by `this`: no closure for each.
-  req.emit = req.emit === EventEmitter.prototype.emit ? emitOfRequest : scoped(req.emit, res)
-  res.emit = res.emit === EventEmitter.prototype.emit ? emitOfResponse : scoped(res.emit, res)
+  req.emit = req.emit === plainEmit ? emitOfRequest : scoped(req.emit, res)
+  res.emit = res.emit === plainEmit ? emitOfResponse : scoped(res.emit, res)
 }
 
-function emitOfRequest(this: ScopedRequest, ...event: unknown[]): boolean {
-  return emitIn(this[responseOf], EventEmitter.prototype.emit, this, event)
+function emitOfRequest(this: ScopedRequest, name: string, ...more: unknown[]): boolean {
+  // Most events of most requests are for nobody, and what is for nobody needs no scope.
+  if (this.listenerCount(name) === 0) return plainEmit.call(this, name, ...more)
+  return emitIn(this[responseOf], plainEmit, this, [name, ...more])
 }
 
-function emitOfResponse(this: AnyResponse, ...event: unknown[]): boolean {
-  return emitIn(this, EventEmitter.prototype.emit, this, event)
+function emitOfResponse(this: AnyResponse, name: string, ...more: unknown[]): boolean {
+  if (this.listenerCount(name) === 0) return plainEmit.call(this, name, ...more)
+  return emitIn(this, plainEmit, this, [name, ...more])
 }
 
 /** Somebody else has replaced `emit` before. */

@@ -19,6 +19,8 @@ export interface ModelCall {
   /** Since when its response calls for the job, or since when it has none. */
   calledAt: number | undefined
   isTakenBack: boolean
+  /** The job was let go before others asked for it: those behind wait for the job itself, also when this call is taken back. */
+  keepsPlace: boolean
   /** How often the job had been revived when the call was made. */
   readonly revivals: number
 }
@@ -32,7 +34,7 @@ export interface ModelBatch {
   readonly calls: ModelCall[]
   /** It has a place in its order for a job that it shares: it lets its jobs go one by one from then on. */
   isShared: boolean
-  /** A job of it was revived: nobody promises where that one stands. */
+  /** A job of it was revived, or is asked for by other calls as well: nobody promises where its jobs stand. */
   isLoose: boolean
   end: ResponseEnd | undefined
 }
@@ -118,6 +120,7 @@ export function newCall(
     behind: new Set<ModelCall>(),
     calledAt: undefined,
     isTakenBack: false,
+    keepsPlace: false,
     revivals: job.revivals,
   }
   return { job, batch, when: spec.when ?? 'ok', stands, controller, ...rest }

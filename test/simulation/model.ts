@@ -107,6 +107,7 @@ export class Model {
     // It runs whatever this call says, and has its place in the batch.
     const isFree = job.isAsked && job.calls.length === 1 && first?.controller === undefined
     if (isFree && first?.batch === batch && first?.stands) return
+    if (job.isAsked && job.calls.length === 1 && first !== undefined) first.keepsPlace = true
     this.#shares(job, call)
     this.#call(call)
   }
@@ -130,8 +131,8 @@ export class Model {
     if (call.isTakenBack || call.job.over !== undefined) return
     call.isTakenBack = true
     // Nobody wants it: where it is with a thread already, it is cancelled there.
-    if (this.isWanted(call.job)) this.#pass(call)
-    else call.job.cancelAsked = true
+    if (!this.isWanted(call.job)) call.job.cancelAsked = true
+    else if (!call.keepsPlace) this.#pass(call)
     if (call.batch !== undefined) this.look(call.batch)
   }
 
@@ -143,6 +144,11 @@ export class Model {
   /** Whether some call was refused by its response. */
   isRefused(job: ModelJob): boolean {
     return job.calls.some((call) => call.batch?.end !== undefined && !isCalledFor(call))
+  }
+
+  /** True when nobody promises where the job stands: its batch shares a job with others, or one of its jobs was revived. */
+  isLoose(job: ModelJob): boolean {
+    return job.calls.some(({ batch }) => batch?.isLoose === true)
   }
 
   isHeld(job: ModelJob): boolean {
@@ -171,8 +177,12 @@ export class Model {
     this.#ask(call)
   }
 
-  /** A job is asked for by several: the batches in which it stands keep their order themselves. */
+  /**
+   * A job is asked for by several: the batches in which it stands keep their order themselves. Where each of their jobs
+   * stands at every moment is not modelled; that each has one end, and only if a call asks for it, is.
+   */
   #shares(job: ModelJob, call: ModelCall): void {
+    for (const { batch } of [...job.calls, call]) if (batch !== undefined) batch.isLoose = true
     for (const { batch, stands } of [...(job.isAsked ? [] : job.calls), call]) {
       if (batch !== undefined && stands) batch.isShared = true
     }
@@ -195,8 +205,8 @@ export class Model {
     this.#runnable(job)
   }
 
-  #isPassed({ isTakenBack, job }: ModelCall): boolean {
-    return job.over !== undefined || (isTakenBack && this.isWanted(job))
+  #isPassed({ isTakenBack, keepsPlace, job }: ModelCall): boolean {
+    return job.over !== undefined || (isTakenBack && !keepsPlace && this.isWanted(job))
   }
 
   /** Those behind it in its batch wait for it no more. */
@@ -224,7 +234,7 @@ export class Model {
   surelyWaits(job: ModelJob): boolean {
     const now = this.clock.now()
     if (job.isSent || job.over !== undefined || job.runnableAt === undefined) return false
-    if (job.calls.some(({ batch }) => batch?.isLoose === true)) return false
+    if (this.isLoose(job)) return false
     if (!this.isWanted(job) || Math.max(job.readyAt, job.retryAt) > now - TIMER_SLACK) return false
     if (job.key !== undefined && this.lineOf(job.key).length > 1) return false
     if (this.isShut(job)) return false
@@ -318,7 +328,7 @@ export class Model {
     job.runnableAt = Math.max(this.clock.now(), job.dueAt)
     job.readyAt = job.runnableAt
     job.place = this.#places++
-    job.isPlaceKnown = !(this.isReacting || job.calls.some(({ batch }) => batch?.isLoose === true))
+    job.isPlaceKnown = !(this.isReacting || this.isLoose(job))
   }
 }
 
