@@ -170,7 +170,8 @@ export class Checks {
   #keyIsFree(job: ModelJob, key: string): void {
     for (const other of this.#model.lineOf(key)) {
       if (other === job) continue
-      const isEarlier = isSurelyEarlier(other, job)
+      const isLoose = this.#model.isLoose(other) || this.#model.isLoose(job)
+      const isEarlier = !isLoose && isSurelyEarlier(other, job)
       this.#model.expect(!other.holdsKey, () => `${job.id} was sent while ${other.id} holds key ${key}`)
       this.#model.expect(
         !isEarlier,
