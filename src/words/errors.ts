@@ -70,7 +70,7 @@ export class UnknownTaskError extends AftertaskError {
     super(
       'ERR_UNKNOWN_TASK',
       isTwin
-        ? `The runtime has another task named "${task}" than this one.`
+        ? `The runtime has another task named "${asText(task)}" than this one.`
         : `No task is named "${asText(task)}".`,
       {
         advice: isTwin
@@ -307,7 +307,7 @@ export class JobForgottenError extends AftertaskError {
   constructor(task: string) {
     super(
       'ERR_JOB_FORGOTTEN',
-      `"${task}" is over, but its broker keeps it no more: ask for "settled" earlier, or raise "retention".`,
+      `"${asText(task)}" is over, but its broker keeps it no more: ask for "settled" earlier, or raise "retention".`,
     )
   }
 }

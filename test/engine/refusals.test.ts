@@ -177,7 +177,7 @@ describe('a call to a runtime is refused with function, value, expectation and r
     [
       'jobs of a failed state',
       () => runtime.jobs({ state: 'failed' as never }),
-      /expected one of held, .*dead; did you mean 'dead'\?/,
+      /expected one of held, .*dead, or an array of these; did you mean 'dead'/,
     ],
     ['jobs of an unknown task', () => runtime.jobs({ task: 'nope' }), /No task is named "nope"/],
     [

@@ -189,8 +189,12 @@ export function fateOf(recipe: Recipe): Fate {
     case 'null':
     case 'realm':
       return worst(recipe[1].map(([, part]) => fateOf(part)))
-    case 'map':
-      return worst(recipe[1].flatMap((pair) => pair.map(fateOf)))
+    case 'map': {
+      const fate = worst(recipe[1].flatMap((pair) => pair.map(fateOf)))
+      const kinds = new Set(recipe[1].map(([key]) => key[1]))
+      // Of equal keys the last has its value, and what is refused may be gone.
+      return fate === 'refused' && kinds.size < recipe[1].length ? 'either' : fate
+    }
     case 'array':
     case 'set':
     case 'sparse':
