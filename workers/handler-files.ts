@@ -37,7 +37,7 @@ function javaScriptFirst(a: string, b: string): number {
 }
 
 /** True for a file that Node has to drop types from. */
-export function isTypeScript(file: string): boolean {
+function isTypeScript(file: string): boolean {
   return /\.[cm]?ts$/.test(new URL(file).pathname)
 }
 

@@ -91,6 +91,6 @@ export function isOver(member: Member): boolean {
 }
 
 /** True when a job is over and that was told: a durable broker tells of an end once it is written. */
-export function hasEnded(job: JobRecord): boolean {
+function hasEnded(job: JobRecord): boolean {
   return isTerminal(job.state) && job.extras?.isUntold !== true
 }

@@ -69,7 +69,7 @@ export function partsOf(error: Error): ErrorParts {
 }
 
 /** Reads a property; undefined where that throws. */
-export function read(error: object, key: string): unknown {
+function read(error: object, key: string): unknown {
   try {
     return Reflect.get(error, key)
   } catch {

@@ -88,7 +88,7 @@ export function withoutAdds(ops: readonly unknown[]): unknown[] {
 }
 
 /** The operations that are kept, by what each is and where it stands. */
-export function keepOps(ops: readonly unknown[], isKept: (op: number, at: number) => boolean): unknown[] {
+function keepOps(ops: readonly unknown[], isKept: (op: number, at: number) => boolean): unknown[] {
   const kept: unknown[] = []
   for (let at = 0; at < ops.length; ) {
     const op = ops[at] as number

@@ -189,7 +189,7 @@ function sharedFault(value: object): Fault {
 }
 
 /** Why a value that is no object cannot travel. */
-export function faultOfPrimitive(value: unknown): Fault | undefined {
+function faultOfPrimitive(value: unknown): Fault | undefined {
   return typeof value === 'function' || typeof value === 'symbol' ? { what: describeValue(value) } : undefined
 }
 

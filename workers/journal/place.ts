@@ -25,7 +25,7 @@ const LEASE = 30_000
 const IS_LINUX = process.platform === 'linux'
 
 /** This machine's name, as runs are recorded under it. */
-export const host: string = hostname()
+const host: string = hostname()
 
 /** Where this process is, and since when. */
 export function ownPresence(seen: number): Presence {

@@ -191,7 +191,7 @@ export function fateOf(recipe: Recipe): Fate {
       return worst(recipe[1].map(([, part]) => fateOf(part)))
     case 'map': {
       const fate = worst(recipe[1].flatMap((pair) => pair.map(fateOf)))
-      const kinds = new Set(recipe[1].map(([key]) => key[1]))
+      const kinds = new Set(recipe[1].map(([leafOfKey]) => leafOfKey[1]))
       // Of equal keys the last has its value, and what is refused may be gone.
       return fate === 'refused' && kinds.size < recipe[1].length ? 'either' : fate
     }
