@@ -147,7 +147,7 @@ describe('a server process that is told to end', () => {
   })
 
   test('cuts off a response that does not end, so that there is time for its jobs', async () => {
-    const child = await serverProcess({ timeout: 200 })
+    const child = await serverProcess({ timeout: 3000 })
     const client = await rawClient(child.port)
     client.send(getBytes('/open'))
     await client.received('first part')

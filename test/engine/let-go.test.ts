@@ -1,0 +1,85 @@
+/** What is over is kept by nobody: not by a queue, a timer, a signal or the context of the first call. */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { getEventListeners } from 'node:events'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { describe, expect, test } from 'vitest'
+import type { JobOptions } from '../../src/words/job.ts'
+import { say } from '../fixtures/log-tasks.ts'
+import { startThreads } from '../kit/threads.ts'
+
+setFlagsFromString('--expose-gc')
+const gc = runInNewContext('gc') as () => void
+
+/** How many of these are still there, once what nobody holds has been collected. */
+async function left(refs: readonly WeakRef<object>[]): Promise<number> {
+  for (let round = 0; round < 20; round++) {
+    gc()
+    await new Promise((resolve) => setImmediate(resolve))
+    if (refs.every((ref) => ref.deref() === undefined)) return 0
+  }
+  return refs.filter((ref) => ref.deref() !== undefined).length
+}
+
+describe('what a call gave', () => {
+  test.each<[string, JobOptions]>([
+    ['waits in a paused pool', {}],
+    ['is delayed by a day', { delay: 86_400_000 }],
+    ['may wait for a day', { queueTimeout: 86_400_000 }],
+    ['has a key', { key: 'one' }],
+    ['holds a unique key for a day', { unique: { key: 'one', for: 86_400_000 } }],
+  ])('is let go of when its job %s and is cancelled', async (_, options) => {
+    const runtime = startThreads([say])
+    runtime.pause()
+    const refs = Array.from({ length: 200 }, () => {
+      const given = { text: 'x'.repeat(1000) }
+      runtime.enqueue(say, [], { ...options, when: () => given.text !== '' }).cancel()
+      return new WeakRef(given)
+    })
+    expect(runtime.stats().pending).toBe(0)
+    // The last may still stand on the stack.
+    expect(await left(refs)).toBeLessThanOrEqual(1)
+  })
+
+  test('is let go of when its job has completed', async () => {
+    const runtime = startThreads([say])
+    const refs: WeakRef<object>[] = []
+    const ends: Promise<unknown>[] = []
+    for (let n = 0; n < 50; n++) {
+      const given = { n }
+      refs.push(new WeakRef(given))
+      ends.push(runtime.enqueue(say, [], { when: () => given.n >= 0, signal: signalOf(given) }).settled)
+    }
+    await Promise.all(ends)
+    expect(await left(refs)).toBeLessThanOrEqual(1)
+  })
+})
+
+test('many jobs of one signal cost it one listener, and none once they are over', async () => {
+  const runtime = startThreads([say])
+  runtime.pause()
+  const { signal } = new AbortController()
+  const jobs = Array.from({ length: 300 }, () => runtime.enqueue(say, [], { signal }))
+  expect(getEventListeners(signal, 'abort')).toHaveLength(1)
+  for (const job of jobs) job.cancel()
+  expect(getEventListeners(signal, 'abort')).toHaveLength(0)
+})
+
+test('the context of the first job is let go of with the job', async () => {
+  const stores = new AsyncLocalStorage<object>()
+  const runtime = startThreads([say])
+  const refs = Array.from({ length: 5 }, (_, n) => {
+    const store = { n }
+    stores.run(store, () => runtime.enqueue(say, [], { delay: 86_400_000 }).cancel())
+    return new WeakRef(store)
+  })
+  const last = runtime.enqueue(say, [], { delay: 86_400_000 })
+  expect(await left(refs)).toBeLessThanOrEqual(1)
+  last.cancel()
+})
+
+function signalOf(given: object): AbortSignal {
+  const controller = new AbortController()
+  Object.assign(controller.signal, { given })
+  return controller.signal
+}
