@@ -57,7 +57,7 @@ describe('the end of a job that another process has run', () => {
   test('is told when the job waited too long for its first attempt', async () => {
     const { adds, works } = await adderAndWorker()
     works.pause()
-    const job = adds.enqueue(echo, 1, { queueTimeout: 20 })
+    const job = adds.enqueue(echo, 1, { queueTimeout: 1000 })
     expect(await job.settled).toMatchObject({
       state: 'dead',
       error: expect.objectContaining({ code: 'ERR_QUEUE_TIMEOUT' }),
