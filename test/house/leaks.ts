@@ -37,7 +37,7 @@ export function watchLeaks(maker: () => string): LeakWatch {
   const listening = (): Server[] => [...servers.keys()].filter((server) => server.listening)
 
   return {
-    async leaks(grace = 1000) {
+    async leaks(grace = 5000) {
       const deadline = AbortSignal.timeout(grace)
       for (const worker of alive()) {
         // Past the deadline the wait is over, and the thread still has its id.
