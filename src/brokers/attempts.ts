@@ -11,11 +11,14 @@ export interface KnownAttempt {
   readonly thread: number | undefined
   readonly cpu: number | undefined
   readonly error: WireError | Error | undefined
+  /** The error as it is told, where nothing else of it is kept: its cause may be whatever a caller gave as a reason. */
+  readonly told?: AttemptInfo['error']
 }
 
 /** An attempt as plain data, without what is not known of it. */
 export function attemptInfo(known: KnownAttempt): AttemptInfo {
   const { attempt, outcome, started, ended, thread, cpu, error } = known
+  const told = known.told ?? (error === undefined ? undefined : errorInfo(error))
   return {
     attempt,
     outcome,
@@ -23,11 +26,12 @@ export function attemptInfo(known: KnownAttempt): AttemptInfo {
     ...(ended === undefined ? {} : { endedAt: Math.round(ended) }),
     ...(thread === undefined ? {} : { thread }),
     ...(cpu === undefined ? {} : { cpu }),
-    ...(error === undefined ? {} : { error: errorInfo(error) }),
+    ...(told === undefined ? {} : { error: told }),
   }
 }
 
-function errorInfo(given: WireError | Error): NonNullable<AttemptInfo['error']> {
+/** An error as plain data, without its cause. */
+export function errorInfo(given: WireError | Error): NonNullable<AttemptInfo['error']> {
   const error = given instanceof Error ? given : fromWireError(given)
   const { name, message, stack } = error
   const code = Reflect.get(error, 'code')

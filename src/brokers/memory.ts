@@ -6,7 +6,7 @@ import { readOptions } from '../rules/options.ts'
 import type { TaskEntry } from '../rules/registry.ts'
 import { ClockOffset } from '../words/clock-offset.ts'
 import { type AttemptInfo, isTerminal, type JobState } from '../words/job.ts'
-import { attemptInfo, type KnownAttempt } from './attempts.ts'
+import { attemptInfo, errorInfo, type KnownAttempt } from './attempts.ts'
 import type { Attempted, Broker, BrokerHost, Ended, JobFilter } from './broker.ts'
 import { conclude } from './conclude.ts'
 import { FinishedJobs } from './finished-jobs.ts'
@@ -138,7 +138,8 @@ class MemoryBroker implements Broker {
     const { thread, cpu } = more
     more.tries ??= []
     const { tries } = more
-    tries.push({ attempt: job.attempts, outcome, started, ended, thread, cpu, error })
+    const attempt = { attempt: job.attempts, outcome, started, ended, thread, cpu }
+    tries.push(error instanceof Error ? { ...attempt, told: errorInfo(error) } : { ...attempt, error })
     if (tries.length > ATTEMPTS_KEPT) tries.shift()
   }
 

@@ -34,7 +34,9 @@ export class PoolQueue {
 
   /** A job that waited here has ended without being taken. */
   ended(job: JobRecord): void {
-    this.#queueOf(job.entry).ended()
+    // It may have come before its task was set apart.
+    this.#others.ended()
+    this.#apart.get(job.entry)?.ended()
   }
 
   /** The job to run next, left where it is. */

@@ -65,13 +65,19 @@ export class ReadyQueue {
     if (job === undefined) return undefined
     if (job === this.#fifo.peek()) this.#fifo.shift()
     else this.#ranked.pop()
+    if (this.#outdated > 0 && this.#outdated >= this.#fifo.length + this.#ranked.length) this.#compact()
     return job
   }
 
-  /** A job that waited here has ended. Nothing of it is kept for longer than as many others wait. */
+  /** A job that may have waited here has ended. Nothing of it is kept for longer than as many others wait. */
   ended(): void {
     const places = this.#fifo.length + this.#ranked.length
+    if (places === 0) return
     if (++this.#outdated < places && (this.#outdated <= FEW || this.#outdated * 2 <= places)) return
+    this.#compact()
+  }
+
+  #compact(): void {
     this.#fifo.retain(staysInRing)
     this.#ranked.retain(staysInHeap)
     this.#outdated = 0

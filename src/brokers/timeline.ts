@@ -84,6 +84,8 @@ export class Timeline {
         this.#due(next.job)
       } else this.#pop()
     }
+    // Of those that wait on none may be left.
+    if (this.#outdated > 0 && this.#outdated >= this.#heap.length) this.#compact()
     this.#arm()
   }
 

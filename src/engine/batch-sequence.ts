@@ -74,7 +74,8 @@ export class Sequence {
   /** Those behind a job, or behind the call for it, that are not over. */
   behind(job: JobRecord): Member[] {
     const at = this.#members.findIndex(
-      (member) => member === job || (!(member instanceof JobRecord) && member.record === job),
+      (member) =>
+        member === job || (!(member instanceof JobRecord) && member.record === job && !member.isTakenBack),
     )
     return at < 0 ? [] : this.#members.slice(at + 1).filter((member) => !isOver(member))
   }

@@ -162,6 +162,13 @@ export class Batch implements BatchLink {
     else call.calledAt = job.extras?.calledAt
   }
 
+  /** The call that took a job's place asks as that did, if the response was about to be over. */
+  decide(call: SharedCall): void {
+    if (this.facts === null || call.calledAt !== undefined) return
+    this.#let(call)
+    this.#goOn()
+  }
+
   /** A shared job is over (when given), or a call of this batch was taken back. */
   passed(job?: JobRecord): void {
     if (job !== undefined) this.#hasEnded(job)
@@ -198,8 +205,10 @@ export class Batch implements BatchLink {
     // Nobody may go in between because the one before was skipped.
     this.#isSkipping = true
     for (const member of this.#sequence.behind(job)) {
-      if (member instanceof JobRecord) this.#owner.skip(member, BATCH_FAILED)
-      else member.refuse(BATCH_FAILED)
+      if (member instanceof JobRecord) {
+        // Those that the broker has already keep this rule there.
+        if (member.state === 'held') this.#owner.skip(member, BATCH_FAILED)
+      } else member.refuse(BATCH_FAILED)
     }
     this.#isSkipping = false
   }
@@ -290,6 +299,8 @@ export class Place implements BatchLink {
   ended(job: JobRecord): void {
     // Revived later, it runs at once; a listener may have done so already.
     if (this.batch.facts !== null) this.facts = this.batch.facts
+    const { calledAt, delay } = job.extras ?? {}
+    if (calledAt !== undefined && delay !== undefined) job.more.dueAt = calledAt + delay
     this.batch.ended(job)
     if (this.facts !== null && job.state === 'held') this.batch.release(job)
   }

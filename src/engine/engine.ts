@@ -211,7 +211,9 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
   }
 
   mayBeRevived(job: JobRecord): boolean {
-    return job.state === 'dead' && (this.broker.durable || this.broker.get(job.seq) === job)
+    // One whose death is yet to be written is not there yet.
+    if (job.state !== 'dead' || job.extras?.isUntold === true) return false
+    return this.broker.durable || this.broker.get(job.seq) === job
   }
 
   skip(job: JobRecord, reason: string): void {
@@ -381,8 +383,11 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
   }
 
   /** Lets a dead job start over; false when it is not dead, is no longer unique, or the runtime stops. Throws QueueFullError. */
-  revive(job: JobRecord): boolean {
-    if (job.state !== 'dead' || this.lifecycle.phase !== 'running') return false
+  revive(given: JobRecord): boolean {
+    // Whoever found the job at the same time may have revived it already, under another record.
+    const job = this.current(given)
+    // Nor can one be that was forgotten since it was found.
+    if (!this.mayBeRevived(job) || this.lifecycle.phase !== 'running') return false
     const uniqueKey = job.extras?.uniqueKey
     const holder = uniqueKey === undefined ? undefined : this.broker.duplicateOf(uniqueKey)
     if (holder !== undefined && this.idOf(holder) !== this.idOf(job)) return false

@@ -184,8 +184,7 @@ export class Intake {
     this.again()
     const after = batch === null ? null : this.#join(record, batch, options?.order)
     const { extras } = record
-    const waits = record.batch !== null && record.batch.facts === null
-    if (extras?.delay !== undefined && !waits) extras.dueAt = clock.now() + extras.delay
+    if (extras?.delay !== undefined && !isHeld(batch)) extras.dueAt = clock.now() + extras.delay
     const queueTimeout = options?.queueTimeout ?? entry.task.policy.queueTimeout
     const mayExpire = queueTimeout !== Number.POSITIVE_INFINITY
     // A durable broker keeps this time itself: its jobs may outlive the process.
@@ -213,10 +212,15 @@ export class Intake {
   }
 
   #announce(record: JobRecord, { options }: Checked, batch: Batch | null): void {
+    const { announcer, shared } = this.#parts
     // Only a refusal has given it a reason so far.
     const isCalled = record.extras?.reason === undefined
-    this.#parts.announcer.enqueued(record)
-    if (options?.signal !== undefined && !isTerminal(record.state)) this.#follow(record, options.signal)
+    const signal = options?.signal
+    const isAborted = signal?.aborted === true
+    // Before anybody hears of the job: a listener may add a duplicate, which must not share the fate of this call.
+    if (signal !== undefined && !isAborted) shared.follow(record, signal)
+    announcer.enqueued(record)
+    if (isAborted && !isTerminal(record.state)) shared.abort(record, signal.reason)
     batch?.announced(record, isCalled)
   }
 
@@ -232,12 +236,6 @@ export class Intake {
     }
     if (batch.facts !== null && record.extras !== null) record.extras.when = undefined
     return after
-  }
-
-  #follow(record: JobRecord, signal: AbortSignal): void {
-    if (signal.aborted) return this.#parts.cancel(record, signal.reason)
-    // A listener may have added a duplicate: then this is one of several calls.
-    this.#parts.shared.follow(record, signal)
   }
 }
 

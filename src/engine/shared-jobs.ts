@@ -88,6 +88,7 @@ export class SharedJob implements BatchLink {
   readonly #told = new Set<{ passed(job: JobRecord): void }>()
   /** Nobody asks for it any more: it is being ended. */
   isEnding = false
+  #isClosed = false
   #reason: unknown
 
   constructor(record: JobRecord, owner: SharedJobsOwner, signals: Signals<JobRecord | Call>) {
@@ -104,22 +105,29 @@ export class SharedJob implements BatchLink {
     return call
   }
 
+  /** The first call is taken back, unless the job runs for it already. */
+  takeBackFirst(reason: unknown): void {
+    const [first] = this.#calls
+    if (first !== undefined && first.batch !== null) this.takeBack(first, { cancelled: reason })
+  }
+
   /** True when a call that is there says the same. */
   has({ batch, when, signal, stands }: Asked): boolean {
     if (signal !== undefined) return false
     for (const call of this.#calls) {
-      if (call.batch !== batch || call.signal !== undefined || (stands && !call.stands)) continue
+      if (call.batch !== batch || call.signal !== undefined || call.stands !== stands) continue
       if (call.when === when && call.calledAt === undefined) return true
     }
     return false
   }
 
   ask(call: Call): void {
-    if (call.isTakenBack || isTerminal(this.record.state)) return
+    if (call.isTakenBack || this.#isOver) return
     if (call.signal === undefined) this.#isCertain = true
     if (this.facts !== null) return
     this.facts = call.batch?.facts ?? NO_RESPONSE
     this.#owner.release(this.record, call.calledAt ?? this.#owner.now())
+    this.#letGoOfDead()
   }
 
   /** True when no further call without a place in a batch can change what becomes of the job. */
@@ -129,11 +137,13 @@ export class SharedJob implements BatchLink {
 
   /** A call does not ask any more. The last to do so ends the job. */
   takeBack(call: Call, back: Back): void {
-    if (call.isTakenBack || isTerminal(this.record.state)) return
+    if (call.isTakenBack || this.#isOver) return
     call.isTakenBack = true
     this.#calls.delete(call)
     if (call.signal !== undefined) this.#signals.forget(call.signal, call)
     if ('cancelled' in back) this.#reason = back.cancelled
+    // Should the job be ended later, its batch waits for that.
+    if (call.batch !== null) this.#told.add(call.batch)
     if (this.#calls.size === 0 && !this.#isCertain) this.#end(back)
     call.batch?.passed()
   }
@@ -146,10 +156,10 @@ export class SharedJob implements BatchLink {
       if (call.signal !== undefined) this.#signals.forget(call.signal, call)
     }
     // A job that died before it was asked for may be revived, and is held again.
-    if (isTerminal(job.state) && (job.state !== 'dead' || this.facts !== null)) this.#calls.clear()
-    for (const call of calls) call.batch?.passed(job)
+    if (isTerminal(job.state) && (job.state !== 'dead' || this.facts !== null)) this.#close()
     for (const batch of this.#told) batch.passed(job)
     this.#told.clear()
+    for (const call of calls) call.batch?.passed(job)
   }
 
   tell(batch: { passed(job: JobRecord): void }): void {
@@ -162,10 +172,31 @@ export class SharedJob implements BatchLink {
         if (call.calledAt !== undefined || call.batch === null) this.ask(call)
   }
 
+  /** A dead job may be revived: until a call has asked for it, its responses still decide whether it is held then. */
+  get #isOver(): boolean {
+    if (this.#isClosed) return true
+    return isTerminal(this.record.state) && (this.record.state !== 'dead' || this.facts !== null)
+  }
+
+  /** No response holds a dead job any more, should it be revived. */
+  #letGoOfDead(): void {
+    if (this.record.state !== 'dead') return
+    this.record.batch = null
+    this.#close()
+  }
+
+  /** Revived, the job is no longer shared: its calls have had what they asked for. */
+  #close(): void {
+    this.#isClosed = true
+    this.#calls.clear()
+  }
+
   #end(back: Back): void {
     this.isEnding = true
-    if ('skipped' in back && this.facts === null) this.#owner.skip(this.record, back.skipped)
-    else this.#owner.cancel(this.record, this.#reason)
+    if ('skipped' in back && this.facts === null) {
+      this.#owner.skip(this.record, back.skipped)
+      this.#letGoOfDead()
+    } else this.#owner.cancel(this.record, this.#reason)
   }
 }
 
@@ -191,18 +222,23 @@ export class SharedJobs {
     const when = options?.when ?? job.entry.task.policy.when
     const asked = { batch, when, signal, stands: batch?.isSequential(options?.order) === true }
     if (!matters(job, asked)) return
-    const { shared, refusal } = job.batch instanceof SharedJob ? { shared: job.batch } : this.#share(job)
+    const { shared, decide } = job.batch instanceof SharedJob ? { shared: job.batch } : this.#share(job)
     const call = shared.add(asked)
-    refusal?.()
+    decide?.()
     if (batch === null) call.ask()
     else batch.join(call, asked.stands)
   }
 
   /** The signal of a job's first call can cancel it. */
   follow(job: JobRecord, signal: AbortSignal): void {
-    if (job.batch instanceof SharedJob) return
     job.more.signal = signal
     this.signals.follow(signal, job)
+  }
+
+  /** The signal of the first call had aborted before. */
+  abort(job: JobRecord, reason: unknown): void {
+    if (job.batch instanceof SharedJob) job.batch.takeBackFirst(reason)
+    else this.#owner.cancel(job, reason)
   }
 
   /** The job is over: no signal can cancel it. */
@@ -213,8 +249,8 @@ export class SharedJobs {
     this.signals.forget(signal, job)
   }
 
-  /** The first call becomes one of several. `refusal` takes it back: its response has refused it, which is yet to be told. */
-  #share(job: JobRecord): { shared: SharedJob; refusal?: () => void } {
+  /** The first call becomes one of several. `decide` says what its response says of it, if that is over and has said nothing yet. */
+  #share(job: JobRecord): { shared: SharedJob; decide?: () => void } {
     const { batch: home } = job
     const shared = new SharedJob(job, this.#owner, this.signals)
     const signal = job.extras?.signal
@@ -239,9 +275,10 @@ export class SharedJobs {
     batch.replace(job, call)
     job.batch = shared
     this.#owner.detach(job)
-    if (reason === undefined) return { shared }
+    // Once the other call is there, which may be all that is left of the job.
+    if (reason === undefined) return { shared, decide: () => batch.decide(call) }
     more.reason = undefined
-    return { shared, refusal: () => call.refuse(reason) }
+    return { shared, decide: () => call.refuse(reason) }
   }
 }
 
@@ -252,15 +289,13 @@ function matters(job: JobRecord, asked: Asked): boolean {
   // Within a batch, it mostly says what the first call has said.
   const own = home instanceof Place ? home.batch : home
   const isFirst = own === batch && signal === undefined && extras?.signal === undefined
-  const isPlaced = !stands || batch?.has(job) === true
-  if (isFirst && batch !== null && isPlaced && when === whenOf(job)) return false
+  const hasPlace = batch?.has(job) === true
+  if (isFirst && batch !== null && hasPlace === stands && when === whenOf(job)) return false
   if (home instanceof SharedJob && home.has(asked)) return false
   // It runs whatever this call says, and those that come now wait for it as it is.
-  const isFree = job.state !== 'held' && !(home instanceof SharedJob) && extras?.signal === undefined
-  if (isFree && isPlaced) return false
-  if (stands || job.state === 'held') return true
-  // The job runs whatever this call says, unless all that it runs for can be taken back.
-  return home instanceof SharedJob ? !home.isSettledOn : extras?.signal !== undefined
+  const runs = job.state !== 'held' && extras?.signal === undefined
+  const isCertain = home instanceof SharedJob ? home.isSettledOn : runs
+  return !(isCertain && (hasPlace || !stands))
 }
 
 function whenOf(job: JobRecord): When {

@@ -19,8 +19,10 @@ export interface ModelCall {
   /** Since when its response calls for the job, or since when it has none. */
   calledAt: number | undefined
   isTakenBack: boolean
-  /** The job was let go before others asked for it: those behind wait for the job itself, also when this call is taken back. */
-  keepsPlace: boolean
+  /** Those behind it wait for the job also when it is taken back. */
+  isFixed: boolean
+  /** The job was being cancelled when the call was made. */
+  readonly wasDying: boolean
   /** How often the job had been revived when the call was made. */
   readonly revivals: number
 }
@@ -116,12 +118,14 @@ export function newCall(
 ): ModelCall {
   const isParallel = spec.parallel === undefined ? batch?.isParallel : spec.parallel
   const stands = batch !== undefined && isParallel !== true
+  const wasDying = job.calls.length > 0 && job.calls.every((call) => call.isTakenBack)
   const rest = {
     behind: new Set<ModelCall>(),
     calledAt: undefined,
     isTakenBack: false,
-    keepsPlace: false,
+    isFixed: false,
     revivals: job.revivals,
+    wasDying,
   }
   return { job, batch, when: spec.when ?? 'ok', stands, controller, ...rest }
 }

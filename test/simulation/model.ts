@@ -101,13 +101,20 @@ export class Model {
   joined(job: ModelJob, { batch, spec, controller }: Join): void {
     if (job.over !== undefined || controller?.signal.aborted === true) return
     const call = newCall(job, batch, spec, controller)
+    // In the middle of a settlement, who was decided on and who was not is nobody's promise.
+    if (this.isReacting)
+      for (const { batch: each } of [...job.calls, call]) if (each !== undefined) each.isLoose = true
+    const [first] = job.calls
+    // Once it is on its way, those behind it in its own batch wait for it whatever its first caller does.
+    if (first !== undefined && job.isAsked && job.calls.length === 1) first.isFixed = true
     const isSame = job.calls.some((other) => isSameCall(other, call))
     if (isSame) return
-    const [first] = job.calls
     // It runs whatever this call says, and has its place in the batch.
-    const isFree = job.isAsked && job.calls.length === 1 && first?.controller === undefined
-    if (isFree && first?.batch === batch && first?.stands) return
-    if (job.isAsked && job.calls.length === 1 && first !== undefined) first.keepsPlace = true
+    const isCertain = job.calls.some(
+      (other) => other.calledAt !== undefined && other.controller === undefined && !other.isTakenBack,
+    )
+    const isPlaced = !call.stands || (first?.batch === batch && first?.stands === true && first.isFixed)
+    if (job.isAsked && isCertain && isPlaced) return
     this.#shares(job, call)
     this.#call(call)
   }
@@ -131,8 +138,8 @@ export class Model {
     if (call.isTakenBack || call.job.over !== undefined) return
     call.isTakenBack = true
     // Nobody wants it: where it is with a thread already, it is cancelled there.
-    if (!this.isWanted(call.job)) call.job.cancelAsked = true
-    else if (!call.keepsPlace) this.#pass(call)
+    if (call.wasDying || (this.isWanted(call.job) && !call.isFixed)) this.#pass(call)
+    else call.job.cancelAsked = true
     if (call.batch !== undefined) this.look(call.batch)
   }
 
@@ -205,8 +212,14 @@ export class Model {
     this.#runnable(job)
   }
 
-  #isPassed({ isTakenBack, keepsPlace, job }: ModelCall): boolean {
-    return job.over !== undefined || (isTakenBack && !keepsPlace && this.isWanted(job))
+  #isPassed({ isTakenBack, job, wasDying, isFixed }: ModelCall): boolean {
+    return job.over !== undefined || (isTakenBack && !isFixed && (wasDying || this.isWanted(job)))
+  }
+
+  /** Where a batch stops at a dead job, its calls behind that do not ask any more. */
+  #stop(dead: ModelCall): void {
+    for (const call of dead.batch?.stops === true ? dead.batch.calls : [])
+      if (call.behind.has(dead) && call.job.calls.length > 1) this.takeBack(call)
   }
 
   /** Those behind it in its batch wait for it no more. */
@@ -257,6 +270,7 @@ export class Model {
     job.holdsKey = false
     this.endedAs[how]++
     this.pending.delete(job)
+    if (how === 'dead') for (const call of job.calls) this.#stop(call)
     for (const call of job.calls) this.#pass(call)
     for (const { batch } of job.calls) {
       if (batch === undefined) continue
@@ -343,5 +357,5 @@ export function isCalledFor({ batch, when }: ModelCall): boolean {
 function isSameCall(one: ModelCall, other: ModelCall): boolean {
   const isPlain = one.controller === undefined && other.controller === undefined
   if (!isPlain || one.batch !== other.batch || one.isTakenBack) return false
-  return one.batch === undefined || (one.when === other.when && (one.stands || !other.stands))
+  return one.batch === undefined || (one.when === other.when && one.stands === other.stands)
 }

@@ -106,4 +106,35 @@ export const mutants: Readonly<Record<string, { readonly subject: Subject; reado
     })),
     says: /./,
   },
+  'a shared job waits for the batch of its first call': {
+    subject: faulty(() => ({ detach() {} })),
+    says: /jobs are (?:waiting|held|available)|waits although|did not end|skipped for no reason|ranks higher/,
+  },
+  'a duplicate that comes while the response is open has no say': {
+    subject: faulty((real) => ({
+      release(job) {
+        // Only what its own response has called for is let go.
+        if (job.batch?.onFailure === 'continue' && job.batch.tell !== undefined) return
+        real.release(job)
+      },
+    })),
+    says: /jobs are|did not end|waits although/,
+  },
+  'a job that never ran keeps its unique key for its time': {
+    subject: faulty((real) => {
+      const held = new Map<string, JobRecord>()
+      return {
+        add(job, after) {
+          const { uniqueKey, uniqueUntil } = job.extras ?? {}
+          if (uniqueKey !== undefined && uniqueUntil !== undefined) held.set(uniqueKey, job)
+          real.add(job, after)
+        },
+        duplicateOf(uniqueKey) {
+          const job = held.get(uniqueKey)
+          return job?.state === 'skipped' || job?.state === 'cancelled' ? job : real.duplicateOf(uniqueKey)
+        },
+      }
+    }),
+    says: /a full queue took|refused a job|returned and never announced|pending|did not end|./,
+  },
 }

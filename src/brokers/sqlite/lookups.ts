@@ -40,8 +40,13 @@ export class Lookups {
   current(job: JobRecord): JobRecord {
     // A dead job that was revived goes on under another record.
     if (job.extras?.isFar !== true && job.state !== 'dead') return job
-    const atHand = this.#jobs.records.get(job.seq)
-    if (atHand !== undefined || job.state === 'dead') return atHand ?? job
+    const { records } = this.#jobs
+    const atHand = records.get(job.seq)
+    if (atHand !== undefined) return atHand
+    if (job.state === 'dead') {
+      if (!records.revived.has(job.seq)) return job
+      job.state = 'available'
+    }
     void this.#recall(job)
     return job
   }

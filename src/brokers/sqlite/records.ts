@@ -20,6 +20,8 @@ export class Records {
   readonly kept = new Map<number, JobRecord>()
   /** Dead, while the response is open that they waited for: only the record knows of that, should one be revived. */
   readonly #deadAndHeld = new Map<number, JobRecord>()
+  /** Jobs that were dead, were revived here, and are not over: a handle may still have the record that died. */
+  readonly revived = new Set<number>()
   readonly #offset: ClockOffset
   readonly #entries: readonly TaskEntry[]
 
@@ -35,8 +37,8 @@ export class Records {
   /** The job is on disk, and nothing here waits for it, unless somebody does: then its record stays the one. */
   letGo(job: JobRecord): void {
     const { extras } = job
-    const isAwaited = extras?.settle !== undefined || job.batch?.ended !== undefined
-    if (isAwaited || extras?.uniqueKey !== undefined) {
+    const isAwaited = extras?.settle !== undefined || extras?.signal !== undefined
+    if (isAwaited || extras?.uniqueKey !== undefined || job.batch?.ended !== undefined) {
       this.kept.set(job.seq, job)
       return
     }
@@ -48,6 +50,7 @@ export class Records {
   forget(job: JobRecord): void {
     this.window.delete(job.seq)
     this.kept.delete(job.seq)
+    if (isTerminal(job.state)) this.revived.delete(job.seq)
     if (job.state === 'dead' && job.batch?.facts === null) this.#deadAndHeld.set(job.seq, job)
   }
 
@@ -105,6 +108,8 @@ export class Records {
     if (row[20] !== null) job.more.errors = [errorFromText(row[20])]
     if (row[19] !== null) job.more.reason = row[19]
     if (row[21] !== null) job.more.progress = row[21]
+    // It may have been ended here, too late, and goes on: what was dropped with that is needed again.
+    if (!isTerminal(job.state) || job.state === 'dead') job.payload = row[15] ?? undefined
     if (!isTerminal(job.state)) return
     job.readyAt = this.monotonic(row[18] ?? row[6])
     if (job.state === 'completed') job.result = row[16] ?? undefined

@@ -214,6 +214,7 @@ export class SqliteBroker implements Broker {
     job.more.isSuspect = false
     job.more.isMarked = false
     this.#next.ops.push(OP.revive, job.seq, isHeld ? 1 : 0)
+    this.#jobs.records.revived.add(job.seq)
     this.#jobs.expect(job)
     this.#jobs.leaveToOthers(job)
     if (isHeld) this.#jobs.records.keep(job)
