@@ -39,7 +39,7 @@ export class Sequence {
 
   /** Adds one at the end. Returns the last job of the batch's own before it that is not over. */
   add(member: Member): JobRecord | null {
-    const before = this.#members.findLast((other) => other instanceof JobRecord && !isPassed(other))
+    const before = this.#members.findLast((other) => other instanceof JobRecord && mayWaitFor(other))
     this.#members.push(member)
     this.#set.add(member)
     return (before as JobRecord | undefined) ?? null
@@ -79,6 +79,11 @@ export class Sequence {
     )
     return at < 0 ? [] : this.#members.slice(at + 1).filter((member) => !isOver(member))
   }
+}
+
+/** True when the broker can let another wait for this job. One that has ended may be nowhere before that is told. */
+export function mayWaitFor({ state, extras }: JobRecord): boolean {
+  return !isTerminal(state) && extras?.isRevived !== true
 }
 
 /** True when nobody behind it has to wait for it. A job that was revived once is not waited for again. */

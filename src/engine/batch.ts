@@ -8,7 +8,7 @@ import type { AnyTask } from '../rules/task.ts'
 import { describeValue } from '../words/describe.ts'
 import { isTerminal, type JobOptions, type ResponseFacts, type When } from '../words/job.ts'
 import { unlessFull } from './acceptance.ts'
-import { isOver, isPassed, type Member, Sequence, type SharedCall } from './batch-sequence.ts'
+import { isOver, isPassed, type Member, mayWaitFor, Sequence, type SharedCall } from './batch-sequence.ts'
 import type { Job } from './job.ts'
 
 /** What a batch needs of the runtime. */
@@ -96,7 +96,7 @@ export class Batch implements BatchLink {
     const chain = this.#chain
     // One that is over, cancelled perhaps, does not end the wait for those before it.
     let before = chain.at(-1)
-    while (before !== undefined && isPassed(before)) {
+    while (before !== undefined && !mayWaitFor(before)) {
       chain.pop()
       before = chain.at(-1)
     }
