@@ -2,9 +2,9 @@
 // Loads the types of Node where `tsc --init` has set `types: []`: `req.after` is declared on its requests.
 /// <reference types="node" preserve="true" />
 
-export type { Broker, BrokerHost, BrokerStats, JobFilter } from './brokers/broker.ts'
 export type { MemoryOptions } from './brokers/memory.ts'
 export { memoryBroker } from './brokers/memory.ts'
+export type { Broker, BrokerHost, BrokerStats, JobFilter } from './brokers/port/broker.ts'
 export type { Job } from './engine/job.ts'
 export type { StopReport, Unfinished } from './engine/lifecycle.ts'
 export type { Logger, LogLevel, LogLine, LogOption } from './engine/log.ts'

@@ -1,11 +1,11 @@
 /** `aftertask/bullmq`: jobs wait in Redis, Valkey or PostgreSQL, for any number of processes on any number of machines. */
 import { refuseInThread } from '../rules/own-thread.ts'
-import type { Broker } from './broker.ts'
 import { BullmqBroker } from './bullmq/bullmq-broker.ts'
 import { type BullmqOptions, readBullmqOptions } from './bullmq/options.ts'
 import { expectPeer } from './bullmq/store/peers.ts'
 import { PostgresStore } from './bullmq/store/postgres/postgres-store.ts'
 import { RedisStore } from './bullmq/store/redis/redis-store.ts'
+import type { Broker } from './port/broker.ts'
 
 export type { BullmqOptions } from './bullmq/options.ts'
 

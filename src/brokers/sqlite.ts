@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { readOptions } from '../rules/options.ts'
 import { refuseInThread } from '../rules/own-thread.ts'
-import type { Broker } from './broker.ts'
+import type { Broker } from './port/broker.ts'
 import { journalPath } from './sqlite/journal-path.ts'
 import { ThreadLink } from './sqlite/link.ts'
 import { SqliteBroker } from './sqlite/sqlite-broker.ts'

@@ -1,5 +1,5 @@
 /** From a call to an accepted job: everything that can be refused is refused here, before anything is kept. */
-import type { Broker } from '../brokers/broker.ts'
+import type { Broker } from '../brokers/port/broker.ts'
 import {
   ignoreRejection,
   isKey,

@@ -4,7 +4,7 @@
  * than the one before. Where no other task needs the pool nobody has anything of that wait, and the next goes at once.
  * The first attempt that does no harm ends the hold.
  */
-import type { Broker } from '../brokers/broker.ts'
+import type { Broker } from '../brokers/port/broker.ts'
 import type { Pool } from '../pools/pool.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import type { TaskEntry } from '../rules/registry.ts'

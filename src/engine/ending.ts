@@ -1,5 +1,5 @@
 /** How a runtime ends: what still has to finish, what is aborted, and what the report says. */
-import type { Broker } from '../brokers/broker.ts'
+import type { Broker } from '../brokers/port/broker.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import type { Clock } from '../words/clock.ts'
 import { JobLostError } from '../words/errors.ts'

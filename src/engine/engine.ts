@@ -3,7 +3,7 @@
  * `runtime` is its public face.
  */
 // long because: it is where everything meets, one short method for each question that a part has of another
-import type { Broker, BrokerHost, JobFilter } from '../brokers/broker.ts'
+import type { Broker, BrokerHost, JobFilter } from '../brokers/port/broker.ts'
 import type { Lane } from '../pools/pool.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import { Registry, type TaskEntry } from '../rules/registry.ts'

@@ -2,7 +2,7 @@
  * The intake: where jobs come in. Everything that can be refused is refused before anything is kept, and what is
  * accepted is handed to the broker in one go.
  */
-import type { Broker } from '../brokers/broker.ts'
+import type { Broker } from '../brokers/port/broker.ts'
 import type { JobContext, JobRecord } from '../rules/job-record.ts'
 import type { Registry } from '../rules/registry.ts'
 import type { AnyTask } from '../rules/task.ts'

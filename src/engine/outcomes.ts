@@ -1,5 +1,5 @@
 /** What the end of an attempt means for its job: done, tried again, dead, cancelled, or given back unharmed. */
-import type { Broker } from '../brokers/broker.ts'
+import type { Broker } from '../brokers/port/broker.ts'
 import type { Failure, LaneExit } from '../pools/pool.ts'
 import type { Encoded } from '../rules/codec.ts'
 import type { JobRecord } from '../rules/job-record.ts'

@@ -1,5 +1,5 @@
 /** The pools of a runtime: made from its options, and searched by what runs in them. */
-import type { Broker } from '../brokers/broker.ts'
+import type { Broker } from '../brokers/port/broker.ts'
 import type { Lane, Pool, PoolHost } from '../pools/pool.ts'
 import { heapFlag } from '../pools/surroundings.ts'
 import type { JobRecord } from '../rules/job-record.ts'

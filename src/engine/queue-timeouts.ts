@@ -1,5 +1,5 @@
 /** Jobs that wait too long for their first attempt. */
-import { Timeline } from '../brokers/timeline.ts'
+import { Timeline } from '../brokers/structures/timeline.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import type { Clock } from '../words/clock.ts'
 import { QueueTimeoutError } from '../words/errors.ts'

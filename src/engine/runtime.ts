@@ -1,7 +1,8 @@
 /** The public face of the engine: `createRuntime` and what it returns. */
 // long because: it is one class, every method of which is public and has its promise written above it
-import type { Broker, BrokerStats, JobFilter } from '../brokers/broker.ts'
+
 import { memoryBroker } from '../brokers/memory.ts'
+import type { Broker, BrokerStats, JobFilter } from '../brokers/port/broker.ts'
 import { expectJobId, refusal } from '../rules/arguments.ts'
 import type { ManyEntry, PayloadAndOptions, ResultOfCall, TaskOf } from '../rules/calls.ts'
 import {

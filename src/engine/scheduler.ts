@@ -2,7 +2,7 @@
  * The scheduler: brings available jobs and free threads together. It fills bundles, keeps an eye on what is running,
  * and hands outcomes on. What an outcome means for the job is decided in `outcomes`.
  */
-import type { Broker } from '../brokers/broker.ts'
+import type { Broker } from '../brokers/port/broker.ts'
 import type { Lane, Pool } from '../pools/pool.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import { Moved } from '../rules/moved.ts'

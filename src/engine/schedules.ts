@@ -2,7 +2,7 @@
  * Schedules: jobs that are added by the clock. On a durable broker they outlive the process, and so do their due times.
  * Where several processes share them, each run is made by the one that takes it first.
  */
-import type { Broker, ScheduleTurns, StoredSchedule } from '../brokers/broker.ts'
+import type { Broker, ScheduleTurns, StoredSchedule } from '../brokers/port/broker.ts'
 import { isKey, KEY_EXPECTED, refusal } from '../rules/arguments.ts'
 import { encode, read } from '../rules/codec.ts'
 import type { Registry } from '../rules/registry.ts'

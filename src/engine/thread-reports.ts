@@ -1,5 +1,5 @@
 /** What threads report, passed on to those whom it concerns: outcomes, the scheduler, the announcer, the intake. */
-import type { Broker } from '../brokers/broker.ts'
+import type { Broker } from '../brokers/port/broker.ts'
 import type { Failure, Lane, LaneExit, LogLevel, NestedJob, Pool, PoolHost } from '../pools/pool.ts'
 import { type Encoded, read } from '../rules/codec.ts'
 import type { JobRecord } from '../rules/job-record.ts'

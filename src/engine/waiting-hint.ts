@@ -3,7 +3,7 @@
  * wait themselves, for a network or a disk. One such task in a pool of one thread makes a server look slow that has nothing
  * to do. Told once for each runtime.
  */
-import type { Broker } from '../brokers/broker.ts'
+import type { Broker } from '../brokers/port/broker.ts'
 import type { Lane, Pool } from '../pools/pool.ts'
 import type { Clock } from '../words/clock.ts'
 

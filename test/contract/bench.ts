@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Broker, BrokerHost } from '../../src/brokers/broker.ts'
+import type { Broker, BrokerHost } from '../../src/brokers/port/broker.ts'
 import type { Encoded } from '../../src/rules/codec.ts'
 import { type BatchLink, JobRecord } from '../../src/rules/job-record.ts'
 import { Registry } from '../../src/rules/registry.ts'

@@ -1,6 +1,6 @@
 /** The rules that every broker keeps, as tests: the same for each, through the port alone. */
 import { describe, expect, test } from 'vitest'
-import type { Broker } from '../../src/brokers/broker.ts'
+import type { Broker } from '../../src/brokers/port/broker.ts'
 import { Bench } from './bench.ts'
 
 /** A kind of broker under test. */

@@ -1,6 +1,6 @@
 /** When a task that keeps ending threads may start a job, in time that is moved by hand. */
 import { describe, expect, test } from 'vitest'
-import type { Broker } from '../../src/brokers/broker.ts'
+import type { Broker } from '../../src/brokers/port/broker.ts'
 import { CrashHolds } from '../../src/engine/crash-holds.ts'
 import type { Lane, Pool } from '../../src/pools/pool.ts'
 import type { JobRecord } from '../../src/rules/job-record.ts'

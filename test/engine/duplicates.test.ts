@@ -1,7 +1,7 @@
 /** What a duplicate of a unique job has a say in, on every broker of this process. */
 import { describe, expect, test } from 'vitest'
-import type { Broker } from '../../src/brokers/broker.ts'
 import { memoryBroker } from '../../src/brokers/memory.ts'
+import type { Broker } from '../../src/brokers/port/broker.ts'
 import { sqliteBroker } from '../../src/brokers/sqlite.ts'
 import type { Batch, BatchOptions } from '../../src/engine/batch.ts'
 import type { ResponseFacts } from '../../src/words/job.ts'

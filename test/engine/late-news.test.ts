@@ -1,8 +1,8 @@
 /** What an event loop that stood still hears late: it counts as what it was when it happened. */
 import { existsSync, writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import type { Broker } from '../../src/brokers/broker.ts'
 import { memoryBroker } from '../../src/brokers/memory.ts'
+import type { Broker } from '../../src/brokers/port/broker.ts'
 import { sqliteBroker } from '../../src/brokers/sqlite.ts'
 import { LeapingClock } from '../kit/leaping-clock.ts'
 import { nextEvent } from '../kit/next-event.ts'

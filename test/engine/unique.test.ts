@@ -1,7 +1,7 @@
 /** What becomes of equal jobs, on the brokers that know every holder of a key. */
 import { describe, expect, test } from 'vitest'
-import type { Broker } from '../../src/brokers/broker.ts'
 import { memoryBroker } from '../../src/brokers/memory.ts'
+import type { Broker } from '../../src/brokers/port/broker.ts'
 import { sqliteBroker } from '../../src/brokers/sqlite.ts'
 import { Batch } from '../../src/engine/batch.ts'
 import { engineOf } from '../../src/engine/runtime.ts'

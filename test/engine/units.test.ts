@@ -1,6 +1,6 @@
 /** The small parts of the engine that decide by themselves. */
 import { describe, expect, test } from 'vitest'
-import type { Broker } from '../../src/brokers/broker.ts'
+import type { Broker } from '../../src/brokers/port/broker.ts'
 import { Announcer } from '../../src/engine/announcer.ts'
 import { whyNot } from '../../src/engine/batch.ts'
 import { CrashHolds } from '../../src/engine/crash-holds.ts'

@@ -13,6 +13,18 @@ const floors: { name: string; rooms: string[] }[] = [
   { name: 'words', rooms: ['src/words/'] },
 ]
 
+/**
+ * The rooms of the brokers, high to low. Each broker has a room of its own, behind one file that is its face; what two
+ * share lies beneath, and the port beneath everything.
+ */
+const brokerRooms: string[][] = [
+  ['src/brokers/memory.ts', 'src/brokers/sqlite.ts', 'src/brokers/bullmq.ts'],
+  ['src/brokers/memory/', 'src/brokers/sqlite/', 'src/brokers/bullmq/'],
+  ['src/brokers/lifecycle/'],
+  ['src/brokers/structures/'],
+  ['src/brokers/port/'],
+]
+
 /** What runs inside a thread knows the rules and the words, never the engine that drives it. */
 const threadMayImport = ['workers/', 'src/rules/', 'src/words/']
 
@@ -42,7 +54,24 @@ describe('the check of imports', () => {
   test.each([
     ['src/engine/runtime.ts', "import { after } from '../http/batch.ts'", 'upward'],
     ['src/words/job.ts', "import type { Task } from '../rules/task.ts'", 'upward, for a type'],
-    ['src/pools/pool.ts', "import {\n  Broker,\n} from '../brokers/broker.ts'", 'across a floor'],
+    ['src/pools/pool.ts', "import {\n  Broker,\n} from '../brokers/port/broker.ts'", 'across a floor'],
+    [
+      'src/brokers/port/broker.ts',
+      "import { Ring } from '../structures/ring.ts'",
+      'of a structure by the port',
+    ],
+    [
+      'src/brokers/structures/heap.ts',
+      "import { x } from '../lifecycle/attempts.ts'",
+      'upward, among brokers',
+    ],
+    [
+      'src/brokers/sqlite/outbox.ts',
+      "import { x } from '../memory/key-locks.ts'",
+      'of one broker by another',
+    ],
+    ['src/brokers/sqlite.ts', "import { memoryBroker } from './memory.ts'", 'of one face by another'],
+    ['src/brokers/heap.ts', "import type { Broker } from './port/broker.ts'", 'in no room of the brokers'],
     ['src/http/batch.ts', "export * from '../telemetry/spans.ts'", 'across the edges'],
     ['src/engine/runtime.ts', "const { Runtime } = await import('../index.ts')", 'of the face'],
     ['src/engine/runtime.ts', "import 'aftertask/errors'", 'of the package by its own name'],
@@ -58,6 +87,8 @@ describe('the check of imports', () => {
       'src/http/polka.ts',
       "import { Batch } from './batch.ts'\nimport type { Runtime } from '../engine/runtime.ts'",
     ],
+    ['src/brokers/memory/memory-broker.ts', "import { Heap } from '../structures/heap.ts'"],
+    ['src/brokers/lifecycle/attempts.ts', "import type { Broker } from '../port/broker.ts'"],
     ['src/index.ts', "export { createRuntime } from './engine/runtime.ts'"],
     [
       'workers/task-thread.ts',
@@ -96,6 +127,17 @@ function mayImport(file: string, target: string): boolean {
   const from = placeOf(file)
   const to = placeOf(target)
   if (from === null || to === null) return false
+  if (to.room === 'src/brokers/' && from.room === to.room) return mayReach(file, target)
+  return to.floor > from.floor || (to.room === from.room && to.floor !== 0)
+}
+
+/** From one room of the brokers to another. */
+function mayReach(file: string, target: string): boolean {
+  const [from, to] = [file, target].map((path) => {
+    const floor = brokerRooms.findIndex((rooms) => rooms.some((room) => path.startsWith(room)))
+    return { floor, room: brokerRooms[floor]?.find((room) => path.startsWith(room)) }
+  }) as [{ floor: number; room: string | undefined }, { floor: number; room: string | undefined }]
+  if (from.floor === -1 || to.floor === -1) return false
   return to.floor > from.floor || (to.room === from.room && to.floor !== 0)
 }
 

@@ -1,5 +1,5 @@
 /** What the runtime, the broker and the pools say of themselves after each step, against the model. */
-import type { Broker } from '../../src/brokers/broker.ts'
+import type { Broker } from '../../src/brokers/port/broker.ts'
 import type { Runtime } from '../../src/engine/runtime.ts'
 import type { JobState } from '../../src/words/job.ts'
 import { type Model, TIMER_SLACK } from './model.ts'

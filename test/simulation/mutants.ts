@@ -1,6 +1,7 @@
 /** Faults that are seeded on purpose, so that the simulation shows that it would find them. */
-import type { Broker } from '../../src/brokers/broker.ts'
+
 import { memoryBroker } from '../../src/brokers/memory.ts'
+import type { Broker } from '../../src/brokers/port/broker.ts'
 import type { LaneExit, Pool, PoolHost } from '../../src/pools/pool.ts'
 import type { JobRecord } from '../../src/rules/job-record.ts'
 import type { Subject } from './world.ts'

@@ -1,5 +1,5 @@
 /** One simulated run: a runtime on virtual time and simulated threads, from its first step to its stop. */
-import type { Broker } from '../../src/brokers/broker.ts'
+import type { Broker } from '../../src/brokers/port/broker.ts'
 import { engineOf, Runtime } from '../../src/engine/runtime.ts'
 import type { PoolHost } from '../../src/pools/pool.ts'
 import { decode, type Encoded } from '../../src/rules/codec.ts'

@@ -1,6 +1,6 @@
 /** Whether the store can be reached, and what that means for who wants to add a job. */
 import { BrokerUnavailableError } from '../../words/errors.ts'
-import type { BrokerHost, BrokerStats } from '../broker.ts'
+import type { BrokerHost, BrokerStats } from '../port/broker.ts'
 import type { BullmqSettings } from './options.ts'
 
 /** How it stands with the store. Until it is known, jobs are taken: a runtime can be used at once. */

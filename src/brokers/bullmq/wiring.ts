@@ -1,8 +1,8 @@
 /** Makes the parts of the broker, each out of those below it. */
 import type { JobRecord } from '../../rules/job-record.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
-import type { BrokerHost } from '../broker.ts'
-import { ProgressWriter } from '../progress-writer.ts'
+import { ProgressWriter } from '../lifecycle/progress-writer.ts'
+import type { BrokerHost } from '../port/broker.ts'
 import { Availability } from './availability.ts'
 import { Consumer, type ConsumerHost } from './consumer/consumer.ts'
 import { type LocalEvents, LocalJobs } from './local/local-jobs.ts'

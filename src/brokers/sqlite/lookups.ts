@@ -10,8 +10,8 @@ import {
 } from '../../rules/journal-protocol.ts'
 import { JobForgottenError } from '../../words/errors.ts'
 import { type AttemptInfo, type AttemptOutcome, isTerminal, type JobState } from '../../words/job.ts'
-import { attemptInfo } from '../attempts.ts'
-import type { BrokerHost, JobFilter } from '../broker.ts'
+import { attemptInfo } from '../lifecycle/attempts.ts'
+import type { BrokerHost, JobFilter } from '../port/broker.ts'
 import type { Connection } from './connection.ts'
 import type { JobsHere } from './jobs-here.ts'
 

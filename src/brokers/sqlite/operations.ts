@@ -4,7 +4,7 @@ import type { JobExtras, JobRecord } from '../../rules/job-record.ts'
 import { ADD_HELD, ADD_STOPS, errorText, OP, STATES } from '../../rules/journal-protocol.ts'
 import { Moved } from '../../rules/moved.ts'
 import { toWireError, type WireError } from '../../rules/wire-error.ts'
-import type { Attempted, Ended } from '../broker.ts'
+import type { Attempted, Ended } from '../port/broker.ts'
 
 /** What a job is remembered by that has no column of its own. */
 const REST = ['when', 'delay', 'timeout', 'queueTimeout', 'maxAttempts', 'context', 'uniqueWhile'] as const

@@ -3,7 +3,7 @@
 import type { JobRecord } from '../../rules/job-record.ts'
 import { TO_JOURNAL, withoutAdds } from '../../rules/journal-protocol.ts'
 import type { Clock } from '../../words/clock.ts'
-import { Ring } from '../ring.ts'
+import { Ring } from '../structures/ring.ts'
 
 /** One message, and whom its writing matters to. */
 export interface Outgoing {

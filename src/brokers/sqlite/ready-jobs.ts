@@ -1,7 +1,7 @@
 /** The granted jobs of this process: by pool, best rank first. A task at its concurrency limit stands in nobody's way. */
 import type { JobRecord } from '../../rules/job-record.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
-import { PoolQueue } from '../pool-queue.ts'
+import { PoolQueue } from '../structures/pool-queue.ts'
 
 /** Jobs that wait for nothing but a thread. */
 export class ReadyJobs {

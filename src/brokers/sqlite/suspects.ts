@@ -4,7 +4,7 @@
  * it: whoever is innocent is charged once at most for its neighbour, and then the guilty one is found.
  */
 import type { JobRecord } from '../../rules/job-record.ts'
-import { LiveRing } from '../live-ring.ts'
+import { LiveRing } from '../structures/live-ring.ts'
 
 /** Suspects that were never charged may start so many at a time: enough to keep the threads of a machine busy. */
 const AT_A_TIME = 16

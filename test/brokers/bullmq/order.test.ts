@@ -1,8 +1,8 @@
 /** The order in which fetched jobs come to the threads, when several answers of the store come at once. */
 import { setImmediate } from 'node:timers/promises'
 import { expect } from 'vitest'
-import type { Broker } from '../../../src/brokers/broker.ts'
 import { bullmqBroker } from '../../../src/brokers/bullmq.ts'
+import type { Broker } from '../../../src/brokers/port/broker.ts'
 import { Bench } from '../../contract/bench.ts'
 import { overStore, testAt } from './stores.ts'
 

@@ -1,7 +1,7 @@
 /** Dead jobs that start over. */
 import { expect } from 'vitest'
-import type { Broker } from '../../../src/brokers/broker.ts'
 import { bullmqBroker } from '../../../src/brokers/bullmq.ts'
+import type { Broker } from '../../../src/brokers/port/broker.ts'
 import { Bench } from '../../contract/bench.ts'
 import { overStore, testAt } from './stores.ts'
 

@@ -3,7 +3,7 @@
  * records can be collected, while the runtime goes on, whether its threads took the jobs or nobody did.
  */
 import { getEventListeners } from 'node:events'
-import type { Broker } from '../../../src/brokers/broker.ts'
+import type { Broker } from '../../../src/brokers/port/broker.ts'
 import { type Fuzzer, makeFuzzer } from '../fuzzer.ts'
 import { Bench } from './bench.ts'
 import { type Program, programs } from './program.ts'

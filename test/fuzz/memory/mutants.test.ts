@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from 'vitest'
-import { ReadyQueue } from '../../../src/brokers/ready-queue.ts'
-import { Timeline } from '../../../src/brokers/timeline.ts'
+import { ReadyQueue } from '../../../src/brokers/structures/ready-queue.ts'
+import { Timeline } from '../../../src/brokers/structures/timeline.ts'
 import { Signals } from '../../../src/engine/signals.ts'
 import { fuzzer } from './fuzzer.ts'
 

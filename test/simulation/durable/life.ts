@@ -1,5 +1,5 @@
 /** One process of a run: a runtime over the journal's file, in virtual time of its own, from its start to its end. */
-import type { Broker } from '../../../src/brokers/broker.ts'
+import type { Broker } from '../../../src/brokers/port/broker.ts'
 import { SqliteBroker } from '../../../src/brokers/sqlite/sqlite-broker.ts'
 import { engineOf, Runtime } from '../../../src/engine/runtime.ts'
 import type { Lane, PoolHost } from '../../../src/pools/pool.ts'

@@ -2,7 +2,7 @@
 import { BATCH_FAILED } from '../../../rules/journal-protocol.ts'
 import type { TaskPolicy } from '../../../rules/task.ts'
 import { ProcessExitedError, QueueTimeoutError } from '../../../words/errors.ts'
-import type { Ended } from '../../broker.ts'
+import type { Ended } from '../../port/broker.ts'
 import { lockOfKey, type Place } from '../store/shared-store.ts'
 import type { StoredData } from '../store/stored-job.ts'
 

@@ -2,7 +2,7 @@
 import { BATCH_FAILED } from '../../../rules/journal-protocol.ts'
 import type { Clock } from '../../../words/clock.ts'
 import type { JobState } from '../../../words/job.ts'
-import type { Ended } from '../../broker.ts'
+import type { Ended } from '../../port/broker.ts'
 import { failedReason, toEnd, toReturnValue } from '../store/job-data.ts'
 import { markOf, toMark, toStacktrace } from '../store/progress-mark.ts'
 import { hasLapsed, isRefusal } from '../store/refusals.ts'

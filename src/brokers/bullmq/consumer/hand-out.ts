@@ -1,7 +1,7 @@
 /** Hands fetched jobs to the threads of this process, and gives back to the store what no thread takes. */
 import { nextTick } from 'node:process'
 import type { JobRecord } from '../../../rules/job-record.ts'
-import type { BrokerHost } from '../../broker.ts'
+import type { BrokerHost } from '../../port/broker.ts'
 import type { Retries } from '../store/retry.ts'
 import type { Lease } from './leases.ts'
 import { PrefetchBuffer } from './prefetch-buffer.ts'

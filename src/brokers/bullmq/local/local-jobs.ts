@@ -12,11 +12,11 @@
 import type { JobRecord } from '../../../rules/job-record.ts'
 import { DUPLICATE } from '../../../rules/journal-protocol.ts'
 import { isTerminal } from '../../../words/job.ts'
-import type { BrokerHost, Ended } from '../../broker.ts'
-import { conclude } from '../../conclude.ts'
-import { FinishedJobs } from '../../finished-jobs.ts'
-import { Timeline } from '../../timeline.ts'
-import { UniqueKeys } from '../../unique-keys.ts'
+import { conclude } from '../../lifecycle/conclude.ts'
+import { FinishedJobs } from '../../lifecycle/finished-jobs.ts'
+import type { BrokerHost, Ended } from '../../port/broker.ts'
+import { Timeline } from '../../structures/timeline.ts'
+import { UniqueKeys } from '../../structures/unique-keys.ts'
 import type { Lease, Leases } from '../consumer/leases.ts'
 
 /** Where a job of this process is, when it is not leased. */

@@ -1,7 +1,7 @@
 /** Jobs that are not with this process: to end one in the store, and to have one cancelled where it runs. */
 import type { Clock } from '../../../words/clock.ts'
 import { TaskCancelledError } from '../../../words/errors.ts'
-import type { Ended } from '../../broker.ts'
+import type { Ended } from '../../port/broker.ts'
 import type { Retries } from '../store/retry.ts'
 import { lockOfKey, type SharedStore } from '../store/shared-store.ts'
 import type { Settlements } from './settlements.ts'

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Clock } from '../../../words/clock.ts'
-import type { ScheduleStore, ScheduleTurns, StoredSchedule } from '../../broker.ts'
+import type { ScheduleStore, ScheduleTurns, StoredSchedule } from '../../port/broker.ts'
 import type { Retries } from './retry.ts'
 import type { ScheduleTable, SharedStore } from './shared-store.ts'
 

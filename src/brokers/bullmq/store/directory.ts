@@ -8,7 +8,7 @@ import {
   type TerminalState,
   UNFINISHED_STATES,
 } from '../../../words/job.ts'
-import type { Ended, JobFilter } from '../../broker.ts'
+import type { Ended, JobFilter } from '../../port/broker.ts'
 import { bullPriority, fromJob, toStored } from './bullmq-jobs.ts'
 import type { EndedJobs } from './ended-jobs.ts'
 import { attemptsOf, toEnd } from './job-data.ts'

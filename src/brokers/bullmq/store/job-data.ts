@@ -10,7 +10,7 @@ import { Moved } from '../../../rules/moved.ts'
 import type { TaskEntry } from '../../../rules/registry.ts'
 import { toWireError } from '../../../rules/wire-error.ts'
 import type { Clock } from '../../../words/clock.ts'
-import type { Ended } from '../../broker.ts'
+import type { Ended } from '../../port/broker.ts'
 import { hasCrashed } from './progress-mark.ts'
 import type { NewJob, StoredData, StoredEnd, StoredJob, StoredResult, WrittenData } from './stored-job.ts'
 

@@ -6,8 +6,8 @@ import { ATTEMPTS_KEPT, type JobRecord } from '../../../rules/job-record.ts'
 import { errorFromText, errorText } from '../../../rules/journal-protocol.ts'
 import { toWireError, type WireError } from '../../../rules/wire-error.ts'
 import type { AttemptInfo, AttemptOutcome } from '../../../words/job.ts'
-import { attemptInfo } from '../../attempts.ts'
-import type { Attempted } from '../../broker.ts'
+import { attemptInfo } from '../../lifecycle/attempts.ts'
+import type { Attempted } from '../../port/broker.ts'
 
 /** An attempt: its number, its outcome, its start and end in milliseconds since 1970, its thread. */
 export type StoredAttempt = readonly [

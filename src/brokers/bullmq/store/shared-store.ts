@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../../words/clock.ts'
 import type { JobState } from '../../../words/job.ts'
-import type { Ended, JobFilter, StoredSchedule } from '../../broker.ts'
+import type { Ended, JobFilter, StoredSchedule } from '../../port/broker.ts'
 import type { HealthStore } from './health-check.ts'
 import type { NewJob, StoredData, StoredEnd, StoredJob, StoredResult, WrittenData } from './stored-job.ts'
 

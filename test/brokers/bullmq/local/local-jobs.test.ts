@@ -1,8 +1,8 @@
 /** Where a job of this process is, from its acceptance to its end. */
 import { expect, test } from 'vitest'
-import type { BrokerHost } from '../../../../src/brokers/broker.ts'
 import { type Lease, Leases } from '../../../../src/brokers/bullmq/consumer/leases.ts'
 import { LocalJobs } from '../../../../src/brokers/bullmq/local/local-jobs.ts'
+import type { BrokerHost } from '../../../../src/brokers/port/broker.ts'
 import type { JobRecord } from '../../../../src/rules/job-record.ts'
 import { HandClock } from '../../../kit/hand-clock.ts'
 import { recordOf } from '../../../kit/records.ts'

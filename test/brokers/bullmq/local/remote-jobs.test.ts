@@ -1,8 +1,8 @@
 /** Jobs that are not with this process: a request to cancel one is made again until the job is over. */
 import { expect, test } from 'vitest'
-import type { Ended } from '../../../../src/brokers/broker.ts'
 import { CANCEL_TOPIC, RemoteJobs } from '../../../../src/brokers/bullmq/local/remote-jobs.ts'
 import { Retries } from '../../../../src/brokers/bullmq/store/retry.ts'
+import type { Ended } from '../../../../src/brokers/port/broker.ts'
 import { HandClock } from '../../../kit/hand-clock.ts'
 
 test('a job that is cancelled by a repeated request ends with the name of its task and the reason that was given', async () => {

@@ -1,6 +1,6 @@
 /** Jobs by the time they are due, with one timer for all of them. */
-import type { JobRecord } from '../rules/job-record.ts'
-import type { Clock } from '../words/clock.ts'
+import type { JobRecord } from '../../rules/job-record.ts'
+import type { Clock } from '../../words/clock.ts'
 import { Heap } from './heap.ts'
 
 interface Due {

@@ -1,15 +1,15 @@
 /** The structures that jobs wait in, against plain models of them. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { FinishedJobs } from '../../src/brokers/finished-jobs.ts'
-import { Heap } from '../../src/brokers/heap.ts'
-import { JobIndex } from '../../src/brokers/job-index.ts'
-import { PoolQueue } from '../../src/brokers/pool-queue.ts'
-import { ReadyQueue } from '../../src/brokers/ready-queue.ts'
-import { Ring } from '../../src/brokers/ring.ts'
-import type { JobRecord } from '../../src/rules/job-record.ts'
-import { HandClock } from '../kit/hand-clock.ts'
-import { entryOf, recordOf } from '../kit/records.ts'
+import { FinishedJobs } from '../../../src/brokers/lifecycle/finished-jobs.ts'
+import { Heap } from '../../../src/brokers/structures/heap.ts'
+import { JobIndex } from '../../../src/brokers/structures/job-index.ts'
+import { PoolQueue } from '../../../src/brokers/structures/pool-queue.ts'
+import { ReadyQueue } from '../../../src/brokers/structures/ready-queue.ts'
+import { Ring } from '../../../src/brokers/structures/ring.ts'
+import type { JobRecord } from '../../../src/rules/job-record.ts'
+import { HandClock } from '../../kit/hand-clock.ts'
+import { entryOf, recordOf } from '../../kit/records.ts'
 
 describe('Ring', () => {
   test('gives back what was pushed, first in, first out, at any length', () => {

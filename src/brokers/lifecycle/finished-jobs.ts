@@ -1,8 +1,8 @@
 /** Finished jobs that can still be looked up, bounded by count and age. */
-import type { JobRecord } from '../rules/job-record.ts'
-import type { Clock } from '../words/clock.ts'
-import { TERMINAL_STATES, type TerminalState } from '../words/job.ts'
-import { Ring } from './ring.ts'
+import type { JobRecord } from '../../rules/job-record.ts'
+import type { Clock } from '../../words/clock.ts'
+import { TERMINAL_STATES, type TerminalState } from '../../words/job.ts'
+import { Ring } from '../structures/ring.ts'
 
 const STATES = TERMINAL_STATES.length
 

@@ -8,13 +8,13 @@
  *   within a bounded window, and calls `host.wake` when something has come;
  * - a terminal state is told to the host exactly once, when it is as safe as the broker can make it.
  */
-import type { Encoded } from '../rules/codec.ts'
-import type { JobRecord } from '../rules/job-record.ts'
-import type { Moved } from '../rules/moved.ts'
-import type { TaskEntry } from '../rules/registry.ts'
-import type { WireError } from '../rules/wire-error.ts'
-import type { Clock } from '../words/clock.ts'
-import type { AttemptInfo, AttemptOutcome, JobState, TerminalState } from '../words/job.ts'
+import type { Encoded } from '../../rules/codec.ts'
+import type { JobRecord } from '../../rules/job-record.ts'
+import type { Moved } from '../../rules/moved.ts'
+import type { TaskEntry } from '../../rules/registry.ts'
+import type { WireError } from '../../rules/wire-error.ts'
+import type { Clock } from '../../words/clock.ts'
+import type { AttemptInfo, AttemptOutcome, JobState, TerminalState } from '../../words/job.ts'
 
 /** What a broker asks of the engine. */
 export interface BrokerHost {

@@ -1,11 +1,11 @@
 /** When jobs are due, and who holds which name. */
 import { describe, expect, test } from 'vitest'
-import { KeyLines } from '../../src/brokers/key-lines.ts'
-import { Timeline } from '../../src/brokers/timeline.ts'
-import { UniqueKeys } from '../../src/brokers/unique-keys.ts'
-import type { JobRecord } from '../../src/rules/job-record.ts'
-import { HandClock } from '../kit/hand-clock.ts'
-import { recordOf } from '../kit/records.ts'
+import { KeyLocks } from '../../../src/brokers/memory/key-locks.ts'
+import { Timeline } from '../../../src/brokers/structures/timeline.ts'
+import { UniqueKeys } from '../../../src/brokers/structures/unique-keys.ts'
+import type { JobRecord } from '../../../src/rules/job-record.ts'
+import { HandClock } from '../../kit/hand-clock.ts'
+import { recordOf } from '../../kit/records.ts'
 
 describe('Timeline', () => {
   function timeline(): { clock: HandClock; line: Timeline; due: number[] } {
@@ -79,9 +79,9 @@ describe('Timeline', () => {
   })
 })
 
-describe('KeyLines', () => {
-  function line(count: number): { lines: KeyLines; jobs: JobRecord[] } {
-    const lines = new KeyLines()
+describe('KeyLocks', () => {
+  function line(count: number): { lines: KeyLocks; jobs: JobRecord[] } {
+    const lines = new KeyLocks()
     const jobs = Array.from({ length: count }, (_, index) => recordOf(index + 1))
     for (const [index, job] of jobs.entries()) {
       expect(lines.join('key', job)).toBe(index === 0)

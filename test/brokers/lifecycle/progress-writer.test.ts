@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { ProgressWriter } from '../../src/brokers/progress-writer.ts'
-import type { JobRecord } from '../../src/rules/job-record.ts'
-import { HandClock } from '../kit/hand-clock.ts'
-import { recordOf } from '../kit/records.ts'
+import { ProgressWriter } from '../../../src/brokers/lifecycle/progress-writer.ts'
+import type { JobRecord } from '../../../src/rules/job-record.ts'
+import { HandClock } from '../../kit/hand-clock.ts'
+import { recordOf } from '../../kit/records.ts'
 
 function writerWith(options?: { writesFirst: boolean }) {
   const clock = new HandClock()

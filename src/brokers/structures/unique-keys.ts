@@ -1,7 +1,7 @@
 /** Who holds which unique key: for as long as the job is pending, or waits, or for a time from its acceptance. */
-import { JobRecord } from '../rules/job-record.ts'
-import type { Clock } from '../words/clock.ts'
-import { isTerminal } from '../words/job.ts'
+import { JobRecord } from '../../rules/job-record.ts'
+import type { Clock } from '../../words/clock.ts'
+import { isTerminal } from '../../words/job.ts'
 import { Heap } from './heap.ts'
 
 // Below so many outdated ends it is not worth the walk.

@@ -1,5 +1,5 @@
 /** Jobs by their number: pages of an array, since numbers come one after the other. A map would take five times the room. */
-import type { JobRecord } from '../rules/job-record.ts'
+import type { JobRecord } from '../../rules/job-record.ts'
 
 const PAGE = 1024
 

@@ -1,5 +1,5 @@
 /** How many jobs stand in each state. Every job passes through four of them, so this is counting by number, not by name. */
-import { type JobState, TERMINAL_STATES, UNFINISHED_STATES } from '../words/job.ts'
+import { type JobState, TERMINAL_STATES, UNFINISHED_STATES } from '../../words/job.ts'
 
 const STATES: readonly JobState[] = [...TERMINAL_STATES, ...UNFINISHED_STATES]
 const COMPLETED = STATES.indexOf('completed')

@@ -6,7 +6,7 @@
  * in the order of that number by themselves and need a plain ring, O(1) at a million jobs; all others (another
  * priority, or given back after a crash) go to a heap. Taking compares the two heads.
  */
-import type { JobRecord } from '../rules/job-record.ts'
+import type { JobRecord } from '../../rules/job-record.ts'
 import { Heap } from './heap.ts'
 import { Ring } from './ring.ts'
 

@@ -1,6 +1,6 @@
 /** The end of a job, in its record. */
-import type { JobRecord } from '../rules/job-record.ts'
-import type { Ended } from './broker.ts'
+import type { JobRecord } from '../../rules/job-record.ts'
+import type { Ended } from '../port/broker.ts'
 
 /** Brings a record to its end; `now` is on the monotonic clock. */
 export function conclude(job: JobRecord, ended: Ended, now: number): void {

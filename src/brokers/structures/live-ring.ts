@@ -1,5 +1,5 @@
 /** A first-in first-out queue of jobs that wait, of which some end before their turn. */
-import type { JobRecord } from '../rules/job-record.ts'
+import type { JobRecord } from '../../rules/job-record.ts'
 import { Ring } from './ring.ts'
 
 /** Jobs in the order added. Those that have ended are passed over, and dropped once they are most. */

@@ -3,8 +3,8 @@
  * that a task at its limit stands in nobody's way, and its jobs keep their order among themselves, however many wait.
  * So do the jobs of a task that is held back, once they would come first.
  */
-import type { JobRecord } from '../rules/job-record.ts'
-import type { TaskEntry } from '../rules/registry.ts'
+import type { JobRecord } from '../../rules/job-record.ts'
+import type { TaskEntry } from '../../rules/registry.ts'
 import { ReadyQueue } from './ready-queue.ts'
 
 /** The available jobs of one pool. */

@@ -1,6 +1,6 @@
 /** Which jobs a filter lets through. */
-import type { JobRecord } from '../rules/job-record.ts'
-import type { JobFilter } from './broker.ts'
+import type { JobRecord } from '../../rules/job-record.ts'
+import type { JobFilter } from '../port/broker.ts'
 
 /** What tells whether a job fits; the limit is for whoever gathers them. */
 export function fitting({ state, task }: JobFilter): (job: JobRecord) => boolean {

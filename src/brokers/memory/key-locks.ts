@@ -1,5 +1,5 @@
 /** The lines of jobs that share a key: one runs, the others wait in the order in which they could have run. */
-import type { JobRecord } from '../rules/job-record.ts'
+import type { JobRecord } from '../../rules/job-record.ts'
 
 interface Line {
   holder: JobRecord
@@ -7,7 +7,7 @@ interface Line {
 }
 
 /** Who holds each key, and who comes next. */
-export class KeyLines {
+export class KeyLocks {
   readonly #lines = new Map<string, Line>()
 
   /** True when the job holds the key now; otherwise it waits in line. A job that is back for a retry still holds its key. */

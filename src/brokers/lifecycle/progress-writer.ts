@@ -1,6 +1,6 @@
 /** Progress on its way to where jobs are kept: a handler may tell it many times a second, and few of those need a write. */
-import type { JobRecord } from '../rules/job-record.ts'
-import type { Clock } from '../words/clock.ts'
+import type { JobRecord } from '../../rules/job-record.ts'
+import type { Clock } from '../../words/clock.ts'
 
 /** Milliseconds for which progress gathers. */
 const GATHER = 1000

@@ -1,6 +1,6 @@
 /** Attempts that are over, as a broker keeps them and as plain data for whoever asks. */
-import { fromWireError, type WireError } from '../rules/wire-error.ts'
-import type { AttemptInfo } from '../words/job.ts'
+import { fromWireError, type WireError } from '../../rules/wire-error.ts'
+import type { AttemptInfo } from '../../words/job.ts'
 
 /** One attempt with everything that may be known of it; times are wall-clock milliseconds. */
 export interface KnownAttempt {
