@@ -1,10 +1,10 @@
 /** From a call to an accepted job: everything that can be refused is refused here, before anything is kept. */
 import type { Broker } from '../brokers/port/broker.ts'
 import {
-  ignoreRejection,
+  isA,
   isKey,
+  isList,
   isRecord,
-  isThenable,
   KEY_EXPECTED,
   messageOf,
   readSafely,
@@ -20,6 +20,7 @@ import { type AnyTask, isTask, type TaskPolicy } from '../rules/task.ts'
 import type { Clock } from '../words/clock.ts'
 import { AftertaskError, describeValue, OptionsInvalidError, QueueFullError } from '../words/errors.ts'
 import type { JobOptions, UniqueTerms } from '../words/job.ts'
+import { ignoreRejection, isThenable } from '../words/thenables.ts'
 
 /** A call that has passed every check, ready to become a job. */
 export interface Checked {
@@ -72,20 +73,24 @@ export function check(
 /** Checks the entries of `enqueueMany`. What is refused is refused with the entry's place. */
 export function checkEach(registry: Registry, entries: unknown): Checked[] {
   const call = 'enqueueMany'
-  if (!Array.isArray(entries)) {
+  if (!isList(entries)) {
     const remedy = isTask(entries)
       ? 'Write enqueueMany([{ task, payload: first }, { task, payload: second }]).'
       : ''
     throw refusal(call, 'the list', entries, 'an array of { task, payload, options }', remedy)
   }
-  return Array.from(entries, (entry: unknown, index) => {
+  const length = readSafely(call, 'the list', () => entries.length)
+  const checked: Checked[] = []
+  for (let index = 0; index < length; index++) {
+    const entry = readSafely(call, `entry ${index}`, () => entries[index])
     const { task, payload, options } = fieldsOf(entry, index)
     try {
-      return check(registry, task as AnyTask, payload, options as JobOptions | undefined, call)
+      checked.push(check(registry, task as AnyTask, payload, options as JobOptions | undefined, call))
     } catch (error) {
       throw ofEntry(error, index)
     }
-  })
+  }
+  return checked
 }
 
 const FIELDS: readonly string[] = ['task', 'payload', 'options']
@@ -108,7 +113,7 @@ function fieldsOf(entry: unknown, index: number): { task?: unknown; payload?: un
 
 /** Says in an error of ours which entry it is about. */
 function ofEntry(error: unknown, index: number): unknown {
-  if (!(error instanceof AftertaskError)) return error
+  if (!isA(error, AftertaskError)) return error
   const message = `entry ${index}: ${error.message}`
   Object.defineProperty(error, 'message', { value: message, writable: true, configurable: true })
   return Object.assign(error, { index })

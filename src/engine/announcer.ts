@@ -1,5 +1,6 @@
 /** Tells what happens to jobs and threads: as events to whoever listens, as a line on stderr where nobody does. */
 import type { LaneExit, Pool } from '../pools/pool.ts'
+import { isA } from '../rules/arguments.ts'
 import { type Encoded, readOrError } from '../rules/codec.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import { fromWireError, type WireError } from '../rules/wire-error.ts'
@@ -8,7 +9,7 @@ import { Emitter, type EventJob, type EventName, type RuntimeEvents } from '../w
 import type { JobState } from '../words/job.ts'
 import { isFaultOfPredicate } from './batch.ts'
 import { errorOf, keptEndOf, progressOf, resultOf, settlementOf } from './job.ts'
-import { inWords, type Log, type LogLine } from './log.ts'
+import { inWords, type Log, type LogLevel, type LogLine } from './log.ts'
 
 /** The voice of a runtime. Nothing is put together for an event that nobody wants. */
 export class Announcer {
@@ -70,6 +71,7 @@ export class Announcer {
   }
 
   fenced(job: JobRecord, state: JobState, error: Error): void {
+    if (!this.#wants('job:fenced', 'warn')) return
     const about = this.#about(job)
     this.#tell('job:fenced', { job: about, state, error }, () => {
       const what = `came to its end (${state}) after its lease was lost; that does not count`
@@ -101,7 +103,9 @@ export class Announcer {
         this.#failed('job:dead', job, total)
         break
       default:
-        this.#failed(job.extras?.reason === 'lost' ? 'job:lost' : 'job:cancelled', job, total)
+        if (job.extras?.reason === 'lost') this.#failed('job:lost', job, total)
+        else if (events.has('job:cancelled'))
+          events.emit('job:cancelled', { job: this.#about(job), error: errorToTell(job), total })
     }
   }
 
@@ -154,12 +158,10 @@ export class Announcer {
     })
   }
 
-  #failed(name: 'job:dead' | 'job:cancelled' | 'job:lost', job: JobRecord, total: number): void {
-    if (name === 'job:cancelled' && !this.events.has(name)) return
-    if (name !== 'job:cancelled' && !this.#wants(name)) return
+  #failed(name: 'job:dead' | 'job:lost', job: JobRecord, total: number): void {
+    if (!this.#wants(name, 'error')) return
     const about = this.#about(job)
-    const error = errorOf(job) ?? settlementOf(job).error ?? new JobLostError(about.name)
-    if (name === 'job:cancelled') return this.events.emit(name, { job: about, error, total })
+    const error = errorToTell(job)
     this.#tell(name, { job: about, error, total }, () => {
       const tries = job.attempts === 1 ? '1 attempt' : `${job.attempts} attempts`
       const what = name === 'job:dead' ? `is dead after ${tries}` : 'is lost'
@@ -168,9 +170,9 @@ export class Announcer {
     })
   }
 
-  /** True when an event is listened to, or is worth a line. */
-  #wants(name: EventName): boolean {
-    return this.events.has(name) || this.#log.takes('error')
+  /** True when somebody listens to an event, or its line of this level goes anywhere. */
+  #wants(name: EventName, level: LogLevel): boolean {
+    return this.events.has(name) || this.#log.takes(level)
   }
 
   /** Emits an event that somebody should know of. Where nobody listens, and for a logger of the user's, there is a line. */
@@ -189,6 +191,11 @@ export class Announcer {
   }
 }
 
+/** Why a job is over that has not completed. */
+function errorToTell(job: JobRecord): Error {
+  return errorOf(job) ?? settlementOf(job).error ?? new JobLostError(job.entry.task.name)
+}
+
 function asError(error: unknown): { error?: Error } {
-  return error instanceof Error ? { error } : {}
+  return isA(error, Error) ? { error } : {}
 }

@@ -1,5 +1,4 @@
 /** A batch: the jobs that one HTTP request added, and what becomes of them when its response is over. */
-import { ignoreRejection, isThenable } from '../rules/arguments.ts'
 
 import { type BatchLink, type JobContext, JobRecord } from '../rules/job-record.ts'
 import { BATCH_FAILED } from '../rules/journal-protocol.ts'
@@ -7,6 +6,7 @@ import { BATCH_FAILED } from '../rules/journal-protocol.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { describeValue } from '../words/describe.ts'
 import { isTerminal, type JobOptions, type ResponseFacts, type When } from '../words/job.ts'
+import { ignoreRejection, isThenable } from '../words/thenables.ts'
 import { unlessFull } from './acceptance.ts'
 import { isOver, isPassed, type Member, mayWaitFor, Sequence, type SharedCall } from './batch-sequence.ts'
 import type { Job } from './job.ts'
@@ -360,5 +360,10 @@ export function isFaultOfPredicate(reason: string): boolean {
 }
 
 function nameOf(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  try {
+    return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  } catch {
+    // It may fight back, and nobody is there to take what this throws.
+    return describeValue(error)
+  }
 }

@@ -7,6 +7,7 @@ import type { JobContext, JobRecord } from '../rules/job-record.ts'
 import type { Registry } from '../rules/registry.ts'
 import type { AnyTask } from '../rules/task.ts'
 import type { Clock } from '../words/clock.ts'
+import { memberOf } from '../words/describe.ts'
 import { QueueFullError, RuntimeStoppedError } from '../words/errors.ts'
 import { isTerminal, type JobOptions } from '../words/job.ts'
 import { type Checked, check, expectOwnKeys, toRecord, uniqueKeyOf } from './acceptance.ts'
@@ -216,11 +217,11 @@ export class Intake {
     // Only a refusal has given it a reason so far.
     const isCalled = record.extras?.reason === undefined
     const signal = options?.signal
-    const isAborted = signal?.aborted === true
+    const isAborted = memberOf(signal, 'aborted') === true
     // Before anybody hears of the job: a listener may add a duplicate, which must not share the fate of this call.
     if (signal !== undefined && !isAborted) shared.follow(record, signal)
     announcer.enqueued(record)
-    if (isAborted && !isTerminal(record.state)) shared.abort(record, signal.reason)
+    if (isAborted && !isTerminal(record.state)) shared.abort(record, memberOf(signal, 'reason'))
     batch?.announced(record, isCalled)
   }
 

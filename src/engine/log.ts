@@ -2,9 +2,12 @@
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
+import { isA } from '../rules/arguments.ts'
 import { TASK_THREAD } from '../rules/thread-entries.ts'
+import { describeValue, memberOf } from '../words/describe.ts'
 import { AftertaskError } from '../words/errors.ts'
 import type { EventJob } from '../words/events.ts'
+import { hearRejection, isThenable } from '../words/thenables.ts'
 
 /** How much a line matters. */
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
@@ -68,7 +71,7 @@ export class Log {
     if (!this.#takes(line.level)) return
     try {
       const outcome: unknown = this.#write(line)
-      if (outcome instanceof Promise) outcome.catch((error: unknown) => this.#tell(error))
+      if (isThenable(outcome)) hearRejection(outcome, (error) => this.#tell(error))
     } catch (error) {
       this.#tell(error)
     }
@@ -107,18 +110,23 @@ function asText({ from, level, message, job, data, error }: LogLine): string {
 
 /** An error in one line: its class, its message, its code. */
 export function inWords(error: unknown): string {
-  if (!(error instanceof Error)) return inspect(error, { depth: 0 })
-  const code = error instanceof AftertaskError ? ` [${error.code}]` : ''
-  return `${error.name}: ${error.message}${code}`.replaceAll('\n', ' ')
+  try {
+    if (!(error instanceof Error)) return inspect(error, { depth: 0 })
+    const code = error instanceof AftertaskError ? ` [${error.code}]` : ''
+    return `${error.name}: ${error.message}${code}`.replaceAll('\n', ' ')
+  } catch {
+    // What a listener or a logger throws may throw when it is read.
+    return describeValue(error)
+  }
 }
 
 /** The frames of an error that are the user's own, and the causes behind it, as lines of their own. */
 function origin(error: Error): string {
   const lines = frames(error)
-  let cause = error.cause
-  for (let depth = 0; depth < CAUSES && cause instanceof Error; depth++) {
+  let cause = memberOf(error, 'cause')
+  for (let depth = 0; depth < CAUSES && isA(cause, Error); depth++) {
     lines.push(`  caused by ${inWords(cause)}`, ...frames(cause))
-    cause = cause.cause
+    cause = memberOf(cause, 'cause')
   }
   return lines.map((line) => `\n${printable(line)}`).join('')
 }
@@ -134,8 +142,9 @@ const OUR_CODE = [
 
 function frames(error: Error): string[] {
   // The frames of our own errors lead into the library.
-  if (typeof error.stack !== 'string' || error instanceof AftertaskError) return []
-  return error.stack
+  const stack = memberOf(error, 'stack')
+  if (typeof stack !== 'string' || isA(error, AftertaskError)) return []
+  return stack
     .split('\n')
     .filter(
       (line) =>

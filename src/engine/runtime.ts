@@ -3,7 +3,7 @@
 
 import { memoryBroker } from '../brokers/memory.ts'
 import type { Broker, BrokerStats, JobFilter } from '../brokers/port/broker.ts'
-import { expectJobId, refusal } from '../rules/arguments.ts'
+import { expectJobId, isA, refusal } from '../rules/arguments.ts'
 import type { ManyEntry, PayloadAndOptions, ResultOfCall, TaskOf } from '../rules/calls.ts'
 import {
   jobFilterSchema,
@@ -18,6 +18,7 @@ import type { RegisteredTask } from '../rules/registry.ts'
 import type { RetryPolicy } from '../rules/retry.ts'
 import { type PoolOptions, type ReadRuntimeOptions, runtimeOptionsSchema } from '../rules/runtime-schemas.ts'
 import { type AnyTask, type PayloadOf, readTasks } from '../rules/task.ts'
+import { memberOf } from '../words/describe.ts'
 import {
   describeValue,
   HandlerNotFoundError,
@@ -113,6 +114,11 @@ export interface RuntimeStats {
 
 /** How a Runtime's engine is reached from the edges of this package; not for users. @internal */
 export const engineOf: unique symbol = Symbol('aftertask.engine')
+
+/** True for what `createRuntime` has made. */
+export function isRuntime(value: unknown): value is AnyRuntime {
+  return isA(value, Runtime) && memberOf(value, engineOf) !== undefined
+}
 
 /** Runs tasks: takes jobs in, brings them to threads, tells what becomes of them. Made by `createRuntime`. */
 export class Runtime<Tasks extends AnyTask = RegisteredTask> {

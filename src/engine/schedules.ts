@@ -3,11 +3,12 @@
  * Where several processes share them, each run is made by the one that takes it first.
  */
 import type { Broker, ScheduleTurns, StoredSchedule } from '../brokers/port/broker.ts'
-import { isKey, KEY_EXPECTED, refusal } from '../rules/arguments.ts'
+import { isA, isKey, KEY_EXPECTED, messageOf, refusal } from '../rules/arguments.ts'
 import { encode, read } from '../rules/codec.ts'
 import type { Registry } from '../rules/registry.ts'
 import type { AnyTask } from '../rules/task.ts'
 import type { Clock } from '../words/clock.ts'
+import { memberOf } from '../words/describe.ts'
 import { QueueFullError } from '../words/errors.ts'
 import type { JobOptions } from '../words/job.ts'
 import { KeepAlive } from './keep-alive.ts'
@@ -232,8 +233,8 @@ export class Schedules {
     try {
       return enqueue(task, read(payload, 'payload'), once)
     } catch (error) {
-      if (error instanceof QueueFullError || statusOf(error) === 503) return 'full'
-      say(`schedule "${id}" could not add its job: ${error instanceof Error ? error.message : String(error)}`)
+      if (isA(error, QueueFullError) || memberOf(error, 'status') === 503) return 'full'
+      say(`schedule "${id}" could not add its job: ${messageOf(error)}`)
       return 'refused'
     }
   }
@@ -273,8 +274,4 @@ export class Schedules {
     schedule.nextAt = next
     return true
   }
-}
-
-function statusOf(error: unknown): unknown {
-  return error instanceof Error ? Reflect.get(error, 'status') : undefined
 }

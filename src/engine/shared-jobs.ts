@@ -6,6 +6,7 @@
  * batch is over. A call without a response asks at once. A call is taken back by its own response or its own signal.
  */
 import type { BatchLink, JobExtras, JobRecord } from '../rules/job-record.ts'
+import { memberOf } from '../words/describe.ts'
 import { isTerminal, type JobOptions, type ResponseFacts, type When } from '../words/job.ts'
 import { Batch, Place } from './batch.ts'
 import type { SharedCall } from './batch-sequence.ts'
@@ -218,7 +219,7 @@ export class SharedJobs {
   join(job: JobRecord, batch: Batch | null, options: JobOptions | undefined): void {
     const signal = options?.signal
     // A call that is taken back already asks for nothing.
-    if (isTerminal(job.state) || signal?.aborted === true) return
+    if (isTerminal(job.state) || memberOf(signal, 'aborted') === true) return
     const when = options?.when ?? job.entry.task.policy.when
     const asked = { batch, when, signal, stands: batch?.isSequential(options?.order) === true }
     if (!matters(job, asked)) return

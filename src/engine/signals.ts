@@ -1,4 +1,5 @@
 /** The AbortSignals that calls gave, each with one listener however many jobs it is for. */
+import { memberOf } from '../words/describe.ts'
 
 interface Followed<Follower> {
   readonly followers: Set<Follower>
@@ -25,10 +26,16 @@ export class Signals<Follower> {
     const listener = (): void => {
       this.#followed.delete(signal)
       // Who is told may end others, which then are not told any more.
-      for (const each of followers) this.#aborted(each, signal.reason)
+      const reason = memberOf(signal, 'reason')
+      for (const each of followers) this.#aborted(each, reason)
       followers.clear()
     }
-    signal.addEventListener('abort', listener, { once: true })
+    try {
+      signal.addEventListener('abort', listener, { once: true })
+    } catch {
+      // A signal of the caller's own making, for a job that has been accepted: it cancels nothing.
+      return
+    }
     this.#followed.set(signal, { followers, listener })
   }
 
@@ -36,7 +43,11 @@ export class Signals<Follower> {
   forget(signal: AbortSignal, follower: Follower): void {
     const known = this.#followed.get(signal)
     if (known === undefined || !known.followers.delete(follower) || known.followers.size > 0) return
-    signal.removeEventListener('abort', known.listener)
     this.#followed.delete(signal)
+    try {
+      signal.removeEventListener('abort', known.listener)
+    } catch {
+      // As above: the job has its end all the same.
+    }
   }
 }

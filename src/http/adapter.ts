@@ -5,8 +5,7 @@
  * that reached the framework's error handler, a status that the response does not have yet, a handler that is at work.
  * When the response is over is noticed without its doing.
  */
-import { type AnyRuntime, Runtime } from '../engine/runtime.ts'
-import { isA } from '../rules/arguments.ts'
+import { type AnyRuntime, isRuntime } from '../engine/runtime.ts'
 import { describeValue, OptionsInvalidError } from '../words/errors.ts'
 import { type AfterResponseOptions, openFor, readPolicy } from './after-response.ts'
 import type { BatchPolicy, OpenRequest } from './open-request.ts'
@@ -39,7 +38,7 @@ export function openRequest(
 }
 
 function policyOf(runtime: AnyRuntime, options: AfterResponseOptions): BatchPolicy {
-  if (!isA(runtime, Runtime)) {
+  if (!isRuntime(runtime)) {
     throw new OptionsInvalidError(
       `openRequest: the runtime is ${describeValue(runtime)}; expected what createRuntime returned.`,
       'runtime',

@@ -2,9 +2,16 @@
  * `afterResponse`, whatever the framework. What differs is behind two seams: `FrameworkAdapter` for middlewares of
  * `(req, res, next)`, and `openRequest` for everything else.
  */
+import { types } from 'node:util'
 import { z } from 'zod'
-import { type AnyRuntime, createRuntime, Runtime, type RuntimeOptions } from '../engine/runtime.ts'
-import { isA, isRecord, isSynchronous, readSafely, refusal } from '../rules/arguments.ts'
+import {
+  type AnyRuntime,
+  createRuntime,
+  isRuntime,
+  type Runtime,
+  type RuntimeOptions,
+} from '../engine/runtime.ts'
+import { isRecord, isSynchronous, readSafely, refusal } from '../rules/arguments.ts'
 import { readOptions } from '../rules/options.ts'
 import { refuseInThread } from '../rules/own-thread.ts'
 import type { AnyTask } from '../rules/task.ts'
@@ -58,7 +65,7 @@ const optionsSchema = z.strictObject({
 /** The runtime given, or one made from the options given. */
 function runtimeOf(given: AnyRuntime | RuntimeOptions): AnyRuntime {
   refuseInThread('afterResponse')
-  if (isA(given, Runtime)) return given
+  if (isRuntime(given)) return given
   if (readSafely('afterResponse', 'the options', () => isRecord(given) && Object.hasOwn(given, 'tasks')))
     return createRuntime(given)
   throw new OptionsInvalidError(
@@ -82,7 +89,7 @@ export function readPolicy(
  * events of the request and of its response are within it.
  */
 export function openFor(policy: BatchPolicy, req: AnyRequest, res: AnyResponse): OpenRequest {
-  if (!isResponse(res) || typeof req !== 'object' || req === null) {
+  if (!(isResponse(res) && isRequest(req))) {
     throw new OptionsInvalidError(
       `The middleware of afterResponse was called with ${describeValue(req)} and ${describeValue(res)}; expected (req, res, next).`,
       'res',
@@ -133,6 +140,7 @@ export function makeAfterResponse<Handler extends ErrorHandler>(
     const handler = readErrorHandler(own, adapter.answer)
     // Express knows an error handler by its four arguments.
     return (error: unknown, req: AnyRequest, res: AnyResponse, next: unknown): unknown => {
+      if (!isResponse(res)) throw noResponse('onError', res)
       if (!res.writableEnded && adapter.isFailure?.(error) !== false) failed(res, error)
       return Reflect.apply(handler, undefined, [error, req, res, next])
     }
@@ -151,7 +159,7 @@ function goOn<Result>(request: OpenRequest, next: () => Result, keepsErrors: boo
   }
   try {
     const result = request.run(next)
-    if (!(result instanceof Promise)) return result
+    if (!types.isPromise(result)) return result
     request.follow(result)
     return keepsErrors ? result : (noted(request, result) as Result)
   } catch (error) {
@@ -177,12 +185,7 @@ function noted(request: OpenRequest, result: Promise<unknown>): Promise<unknown>
  * @throws OptionsInvalidError when what is given first is no response.
  */
 export function failed(res: AnyResponse, error: unknown): void {
-  if (!isResponse(res)) {
-    throw new OptionsInvalidError(
-      `failed: the response is ${describeValue(res)}; expected failed(res, error).`,
-      'res',
-    )
-  }
+  if (!isResponse(res)) throw noResponse('failed', res)
   OpenResponse.of(res)?.fail(error)
 }
 
@@ -199,9 +202,26 @@ function readErrorHandler<Handler>(handler: Handler | undefined, otherwise: Hand
 function isResponse(res: unknown): res is AnyResponse {
   if (typeof res !== 'object' || res === null) return false
   try {
-    const { end, statusCode } = res as { end?: unknown; statusCode?: unknown }
-    return typeof end === 'function' && typeof statusCode === 'number'
+    const { end, on, statusCode } = res as { end?: unknown; on?: unknown; statusCode?: unknown }
+    return typeof end === 'function' && typeof on === 'function' && typeof statusCode === 'number'
   } catch {
     return false
   }
+}
+
+function isRequest(req: unknown): req is AnyRequest {
+  if (typeof req !== 'object' || req === null) return false
+  try {
+    return typeof (req as { on?: unknown }).on === 'function'
+  } catch {
+    return false
+  }
+}
+
+function noResponse(call: string, res: unknown): OptionsInvalidError {
+  const expected = call === 'failed' ? 'failed(res, error)' : '(error, req, res, next)'
+  return new OptionsInvalidError(
+    `${call}: the response is ${describeValue(res)}; expected ${expected}.`,
+    'res',
+  )
 }

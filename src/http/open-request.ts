@@ -1,8 +1,9 @@
 /** One request in the hands of an adapter: what adds its jobs, and what the adapter tells of how it goes. */
+import { types } from 'node:util'
 import type { Batch } from '../engine/batch.ts'
 import type { Job } from '../engine/job.ts'
 import type { AnyRuntime } from '../engine/runtime.ts'
-import { isA, refusal } from '../rules/arguments.ts'
+import { refusal } from '../rules/arguments.ts'
 import type { AnyTask } from '../rules/task.ts'
 import type { JobOptions } from '../words/job.ts'
 import { enter, type Scope, within } from './context.ts'
@@ -86,7 +87,7 @@ export class OpenRequest implements Adds, Scope {
 
   /** The handler is at work until this settles: if the client leaves, jobs do not start before. */
   follow(handler: Promise<unknown>): void {
-    if (!isA(handler, Promise)) throw refused('follow', 'handler', handler, 'a promise')
+    if (!types.isPromise(handler)) throw refused('follow', 'handler', handler, 'a promise')
     this.response.follow(handler)
   }
 

@@ -7,6 +7,8 @@
  * replaced there by ones that note what goes wrong; the app, its routes and other requests are not touched. Called in
  * any other way, nothing is replaced, and `onError` of the middleware is there for that.
  */
+import { types } from 'node:util'
+import { describeValue, memberOf } from '../words/describe.ts'
 import { OpenResponse } from './open-response.ts'
 import { answer } from './polka-answer.ts'
 import type { AnyRequest, AnyResponse } from './response-end.ts'
@@ -62,7 +64,7 @@ function watchedForm(handler: PolkaHandler): PolkaHandler {
     try {
       const result = handler.call(this, req, res, noting)
       // Polka handles the rejection itself; this looks on from the side.
-      if (result instanceof Promise) result.then(undefined, (error: unknown) => response.notice(error))
+      if (types.isPromise(result)) result.then(undefined, (error: unknown) => response.notice(error))
       return result
     } catch (error) {
       response.notice(error)
@@ -87,7 +89,7 @@ function handleForPolka05(
   const fail = (error: unknown): unknown => {
     // Polka's own onError answers once more, which emits an error that nobody hears; the client has its answer.
     if (res.writableEnded) res.on('error', () => {})
-    return pass(error || new Error(`A handler threw ${String(error)}.`))
+    return pass(error || new Error(`A handler threw ${describeValue(error)}.`))
   }
   const pass: Next = (error) => {
     if (!error) return next()
@@ -101,14 +103,14 @@ function handleForPolka05(
   }
   try {
     const result = handler.call(self, req, res, pass)
-    return result instanceof Promise ? result.catch(fail) : result
+    return types.isPromise(result) ? result.catch(fail) : result
   } catch (error) {
     return fail(error)
   }
 }
 
 function codeOf(error: unknown): unknown {
-  return error instanceof Error ? Reflect.get(error, 'code') : undefined
+  return memberOf(error, 'code')
 }
 
 /** True for Polka 1.0, which takes what a handler throws to onError itself. What tells it from 0.5 is the shape of the parsed URL. */

@@ -3,6 +3,7 @@
 /// <reference types="node" preserve="true" />
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AnyRuntime, Runtime, RuntimeOptions, TaskList, TasksIn } from '../engine/runtime.ts'
+import { isA, isRecord } from '../rules/arguments.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { type AfterResponse, type AfterResponseOptions, makeAfterResponse } from './after-response.ts'
 import { answer } from './polka-answer.ts'
@@ -52,7 +53,11 @@ export function afterResponse(
 
 /** Polka tells its onError of a request that fits no route in the shape of an error. It is an answer like any other. */
 function isNoMatch(error: unknown): boolean {
-  if (typeof error !== 'object' || error === null || error instanceof Error) return false
-  const keys = Object.keys(error)
-  return keys.length === 1 && (Reflect.get(error, 'status') === 404 || Reflect.get(error, 'code') === 404)
+  if (!isRecord(error) || isA(error, Error)) return false
+  try {
+    const { status, code } = error
+    return Object.keys(error).length === 1 && (status === 404 || code === 404)
+  } catch {
+    return false
+  }
 }

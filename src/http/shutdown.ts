@@ -4,7 +4,7 @@ import { constants } from 'node:os'
 import { z } from 'zod'
 import { leave } from '../engine/leave.ts'
 import type { StopReport } from '../engine/lifecycle.ts'
-import { type AnyRuntime, engineOf, Runtime } from '../engine/runtime.ts'
+import { type AnyRuntime, engineOf, isRuntime } from '../engine/runtime.ts'
 import { onStopSignals } from '../engine/stop-signals.ts'
 import { isA } from '../rules/arguments.ts'
 import { readOptions } from '../rules/options.ts'
@@ -107,7 +107,7 @@ export function shutdown(server: Server, runtime: AnyRuntime, options: ShutdownO
       'server',
     )
   }
-  if (!isA(runtime, Runtime)) {
+  if (!isRuntime(runtime)) {
     throw new OptionsInvalidError(
       `shutdown: the runtime is ${describeValue(runtime)}; expected what createRuntime returned. Call shutdown(server, runtime).`,
       'runtime',

@@ -1,7 +1,9 @@
 /** What of a request travels with its jobs: who asked, the trace that it belongs to, and what the server chooses to send along. */
-import { ignoreRejection, isRecord, isThenable, messageOf } from '../rules/arguments.ts'
+import { isA, isRecord, messageOf } from '../rules/arguments.ts'
 import type { JobContext } from '../rules/job-record.ts'
+import { memberOf } from '../words/describe.ts'
 import { describeValue, OptionsInvalidError } from '../words/errors.ts'
+import { ignoreRejection, isThenable } from '../words/thenables.ts'
 import type { AnyRequest } from './response-end.ts'
 
 /** Reads the baggage of a request: small strings. What is undefined is left out. */
@@ -22,7 +24,7 @@ export function travellingContext(
   req: AnyRequest,
   readBaggage: ReadBaggage | undefined,
 ): JobContext | undefined {
-  const requestId = sane('id' in req ? req.id : undefined) ?? sane(header(req, 'x-request-id'))
+  const requestId = sane(memberOf(req, 'id')) ?? sane(header(req, 'x-request-id'))
   const traceparent = header(req, 'traceparent')
   const hasTrace = traceparent !== undefined && TRACEPARENT.test(traceparent)
   const baggage = readBaggage === undefined ? undefined : read(readBaggage, req)
@@ -37,7 +39,8 @@ export function travellingContext(
 // `req.headers` is put together at its first use, which costs more than the rest of adding a job; a server that does
 // not ask for it should not pay. A header that comes twice is none: which one would count?
 function header(req: AnyRequest, name: string): string | undefined {
-  const { rawHeaders } = req
+  // A test double may have none.
+  const rawHeaders: readonly string[] = req.rawHeaders ?? []
   let found: string | undefined
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const key = rawHeaders[at] as string
@@ -56,7 +59,7 @@ function read(readBaggage: ReadBaggage, req: AnyRequest): Record<string, string>
   try {
     return checked(readBaggage(req))
   } catch (cause) {
-    if (cause instanceof OptionsInvalidError) throw cause
+    if (isA(cause, OptionsInvalidError)) throw cause
     throw new OptionsInvalidError(
       `afterResponse: the function baggage threw: ${messageOf(cause)}. It gets the request, and returns small strings.`,
       'baggage',

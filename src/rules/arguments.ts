@@ -4,6 +4,7 @@
  */
 import { types } from 'node:util'
 import { describeValue, OptionsInvalidError } from '../words/errors.ts'
+import { isThenable } from '../words/thenables.ts'
 
 /** The refusal of one argument. `call` is the function as the caller wrote it, `remedy` a sentence on what to write. */
 export function refusal(
@@ -43,22 +44,12 @@ export function isSynchronous(value: unknown): boolean {
   return typeof value === 'function' && !types.isAsyncFunction(value) && !types.isGeneratorFunction(value)
 }
 
-/** True for a promise of any realm or library. What asking it throws counts as no. */
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false
+/** An array, also one of another realm. What fights back is none. */
+export function isList(value: unknown): value is readonly unknown[] {
   try {
-    return typeof Reflect.get(value, 'then') === 'function'
+    return Array.isArray(value)
   } catch {
     return false
-  }
-}
-
-/** Sees to it that a promise which nobody waits for ends no process when it rejects. */
-export function ignoreRejection(promise: PromiseLike<unknown>): void {
-  try {
-    promise.then(undefined, () => {})
-  } catch {
-    // A promise of somebody's own making may throw at once.
   }
 }
 
@@ -93,7 +84,7 @@ export function readSafely<Value>(call: string, argument: string, read: () => Va
   try {
     return read()
   } catch (cause) {
-    if (cause instanceof OptionsInvalidError) throw cause
+    if (isA(cause, OptionsInvalidError)) throw cause
     throw new OptionsInvalidError(`${call}: ${argument} cannot be read: ${messageOf(cause)}.`, '', { cause })
   }
 }

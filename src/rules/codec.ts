@@ -12,6 +12,7 @@
  * `bench/codec` holds the comparison with the alternatives.
  */
 import { describeValue, NotSerializableError } from '../words/errors.ts'
+import { isA } from './arguments.ts'
 import { type Companions, readClone, tryClone, writeClone } from './clone-bytes.ts'
 import type { ErrorText } from './error-parts.ts'
 import { fromTable, toTable } from './graph.ts'
@@ -56,7 +57,7 @@ export function encodeMore(
       ? writeClone(toTable(value as object), TABLE, moved)
       : writeClone(value, undefined, moved)
   } catch (cause) {
-    if (cause instanceof NotSerializableError) throw cause
+    if (isA(cause, NotSerializableError)) throw cause
     throw new NotSerializableError(what, describeValue(value), { cause })
   }
 }

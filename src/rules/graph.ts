@@ -97,7 +97,7 @@ class TableMaker {
   #errorRow(error: Error, isBare: boolean): ErrorRow {
     const { text, isDomException, shown, hidden } = partsOf(error)
     const errors = hidden.get('errors') ?? shown.get('errors')
-    const isAggregate = Array.isArray(errors) && (hidden.has('errors') || errors.every(isError))
+    const isAggregate = areErrors(errors, hidden.has('errors'))
     const like = isDomException ? 'dom' : isAggregate ? 'aggregate' : 'error'
     const record = (entries: ReadonlyMap<string, unknown>): Contents | undefined => {
       if (entries.size === 0) return undefined
@@ -221,4 +221,13 @@ function setOwn(data: object, key: string | number, value: unknown): void {
   if (key === '__proto__')
     Object.defineProperty(data, key, { value, enumerable: true, writable: true, configurable: true })
   else (data as Record<string | number, unknown>)[key] = value
+}
+
+/** True for the `errors` of an AggregateError: what the language hides is one whatever it holds. */
+function areErrors(errors: unknown, isHidden: boolean): boolean {
+  try {
+    return Array.isArray(errors) && (isHidden || errors.every(isError))
+  } catch {
+    return false
+  }
 }

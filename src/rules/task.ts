@@ -1,7 +1,8 @@
 /** Tasks: what `defineTask` takes, and how a payload is checked against its schema. */
 import { describeValue, OptionsInvalidError, type PayloadIssue } from '../words/errors.ts'
 import type { UniqueTerms, When } from '../words/job.ts'
-import { ignoreRejection, isThenable, messageOf, refusal } from './arguments.ts'
+import { ignoreRejection, isThenable } from '../words/thenables.ts'
+import { isA, isList, messageOf, readSafely, refusal } from './arguments.ts'
 import { type HandlerRef, handlerLocation } from './handler-location.ts'
 import { taskOptionsSchema } from './option-schemas.ts'
 import { readOptions } from './options.ts'
@@ -174,8 +175,11 @@ export function readTasks(given: object, call: string): AnyTask[] {
     const remedy = `Write tasks: [${describeTask(given)}].`
     throw refusal(call, 'option "tasks"', given, 'an array of tasks', remedy)
   }
-  const list: unknown[] = Array.isArray(given) ? [...given] : Object.values(given)
-  if (!Array.isArray(given)) {
+  const isArray = isList(given)
+  const list: unknown[] = readSafely(call, 'option "tasks"', () =>
+    isArray ? Array.from(given) : Object.values(given),
+  )
+  if (!isArray) {
     const tasks = list.filter(isTask)
     if (tasks.length > 0) return tasks
     const remedy = 'Export what defineTask returns, and pass the module: import * as tasks.'
@@ -218,7 +222,7 @@ export function checkAgainst(
     if (result.issues) return { issues: Array.from(result.issues, plainIssue) }
     if ('value' in result) return { value: result.value }
   } catch (cause) {
-    if (cause instanceof OptionsInvalidError) throw cause
+    if (isA(cause, OptionsInvalidError)) throw cause
     throw new OptionsInvalidError(
       `The ${what} schema threw: ${messageOf(cause)}. A schema reports what it refuses as issues; the value may have a getter that throws.`,
       what,

@@ -40,7 +40,7 @@ export function asList<Item>(value: readonly Item[]): readonly Item[] {
 }
 
 /** What an object has under a key; undefined for what is no object, or throws when it is asked. */
-export function memberOf(value: unknown, key: string): unknown {
+export function memberOf(value: unknown, key: PropertyKey): unknown {
   try {
     return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined
   } catch {

@@ -1,5 +1,6 @@
 /** The events of a runtime: their names, what each carries, and an emitter that no listener can break. */
 import type { JobState } from './job.ts'
+import { hearRejection, isThenable } from './thenables.ts'
 
 /** Who an event is about. */
 export interface EventJob {
@@ -161,7 +162,7 @@ export class Emitter {
       try {
         const outcome: unknown = (listener as Listener<Name>)(make())
         // An async listener may reject; that must not become an unhandled rejection of the server.
-        if (outcome instanceof Promise) outcome.catch((error: unknown) => this.#onListenerError(name, error))
+        if (isThenable(outcome)) hearRejection(outcome, (error) => this.#onListenerError(name, error))
       } catch (error) {
         this.#onListenerError(name, error)
       }

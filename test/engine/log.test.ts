@@ -131,3 +131,24 @@ describe('console.log', () => {
     )
   })
 })
+
+test('what a listener throws or rejects with is told, even where it cannot be read', async () => {
+  const lines: string[] = []
+  const runtime = startThreads([say], { log: ({ message }) => void lines.push(message) })
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  // biome-ignore lint/suspicious/noThenProperty: a promise of another library
+  const foreign = { then: (_: unknown, rejected: (error: unknown) => void) => rejected(new Error('late')) }
+  const listeners: (() => unknown)[] = [
+    () => {
+      throw proxy
+    },
+    () => foreign,
+  ]
+  for (const listener of listeners) runtime.on('job:enqueued', listener as () => void)
+  await runtime.enqueue(say, ['info']).settled
+  expect(lines.filter((line) => line.startsWith('a listener'))).toEqual([
+    expect.stringMatching(/^a listener for "job:enqueued" threw: .*[Pp]roxy|an object/),
+    'a listener for "job:enqueued" threw: Error: late',
+  ])
+})

@@ -39,6 +39,16 @@ async function refusalOf(call: () => unknown): Promise<AftertaskError> {
   return thrown as AftertaskError
 }
 
+function revokedProxy(): object {
+  const { proxy, revoke } = Proxy.revocable([], {})
+  revoke()
+  return proxy
+}
+
+function throwOwn(): never {
+  throw new Error('mine')
+}
+
 const delayed = runtime.enqueue(ok, 1, { delay: 60_000 })
 
 describe('a call to a runtime is refused with function, value, expectation and remedy', () => {
@@ -136,6 +146,16 @@ describe('a call to a runtime is refused with function, value, expectation and r
       'enqueueMany(task, payloads)',
       () => runtime['enqueueMany'](ok as never),
       /expected an array of .*Write enqueueMany\(\[/,
+    ],
+    [
+      'enqueueMany(a revoked proxy)',
+      () => runtime['enqueueMany'](revokedProxy() as never),
+      /^enqueueMany: the list is an object; expected an array/,
+    ],
+    [
+      'enqueueMany(a list that throws)',
+      () => runtime['enqueueMany'](new Proxy([1], { get: throwOwn }) as never),
+      /^enqueueMany: the list cannot be read: mine/,
     ],
     [
       'enqueueMany([null])',

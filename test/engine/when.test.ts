@@ -31,3 +31,20 @@ test('a predicate that throws skips its job, and is at fault', () => {
   expect(reason).toBe('its predicate threw Error: mine')
   expect(isFaultOfPredicate(reason ?? '')).toBe(true)
 })
+
+test('whatever a predicate throws, and whatever a request has failed with, only skips the job', () => {
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  const unreadable = Object.defineProperty(new Error(''), 'message', {
+    get: () => {
+      throw new Error('of a getter')
+    },
+  })
+  for (const thrown of [proxy, unreadable]) {
+    const reason = whyNot(() => {
+      throw thrown
+    }, facts)
+    expect(reason).toMatch(/^its predicate threw an? /)
+    expect(whyNot('ok', { ...facts, error: thrown })).toMatch(/^the request failed: an? /)
+  }
+})

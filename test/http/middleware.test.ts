@@ -36,19 +36,23 @@ describe('afterResponse', () => {
     }
   })
 
-  test.each([[[]], [[{}]], [[{}, {}]], [[{}, null]], [['req', 'res']]])(
-    'gives a middleware that refuses to be called with %j',
-    (given) => {
-      for (const face of [afterResponse, afterPolkaResponse]) {
-        expect(() => (face(runtime) as (...args: unknown[]) => unknown)(...given)).toThrow(
-          expect.objectContaining({
-            code: 'ERR_OPTIONS_INVALID',
-            message: expect.stringMatching(/expected \(req, res, next\)/),
-          }),
-        )
-      }
-    },
-  )
+  test.each([
+    [[]],
+    [[{}]],
+    [[{}, {}]],
+    [[{}, null]],
+    [['req', 'res']],
+    [[{}, { end() {}, statusCode: 200 }]],
+  ])('gives a middleware that refuses to be called with %j', (given) => {
+    for (const face of [afterResponse, afterPolkaResponse]) {
+      expect(() => (face(runtime) as (...args: unknown[]) => unknown)(...given)).toThrow(
+        expect.objectContaining({
+          code: 'ERR_OPTIONS_INVALID',
+          message: expect.stringMatching(/expected \(req, res, next\)/),
+        }),
+      )
+    }
+  })
 
   test.each([null, 'handler', {}, 7])('gives an onError that refuses the handler %j', (handler) => {
     for (const face of [afterResponse, afterPolkaResponse]) {

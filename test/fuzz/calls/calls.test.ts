@@ -29,7 +29,7 @@ const faults: readonly [string, Record<string, Target>, RegExp][] = [
         },
       },
     },
-    /runtime\.enqueue\(any\): threw \w*Error/,
+    /runtime\.enqueue\(any\): threw (?:what is the caller's own: )?\w*Error/,
   ],
   [
     'jobs that are added one by one until one is refused',

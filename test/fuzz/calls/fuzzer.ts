@@ -2,12 +2,13 @@
  * Calls every function and method that the package exports with anything. Each call is taken, or refused with an error of
  * ours that has a code; nothing is kept of one that is refused, and every job that was taken comes to one end.
  */
+import { types } from 'node:util'
 import fc from 'fast-check'
 import { createRuntime, type Runtime } from '../../../src/engine/runtime.ts'
 import type { AnyTask } from '../../../src/rules/task.ts'
 import { AftertaskError } from '../../../src/words/errors.ts'
 import { type Fuzzer, makeFuzzer } from '../fuzzer.ts'
-import { CallersOwn, cook, type Recipe, recipes, tasks, written } from './hostile.ts'
+import { cook, isCallersOwn, type Recipe, recipes, tasks, written } from './hostile.ts'
 import { type Target, targets, type World } from './targets.ts'
 
 interface Call {
@@ -60,7 +61,7 @@ export function callsFuzzer(all: Readonly<Record<string, Target>>): Fuzzer {
         runtime.pause()
       }
       faults.push(...(await finish(world, ends)))
-      faults.push(...escaped.map((error) => `nobody caught ${String(error)}`))
+      faults.push(...escaped.map((error) => `nobody caught ${inFull(error)}`))
       return faults[0]
     },
   })
@@ -74,11 +75,13 @@ async function make(target: Target, args: readonly unknown[], world: World): Pro
   const kept = world.jobs.length
   try {
     const result = target.call(world, args)
-    await result
+    // What is handed back may be unreadable.
+    if (types.isPromise(result)) await result
     return undefined
   } catch (error) {
-    const isOwn = target.handsOn === true && isOfCaller(error)
-    if (!(error instanceof AftertaskError || isOwn)) return `threw ${inFull(error)}`
+    if (isOfCaller(error))
+      return target.handsOn ? undefined : `threw what is the caller's own: ${inFull(error)}`
+    if (!(error instanceof AftertaskError)) return `threw ${inFull(error)}`
     if (error instanceof AftertaskError && !/^[A-Z][A-Z_]+$/.test(error.code))
       return `threw the code ${error.code}`
     const more = world.runtime.stats().pending - pending
@@ -87,15 +90,18 @@ async function make(target: Target, args: readonly unknown[], world: World): Pro
   }
 }
 
-// To call a class without `new` is the caller's fault as well: it was given as a function.
+// To call a class without `new`, or a function that is revoked, is the caller's fault as well: it was given as a function.
 function isOfCaller(error: unknown): boolean {
-  return (
-    error instanceof CallersOwn || (error instanceof TypeError && error.message.includes('constructor Own'))
-  )
+  if (isCallersOwn(error)) return true
+  return error instanceof TypeError && /constructor Own|Cannot perform 'apply'/.test(error.message)
 }
 
 function inFull(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+  try {
+    return error instanceof Error ? (error.stack ?? error.message) : String(error)
+  } catch {
+    return 'something unreadable'
+  }
 }
 
 /** Lets every job come to its end, and undoes the rest. */
@@ -106,7 +112,7 @@ async function finish({ runtime, jobs, undo }: World, ends: Map<string, number>)
     try {
       await step()
     } catch (error) {
-      if (!(error instanceof AftertaskError || error instanceof CallersOwn)) faults.push(inFull(error))
+      if (!(isCallersOwn(error) || error instanceof AftertaskError)) faults.push(inFull(error))
     }
   }
   for (const job of jobs) if (job.state !== 'available') job.cancel()

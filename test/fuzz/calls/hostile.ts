@@ -2,10 +2,20 @@
 import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { z } from 'zod'
+import { Runtime } from '../../../src/engine/runtime.ts'
 import { defineTask } from '../../../src/rules/task.ts'
 
 /** What a function or a getter of the caller's own throws: it may come back where it was thrown on purpose. */
 export class CallersOwn extends Error {}
+
+// Nothing else can be asked of these.
+const unreadable = new WeakSet<object>()
+
+/** True for what a function or a getter of the caller's own has thrown. */
+export function isCallersOwn(thrown: unknown): boolean {
+  if (typeof thrown !== 'object' || thrown === null) return false
+  return unreadable.has(thrown) || thrown instanceof CallersOwn
+}
 
 const handler = new URL('./handler.ts', import.meta.url)
 
@@ -26,10 +36,26 @@ function deep(levels: number): unknown {
   return value
 }
 
-function revoked(): object {
-  const { proxy, revoke } = Proxy.revocable({}, {})
+function revoked(target: object = {}): object {
+  const { proxy, revoke } = Proxy.revocable(target, {})
   revoke()
+  unreadable.add(proxy)
   return proxy
+}
+
+function throwRevoked(): never {
+  throw revoked()
+}
+
+/** Passes for one of a class, and has none of what its members stand on. */
+function pretend(Class: { readonly prototype: object }): object {
+  return Object.create(Class.prototype)
+}
+
+/** An object all of whose members of these names throw when they are read. */
+function refusing(names: readonly string[], base: object = {}): object {
+  for (const name of names) Object.defineProperty(base, name, { get: throwOwn, enumerable: true })
+  return base
 }
 
 function detached(): ArrayBuffer {
@@ -54,16 +80,26 @@ function cyclic(): object {
   return value
 }
 
-const throwing = new Proxy(
-  {},
-  {
-    get: throwOwn,
-    has: throwOwn,
-    ownKeys: throwOwn,
-    getPrototypeOf: throwOwn,
-    getOwnPropertyDescriptor: throwOwn,
-  },
-)
+const traps = {
+  get: throwOwn,
+  has: throwOwn,
+  ownKeys: throwOwn,
+  getPrototypeOf: throwOwn,
+  getOwnPropertyDescriptor: throwOwn,
+}
+const throwing = new Proxy({}, traps)
+
+/** A schema whose answer is this. */
+function schemaOf(answer: () => unknown): object {
+  return { '~standard': { version: 1, vendor: 'own', validate: answer } }
+}
+
+const LISTENING = ['aborted', 'addEventListener', 'removeEventListener', 'reason']
+
+/** Shaped as a signal; what it is told or asked first may throw. */
+function likeSignal(members: object = {}): object {
+  return { aborted: false, addEventListener() {}, removeEventListener() {}, ...members }
+}
 
 /** Made anew each time: a call may change what it is given. */
 const makers: readonly (() => unknown)[] = [
@@ -142,6 +178,51 @@ const makers: readonly (() => unknown)[] = [
   () => new Proxy(tasks.any, {}),
   () => new Proxy(tasks.any, { get: throwOwn }),
   () => ({ to: 'ada' }),
+  () => revoked([]),
+  () => revoked(() => {}),
+  () => revoked(new CallersOwn('revoked')),
+  () => new Proxy([], traps),
+  () => new Proxy([1, 2], { get: throwOwn }),
+  () => new Proxy([1], { get: (list, key) => (key === 'length' ? 3 : Reflect.get(list, key)) }),
+  () => refusing(['0'], [1]),
+  () => refusing(['name', 'message', 'stack', 'cause', 'code', 'status'], new CallersOwn('unreadable')),
+  () => refusing(['then']),
+  () => refusing(['constructor', 'name', 'toString']),
+  () => refusing([...LISTENING]),
+  () => refusing(['tasks', 'task', 'payload', 'options', 'handler', 'href', 'module', 'file']),
+  () => ({ [Symbol.iterator]: throwOwn, [Symbol.toPrimitive]: throwOwn, [Symbol.toStringTag]: 'Date' }),
+  () => pretend(Date),
+  () => pretend(Array),
+  () => pretend(Promise),
+  () => pretend(Map),
+  () => pretend(URL),
+  () => pretend(Error),
+  () => pretend(AbortSignal),
+  () => pretend(ArrayBuffer),
+  () => pretend(Uint8Array),
+  () => pretend(Runtime),
+  () => new Proxy(new Date(), {}),
+  () => new Proxy(new Map(), {}),
+  () => new Proxy(new AbortController().signal, {}),
+  () => new Proxy(Promise.resolve(), {}),
+  () => likeSignal({ addEventListener: throwOwn }),
+  () => likeSignal({ removeEventListener: throwOwn }),
+  () => likeSignal({ aborted: true, reason: revoked() }),
+  () => refusing(['reason'], likeSignal({ aborted: true })),
+  () => Object.assign(new AbortController().signal, { addEventListener: throwOwn }),
+  () => throwRevoked,
+  () => () => revoked(),
+  () => () => revoked(() => {}),
+  () => () => new Proxy(Promise.resolve(), {}),
+  () => () => Promise.reject(revoked()),
+  // biome-ignore lint/suspicious/noThenProperty: a thenable is what is wanted
+  () => () => ({ then: throwOwn }),
+  () => schemaOf(() => revoked()),
+  () => schemaOf(throwRevoked),
+  () => schemaOf(() => ({ issues: revoked([]) })),
+  () => schemaOf(() => ({ issues: [revoked()] })),
+  () => schemaOf(() => ({ issues: [{ message: revoked(), path: revoked([]) }] })),
+  () => schemaOf(() => ({ value: revoked() })),
 ]
 
 /** A value that is made when a program is played: a maker's number, or an object of such by key. */
@@ -203,6 +284,7 @@ const OPTIONS = [
     'export',
     'shared',
   ],
+  ...['connection', 'retention', 'count', 'age', 'ageing', 'maxPending', 'log', 'tasks', 'broker', 'level'],
   ...['lease', 'prefix', 'window', 'durability', 'pools', 'role', 'nothing', '__proto__', 'constructor'],
 ]
 

@@ -128,6 +128,27 @@ export const targets: Readonly<Record<string, Target>> = {
       },
     ]),
   ),
+  'runtime.on(event)': {
+    // What a listener throws or returns is nobody else's affair.
+    call: ({ runtime, jobs, undo }, [listener]) => {
+      if (typeof listener !== 'function') return
+      const own = listener as () => void
+      runtime.on('job:enqueued', own)
+      undo.push(() => void runtime.off('job:enqueued', own))
+      jobs.push(runtime.enqueue(any, 1))
+    },
+  },
+  'createRuntime(log)': {
+    call: (world, [log, payload]) => {
+      if (typeof log !== 'function') return
+      const runtime = createRuntime({ tasks, log: log as () => void, pool: { threads: 1, warmUp: false } })
+      world.undo.push(() => runtime.stop({ timeout: 0 }))
+      runtime.on('job:enqueued', () => {
+        throw payload
+      })
+      runtime.enqueue(any, 1)
+    },
+  },
   ...ofEdge('http', http),
   ...ofEdge('polka', polka),
   ...Object.fromEntries(
@@ -210,7 +231,41 @@ function ofEdge(name: string, edge: typeof http | typeof polka): Record<string, 
       },
       handsOn: true,
     },
+    [`${name}.middleware(request, any)`]: {
+      call: (world, [other, ...args]) => middlewareOf(world)(request().req, other, ...args),
+      handsOn: true,
+    },
+    [`${name}.middleware(any, response)`]: {
+      call: (world, [other, ...args]) => middlewareOf(world)(other, request().res, ...args),
+      handsOn: true,
+    },
     [`${name}.onError`]: { call: (world, args) => middlewareOf(world).onError(...args) },
+    [`${name}.onError()`]: {
+      call: (world, args) => (middlewareOf(world).onError() as Any)(...args),
+      handsOn: true,
+    },
+    [`${name}.onError()(error, request)`]: {
+      call: (world, [error, result]) => {
+        const { req, res } = request()
+        const job = added(world, req, res, middlewareOf(world))
+        ;(middlewareOf(world).onError() as Any)(error, req, res, () => result)
+        res.emit('finish')
+        return job.state
+      },
+    },
+    [`${name}: when, and the end of the response`]: {
+      call: (world, [when, error, result]) => {
+        const { req, res } = request()
+        const middleware = middlewareOf(world)
+        // What the chain hands back goes on to the caller; what it throws as well.
+        const handBack = (): unknown => middleware(req, res, () => result)
+        added(world, req, res, middleware, { when: typeof when === 'function' ? when : 'always' })
+        added(world, req, res, middleware)
+        ;(edge.failed as Any)(res, error)
+        handBack()
+        res.emit('finish')
+      },
+    },
     ...Object.fromEntries(
       (['after', 'tryAfter'] as const).map((add) => [
         `${name}.req.${add}`,
@@ -226,6 +281,27 @@ function ofEdge(name: string, edge: typeof http | typeof polka): Record<string, 
       ]),
     ),
   }
+}
+
+/** A job of a request. */
+function added(
+  { jobs }: World,
+  req: IncomingMessage,
+  res: ServerResponse,
+  middleware: Any,
+  options: object = {},
+): Job {
+  middleware(req, res)
+  let job: Job | undefined
+  try {
+    job = (req.after as Any)(any, 1, options) as Job
+  } catch (error) {
+    // An asynchronous function is refused.
+    if (!(error instanceof errors.OptionsInvalidError)) throw error
+    job = (req.after as Any)(any, 1) as Job
+  }
+  jobs.push(job)
+  return job
 }
 
 /** The runtime that a middleware has made. */
