@@ -35,7 +35,7 @@ test('a predicate that throws skips its job, and is at fault', () => {
 test('whatever a predicate throws, and whatever a request has failed with, only skips the job', () => {
   const { proxy, revoke } = Proxy.revocable({}, {})
   revoke()
-  const unreadable = Object.defineProperty(new Error(''), 'message', {
+  const unreadable = Object.defineProperty(new Error('own'), 'message', {
     get: () => {
       throw new Error('of a getter')
     },
