@@ -51,7 +51,7 @@ const SQL = {
     rest = CASE WHEN ?1 = 9 AND unique_key IS NOT NULL AND (unique_until IS NULL OR coalesce(?5, attempts) = 0)
       THEN json_set(${REST}, '$.uniqueKey', unique_key) ELSE rest END,
     unique_key = CASE WHEN unique_until > ?9 AND coalesce(?5, attempts) > 0 THEN unique_key END, shelf = ?13 WHERE n = ?12`,
-  isSameEnd: 'SELECT 1 FROM jobs WHERE n = ? AND state = ? AND attempts = ? AND finished = ?',
+  isSameEnd: 'SELECT 1 FROM jobs WHERE n = ? AND state = ? AND attempts = coalesce(?, attempts) AND finished = ?',
   end: `UPDATE jobs SET state = ?1, owner = 0, payload = CASE WHEN ?1 = 9 THEN payload END, reason = ?2, error = ?3,
     crashes = coalesce(?4, crashes), twin = NULL, finished = ?5, ready = ?5, due = ${KEPT_DUE}, line = NULL, expires = NULL,
     rest = CASE WHEN ?1 = 9 AND unique_key IS NOT NULL AND (unique_until IS NULL OR attempts = 0)

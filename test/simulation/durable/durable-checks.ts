@@ -115,13 +115,14 @@ export class DurableChecks {
     this.#model.expect(isRight, () => `${job.id} was skipped for no reason`)
   }
 
-  #isBatchStopped({ batch }: DurableJob): boolean {
-    return (
-      batch?.stops === true &&
-      batch.jobs.some(
-        ({ over, ending, revivals, isCharged }) =>
-          over === 'dead' || ending === 'dead' || revivals > 0 || isCharged,
-      )
+  #isBatchStopped(job: DurableJob): boolean {
+    return [job, ...job.joined].some(
+      ({ batch }) =>
+        batch?.stops === true &&
+        [...batch.jobs, ...batch.found].some(
+          ({ over, ending, revivals, isCharged }) =>
+            over === 'dead' || ending === 'dead' || revivals > 0 || isCharged,
+        ),
     )
   }
 

@@ -132,7 +132,7 @@ export class DurableHands {
       order: parallel ? 'parallel' : 'sequential',
       onFailure: stops ? 'stop' : 'continue',
     })
-    this.batches.push({ batch, model: { stops, isParallel: parallel, jobs: [], end: undefined } })
+    this.batches.push({ batch, model: { stops, isParallel: parallel, jobs: [], found: [], end: undefined } })
   }
 
   #addToBatch(which: number, number: number): void {

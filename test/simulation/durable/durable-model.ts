@@ -13,6 +13,8 @@ export interface DurableBatch {
   readonly stops: boolean
   readonly isParallel: boolean
   readonly jobs: DurableJob[]
+  /** Jobs that were there already, which its calls found. */
+  readonly found: DurableJob[]
   /** How its response ended; `gone` when its process did before. */
   end: ResponseEnd | 'gone' | undefined
 }
@@ -188,6 +190,7 @@ export class DurableModel {
   /** A call has found a job that is there, and has a say of its own. */
   joined(job: DurableJob, batch: DurableBatch | undefined, when: DurableJob['when']): void {
     job.joined.push({ batch, when })
+    batch?.found.push(job)
     // Its delay counts from the first call that asks for it.
     if (job.spec.delay !== undefined) job.dueAt = 0
   }

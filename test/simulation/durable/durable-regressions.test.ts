@@ -16,7 +16,9 @@ const world: Plan['world'] = {
 const returns: Behaviour = { ends: 'returns', ms: 0, blocks: false, onAbort: 'throws' }
 const after = (ms: number): Behaviour => ({ ...returns, ms })
 const plain = (spec: Partial<Spec> = {}): Spec => ({ task: 0, runs: [returns], ...spec })
+const FRAGILE = 7
 const HELD_NAME = 10
+const IO_TIMED = 12
 
 interface Sequence {
   readonly name: string
@@ -434,6 +436,32 @@ const sequences: readonly Sequence[] = [
       { do: 'journal dies', when: 'untold' },
       { do: 'cancel', job: 62, by: 'handle' },
       { do: 'advance', ms: 0 },
+    ],
+  },
+  {
+    name: 'it dies untold with the end of a job that a handle cancels during its retry',
+    specs: [plain({ priority: 1 }), { task: IO_TIMED, runs: [after(5000), returns], when: 'always' }],
+    ops: [
+      { do: 'add', spec: 0 },
+      { do: 'add', spec: 0 },
+      { do: 'add', spec: 0 },
+      { do: 'add', spec: 1 },
+      { do: 'advance', ms: 100 },
+      { do: 'cancel', job: 0, by: 'handle' },
+      { do: 'journal dies', when: 'untold' },
+      { do: 'advance', ms: 0 },
+    ],
+  },
+  {
+    name: 'a handler asks for a job that was added before it was open and whose response is open',
+    specs: [
+      { task: HELD_NAME, runs: [returns] },
+      { task: FRAGILE, runs: [{ ...after(3), adds: 3 }] },
+    ],
+    ops: [
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'add', spec: 1 },
+      { do: 'advance', ms: 1000 },
     ],
   },
 ]

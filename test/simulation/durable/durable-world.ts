@@ -307,12 +307,13 @@ export class DurableWorld {
     }
   }
 
-  /** What a handler adds may find a job instead. */
+  /** What a handler adds may find a job instead. Which one of several equal ones the broker finds first is its own. */
   #nests(task: string): void {
     const rules = taskRules.find(({ name }) => name === task)
     const key = rules === undefined ? undefined : uniqueKeyOf(rules, NOBODY)
-    const holder = key === undefined ? undefined : this.model.holderOf(key)
-    if (holder !== undefined) this.model.joined(holder, undefined, 'ok')
+    const id = key === undefined ? undefined : this.#life.holderOf(key)
+    const holder = id === undefined ? undefined : this.model.byId.get(id)
+    if (holder !== undefined && holder.over === undefined) this.model.joined(holder, undefined, 'ok')
   }
 
   #behaviourOf(record: JobRecord): Behaviour {

@@ -58,6 +58,7 @@ export class Life {
   isOpen = false
   failure: unknown
   readonly #added = new Map<number, JobRecord>()
+  readonly #broker: SqliteBroker
 
   constructor({ options, subject, host, random, file, time }: LifeParts) {
     const clock = new VirtualClock(Math.floor(random() * 1e6) + 0.25, time)
@@ -74,6 +75,7 @@ export class Life {
     const retention = { dead: Number.POSITIVE_INFINITY }
     const settings = { file, durability: 'process', isShared: false, window, retention } as const
     const real = new SqliteBroker({ ...settings, logLimit: 100_000, patience: 0 }, this.link)
+    this.#broker = real
     const finish = real.finish.bind(real)
     const add = real.add.bind(real)
     real.add = (job, after) => {
@@ -121,6 +123,12 @@ export class Life {
   /** The record of a job that this process has accepted. */
   recordOf(id: string): JobRecord | undefined {
     return this.#added.get(this.runtime[engineOf].ids.seqOf(id) ?? 0)
+  }
+
+  /** The job that a call finds which adds an equal one now. */
+  holderOf(uniqueKey: string): string | undefined {
+    const holder = this.#broker.duplicateOf(uniqueKey)
+    return holder === undefined ? undefined : this.runtime[engineOf].idOf(holder)
   }
 
   /** The broker itself ends jobs whose queueTimeout has passed: that is seen when it says so to the journal. */
