@@ -115,7 +115,10 @@ export class Jobs {
     const facts = factsOf(this.sql, this.numbers, n)
     if (facts === undefined) return
     const place = this.#move(n, facts, facts.state)
-    if (place.owner !== 0) this.turn.toSend.push(n)
+    if (place.owner === 0) return
+    this.turn.toSend.push(n)
+    // Its queueTimeout is ours to watch now.
+    if (this.windows.isShared) this.turn.isDueDirty = true
   }
 
   /** A held job whose process is gone goes on as if its response had ended now: its delay counts from here. */

@@ -144,6 +144,8 @@ export class Owners {
       if (run !== undefined && run.closed === null && this.#setup.isShared && isAlive(run, wall)) continue
       this.#takeFrom(number, run !== undefined && run.closed !== null)
       this.#sql.closeRun.run(wall, number)
+      // It may have been told that the time of jobs is over, and has not ended them.
+      this.#jobs.sql.expireAgain.run()
     }
   }
 

@@ -71,7 +71,9 @@ export class Spilled {
     for (const { n, rank, task } of found.slice(0, room)) {
       if (rank > bound) break
       this.#windows.unspill(task, rank)
-      if (Number(this.#sql.take.run(this.#turn.run, n).changes) === 0) continue
+      const taken = this.#sql.take.get(this.#turn.run, n)
+      if (taken === undefined) continue
+      if (taken[0] !== null) this.#turn.isDueDirty = true
       this.#windows.grant(task, rank)
       this.#turn.toSend.push(n)
     }

@@ -29,8 +29,9 @@ const SQL = {
   isThere: 'SELECT 1 FROM jobs WHERE n = ?',
   facts:
     'SELECT task, state, owner, priority, due, after, key, line, rank, suspect FROM jobs WHERE n = ? AND finished IS NULL',
-  place:
-    'UPDATE jobs SET state = ?, owner = ?, line = ?, rank = ?, ready = ?, due = ?, after = ?, started = NULL WHERE n = ?',
+  // Another process may have been told that its queueTimeout has passed, and cannot end it once it is ours: then we are told.
+  place: `UPDATE jobs SET state = ?, owner = ?, line = ?, rank = ?, ready = ?, due = ?, after = ?, started = NULL,
+    expires = abs(expires) WHERE n = ?`,
   delay: "SELECT json_extract(rest, '$.delay') FROM jobs WHERE n = ? AND json_valid(rest)",
   setDue: 'UPDATE jobs SET due = ? WHERE n = ?',
   relink: 'UPDATE jobs SET after = ? WHERE n = ?',
@@ -51,7 +52,8 @@ const SQL = {
     rest = CASE WHEN ?1 = 9 AND unique_key IS NOT NULL AND (unique_until IS NULL OR coalesce(?5, attempts) = 0)
       THEN json_set(${REST}, '$.uniqueKey', unique_key) ELSE rest END,
     unique_key = CASE WHEN unique_until > ?9 AND coalesce(?5, attempts) > 0 THEN unique_key END, shelf = ?13 WHERE n = ?12`,
-  isSameEnd: 'SELECT 1 FROM jobs WHERE n = ? AND state = ? AND attempts = coalesce(?, attempts) AND finished = ?',
+  isSameEnd:
+    'SELECT 1 FROM jobs WHERE n = ? AND state = ? AND attempts = coalesce(?, attempts) AND finished = ?',
   end: `UPDATE jobs SET state = ?1, owner = 0, payload = CASE WHEN ?1 = 9 THEN payload END, reason = ?2, error = ?3,
     crashes = coalesce(?4, crashes), twin = NULL, finished = ?5, ready = ?5, due = ${KEPT_DUE}, line = NULL, expires = NULL,
     rest = CASE WHEN ?1 = 9 AND unique_key IS NOT NULL AND (unique_until IS NULL OR attempts = 0)
@@ -108,7 +110,8 @@ const SQL = {
   spilledCounts: 'SELECT task, count(*), min(rank) FROM jobs WHERE state = 3 AND owner = 0 GROUP BY task',
   grantedToOthers:
     'SELECT task, count(*) FROM jobs WHERE owner <> 0 AND state IN (3, 4) AND owner <> ? GROUP BY task',
-  take: 'UPDATE jobs SET owner = ? WHERE n = ? AND state = 3 AND owner = 0',
+  // As with `place`.
+  take: 'UPDATE jobs SET owner = ?, expires = abs(expires) WHERE n = ? AND state = 3 AND owner = 0 RETURNING expires',
   isSameRetry: 'SELECT 1 FROM jobs WHERE n = ? AND failures = ? AND crashes = ?',
   reclaim:
     'UPDATE jobs SET state = 3, owner = ?, suspect = ?, crashes = ?, error = ?, started = NULL WHERE n = ?',

@@ -29,6 +29,8 @@ export class Windows {
   readonly #size: number
   /** True when a task has a limit, so that it matters what others were granted. */
   readonly isLimited: boolean
+  /** True when other processes are granted jobs of the file too. */
+  readonly isShared: boolean
   /** By task: jobs granted to other processes. */
   #others: ReadonlyMap<number, number> = new Map()
   #counts: Counts
@@ -44,6 +46,7 @@ export class Windows {
     const slack = isShared ? 0 : Math.min(SLACK, Math.floor(size / (4 * limited)))
     this.#caps = tasks.map((task) => task.concurrency + slack)
     this.#size = size
+    this.isShared = isShared
     this.#counts = {
       granted: names.map(() => 0),
       worst: names.map(() => Number.NEGATIVE_INFINITY),

@@ -1,10 +1,10 @@
-/** A journal whose answers can be held up on their way, as by a busy machine, and whose replies can be lost. */
+/** A journal whose answers or replies can be held up on their way, as by a busy machine, and whose replies can be lost. */
 import { type LinkHost, ThreadLink } from '../../../src/brokers/sqlite/link.ts'
 import { FROM_JOURNAL, type JournalSetup } from '../../../src/rules/journal-protocol.ts'
 
-/** Passes everything on, but answers while its gate is shut, and replies while they are lost. */
+/** Passes everything on, but what its gate is shut to, and replies while they are lost. */
 export class GatedLink extends ThreadLink {
-  #isShut = false
+  #shut: number | undefined
   #isLosing = false
   readonly #held: (() => void)[] = []
   readonly #heard: (() => void)[] = []
@@ -14,7 +14,7 @@ export class GatedLink extends ThreadLink {
     super.start(setup, {
       receive: (message) => {
         if (this.#isLosing && message[0] === FROM_JOURNAL.committed) return
-        if (this.#isShut && message[0] === FROM_JOURNAL.answer) this.#held.push(() => host.receive(message))
+        if (message[0] === this.#shut) this.#held.push(() => host.receive(message))
         else host.receive(message)
         if (message[0] !== FROM_JOURNAL.answer) for (const heard of this.#heard.splice(0)) heard()
       },
@@ -27,14 +27,14 @@ export class GatedLink extends ThreadLink {
     this.#isLosing = true
   }
 
-  /** Answers wait from now on. */
-  shut(): void {
-    this.#isShut = true
+  /** Answers, or messages of another kind, wait from now on. */
+  shut(kind: number = FROM_JOURNAL.answer): void {
+    this.#shut = kind
   }
 
   /** What has waited arrives. */
   open(): void {
-    this.#isShut = false
+    this.#shut = undefined
     for (const arrive of this.#held.splice(0)) arrive()
   }
 

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Job } from '../../../src/index.ts'
+import { FROM_JOURNAL } from '../../../src/rules/journal-protocol.ts'
 import { GatedLink } from './gated-link.fixture.ts'
 import { journalFile } from './journal.fixture.ts'
 import { sharing, until } from './shared.fixture.ts'
@@ -17,6 +18,14 @@ async function adderAndWorker(given = {}) {
   // It takes the one place in the window.
   await adds.enqueue(echo, 'first').stored
   return { file, adds, works: await sharing(file) }
+}
+
+/** Resolves once a job is in the file of which this holds. */
+async function row(file: string, condition: string): Promise<void> {
+  const outside = new DatabaseSync(file, { readOnly: true })
+  const found = outside.prepare(`SELECT 1 FROM jobs WHERE ${condition}`)
+  await until(() => found.get() !== undefined)
+  outside.close()
 }
 
 describe('the end of a job that another process has run', () => {
@@ -58,6 +67,35 @@ describe('the end of a job that another process has run', () => {
     const { adds, works } = await adderAndWorker()
     works.pause()
     const job = adds.enqueue(echo, 1, { queueTimeout: 1000 })
+    expect(await job.settled).toMatchObject({
+      state: 'dead',
+      error: expect.objectContaining({ code: 'ERR_QUEUE_TIMEOUT' }),
+    })
+    await until(() => adds.stats().pending === 1 && works.stats().pending === 0)
+  })
+
+  test.each([
+    { how: 'had room for it', key: undefined },
+    { how: 'ended the job before it in the line of its key', key: 'k' },
+  ])('is told when its queueTimeout had passed before another process $how', async ({ key }) => {
+    const file = journalFile()
+    const link = new GatedLink()
+    const adds = await sharing(file, { window: 1, link })
+    const works = await sharing(file, { window: 1 })
+    adds.pause()
+    works.pause()
+    await adds.enqueue(echo, 'fills the window').stored
+    const options = key === undefined ? {} : { key }
+    const first = works.enqueue(echo, 'fills the other window', options)
+    await first.stored
+    const job = adds.enqueue(echo, 1, { ...options, queueTimeout: 20 })
+    await job.stored
+    // The journal says that its time is over, and the event loop hears of it only once the other has taken it.
+    link.shut(FROM_JOURNAL.committed)
+    await row(file, 'expires < 0')
+    expect(first.cancel()).toBe(true)
+    await row(file, 'expires IS NOT NULL AND owner = 2')
+    link.open()
     expect(await job.settled).toMatchObject({
       state: 'dead',
       error: expect.objectContaining({ code: 'ERR_QUEUE_TIMEOUT' }),
