@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { echo, fails, journalFile, journalRuntime } from './journal.fixture.ts'
+import { nextEvent } from '../../kit/jobs.ts'
+import { echo, fails, failsLater, journalFile, journalRuntime } from './journal.fixture.ts'
 
 /** Jobs beyond the window: nothing of them is in memory but their handles. */
 async function spilled(file: string) {
@@ -26,6 +27,28 @@ test('a handle that is asked only after the end still tells it', async () => {
   while ((await runtime.counts()).completed < 8) await new Promise(setImmediate)
   expect(await last?.result()).toBe(8)
   expect(last?.state).toBe('completed')
+})
+
+test('a handle that is asked for the end of its job during a retry does not stop the job', async () => {
+  const runtime = journalRuntime(journalFile())
+  const retrying = nextEvent(runtime, 'job:retrying')
+  const job = runtime.enqueue(failsLater)
+  await retrying
+  // The retry is written before this is answered: of the job nothing is in memory any more.
+  expect((await runtime.counts()).retryable).toBe(1)
+  expect(await job.settled).toMatchObject({ state: 'dead', attempts: 2 })
+  expect((await runtime.job(job.id))?.history?.map(({ attempt }) => attempt)).toEqual([1, 2])
+})
+
+test('a handle cancels its job during a retry, and the attempt before it stays on record', async () => {
+  const runtime = journalRuntime(journalFile())
+  const retrying = nextEvent(runtime, 'job:retrying')
+  const job = runtime.enqueue(failsLater)
+  await retrying
+  await runtime.counts()
+  expect(job.cancel()).toBe(true)
+  expect(await job.settled).toMatchObject({ state: 'cancelled', attempts: 1 })
+  expect(await runtime.job(job.id)).toMatchObject({ state: 'cancelled', attempts: 1 })
 })
 
 test('a job that waits on disk can be cancelled through its handle and by its id', async () => {

@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { type SqliteOptions, sqliteBroker } from '../../../src/brokers/sqlite.ts'
 import { createRuntime, type Runtime, type RuntimeOptions, type TasksIn } from '../../../src/index.ts'
-import { echo, fails } from './tasks.fixture.ts'
+import { echo, fails, failsLater } from './tasks.fixture.ts'
 
-export { echo, fails } from './tasks.fixture.ts'
+export { echo, fails, failsLater } from './tasks.fixture.ts'
 
-const tasks = [echo, fails]
+const tasks = [echo, fails, failsLater]
 
 /** The path of a journal that is removed after the test. */
 export function journalFile(): string {

@@ -12,6 +12,12 @@ export const fails = defineTask({
   retry: { maxAttempts: 2, backoff: { delay: 1, jitter: false } },
   handler: { module: new URL('./workers/echo.ts', import.meta.url), export: 'fails' },
 })
+/** Is tried again after a while. */
+export const failsLater = defineTask({
+  name: 'fails-later',
+  retry: { maxAttempts: 2, backoff: { delay: 300, jitter: false } },
+  handler: { module: new URL('./workers/echo.ts', import.meta.url), export: 'fails' },
+})
 
 const shared = new URL('./workers/shared.ts', import.meta.url)
 
