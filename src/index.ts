@@ -64,6 +64,7 @@ export {
   NodeVersionError,
   NonErrorThrownError,
   NoRequestError,
+  NoResponseError,
   NotSerializableError,
   OptionsInvalidError,
   OutOfMemoryError,

@@ -62,14 +62,18 @@ const optionsSchema = z.strictObject({
     .describe('Reads small strings from a request that travel with its jobs, as `ctx.baggage`.'),
 })
 
-/** The runtime given, or one made from the options given. */
-function runtimeOf(given: AnyRuntime | RuntimeOptions): AnyRuntime {
-  refuseInThread('afterResponse')
+/** The runtime given, or one made from the options given. `remedy`: how the adapter's caller is to write it. */
+export function runtimeOf(
+  given: AnyRuntime | RuntimeOptions,
+  what = 'afterResponse',
+  remedy = 'Call app.use(afterResponse(runtime)).',
+): AnyRuntime {
+  refuseInThread(what)
   if (isRuntime(given)) return given
-  if (readSafely('afterResponse', 'the options', () => isRecord(given) && Object.hasOwn(given, 'tasks')))
+  if (readSafely(what, 'the options', () => isRecord(given) && Object.hasOwn(given, 'tasks')))
     return createRuntime(given)
   throw new OptionsInvalidError(
-    `afterResponse: expected a runtime, or the options of one ({ tasks }), got ${describeValue(given)}. Call app.use(afterResponse(runtime)).`,
+    `${what}: expected a runtime, or the options of one ({ tasks }), got ${describeValue(given)}. ${remedy}`,
     'runtime',
   )
 }

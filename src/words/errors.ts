@@ -178,6 +178,20 @@ export class NoRequestError extends AftertaskError {
   }
 }
 
+/**
+ * Thrown by an adapter whose framework has no Node response for a request, as in `app.request()` of Hono: there is nothing
+ * whose end a job could wait for.
+ */
+export class NoResponseError extends AftertaskError {
+  constructor(adapter: string, options: ErrorDetails = {}) {
+    super(
+      'ERR_NO_RESPONSE',
+      `${asText(adapter)}: this request has no response of Node, so there is no end of a response that jobs could wait for.`,
+      options,
+    )
+  }
+}
+
 /** One handler that a thread could not find or load. */
 export interface HandlerProblem {
   /** The task it belongs to. */
