@@ -86,8 +86,13 @@ export class OpenResponse extends ResponseWatch {
 
   override ended(outcome: Outcome): void {
     this.#outcome = outcome
-    if (outcome === 'sent' || this.res.writableEnded) this.#settle()
+    if (outcome === 'sent' || this.res.writableEnded || this.#isGivenUp()) this.#settle()
     else this.#hold()
+  }
+
+  /** The response was destroyed with an error by this side, as a stream that breaks does: nothing is left to wait for. */
+  #isGivenUp(): boolean {
+    return 'errored' in this.res && this.res.errored !== null
   }
 
   #batches(): Batch[] {

@@ -23,7 +23,7 @@ export class AftertaskError extends Error {
   /** A stable, upper-case code such as `ERR_QUEUE_FULL`. Match on this, never on the message. */
   readonly code: string
   // `declare`: errors without a status should not show an undefined one.
-  /** The HTTP status that fits when this error reaches a client, when there is one. Polka and Express read it. */
+  /** The HTTP status that fits when this error reaches a client, when there is one. Polka, Express, Koa and h3 read it. */
   declare readonly status?: number
   /**
    * What the author of the program can do about it, in an error that a client may come to read: Polka answers with
@@ -37,6 +37,16 @@ export class AftertaskError extends Error {
     this.code = asText(code)
     if (read.status !== undefined) this.status = read.status
     if (read.advice !== undefined) this.advice = read.advice
+  }
+
+  /** The same as `status`, under the other name that frameworks look for. */
+  get statusCode(): number | undefined {
+    return this.status
+  }
+
+  /** True when a client may read the message: with a status below 500. Koa and NestJS ask, by the custom of `http-errors`. */
+  get expose(): boolean {
+    return this.status !== undefined && this.status < 500
   }
 
   // On the prototype, as the built-in errors have it: an own property would be printed twice by `inspect`.

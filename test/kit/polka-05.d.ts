@@ -15,6 +15,7 @@ declare module 'polka-05' {
     use(...handlers: (Handler | App)[]): this
     use(base: string, ...handlers: (Handler | App)[]): this
     get(pattern: string, ...handlers: Handler[]): this
+    head(pattern: string, ...handlers: Handler[]): this
     listen(port: number, host: string): this
   }
   export default function polka(options?: {

@@ -1,13 +1,7 @@
 /** aftertask/fastify: a plugin for Fastify 5: jobs after the response. */
 // Loads the types of Node where `tsc --init` has set `types: []`.
 /// <reference types="node" preserve="true" />
-import type {
-  FastifyInstance,
-  FastifyPluginCallback,
-  FastifyReply,
-  FastifyRequest,
-  RouteOptions,
-} from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { AnyRuntime, RuntimeOptions } from '../../engine/runtime.ts'
 import { isThenable, refusal } from '../../rules/arguments.ts'
 import { type AfterResponseOptions, openFor, readPolicy, runtimeOf } from '../after-response.ts'
@@ -52,7 +46,7 @@ export interface AftertaskPluginOptions extends AfterResponseOptions {
  *
  * @throws OptionsInvalidError when an option is unknown (with the nearest known one) or has a bad value.
  */
-const aftertask: FastifyPluginCallback<AftertaskPluginOptions> = (app, given, done) => {
+const aftertask: FastifyPluginAsync<AftertaskPluginOptions> = async (app, given) => {
   const { runtime: what, stopTimeout = 10_000, ...options } = given
   const runtime = runtimeOf(what, 'aftertask/fastify', 'Write app.register(aftertask, { runtime }).')
   if (stopTimeout !== false && !(typeof stopTimeout === 'number' && stopTimeout >= 0)) {
@@ -85,7 +79,6 @@ const aftertask: FastifyPluginCallback<AftertaskPluginOptions> = (app, given, do
       await runtime.stop({ timeout: stopTimeout })
     })
   }
-  done()
 }
 
 export default aftertask

@@ -15,7 +15,7 @@ import {
   type OnApplicationShutdown,
 } from '@nestjs/common'
 import { APP_INTERCEPTOR } from '@nestjs/core'
-import { finalize, type Observable, tap } from 'rxjs'
+import { Observable } from 'rxjs'
 import type { AnyRuntime, RuntimeOptions } from '../../engine/runtime.ts'
 import type { RegisteredTask } from '../../rules/registry.ts'
 import { type AfterResponseOptions, makeAfterResponse, runtimeOf } from '../after-response.ts'
@@ -85,10 +85,18 @@ export class AftertaskInterceptor implements NestInterceptor {
     if (response === undefined) return next.handle()
     const handler = Promise.withResolvers<void>()
     response.follow(handler.promise)
-    return next.handle().pipe(
-      tap({ error: (error: unknown) => response.notice(error) }),
-      finalize(() => handler.resolve()),
-    )
+    return new Observable((subscriber) => {
+      const work = next.handle().subscribe({
+        next: (value) => subscriber.next(value),
+        error: (error: unknown) => {
+          response.notice(error)
+          subscriber.error(error)
+        },
+        complete: () => subscriber.complete(),
+      })
+      work.add(() => handler.resolve())
+      return work
+    })
   }
 }
 

@@ -1,0 +1,1 @@
+export default ({ url }: { url: string }): string => `${url} has failed`
