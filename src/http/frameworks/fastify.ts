@@ -3,7 +3,8 @@
 /// <reference types="node" preserve="true" />
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { AnyRuntime, RuntimeOptions } from '../../engine/runtime.ts'
-import { isThenable, refusal } from '../../rules/arguments.ts'
+import { refusal } from '../../rules/arguments.ts'
+import { isThenable } from '../../words/thenables.ts'
 import { type AfterResponseOptions, openFor, readPolicy, runtimeOf } from '../after-response.ts'
 import type { OpenRequest } from '../open-request.ts'
 import { OpenResponse } from '../open-response.ts'
