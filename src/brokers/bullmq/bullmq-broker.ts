@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { JobRecord } from '../../rules/job-record.ts'
 import { Moved } from '../../rules/moved.ts'
+import { toReadable } from '../../rules/readable.ts'
 import { QueueTimeoutError, TaskCancelledError } from '../../words/errors.ts'
 import { type AttemptInfo, isTerminal, type JobState } from '../../words/job.ts'
 import type { Attempted, Broker, BrokerHost, BrokerStats, Ended, JobFilter } from '../port/broker.ts'
@@ -14,7 +15,7 @@ import { queueOf, queuesOf } from './queues.ts'
 import { type ClusterSchedules, SCHEDULES_TOPIC } from './store/cluster-schedules.ts'
 import { within } from './store/retry.ts'
 import type { SharedStore } from './store/shared-store.ts'
-import { type PartEvents, type Parts, wire } from './wiring.ts'
+import { type PartEvents, type Parts, recheckOf, wire } from './wiring.ts'
 
 // How long a stop waits for what is still to be written.
 const LAST_WRITES = 5000
@@ -47,6 +48,7 @@ export class BullmqBroker implements Broker, PartEvents {
     this.#parts = parts
     this.#queries = new Queries(parts, () => this.#written())
     const { clock, retention } = engine
+    const recheck = recheckOf(this.#settings)
     const queues = queuesOf(engine.entries).map(({ name }) => name)
     const topics = [CANCEL_TOPIC, SCHEDULES_TOPIC, Settlements.topic(engine.idPrefix)]
     const events = {
@@ -57,7 +59,7 @@ export class BullmqBroker implements Broker, PartEvents {
       },
       message: (topic: string, text: string) => this.#onMessage(topic, text),
     }
-    this.#opening = this.#store.open({ clock, events, topics, queues, retention }).then(
+    this.#opening = this.#store.open({ clock, events, topics, queues, retention, recheck }).then(
       () => this.#begin(),
       (error: Error) => {
         parts.availability.failed(error)
@@ -172,8 +174,8 @@ export class BullmqBroker implements Broker, PartEvents {
 
   writeProgress(job: JobRecord): void {
     const { consumer, settlements } = this.#parts
-    const written = consumer.progressed(job)
-    if (written !== undefined) settlements.tell(written.id, 'progress', job.attempts, written.text)
+    const id = consumer.progressed(job)
+    if (id !== undefined) settlements.tell(id, 'progress', job.attempts, toReadable(job.extras?.progress))
   }
 
   logged(job: JobRecord, level: string, message: string): void {

@@ -4,7 +4,7 @@ import type { JobRecord } from '../../rules/job-record.ts'
 import type { AttemptInfo, JobState } from '../../words/job.ts'
 import { fitting } from '../lifecycle/job-filter.ts'
 import type { JobFilter } from '../port/broker.ts'
-import { takeState, toRecord } from './store/job-data.ts'
+import { attemptsOf, takeState, toRecord } from './store/job-data.ts'
 import { historyOf } from './store/progress-mark.ts'
 import type { StoredJob } from './store/stored-job.ts'
 import type { Parts } from './wiring.ts'
@@ -100,8 +100,9 @@ export class Queries {
 }
 
 /** BullMQ itself keeps when a job that completed was fetched, and when it ended. */
-function attemptsIn({ left, data, state, claimedAt, endedAt, result }: StoredJob): AttemptInfo[] {
+function attemptsIn(stored: StoredJob): AttemptInfo[] {
+  const { left, state, claimedAt, endedAt } = stored
   const { e, h = [] } = left
-  if (state !== 'completed') return historyOf(h, e, data.end?.error)
-  return historyOf([...h, [result?.n ?? 1, 'completed', claimedAt ?? null, endedAt ?? null, null]], e)
+  if (state !== 'completed') return historyOf(h, e, state === 'cancelled')
+  return historyOf([...h, [attemptsOf(stored) + 1, 'completed', claimedAt ?? null, endedAt ?? null, null]], e)
 }

@@ -44,6 +44,11 @@ export interface Parts {
   foreignSeq(): number
 }
 
+/** Milliseconds after which a job that waits for another is looked at again by itself. */
+export function recheckOf({ lease }: BullmqSettings): number {
+  return Math.min(5000, Math.max(250, Math.round(lease / 6)))
+}
+
 /** Makes the parts of a broker that is about to be opened. */
 export function wire(
   settings: BullmqSettings,
@@ -56,7 +61,7 @@ export function wire(
   const entryOf = (name: string): TaskEntry | undefined => entries.get(name)
   let foreign = 0
   const foreignSeq = (): number => --foreign
-  const recheck = Math.min(5000, Math.max(250, Math.round(settings.lease / 6)))
+  const recheck = recheckOf(settings)
   const retries = new Retries(clock)
   const health = new HealthCheck(clock, settings, store, events)
   const consumer: Consumer = new Consumer(
@@ -70,7 +75,7 @@ export function wire(
     },
   )
   const local = new LocalJobs(engine, consumer.leases, events)
-  const producer = new Producer({ store, retries, clock, local, recheck })
+  const producer = new Producer({ store, retries, clock, local })
   const settlements = new Settlements(store, local, clock, engine.idPrefix, (job, id) =>
     events.endedElsewhere(job, id),
   )

@@ -3,7 +3,7 @@ import { BATCH_FAILED } from '../../../rules/journal-protocol.ts'
 import type { TaskPolicy } from '../../../rules/task.ts'
 import { ProcessExitedError, QueueTimeoutError } from '../../../words/errors.ts'
 import type { Ended } from '../../port/broker.ts'
-import { lockOfKey, type Place } from '../store/shared-store.ts'
+import { type Admitted, locksOf } from '../store/shared-store.ts'
 import type { StoredData } from '../store/stored-job.ts'
 
 /** What is known of a job that was fetched. */
@@ -12,6 +12,8 @@ export interface Candidate {
   readonly data: Pick<StoredData, 'a' | 'd' | 'q' | 'key'>
   /** The lock of its batch. */
   readonly line: string | undefined
+  /** How it stands in its locks, once it has been taken to them; who is behind is not with this process any more. */
+  readonly place: Exclude<Admitted, 'behind'> | undefined
   /** Attempts and crashes on record, the last crash included. */
   readonly attempts: number
   readonly crashes: number
@@ -21,34 +23,24 @@ export interface Candidate {
   readonly hasCrashed: boolean
 }
 
-/** What is known of everything else. */
-export interface Surroundings {
-  /** Milliseconds since 1970. */
-  readonly wall: number
-  /** Places at the locks that were joined so far. */
-  readonly places: ReadonlyMap<string, Place>
-  /** Milliseconds after which a job that waits for another looks again. */
-  readonly recheck: number
-}
-
 /** What is to be done with a job that was fetched. */
 export type Decision =
   /** It runs. A suspect runs alone among its kind; `recordStart`: what may end its process is written down before. */
   | { readonly do: 'run'; readonly isSuspect: boolean; readonly recordStart: boolean }
   | { readonly do: 'end'; readonly ended: Ended }
-  /** It has to join a lock first; then this is asked again. */
-  | { readonly do: 'join'; readonly lock: string }
-  /** It waits in the store; `behind`: for the lock, so that it has to be called. */
-  | { readonly do: 'postpone'; readonly delay: number; readonly behind: string | undefined }
+  /** It has to be first in these locks; then this is asked again. */
+  | { readonly do: 'admit'; readonly locks: readonly string[] }
+  /** It waits in the store for its time. */
+  | { readonly do: 'postpone'; readonly delay: number }
 
 const RUN: Decision = { do: 'run', isSuspect: false, recordStart: false }
 const RUN_RECORDED: Decision = { do: 'run', isSuspect: false, recordStart: true }
 const RUN_AS_SUSPECT: Decision = { do: 'run', isSuspect: true, recordStart: true }
 
-/** Everything that can keep a fetched job from running, in the order in which it counts. */
-export function decide(candidate: Candidate, surroundings: Surroundings): Decision {
+/** Everything that can keep a fetched job from running, in the order in which it counts. `wall`: milliseconds since 1970. */
+export function decide(candidate: Candidate, wall: number): Decision {
   const { task, crashes, stalls } = candidate
-  const reason = endOf(candidate, surroundings) ?? waitOf(candidate, surroundings)
+  const reason = endOf(candidate, wall) ?? waitOf(candidate, wall)
   if (reason !== undefined) return reason
   if (stalls > 0 || crashes > 0) return RUN_AS_SUSPECT
   return task.policy.onCrash === 'fail' ? RUN_RECORDED : RUN
@@ -56,34 +48,24 @@ export function decide(candidate: Candidate, surroundings: Surroundings): Decisi
 
 /** Why it is over before it starts. */
 function endOf(
-  { task, data, attempts, crashes, hasCrashed }: Candidate,
-  { wall }: Surroundings,
+  { task, data, attempts, crashes, hasCrashed, place }: Candidate,
+  wall: number,
 ): Decision | undefined {
   const { onCrash, maxCrashes } = task.policy
   if (hasCrashed && (onCrash === 'fail' || crashes >= maxCrashes)) {
     return { do: 'end', ended: { state: 'dead', error: new ProcessExitedError(task.name) } }
   }
-  if (data.q === undefined || attempts > 0 || wall <= data.q) return undefined
-  return { do: 'end', ended: { state: 'dead', error: new QueueTimeoutError(task.name, data.q - data.a) } }
+  if (data.q !== undefined && attempts === 0 && wall > data.q) {
+    return { do: 'end', ended: { state: 'dead', error: new QueueTimeoutError(task.name, data.q - data.a) } }
+  }
+  return place === 'stopped' ? { do: 'end', ended: { state: 'skipped', reason: BATCH_FAILED } } : undefined
 }
 
 /** What it waits for: the job before it in its batch, its time, the job before it of its key. */
-function waitOf(
-  { data, line, attempts }: Candidate,
-  { wall, places, recheck }: Surroundings,
-): Decision | undefined {
-  if (line !== undefined) {
-    const place = places.get(line)
-    if (place === undefined) return { do: 'join', lock: line }
-    if (place.isStopped) return { do: 'end', ended: { state: 'skipped', reason: BATCH_FAILED } }
-    if (!place.isFirst) return { do: 'postpone', delay: recheck, behind: line }
-    // Whoever called it did not know when it is due.
-    const early = (data.d ?? 0) - wall
-    if (early > 0 && attempts === 0) return { do: 'postpone', delay: early, behind: undefined }
-  }
-  if (data.key === undefined) return undefined
-  const lock = lockOfKey(data.key)
-  const place = places.get(lock)
-  if (place === undefined) return { do: 'join', lock }
-  return place.isFirst ? undefined : { do: 'postpone', delay: recheck, behind: lock }
+function waitOf({ data, line, attempts, place }: Candidate, wall: number): Decision | undefined {
+  // Whoever called a job of a batch did not know when it is due.
+  const early = line === undefined || attempts > 0 ? 0 : (data.d ?? 0) - wall
+  const locks = locksOf(early > 0 ? {} : data, line)
+  if (place === undefined && locks.length > 0) return { do: 'admit', locks }
+  return early > 0 ? { do: 'postpone', delay: early } : undefined
 }

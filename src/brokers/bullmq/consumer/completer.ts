@@ -1,14 +1,15 @@
 /** Writes how attempts went, until the store has it, or until it says that the job is not ours. */
 import { BATCH_FAILED } from '../../../rules/journal-protocol.ts'
+import { Moved } from '../../../rules/moved.ts'
 import type { Clock } from '../../../words/clock.ts'
 import type { JobState } from '../../../words/job.ts'
 import type { Ended } from '../../port/broker.ts'
-import { failedReason, toEnd, toReturnValue } from '../store/job-data.ts'
-import { markOf, toMark, toStacktrace } from '../store/progress-mark.ts'
+import { failedReason } from '../store/job-data.ts'
+import { markOf, type StoredProgress, toStacktrace } from '../store/progress-mark.ts'
 import { hasLapsed, isRefusal } from '../store/refusals.ts'
 import type { Retries } from '../store/retry.ts'
-import { type Claimed, lockOfKey, type SharedStore } from '../store/shared-store.ts'
-import type { StoredData, StoredEnd, StoredJob } from '../store/stored-job.ts'
+import { type Claimed, type Ending, type LeftBehind, locksOf } from '../store/shared-store.ts'
+import type { StoredJob } from '../store/stored-job.ts'
 import type { Lease } from './leases.ts'
 
 /** What this needs of the consumer. */
@@ -28,25 +29,24 @@ export interface CompleterHost {
 }
 
 /** How an attempt went, and how that is written. */
-interface Outcome<T> {
+interface Outcome {
   readonly lease: Lease
   readonly state: JobState
-  readonly write: () => Promise<T>
+  /** Resolves to a job that came with the answer. */
+  readonly write: () => Promise<Claimed | undefined>
   /** Whether it is written, by what the store has of the job. */
   readonly isIn: (seen: Pick<StoredJob, 'endedAt' | 'mark'>) => boolean
 }
 
 /** Writes outcomes. */
 export class Completer {
-  readonly #store: SharedStore
   readonly #retries: Retries
   readonly #clock: Clock
   readonly #length: number
   readonly #host: CompleterHost
 
   /** `length`: of a lease, in milliseconds. */
-  constructor(store: SharedStore, retries: Retries, clock: Clock, length: number, host: CompleterHost) {
-    this.#store = store
+  constructor(retries: Retries, clock: Clock, length: number, host: CompleterHost) {
     this.#retries = retries
     this.#clock = clock
     this.#length = length
@@ -56,10 +56,10 @@ export class Completer {
   /** The job is to be tried again. */
   retry(lease: Lease, dueAt: number): void {
     const delay = Math.max(0, Math.round(dueAt - this.#clock.now()))
-    const left = { reason: failedReason(lease.job), stacktrace: stacktraceOf(lease) }
-    const write = (): Promise<void> => lease.loop.source.postpone(lease, delay, left)
+    const left = leftBy(lease)
+    const write = async (): Promise<undefined> => void (await lease.loop.source.postpone(lease, delay, left))
     const mark = markOf(left.stacktrace)
-    const isIn: Outcome<void>['isIn'] = (seen) => seen.mark === mark
+    const isIn: Outcome['isIn'] = (seen) => seen.mark === mark
     this.#write({ lease, state: 'retryable', write, isIn }, () => this.#host.letGo(lease))
   }
 
@@ -67,17 +67,16 @@ export class Completer {
   end(lease: Lease, ended: Ended): void {
     lease.job.more.isUntold = true
     const write = (): Promise<Claimed | undefined> => this.#end(lease, ended)
-    const isIn: Outcome<void>['isIn'] = ({ endedAt }) => endedAt !== undefined
+    const isIn: Outcome['isIn'] = ({ endedAt }) => endedAt !== undefined
     this.#write({ lease, state: ended.state, write, isIn }, (next) => {
       this.#host.written(lease, next)
-      this.#leaveLocks(lease, ended)
       lease.job.more.isUntold = false
       this.#host.ended(lease)
     })
   }
 
-  /** `written` is called when the store has taken the outcome, with the answer as far as that has come. */
-  #write<T>(outcome: Outcome<T>, written: (answer: T | undefined) => void): void {
+  /** `written` is called when the store has taken the outcome. */
+  #write(outcome: Outcome, written: (next: Claimed | undefined) => void): void {
     const { lease, state } = outcome
     if (lease.isLost) return this.#refused(lease, state)
     lease.isEnding = true
@@ -89,61 +88,47 @@ export class Completer {
       })
   }
 
-  async #tryToWrite<T>({ lease, write, isIn }: Outcome<T>): Promise<T | undefined> {
+  async #tryToWrite({ lease, write, isIn }: Outcome): Promise<Claimed | undefined> {
     try {
       return await write()
     } catch (error) {
       if (!isRefusal(error)) throw error
       // The answer to an earlier try may have got lost on the way, also where the connection tries again by itself.
-      if (await this.#isWritten(lease, isIn)) return undefined
+      if (await this.#isWritten(lease, isIn)) return this.#cameWith(lease)
       if (!hasLapsed(error)) throw error
       if ((await lease.loop.source.renew([lease], this.#length)).length > 0) throw error
       return write()
     }
   }
 
-  async #isWritten({ loop, id, starts, renewedAt }: Lease, isIn: Outcome<void>['isIn']): Promise<boolean> {
+  /** The job that came with an answer which got lost. */
+  async #cameWith({ loop, id, token }: Lease): Promise<Claimed | undefined> {
+    return (await loop.source.claimedUnder([token])).find(({ job }) => job.id !== id)
+  }
+
+  async #isWritten({ loop, id, starts, renewedAt }: Lease, isIn: Outcome['isIn']): Promise<boolean> {
     const seen = await loop.source.seen(id)
     // Nothing is kept of it. As long as our lease lasts, nobody else can have ended it.
     if (seen === undefined) return this.#clock.now() - renewedAt < this.#length
     return seen.starts === starts && isIn(seen)
   }
 
-  async #end(lease: Lease, ended: Ended): Promise<Claimed | undefined> {
-    const { job, loop, id, token } = lease
-    if (ended.state === 'completed') {
-      const result = toReturnValue(job, ended.result)
-      const fetchNext = this.#host.mayFetch(lease) && loop.beginWithEnd()
-      try {
-        return await loop.source.complete({ id, token, result, fetchNext })
-      } finally {
-        if (fetchNext) loop.overWithEnd()
-      }
+  async #end(lease: Lease, { state, result, reason }: Ended): Promise<Claimed | undefined> {
+    const { data, loop } = lease
+    const fetchNext = this.#host.mayFetch(lease) && loop.beginWithEnd()
+    const end: StoredProgress['end'] = reason === undefined ? [state] : [state, reason]
+    const ending: Ending = {
+      ...{ state, fetchNext, locks: locksOf(data, this.#host.lineOf(lease)) },
+      stops: reason === BATCH_FAILED || (state === 'dead' && data.stops === true),
+      ...(state === 'completed'
+        ? { result: result instanceof Moved ? result.plain('the result') : result }
+        : { left: leftBy(lease, end) }),
     }
-    const left = { reason: failedReason(job), stacktrace: stacktraceOf(lease) }
-    const kept =
-      ended.state === 'dead' ? {} : { kept: { name: job.entry.task.name, data: this.#dataOf(lease, ended) } }
-    await loop.source.end(lease, { ...left, ...kept })
-    return undefined
-  }
-
-  #dataOf(lease: Lease, ended: Ended): StoredData & { end: StoredEnd } {
-    const { job, data, loop, stalls, history } = lease
-    const errors = job.extras?.errors ?? []
-    // Its last error is that of the end.
-    const earlier = ended.error === undefined ? errors : errors.slice(0, -1)
-    const past = toMark(job, { attempts: job.attempts, stalls, history, isRunning: false }, earlier)
-    const end = toEnd(job.attempts, loop.of.queue, this.#clock.wall(), ended, past)
-    return { ...data, p: undefined, b: undefined, past: undefined, end }
-  }
-
-  #leaveLocks(lease: Lease, { state, reason }: Ended): void {
-    const { data, loop, id } = lease
-    const line = this.#host.lineOf(lease)
-    const stops = reason === BATCH_FAILED || (state === 'dead' && data.stops === true)
-    if (line !== undefined) this.#retries.see(() => this.#store.leave(line, loop.of.queue, id, stops))
-    const key = data.key === undefined ? undefined : lockOfKey(data.key)
-    if (key !== undefined) this.#retries.see(() => this.#store.leave(key, loop.of.queue, id, false))
+    try {
+      return await loop.source.end(lease, ending)
+    } finally {
+      if (fetchNext) loop.overWithEnd()
+    }
   }
 
   /** The job is not ours any more, and what it has done here does not count. */
@@ -160,6 +145,8 @@ export class Completer {
   }
 }
 
-function stacktraceOf({ job, stalls, history }: Lease): string {
-  return toStacktrace(job, { attempts: job.attempts, stalls, history, isRunning: false })
+/** What the attempts of a job leave behind; `end`: how it ended. */
+function leftBy({ job, stalls, history }: Lease, end?: StoredProgress['end']): LeftBehind {
+  const left = { attempts: job.attempts, stalls, history, isRunning: false, ...(end && { end }) }
+  return { reason: failedReason(job), stacktrace: toStacktrace(job, left) }
 }

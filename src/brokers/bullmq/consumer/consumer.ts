@@ -11,11 +11,11 @@ import type { Attempted, BrokerHost, Ended } from '../../port/broker.ts'
 import type { BullmqSettings } from '../options.ts'
 import type { QueueOfTasks } from '../queues.ts'
 import type { HealthCheck } from '../store/health-check.ts'
-import { payloadOf, toProgress, toRecord } from '../store/job-data.ts'
+import { toRecord } from '../store/job-data.ts'
 import { hasCrashed, noteAttempt } from '../store/progress-mark.ts'
 import type { Retries } from '../store/retry.ts'
-import type { Claimed, Place, SharedStore } from '../store/shared-store.ts'
-import { type Candidate, type Decision, decide } from './admission.ts'
+import type { Admitted, Claimed, SharedStore } from '../store/shared-store.ts'
+import { type Decision, decide } from './admission.ts'
 import { Completer, type CompleterHost } from './completer.ts'
 import { type FetchHost, FetchLoop } from './fetch-loop.ts'
 import { HandOut, type HandOutHost } from './hand-out.ts'
@@ -47,7 +47,8 @@ export interface ConsumerParts {
   readonly recheck: number
 }
 
-const NO_PLACES: ReadonlyMap<string, Place> = new Map()
+type Place = Exclude<Admitted, 'behind'> | undefined
+
 // For an engine that cannot tell what its threads can take.
 const SLOTS = 16
 
@@ -67,13 +68,13 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
   readonly #handOut: HandOut
 
   constructor(parts: ConsumerParts, host: ConsumerHost) {
-    const { store, retries, settings, engine } = parts
+    const { retries, settings, engine } = parts
     this.#parts = parts
     this.#host = host
     this.leases = new Leases(engine.clock, settings.lease, (lease) => this.#lost(lease))
     this.#handOut = new HandOut(engine, retries, this)
     this.#starts = new StartLog(retries, engine.clock, this.leases)
-    this.#completer = new Completer(store, retries, engine.clock, settings.lease, this)
+    this.#completer = new Completer(retries, engine.clock, settings.lease, this)
   }
 
   /** Starts fetching from these queues; `name` is noted on the jobs that are fetched. */
@@ -138,10 +139,10 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     }
     this.leases.add(lease)
     job.state = 'available'
-    job.payload = payloadOf(data)
+    job.payload = stored.payload
     const isCrash = hasCrashed(left, stalls)
     if (isCrash) lease.history.push([job.attempts, 'crashed', null, null, null])
-    const decision = this.#decide(lease, isCrash, NO_PLACES)
+    const decision = this.#decide(lease, isCrash)
     if (isCrash && decision.do !== 'end') {
       job.more.errors = [...(job.more.errors ?? []), new ProcessExitedError(entry.task.name)]
     }
@@ -152,59 +153,47 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
   }
 
   async #admit(lease: Lease): Promise<void> {
-    const places = new Map<string, Place>()
+    let place: Place
     for (;;) {
-      const decision = this.#decide(lease, false, places)
+      const decision = this.#decide(lease, false, place)
       if (decision.do === 'end') return this.finish(lease, decision.ended)
-      if (decision.do === 'postpone') return this.#postpone(lease, decision.delay, decision.behind)
+      if (decision.do === 'postpone') return this.#postpone(lease, decision.delay)
       if (decision.do === 'run') return this.#run(lease, decision)
-      const { lock } = decision
-      places.set(lock, await this.#parts.store.join(lock, lease.loop.of.queue, lease.id))
+      const answer = await lease.loop.source.admit(lease, decision.locks)
+      if (answer === 'behind') return this.#isBack(lease, 'waiting')
+      place = answer
     }
   }
 
-  #decide(lease: Lease, isCrash: boolean, places: ReadonlyMap<string, Place>): Decision {
+  #decide(lease: Lease, hasCrashed: boolean, place?: Place): Decision {
     const { job, data, stalls } = lease
-    const { recheck, engine } = this.#parts
     const { attempts, crashes } = job
+    const { task } = job.entry
     const line = this.lineOf(lease)
-    const candidate: Candidate = {
-      task: job.entry.task,
-      data,
-      line,
-      attempts,
-      crashes,
-      stalls,
-      hasCrashed: isCrash,
-    }
-    return decide(candidate, { wall: engine.clock.wall(), places, recheck })
+    const candidate = { task, data, line, place, attempts, crashes, stalls, hasCrashed }
+    return decide(candidate, this.#parts.engine.clock.wall())
   }
 
   /** What may end its process is written down before it starts. */
   async #run(lease: Lease, decision: { isSuspect: boolean; recordStart: boolean }): Promise<void> {
     const { job } = lease
     if (decision.isSuspect && !this.#quarantine.mayStart(lease)) {
-      return this.#postpone(lease, this.#parts.recheck, undefined)
+      return this.#postpone(lease, this.#parts.recheck)
     }
     job.more.isSuspect = decision.isSuspect
     if (decision.recordStart) await this.#starts.record(lease)
     if (!lease.isLost && this.leases.has(lease) && !isTerminal(job.state)) this.#handOut.enter(lease)
   }
 
-  async #postpone(lease: Lease, delay: number, lock: string | undefined): Promise<void> {
-    const { loop, job, id } = lease
-    await loop.source.postpone(lease, delay)
-    // It may have been promoted and fetched again before the answer came.
-    if (this.leases.byJob.get(job) === lease) job.state = lock === undefined ? 'scheduled' : 'waiting'
+  async #postpone(lease: Lease, delay: number): Promise<void> {
+    await lease.loop.source.postpone(lease, delay)
+    this.#isBack(lease, 'scheduled')
+  }
+
+  /** A job is back in the store. It may have come forward and been fetched again before the answer came. */
+  #isBack(lease: Lease, state: JobState): void {
+    if (this.leases.byJob.get(lease.job) === lease) lease.job.state = state
     this.letGo(lease)
-    if (lock === undefined) return
-    // The job before it may have left while this one was on its way back. It is not with this process any more, so that
-    // this is tried again by itself.
-    const { store, retries } = this.#parts
-    const { queue } = loop.of
-    retries.see(async () => {
-      if ((await store.join(lock, queue, id)).isFirst) await store.promote(queue, id)
-    })
   }
 
   /** A fetch is on its way: the store may have handed out a job that has not come yet. */
@@ -248,13 +237,11 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     if (lease !== undefined) noteAttempt(lease.history, job, attempt, clock.wall() - clock.now())
   }
 
-  /** Writes the progress of a job that runs here; resolves to how other processes are told, with the job's id. */
-  progressed(job: JobRecord): { id: string; text: string } | undefined {
+  /** Writes the progress of a job that runs here; returns the job's id. */
+  progressed(job: JobRecord): string | undefined {
     const lease = this.leases.byJob.get(job)
-    if (lease === undefined) return undefined
-    const progress = toProgress(job.extras?.progress)
-    lease.loop.source.setProgress(lease.id, progress)
-    return { id: lease.id, text: JSON.stringify(progress) }
+    lease?.loop.source.setProgress(lease.id, job.extras?.progress)
+    return lease?.id
   }
 
   logged(job: JobRecord, line: string): void {

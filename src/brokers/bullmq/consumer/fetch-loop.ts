@@ -45,6 +45,8 @@ export class FetchLoop {
   readonly #host: FetchHost
   readonly #clock: Clock
   #tokens = 0
+  /** Tokens of a claim that no answer has come for. */
+  #unanswered: readonly string[] = []
   #isOpen = true
   #isFetching = false
   /** Jobs whose end is being written while another is fetched in the same step. */
@@ -129,13 +131,28 @@ export class FetchLoop {
     // Tokens that nobody else has.
     const tokens = Array.from({ length: most }, () => `${this.of.name}:${(this.#tokens++).toString(36)}`)
     this.leased += most
-    const { jobs, dueAt } = await this.source.claim(tokens).finally(() => {
+    const { jobs, dueAt } = await this.#claim(tokens).finally(() => {
       this.leased -= most
     })
     // From several connections they come in any order.
     const byTheirAge = jobs.toSorted((one, other) => byAge(aged(one), aged(other)))
     for (const claimed of byTheirAge) this.#host.fetched(this, claimed)
     return { count: jobs.length, dueAt }
+  }
+
+  /** What no answer came for may have been claimed all the same. */
+  async #claim(tokens: readonly string[]): ReturnType<JobSource['claim']> {
+    if (this.#unanswered.length > 0) {
+      const jobs = await this.source.claimedUnder(this.#unanswered)
+      const leases = jobs.map(({ token, job: { id, starts, stalls } }) => ({ id, token, starts, stalls }))
+      const gone = new Set(leases.length > 0 ? await this.source.renew(leases, this.of.lease) : [])
+      this.#unanswered = []
+      if (jobs.length > gone.size) return { jobs: jobs.filter(({ job }) => !gone.has(job.id)), dueAt: 0 }
+    }
+    this.#unanswered = tokens
+    const claimed = await this.source.claim(tokens)
+    this.#unanswered = []
+    return claimed
   }
 
   async #waitForWork(dueAt: number): Promise<void> {

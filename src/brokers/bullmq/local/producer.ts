@@ -10,7 +10,7 @@ import { isTerminal } from '../../../words/job.ts'
 import { queueOf } from '../queues.ts'
 import { toData, toNewJob } from '../store/job-data.ts'
 import { type Retries, within } from '../store/retry.ts'
-import { lockOfKey, type SharedStore } from '../store/shared-store.ts'
+import { locksOf, type SharedStore } from '../store/shared-store.ts'
 import type { NewJob } from '../store/stored-job.ts'
 import type { LocalJobs } from './local-jobs.ts'
 
@@ -20,12 +20,6 @@ const HOLD = 60_000
 const PART = 25
 const PARTS_AT_ONCE = 32
 const MOST_AT_ONCE = 1000
-
-interface Prepared {
-  readonly job: JobRecord
-  readonly queue: string
-  readonly made: NewJob
-}
 
 interface Written {
   readonly job: JobRecord
@@ -38,8 +32,6 @@ export interface ProducerParts {
   readonly retries: Retries
   readonly clock: Clock
   readonly local: LocalJobs
-  /** Milliseconds after which a job that waits for another is looked at again. */
-  readonly recheck: number
 }
 
 /** Takes accepted jobs to the store. */
@@ -104,23 +96,8 @@ export class Producer {
 
   /** A held job that lies in the store may run. */
   publish(job: JobRecord): void {
-    this.#parts.retries.see(() => this.#publish(job))
-  }
-
-  async #publish(job: JobRecord): Promise<void> {
-    const { store, clock, local, recheck } = this.#parts
-    const queue = queueOf(job.entry)
-    const id = local.idOf(job)
-    const line = local.lineOf(job)
-    const data = toData(job, clock, line, false)
-    await store.update(queue, id, data)
-    const wait = Math.round((job.extras?.dueAt ?? 0) - clock.now())
-    const isFirst = line === undefined || (await store.join(line, queue, id)).isFirst
-    if (isFirst && wait > 0) return store.delay(queue, id, wait)
-    const { key } = data
-    const isNext = isFirst && (key === undefined || (await store.join(lockOfKey(key), queue, id)).isFirst)
-    if (isNext) await store.promote(queue, id)
-    else await store.delay(queue, id, recheck)
+    const { store, retries } = this.#parts
+    retries.see(() => store.release(queueOf(job.entry), this.#made(job, false)))
   }
 
   /** Held jobs in the store are put off for as long as this process lives. */
@@ -129,7 +106,7 @@ export class Producer {
     this.#stopTimer ??= clock.timer(HOLD / 3, () => {
       this.#stopTimer = undefined
       const held = [...local.heldInStore()]
-      for (const job of held) store.delay(queueOf(job.entry), local.idOf(job), HOLD).catch(() => {})
+      for (const job of held) store.hold(queueOf(job.entry), local.idOf(job), HOLD).catch(() => {})
       if (held.length > 0 || this.size > 0) this.#arm()
     })
   }
@@ -150,14 +127,15 @@ export class Producer {
     while (this.#buffer.size > 0 && !this.#isClosed) {
       const jobs = this.#take(isOrdered ? PART : MOST_AT_ONCE)
       this.#writing += jobs.length
-      // One part after the other: the order in a lock is the order of arrival.
-      const prepared = await this.#retry(() => this.#prepareAll(jobs))
-      const written = this.#write(jobs, prepared).then(() => {
+      const written = this.#write(jobs).then(() => {
         underWay.delete(written)
         this.#written(jobs.length)
       })
       underWay.add(written)
-      if (underWay.size < (isOrdered ? PARTS_AT_ONCE : 1)) await setImmediate()
+      // Jobs with locks join them before they are added: what comes next must not pass them.
+      const isLocked = jobs.some(({ job }) => locksOf({ line: this.#parts.local.lineOf(job), key: job.extras?.key }).length > 0)
+      if (isLocked) await written
+      else if (underWay.size < (isOrdered ? PARTS_AT_ONCE : 1)) await setImmediate()
       else await Promise.race(underWay)
     }
     this.#isWriting = false
@@ -180,77 +158,38 @@ export class Producer {
     return taken
   }
 
-  /** Until it succeeds, or nothing is written any more. */
-  #retry<T>(step: () => Promise<T>): Promise<T | undefined> {
-    const { retries } = this.#parts
-    return retries.retry(async () => (this.#isClosed ? undefined : step())).catch(() => undefined)
-  }
-
-  /** Adding is the same when it is done twice: the store knows the ids. */
-  async #write(jobs: readonly Written[], prepared: readonly Prepared[] | undefined): Promise<void> {
-    let given = prepared
-    await this.#retry(async () => {
-      // After a fault it is later, and others may stand first at their locks.
-      const now = given ?? (await this.#prepareAll(jobs))
-      given = undefined
-      await this.#send(now)
-    })
-  }
-
-  async #send(prepared: readonly Prepared[]): Promise<void> {
-    const { store, local } = this.#parts
-    const byQueue = Map.groupBy(prepared, ({ queue }) => queue)
-    await Promise.all(
-      [...byQueue].map(async ([queue, some]) => {
-        const made = some.map((one) => one.made)
-        const ids = await store.insert(queue, made)
-        for (const [
-          at,
-          {
-            job,
-            made: { id },
-          },
-        ] of some.entries()) {
-          if (ids[at] === id) local.arrived(job)
-          else local.isDuplicate(job)
-        }
-      }),
-    )
-  }
-
-  async #prepareAll(jobs: readonly Written[]): Promise<Prepared[]> {
-    const prepared: Prepared[] = []
-    for (const job of jobs) {
-      const made = this.#prepare(job)
-      prepared.push(made instanceof Promise ? await made : made)
+  /** Until the store has them, or nothing is written any more. Adding is the same when it is done twice: it knows the ids. */
+  async #write(jobs: readonly Written[]): Promise<void> {
+    const { store, local, retries } = this.#parts
+    const send = async (): Promise<void> => {
+      if (this.#isClosed) return
+      const byQueue = Map.groupBy(jobs, ({ job }) => queueOf(job.entry))
+      await Promise.all(
+        [...byQueue].map(async ([queue, some]) => {
+          // After a fault it is later than it was.
+          const ids = await store.insert(
+            queue,
+            some.map(({ job, isHeld }) => this.#made(job, isHeld)),
+          )
+          for (const [at, { job }] of some.entries()) {
+            if (ids[at] === local.idOf(job)) local.arrived(job)
+            else local.isDuplicate(job)
+          }
+        }),
+      )
     }
-    return prepared
+    // Only the end of everything ends the tries: what was not written is told as lost then.
+    await retries.retry(send).catch(() => {})
   }
 
-  #prepare({ job, isHeld }: Written): Prepared | Promise<Prepared> {
+  #made(job: JobRecord, isHeld: boolean): NewJob {
     const { clock, local } = this.#parts
-    const id = local.idOf(job)
-    const queue = queueOf(job.entry)
     const line = local.lineOf(job)
     const data = toData(job, clock, line, isHeld)
-    const made = (delay: number): Prepared => ({ job, queue, made: toNewJob(id, job, data, clock, delay) })
-    if (isHeld) return made(HOLD)
-    if (line === undefined && job.extras?.key === undefined) return made(this.#timeToWait(job))
-    return this.#delay(job, queue, id, line).then(made)
-  }
-
-  /** To the lock of its batch, then to its time, then to its key's lock: as far as it comes now. */
-  async #delay(job: JobRecord, queue: string, id: string, line: string | undefined): Promise<number> {
-    const { store, local, recheck } = this.#parts
+    const made = toNewJob(local.idOf(job), job, data, clock, isHeld ? HOLD : this.#timeToWait(job))
     const before = this.#before.get(job)
-    if (line !== undefined && before !== undefined && !isTerminal(before.state)) {
-      await store.join(line, queueOf(before.entry), local.idOf(before))
-    }
-    if (line !== undefined && !(await store.join(line, queue, id)).isFirst) return recheck
-    const wait = this.#timeToWait(job)
-    const key = job.extras?.key
-    if (wait > 0 || key === undefined) return wait
-    return (await store.join(lockOfKey(key), queue, id)).isFirst ? 0 : recheck
+    if (before === undefined || isTerminal(before.state)) return made
+    return { ...made, behind: { queue: queueOf(before.entry), id: local.idOf(before) } }
   }
 
   #timeToWait(job: JobRecord): number {

@@ -3,7 +3,7 @@ import type { Clock } from '../../../words/clock.ts'
 import { TaskCancelledError } from '../../../words/errors.ts'
 import type { Ended } from '../../port/broker.ts'
 import type { Retries } from '../store/retry.ts'
-import { lockOfKey, type SharedStore } from '../store/shared-store.ts'
+import type { SharedStore } from '../store/shared-store.ts'
 import type { Settlements } from './settlements.ts'
 
 /** The topic on which every process hears what is to be cancelled. */
@@ -68,14 +68,8 @@ export class RemoteJobs {
     const { isRunning, isDone, job } = await this.#store.directory.finish(id, ended, queue)
     if (isRunning) return false
     if (job === undefined) return true
-    const { data } = job
-    if (isDone) {
-      const stops = ended.state === 'dead' && data.stops === true
-      if (data.line !== undefined) await this.#store.leave(data.line, job.queue, id, stops)
-      if (data.key !== undefined) await this.#store.leave(lockOfKey(data.key), job.queue, id, false)
-    }
     this.#settlements.take(job)
-    if (isDone) this.#settlements.tell(id, 'cancelled', data.end?.n ?? 0, undefined, data.by)
+    if (isDone) this.#settlements.tell(id, ended.state, job.left.n, undefined, job.data.by)
     return true
   }
 

@@ -3,10 +3,11 @@
  * it a message; since messages can get lost, the store is asked as well.
  */
 import type { JobRecord } from '../../../rules/job-record.ts'
+import { fromReadable } from '../../../rules/readable.ts'
 import type { Clock } from '../../../words/clock.ts'
 import { isTerminal, type JobState } from '../../../words/job.ts'
 import { queueOf } from '../queues.ts'
-import { fromProgress, originOf, takeState, toRecord } from '../store/job-data.ts'
+import { originOf, takeState, toRecord } from '../store/job-data.ts'
 import type { SharedStore } from '../store/shared-store.ts'
 import type { StoredJob } from '../store/stored-job.ts'
 import type { LocalJobs } from './local-jobs.ts'
@@ -100,7 +101,7 @@ export class Settlements {
       this.#local.arrived(job)
       if (!this.#local.isAway(job)) continue
       if (state === 'progress' && typeof value === 'string') {
-        job.more.progress = fromProgress(JSON.parse(value))
+        job.more.progress = fromReadable(JSON.parse(value))
       } else if (state === 'completed' && value !== undefined) {
         job.state = 'completed'
         job.attempts = attempts

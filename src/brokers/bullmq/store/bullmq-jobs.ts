@@ -1,12 +1,23 @@
 /** BullMQ's jobs, and ours: what is told to BullMQ, and how it is read back. */
-import type { Job, JobJson, JobsOptions } from 'bullmq'
+import type { JobJson, JobsOptions } from 'bullmq'
+import type { Encoded } from '../../../rules/codec.ts'
+import { fromReadable, inJsonb, toReadable } from '../../../rules/readable.ts'
 import type { JobState } from '../../../words/job.ts'
-import { completeData, fromProgress } from './job-data.ts'
-import { markOf, parsed, progressOf } from './progress-mark.ts'
-import type { NewJob, StoredData, StoredJob, StoredResult } from './stored-job.ts'
+import { markOf, parsed, progressOf, type StoredProgress } from './progress-mark.ts'
+import type { NewJob, StoredData, StoredJob, WrittenData } from './stored-job.ts'
 
 // BullMQ's largest number is 2,097,151, and a smaller one goes first; ours go from -1,000,000 to 1,000,000.
 const PRIORITY_ZERO = 1_000_001
+
+// What stands between the two parts of `data`.
+const SPLIT = '},"payload":'
+// What is no result, and no progress.
+const NONE = 'null'
+
+/** Where PostgreSQL would sort the properties of a payload: its text. */
+interface Exact {
+  readonly exact?: string
+}
 
 /** BullMQ's number for one of our priorities. */
 export function bullPriority(priority: number): number {
@@ -14,26 +25,31 @@ export function bullPriority(priority: number): number {
 }
 
 /** A job as BullMQ takes it in. Its own class for that would go over every field three times. */
-export function toJson(
-  { id, name, data, priority, acceptedAt, delay, unique }: NewJob,
-  wall: number,
-): JobJson {
+export function toJson(job: NewJob, wall: number, isJsonb: boolean): JobJson {
+  const { id, name, priority, acceptedAt, delay, unique } = job
   const opts: JobsOptions = { priority: bullPriority(priority) }
   // BullMQ counts it from the timestamp, but the job may have waited to be written: in a buffer, while the store was away.
   if (delay > 0) opts.delay = delay + Math.max(0, wall - acceptedAt)
-  const json = { id, name, data: JSON.stringify(data), opts, timestamp: acceptedAt }
+  const json = { id, name, data: toDataText(job.data, job.payload, isJsonb), opts, timestamp: acceptedAt }
   if (unique === undefined) return json as JobJson
   const { key, forMs } = unique
   opts.deduplication = { id: key, ...(forMs === undefined ? {} : { ttl: forMs }) }
   return { ...json, deduplicationId: key } as JobJson
 }
 
-/** What is read of BullMQ's jobs: as text, or as BullMQ has read it. */
+/** The `data` of a job as BullMQ's tools show it: the payload, and what is ours beside it. */
+export function toDataText(data: WrittenData, payload: Encoded, isJsonb: boolean): string {
+  // Where PostgreSQL would sort the properties, the order is kept beside them.
+  const isSorted = isJsonb && typeof payload === 'string' && inJsonb(payload) === 'reordered'
+  const own = JSON.stringify(isSorted ? { ...data, exact: payload } : data)
+  if (payload === undefined) return `{"aftertask":${own}}`
+  return `{"aftertask":${own.slice(0, -1)}${SPLIT}${toReadable(payload, { isJsonb: isJsonb && !isSorted })}}`
+}
+
+/** What is read of BullMQ's jobs, as its own `JobJson` has it. */
 export interface RawJob {
-  readonly id?: string | undefined
   readonly name: string
-  /** JSON, or what it says. */
-  readonly data: unknown
+  readonly data: string
   readonly timestamp: number
   readonly attemptsStarted?: number | undefined
   readonly stalledCounter?: number | undefined
@@ -41,57 +57,96 @@ export interface RawJob {
   readonly progress?: unknown
   readonly processedOn?: number | undefined
   readonly finishedOn?: number | undefined
-  readonly returnvalue?: unknown
+  readonly returnvalue?: string | undefined
 }
 
-/** A job that BullMQ has; `state`: where it lies, by BullMQ's word, or the state itself. */
+/** A job that BullMQ has; `bull`: where it lies, by BullMQ's word. */
 export function toStored(queue: string, id: string, raw: RawJob, bull: string, wall: number): StoredJob {
-  const data = completeData(typeof raw.data === 'string' ? parsed(raw.data) : raw.data, raw.timestamp)
+  const { data, payload, isOld } = readData(raw.data, raw.timestamp)
   const mark = markOf(raw.stacktrace)
-  const left = progressOf(mark ?? data.end?.past ?? data.past)
+  const left = progressOf(mark ?? data.past)
   return {
-    id,
-    queue,
-    data,
-    left,
-    mark,
+    ...{ id, queue, payload, data, left, mark },
     name: raw.name,
-    state: data.end?.state ?? stateOf(left.n, data, bull, wall),
+    state: stateOf(left, data, bull, wall),
     starts: Number(raw.attemptsStarted ?? 0),
     stalls: Number(raw.stalledCounter ?? 0),
-    progress: fromProgress(raw.progress),
+    progress: progressIn(raw.progress),
     claimedAt: numberIn(raw.processedOn),
     endedAt: numberIn(raw.finishedOn),
-    result: resultIn(raw.returnvalue),
+    result: resultIn(raw.returnvalue, isOld),
   }
 }
 
-/** The same of a job that BullMQ's own class has read. */
-export function fromJob(queue: string, job: Job, bull: string, wall: number): StoredJob {
-  return toStored(queue, job.id ?? '', job, bull, wall)
+interface ReadData {
+  readonly data: StoredData
+  readonly payload: Encoded
+  /** As version 0.1.0 wrote it. */
+  readonly isOld: boolean
+}
+
+/** Reads `data`. Of data that is not ours nothing is taken. */
+function readData(text: string, timestamp: number): ReadData {
+  const split = text.startsWith('{"aftertask":') ? text.indexOf(SPLIT) : -1
+  // As it was written: then the payload need not be read to be handed on.
+  const plain = split < 0 ? '' : text.slice(split + SPLIT.length, -1)
+  const isPlain = plain !== '' && !plain.startsWith('{"aftertask:')
+  const read = parsed(isPlain ? `${text.slice(0, split)}}}` : text)
+  const all = isObject(read) ? read : {}
+  const { aftertask: own, payload: kept } = all
+  const isOld = !isObject(own)
+  const { exact, ...data } = { a: timestamp, priority: 0, ...(isOld ? all : own) } as StoredData & Exact
+  if (isPlain) return { data, payload: plain, isOld }
+  if (isOld) return { data, payload: oldValue(all), isOld }
+  return { data, payload: exact ?? (kept === undefined ? undefined : fromReadable(kept)), isOld }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
+}
+
+/** A payload or a result as version 0.1.0 wrote it. */
+function oldValue({ p, b }: Record<string, unknown>): Encoded {
+  if (typeof b === 'string') return Buffer.from(b, 'base64')
+  return typeof p === 'string' ? p : undefined
 }
 
 /** How a stored job stands, by BullMQ's word for it. */
-function stateOf(attempts: number, data: StoredData, bull: string, wall: number): JobState {
+function stateOf({ n, end }: StoredProgress, data: StoredData, bull: string, wall: number): JobState {
   switch (bull) {
     case 'completed':
       return 'completed'
     case 'failed':
-      return 'dead'
+      return end?.[0] ?? 'dead'
     case 'active':
       return 'running'
     case 'delayed':
       if (data.held === true) return 'held'
-      if (attempts > (data.revived ?? 0)) return 'retryable'
+      if (n > (data.revived ?? 0)) return 'retryable'
       return (data.d ?? 0) > wall ? 'scheduled' : 'waiting'
     default:
       return 'available'
   }
 }
 
-function resultIn(value: unknown): StoredResult | null {
-  const result = typeof value === 'string' ? parsed(value) : value
-  return typeof result === 'object' ? (result as StoredResult | null) : null
+/** A result as BullMQ's `returnvalue`. */
+export function toReturnValue(result: Encoded, isJsonb: boolean): string {
+  return result === undefined ? NONE : toReadable(result, { reserved: [NONE], isJsonb })
+}
+
+function resultIn(text: string | undefined, isOld: boolean): Encoded {
+  const result = text === undefined ? undefined : parsed(text)
+  if (result === null || result === undefined) return undefined
+  return isOld && isObject(result) ? oldValue(result) : fromReadable(result)
+}
+
+/** Progress as BullMQ keeps it, which takes 0 for none. */
+export function toProgress(progress: Encoded, isJsonb: boolean): string {
+  return toReadable(progress, { reserved: [NONE, '0', '"0"'], isJsonb })
+}
+
+function progressIn(kept: unknown): Encoded {
+  return kept === undefined || kept === null || kept === 0 || kept === '0' ? undefined : fromReadable(kept)
 }
 
 function numberIn(value: unknown): number | undefined {

@@ -1,35 +1,43 @@
-/** What the stores in Redis and in PostgreSQL have in common: BullMQ's queues, and the rules of locks. */
+/** What the stores in Redis and in PostgreSQL have in common: BullMQ's queues, and how jobs come to them by their locks. */
 import type { Queue } from 'bullmq'
 import type { BullmqSettings } from '../options.ts'
-import { toJson } from './bullmq-jobs.ts'
+import { toDataText, toJson } from './bullmq-jobs.ts'
 import { Directory } from './directory.ts'
-import { EndedJobs } from './ended-jobs.ts'
 import type { Retention } from './queue-options.ts'
-import type { JobSource, Opening, Place, ScheduleTable, SharedStore } from './shared-store.ts'
-import type { NewJob, WrittenData } from './stored-job.ts'
-
-// A job joins a lock before it is added to its queue: one that is in no queue after this time never will be.
-const NEVER_ADDED_AFTER = 30_000
+import {
+  type Admitted,
+  type Ending,
+  type JobSource,
+  locksOf,
+  type Opening,
+  type ScheduleTable,
+  type SharedStore,
+} from './shared-store.ts'
+import type { Entry, SourceParts } from './source.ts'
+import type { NewJob } from './stored-job.ts'
 
 /** A store over queues of BullMQ. */
 export abstract class BullmqStore implements SharedStore {
   abstract readonly isOrdered: boolean
+  /** What is kept as JSON is kept as PostgreSQL's jsonb. */
+  protected abstract readonly isJsonb: boolean
   protected readonly settings: BullmqSettings
   protected isClosed = false
-  #opening: Opening | undefined
+  #opening!: Opening
   #directory!: Directory
-  #ended!: EndedJobs
 
   constructor(settings: BullmqSettings) {
     this.settings = settings
   }
 
   open(opening: Opening): Promise<void> {
-    const { clock, queues, retention } = opening
+    const { clock, queues } = opening
     this.#opening = opening
-    this.#ended = new EndedJobs(() => this.queue('ended'), retention.age)
-    const queue = this.queue.bind(this)
-    this.#directory = new Directory({ queues, ended: this.#ended, clock, queue })
+    this.#directory = new Directory({
+      ...{ queues, clock, isJsonb: this.isJsonb },
+      queue: (name) => this.queue(name),
+      end: (queue, id, ending) => this.endWaiting(queue, id, ending),
+    })
     return this.connect(opening)
   }
 
@@ -38,11 +46,7 @@ export abstract class BullmqStore implements SharedStore {
   }
 
   protected get retention(): Retention {
-    return this.#opening?.retention ?? { count: 0, age: 0 }
-  }
-
-  protected get ended(): EndedJobs {
-    return this.#ended
+    return this.#opening.retention
   }
 
   abstract get schedules(): ScheduleTable
@@ -54,58 +58,68 @@ export abstract class BullmqStore implements SharedStore {
   abstract uptime(): Promise<number>
   abstract reconnect(): void
   abstract publish(topic: string, text: string): void
-  abstract promote(queue: string, id: string): Promise<void>
+  abstract leave(lock: string, queue: string, id: string, stop: boolean): Promise<void>
   abstract close(): Promise<void>
-  /** Joins a lock, unless the member waits for it already, and looks who is first. */
-  protected abstract enter(lock: string, member: string): Promise<Place>
-  /** Leaves a lock; resolves to who is first now. `stop`: no other may follow. */
-  protected abstract exit(lock: string, member: string, stop: boolean): Promise<string | undefined>
+  /** Lets jobs join their locks in this order, each one lock after the other, as far as it comes. */
+  protected abstract enter(entries: readonly Entry[]): Promise<readonly (Admitted | 'lost')[]>
+  /** Lets a delayed job come forward; does nothing to one that is not delayed. */
+  protected abstract promote(queue: string, id: string): Promise<void>
+  /** Takes a job that no process runs, and ends it in the same step. False when there is no such job. */
+  protected abstract endWaiting(queue: string, id: string, ending: Ending): Promise<boolean>
 
-  // ── Jobs on their way ──────────────────────────────────────────────────────────────────────────────────────────
-
-  insert(queue: string, jobs: readonly NewJob[]): Promise<readonly string[]> {
+  async insert(queue: string, jobs: readonly NewJob[]): Promise<readonly string[]> {
+    const entries = jobs.flatMap((job) => entriesOf(queue, job))
+    const behind = new Set<string>()
+    if (entries.length > 0) {
+      const places = await this.enter(entries)
+      for (const [at, place] of places.entries()) if (place === 'behind') behind.add(entries[at]?.id ?? '')
+    }
     const wall = Date.now()
-    const given = jobs.map((job) => ({ job: toJson(job, wall), jobId: job.id, parentKeyOpts: {} }))
-    return this.queue(queue).backend.addJobs(given)
+    const given = jobs.map((job) => {
+      const placed = behind.has(job.id) ? { ...job, delay: this.#opening.recheck } : job
+      return { job: toJson(placed, wall, this.isJsonb), jobId: job.id, parentKeyOpts: {} }
+    })
+    const ids = await this.queue(queue).backend.addJobs(given)
+    // An equal job is there instead, so that this one never comes.
+    const duplicates = jobs.filter(({ id }, at) => ids[at] !== id)
+    const left = duplicates.flatMap(({ id, data }) =>
+      locksOf(data).map((lock) => this.leave(lock, queue, id, false)),
+    )
+    await Promise.all(left)
+    return ids
   }
 
-  update(queue: string, id: string, data: WrittenData): Promise<void> {
-    return this.queue(queue).backend.updateData({ id, opts: {} } as never, data as never)
-  }
-
-  delay(queue: string, id: string, milliseconds: number): Promise<void> {
+  hold(queue: string, id: string, milliseconds: number): Promise<void> {
     return this.queue(queue).backend.changeDelay(id, milliseconds)
   }
 
-  // ── Locks ──────────────────────────────────────────────────────────────────────────────────────────────────────
+  async release(queue: string, job: NewJob): Promise<void> {
+    const { id, data, payload, delay } = job
+    const { backend } = this.queue(queue)
+    const written = JSON.parse(toDataText(data, payload, this.isJsonb)) as never
+    await backend.updateData({ id, opts: {} } as never, written)
+    const places = await this.enter(entriesOf(queue, job))
+    if (places.at(-1) === 'behind') return backend.changeDelay(id, this.#opening.recheck)
+    if (delay > 0) return backend.changeDelay(id, delay)
+    await this.promote(queue, id)
+  }
 
-  async join(lock: string, queue: string, id: string): Promise<Place> {
-    const member = `${queue}|${id}`
-    for (;;) {
-      const place = await this.enter(lock, member)
-      if (place.isFirst || !(await this.#isGone(place))) return place
-      await this.exit(lock, place.head, false)
+  /** What a source is made of. */
+  protected partsOf(queue: string, name: string, backend: SourceParts['backend']): SourceParts {
+    return {
+      ...{ queue, name, backend, isJsonb: this.isJsonb, recheck: this.#opening.recheck },
+      enter: async (entry) => (await this.enter([entry]))[0] ?? 'first',
+      promote: (of, id) => this.promote(of, id),
     }
-  }
-
-  async leave(lock: string, queue: string, id: string, stop: boolean): Promise<void> {
-    const next = await this.exit(lock, `${queue}|${id}`, stop)
-    if (next === undefined) return
-    const [nextQueue, nextId] = split(next)
-    // It may be on its way into the queue, or running already: then there is nothing to do.
-    await this.promote(nextQueue, nextId)
-  }
-
-  /** The head of a lock has ended, or never came to its queue. */
-  async #isGone({ head, since }: Place): Promise<boolean> {
-    const [queue, id] = split(head)
-    const state = await this.queue(queue).backend.getState(id)
-    if (state === 'unknown') return Date.now() - since > NEVER_ADDED_AFTER
-    return state === 'completed' || state === 'failed'
   }
 }
 
-function split(member: string): [queue: string, id: string] {
-  const at = member.indexOf('|')
-  return [member.slice(0, at), member.slice(at + 1)]
+/** Which locks a job joins as it comes: that of its key once it is due, and none for as long as its response is open. */
+function entriesOf(queue: string, { id, data, delay, behind }: NewJob): Entry[] {
+  const { line, key, held } = data
+  if (held === true) return []
+  const locks = locksOf(delay > 0 ? { line } : { line, key })
+  if (locks.length === 0) return []
+  const before = behind === undefined || line === undefined ? [] : [{ ...behind, locks: [line] }]
+  return [...before, { queue, id, locks }]
 }

@@ -1,19 +1,14 @@
 /** Jobs in the queues of BullMQ that no process needs to have: found, listed, counted, ended, revived and removed. */
 import type { Job, JobType, Queue } from 'bullmq'
 import type { Clock } from '../../../words/clock.ts'
-import {
-  isTerminal,
-  type JobState,
-  TERMINAL_STATES,
-  type TerminalState,
-  UNFINISHED_STATES,
-} from '../../../words/job.ts'
+import { BATCH_FAILED } from '../../../rules/journal-protocol.ts'
+import { isTerminal, type JobState, TERMINAL_STATES, UNFINISHED_STATES } from '../../../words/job.ts'
 import type { Ended, JobFilter } from '../../port/broker.ts'
-import { bullPriority, fromJob, toStored } from './bullmq-jobs.ts'
-import type { EndedJobs } from './ended-jobs.ts'
-import { attemptsOf, toEnd } from './job-data.ts'
-import type { Finish, JobDirectory } from './shared-store.ts'
-import type { StoredData, StoredEnd, StoredJob } from './stored-job.ts'
+import { toDataText, toStored } from './bullmq-jobs.ts'
+import { attemptsOf } from './job-data.ts'
+import { endedStacktrace, markOf, progressOf } from './progress-mark.ts'
+import { type Ending, type Finish, type JobDirectory, locksOf } from './shared-store.ts'
+import type { StoredJob, WrittenData } from './stored-job.ts'
 
 const EVERY_STATE: readonly JobState[] = [...UNFINISHED_STATES, ...TERMINAL_STATES]
 const TYPES: Readonly<Partial<Record<JobState, readonly JobType[]>>> = {
@@ -24,20 +19,26 @@ const TYPES: Readonly<Partial<Record<JobState, readonly JobType[]>>> = {
   available: ['wait', 'prioritized'],
   running: ['active'],
   completed: ['completed'],
+  cancelled: ['failed'],
+  skipped: ['failed'],
   dead: ['failed'],
 }
 const COUNTED: readonly JobType[] = ['wait', 'prioritized', 'active', 'completed', 'failed', 'delayed']
-// BullMQ has one set for all that is delayed; why a job is there is looked up for so many of them.
-const MOST_DELAYED = 1000
+// BullMQ has one set for all that is delayed, and one for all that did not complete: which of our states a job there is in
+// is looked up for so many of them.
+const MOST_LOOKED_AT = 1000
 const PAGE = 200
 const MOST_PAGES = 50
 
 /** Where the jobs lie. */
 export interface DirectoryParts {
   readonly queues: readonly string[]
-  readonly ended: EndedJobs
   readonly clock: Clock
+  /** The store is PostgreSQL. */
+  readonly isJsonb: boolean
   queue(name: string): Queue
+  /** Ends a job that no process runs; false when one does, or when it is over. */
+  end(queue: string, id: string, ending: Ending): Promise<boolean>
 }
 
 /** Answers from the store, and changes what waits there. */
@@ -52,8 +53,7 @@ export class Directory implements JobDirectory {
   async find(id: string, queue?: string): Promise<StoredJob | undefined> {
     const names = queue === undefined ? this.#parts.queues : [queue]
     const answers = await Promise.all(names.map((name) => this.#findIn(name, id)))
-    // After the queues: whoever ends a job there keeps its end first, and removes it then.
-    return answers.find((answer) => answer !== undefined) ?? this.#parts.ended.get(id)
+    return answers.find((answer) => answer !== undefined)
   }
 
   async #findIn(queue: string, id: string): Promise<StoredJob | undefined> {
@@ -83,12 +83,7 @@ export class Directory implements JobDirectory {
     const lists = await Promise.all(
       this.#parts.queues.flatMap((queue) => types.map((type) => this.#listOf(queue, type, fits, limit))),
     )
-    const found = lists.flat()
-    const ends = [...states].filter(
-      (state): state is TerminalState => isTerminal(state) && state !== 'completed',
-    )
-    if (ends.length > 0) found.push(...(await this.#parts.ended.list(ends, limit)).filter(fits))
-    return found.sort((one, other) => other.data.a - one.data.a).slice(0, limit)
+    return lists.flat().sort((one, other) => other.data.a - one.data.a).slice(0, limit)
   }
 
   async #listOf(
@@ -119,25 +114,29 @@ export class Directory implements JobDirectory {
         counts.available += (of['wait'] ?? 0) + (of['prioritized'] ?? 0)
         counts.running += of['active'] ?? 0
         counts.completed += of['completed'] ?? 0
-        counts.dead += of['failed'] ?? 0
-        if ((of['delayed'] ?? 0) > 0) await this.#countDelayed(queue, of['delayed'] ?? 0, counts)
+        await this.#countEach(queue, 'delayed', of['delayed'] ?? 0, 'scheduled', counts)
+        await this.#countEach(queue, 'failed', of['failed'] ?? 0, 'dead', counts)
       }),
     )
-    const ended = await this.#parts.ended.counts()
-    counts.cancelled += ended.cancelled
-    counts.skipped += ended.skipped
-    counts.dead += ended.dead
     return counts
   }
 
-  async #countDelayed(queue: string, all: number, counts: Record<JobState, number>): Promise<void> {
-    const jobs = await this.#parts.queue(queue).getJobs(['delayed'], 0, MOST_DELAYED - 1)
-    for (const job of jobs) if (job) counts[this.#read(queue, job, 'delayed').state]++
-    counts.scheduled += Math.max(0, all - jobs.length)
+  /** `rest`: the state that those are taken for which are too many to be looked at. */
+  async #countEach(
+    queue: string,
+    type: JobType,
+    all: number,
+    rest: JobState,
+    counts: Record<JobState, number>,
+  ): Promise<void> {
+    if (all === 0) return
+    const jobs = await this.#parts.queue(queue).getJobs([type], 0, MOST_LOOKED_AT - 1)
+    for (const job of jobs) if (job) counts[this.#read(queue, job, type).state]++
+    counts[rest] += Math.max(0, all - jobs.length)
   }
 
   #read(queue: string, job: Job, type: JobType): StoredJob {
-    return fromJob(queue, job, type, this.#parts.clock.wall())
+    return toStored(queue, job.id ?? '', job.asJSON(), type, this.#parts.clock.wall())
   }
 
   /** Ends a job that no process runs. */
@@ -145,41 +144,31 @@ export class Directory implements JobDirectory {
     const found = await this.find(id, queue)
     if (found === undefined || isTerminal(found.state)) return { isRunning: false, isDone: false, job: found }
     if (found.state === 'running') return RUNNING
-    const data = this.#endedData(found, ended)
-    // First what became of it, then its removal: a job must not vanish between the two.
-    await this.#parts.ended.put(id, found.name, data)
-    if ((await this.#parts.queue(found.queue).backend.remove(id, false)) !== 1) {
-      await this.#parts.ended.remove(id)
-      return RUNNING
-    }
-    return { isRunning: false, isDone: true, job: { ...found, data, state: ended.state } }
-  }
-
-  #endedData(found: StoredJob, ended: Ended): StoredData & { end: StoredEnd } {
-    const { data, queue, mark } = found
-    const end = toEnd(attemptsOf(found), queue, this.#parts.clock.wall(), ended, mark ?? data.past)
-    const left = { ...data, past: undefined, end }
-    // A dead job can be revived; no other has a use for its payload.
-    return ended.state === 'dead' ? left : { ...left, p: undefined, b: undefined }
+    const { state, reason, error } = ended
+    const stacktrace = endedStacktrace({ ...found.left, n: attemptsOf(found) }, ended)
+    const isDone = await this.#parts.end(found.queue, id, {
+      state,
+      left: { reason: (error?.message ?? reason ?? '').replaceAll('\0', ''), stacktrace },
+      locks: locksOf(found.data),
+      stops: (state === 'dead' && found.data.stops === true) || reason === BATCH_FAILED,
+      fetchNext: false,
+    })
+    if (!isDone) return RUNNING
+    const mark = markOf(stacktrace)
+    const endedAt = this.#parts.clock.wall()
+    return { isRunning: false, isDone, job: { ...found, state, mark, left: progressOf(mark), endedAt } }
   }
 
   /** Lets a dead job start over. */
   async revive(id: string, by: string): Promise<void> {
     const found = await this.find(id)
     if (found?.state !== 'dead') return
-    const { name, queue, mark } = found
-    const { end, past } = found.data
-    const kept = end?.past ?? mark ?? past
-    const data: StoredData = { ...found.data, end: undefined, line: undefined, q: undefined, past: kept, by }
-    if (end !== undefined) {
-      const opts = { jobId: id, timestamp: data.a, priority: bullPriority(data.priority) }
-      await this.#parts.queue(queue).add(name, { ...data, revived: end.n }, opts)
-      await this.#parts.ended.remove(id)
-      return
-    }
+    const { queue, mark, payload } = found
+    const { line: _, q: __, past, ...data } = found.data
+    const revived: WrittenData = { ...data, past: mark ?? past, by, revived: attemptsOf(found) }
     const { backend } = this.#parts.queue(queue)
     const job = { id, opts: {} } as never
-    await backend.updateData(job, { ...data, revived: attemptsOf(found) } as never)
+    await backend.updateData(job, JSON.parse(toDataText(revived, payload, this.#parts.isJsonb)) as never)
     await backend.retryFinishedJob(job, 'failed', {})
   }
 
@@ -187,7 +176,6 @@ export class Directory implements JobDirectory {
   async remove(id: string): Promise<boolean> {
     const found = await this.find(id)
     if (found === undefined || !isTerminal(found.state)) return false
-    if (found.data.end !== undefined) return this.#parts.ended.remove(id)
     return (await this.#parts.queue(found.queue).backend.remove(id, false)) === 1
   }
 }

@@ -5,9 +5,9 @@
 import { ATTEMPTS_KEPT, type JobRecord } from '../../../rules/job-record.ts'
 import { errorFromText, errorText } from '../../../rules/journal-protocol.ts'
 import { toWireError, type WireError } from '../../../rules/wire-error.ts'
-import type { AttemptInfo, AttemptOutcome } from '../../../words/job.ts'
+import type { AttemptInfo, AttemptOutcome, TerminalState } from '../../../words/job.ts'
 import { attemptInfo } from '../../lifecycle/attempts.ts'
-import type { Attempted } from '../../port/broker.ts'
+import type { Attempted, Ended } from '../../port/broker.ts'
 
 /** An attempt: its number, its outcome, its start and end in milliseconds since 1970, its thread. */
 export type StoredAttempt = readonly [
@@ -31,6 +31,8 @@ export interface StoredProgress {
   readonly e: readonly string[]
   /** The attempts, oldest first. */
   readonly h?: readonly StoredAttempt[]
+  /** How the job ended, and why; its last error is in the list. Absent for one that completed or is not over. */
+  readonly end?: readonly [state: TerminalState, reason?: string]
 }
 
 const MARK = 'aftertask:'
@@ -45,31 +47,35 @@ export interface Left {
   readonly history: readonly StoredAttempt[]
   /** An attempt is under way. */
   readonly isRunning: boolean
+  /** The job is over. */
+  readonly end?: StoredProgress['end']
 }
 
 /** What the attempts of a job have left behind, as a `stacktrace`. */
-export function toStacktrace(job: JobRecord, left: Left): string {
+export function toStacktrace(job: JobRecord, { attempts, stalls, history, isRunning, end }: Left): string {
   const errors = job.extras?.errors ?? []
-  const stack = errors.at(-1)?.stack?.replaceAll('\0', '') ?? ''
-  return JSON.stringify([stack, toMark(job, left, errors)])
+  return stacktraceOf(errors.at(-1)?.stack, {
+    ...{ n: attempts, f: job.failures, c: job.crashes, s: stalls, e: errors.map(textOf) },
+    ...(isRunning ? { r: stalls } : {}),
+    ...(history.length > 0 ? { h: history } : {}),
+    ...(end === undefined ? {} : { end }),
+  })
 }
 
-/** The same as one text. */
-export function toMark(
-  job: JobRecord,
-  { attempts, stalls, history, isRunning }: Left,
-  errors: readonly (WireError | Error)[],
-): string {
-  const left: StoredProgress = {
-    n: attempts,
-    f: job.failures,
-    c: job.crashes,
-    s: stalls,
-    ...(isRunning ? { r: stalls } : {}),
-    e: errors.map((error) => errorText(error instanceof Error ? toWireError(error) : error)),
-    ...(history.length > 0 ? { h: history } : {}),
-  }
-  return MARK + JSON.stringify(left)
+/** The `stacktrace` of a job that ends without being run once more. */
+export function endedStacktrace(left: StoredProgress, { state, reason, error }: Ended): string {
+  const errors = error === undefined ? left.e : [...left.e, textOf(error)]
+  const { r: _, ...rest } = left
+  const end: StoredProgress['end'] = reason === undefined ? [state] : [state, reason]
+  return stacktraceOf(error?.stack, { ...rest, e: errors, end })
+}
+
+function textOf(error: WireError | Error): string {
+  return errorText(error instanceof Error ? toWireError(error) : error)
+}
+
+function stacktraceOf(stack: string | undefined, left: StoredProgress): string {
+  return JSON.stringify([(stack ?? '').replaceAll('\0', ''), MARK + JSON.stringify(left)])
 }
 
 /** The mark of a `stacktrace`, to be carried over where the store drops it. */
@@ -125,13 +131,14 @@ export function noteAttempt(
   if (history.length > ATTEMPTS_KEPT) history.shift()
 }
 
-/** The attempts as plain data. `errors`: those of attempts that failed or crashed; `cancelled`: that of a cancelled one. */
+/** The attempts as plain data. `errors`: those of attempts that failed or crashed; last that of a cancelled one. */
 export function historyOf(
   history: readonly StoredAttempt[],
   errors: readonly (WireError | Error | string)[],
-  cancelled?: WireError | Error | string,
+  isCancelled = false,
 ): AttemptInfo[] {
   const left = [...errors]
+  const cancelled = isCancelled ? left.pop() : undefined
   const infos = history.toReversed().map(([attempt, outcome, started, ended, thread]) => {
     const hasFailed = outcome === 'failed' || outcome === 'crashed'
     const error = hasFailed ? left.pop() : outcome === 'cancelled' ? cancelled : undefined

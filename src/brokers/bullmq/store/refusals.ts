@@ -17,9 +17,13 @@ export function hasLapsed(error: unknown): boolean {
 
 /** The job does not belong to whoever wants to write, in the way in which BullMQ says it. */
 export function refusalOf(id: string): Error {
-  return Object.assign(new Error(`The job ${id} belongs to another process, or to none.`), {
-    code: OTHERS_LOCK,
-  })
+  return faultOf(id, OTHERS_LOCK)
+}
+
+/** A code of BullMQ's as an error. */
+export function faultOf(id: string, code: number): Error {
+  const what = `The store refuses a write for the job ${id} (code ${code}): it belongs to another process, or to none.`
+  return Object.assign(new Error(what), { code })
 }
 
 function codeOf(error: unknown): unknown {

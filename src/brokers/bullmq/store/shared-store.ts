@@ -2,11 +2,12 @@
  * The store that many processes share, in the words of this library. Only this folder knows that it is BullMQ's queues, in
  * Redis or PostgreSQL, and what BullMQ does not have: locks in which jobs wait in order, and messages between processes.
  */
+import type { Encoded } from '../../../rules/codec.ts'
 import type { Clock } from '../../../words/clock.ts'
-import type { JobState } from '../../../words/job.ts'
+import type { JobState, TerminalState } from '../../../words/job.ts'
 import type { Ended, JobFilter, StoredSchedule } from '../../port/broker.ts'
 import type { HealthStore } from './health-check.ts'
-import type { NewJob, StoredData, StoredEnd, StoredJob, StoredResult, WrittenData } from './stored-job.ts'
+import type { NewJob, StoredData, StoredJob } from './stored-job.ts'
 
 /** What a store tells. */
 export interface StoreEvents {
@@ -25,6 +26,8 @@ export interface Opening {
   /** The queues that this runtime's jobs may lie in. */
   readonly queues: readonly string[]
   readonly retention: { readonly count: number; readonly age: number }
+  /** Milliseconds after which a job that waits in a lock is looked at again by itself. */
+  readonly recheck: number
 }
 
 /** A job that belongs to a process for the time of a lease. */
@@ -43,15 +46,6 @@ export interface Claimed {
   readonly job: StoredJob
 }
 
-/** A job that has completed. */
-export interface Completion {
-  readonly id: string
-  readonly token: string
-  readonly result: StoredResult
-  /** Another job is to be claimed in the same step, with the same token. */
-  readonly fetchNext: boolean
-}
-
 /** What attempts leave behind, as it is written. */
 export interface LeftBehind {
   /** The message of the last error. */
@@ -60,19 +54,34 @@ export interface LeftBehind {
   readonly stacktrace: string
 }
 
-/** How a job ended that did not complete; `kept` for one that is not dead. */
-export interface FinalEnd extends LeftBehind {
-  readonly kept?: { readonly name: string; readonly data: StoredData & { readonly end: StoredEnd } }
+/** How a job ends. */
+export interface Ending {
+  readonly state: TerminalState
+  /** Of a completed job. */
+  readonly result?: Encoded
+  /** Of any other. */
+  readonly left?: LeftBehind
+  /** It leaves these locks, and the next job of each comes forward. */
+  readonly locks: readonly string[]
+  /** No other job may follow in the lock of its batch. */
+  readonly stops: boolean
+  /** Another job is to be claimed in the same step, under the same token. */
+  readonly fetchNext: boolean
 }
+
+/** How a claimed job stands in its locks; one that is behind is nobody's until it is called. */
+export type Admitted = 'first' | 'behind' | 'stopped'
 
 /** The jobs of one queue, as a process that runs them sees them. Writes reject with a refusal when a lease is lost. */
 export interface JobSource {
   /** Claims at most one job for each token; `dueAt`: when the next delayed one is due, in milliseconds since 1970, or 0. */
   claim(tokens: readonly string[]): Promise<{ readonly jobs: readonly Claimed[]; readonly dueAt: number }>
-  /** Resolves to the job that came with it. */
-  complete(completion: Completion): Promise<Claimed | undefined>
-  /** Ends a job that did not complete. */
-  end(lease: LeaseRef, end: FinalEnd): Promise<void>
+  /** Jobs that lie under these tokens: the answer that brought them may have got lost. */
+  claimedUnder(tokens: readonly string[]): Promise<readonly Claimed[]>
+  /** Takes a claimed job to its locks. */
+  admit(lease: LeaseRef, locks: readonly string[]): Promise<Admitted>
+  /** Ends a job, leaves its locks and lets the next jobs come forward, in one step. Resolves to the job that came with it. */
+  end(lease: LeaseRef, ending: Ending): Promise<Claimed | undefined>
   /** Gives a job back, to wait for so many milliseconds. */
   postpone(lease: LeaseRef, delay: number, left?: LeftBehind): Promise<void>
   /** Gives a job back to the front of its queue. */
@@ -89,18 +98,8 @@ export interface JobSource {
   waitForWork(milliseconds: number): Promise<number>
   /** Ends the wait, now and from now on. */
   stopWaiting(): void
-  setProgress(id: string, progress: unknown): void
+  setProgress(id: string, progress: Encoded): void
   log(id: string, line: string): void
-}
-
-/** A job's place among those that wait for a lock. */
-export interface Place {
-  readonly isFirst: boolean
-  /** Who stands first, and since when, in milliseconds since 1970. */
-  readonly head: string
-  readonly since: number
-  /** A job has ended in a way that lets no other one follow. */
-  readonly isStopped: boolean
 }
 
 /** What became of an attempt to end a job that no process runs. */
@@ -134,7 +133,7 @@ export interface JobDirectory {
   /** Newest first. */
   list(filter: JobFilter): Promise<readonly StoredJob[]>
   counts(): Promise<Record<JobState, number>>
-  /** Ends a job that no process runs. */
+  /** Ends a job that no process runs. It leaves its locks, and the next job of each comes forward. */
   finish(id: string, ended: Ended, queue?: string): Promise<Finish>
   /** Lets a dead job start over. `by`: what the ids of this process start with. */
   revive(id: string, by: string): Promise<void>
@@ -155,24 +154,29 @@ export interface SharedStore extends HealthStore {
   /** Sends a message to every process that listens to the topic; it may get lost, and nobody may rely on it. */
   publish(topic: string, text: string): void
 
-  /** Adds jobs; an id that is there already is no fault. Resolves to the id of each, or of the job that it is equal to. */
+  /**
+   * Adds jobs, which join their locks in this order: one that is not first there waits until it is called. An id that is
+   * there already is no fault. Resolves to the id of each, or of the job that it is equal to.
+   */
   insert(queue: string, jobs: readonly NewJob[]): Promise<readonly string[]>
-  /** Writes the data of a job that waits anew. */
-  update(queue: string, id: string, data: WrittenData): Promise<void>
-  /** Lets a delayed job wait for so many milliseconds from now on. */
-  delay(queue: string, id: string, milliseconds: number): Promise<void>
-  /** Lets a delayed job come forward at once; does nothing to one that is not delayed. */
-  promote(queue: string, id: string): Promise<void>
+  /** Lets a held job wait for so many milliseconds from now on. */
+  hold(queue: string, id: string, milliseconds: number): Promise<void>
+  /** Lets a held job come forward, with what is known of it now: to its locks, and to its time. */
+  release(queue: string, job: NewJob): Promise<void>
+  /** Leaves a lock for a job that did not know of it, and lets the next one come forward. `stop`: no other may follow. */
+  leave(lock: string, queue: string, id: string, stop: boolean): Promise<void>
   /** The jobs of a queue, for a process of this name: it has a connection of its own to wait on. */
   source(queue: string, name: string): JobSource
-
-  /** Joins those that wait for a lock, or finds the place among them. A head whose job has ended is taken out. */
-  join(lock: string, queue: string, id: string): Promise<Place>
-  /** Leaves a lock, and lets the next job come forward. `stop`: no other may follow. */
-  leave(lock: string, queue: string, id: string, stop: boolean): Promise<void>
 }
 
-/** The lock of a key. */
-export function lockOfKey(key: string): string {
-  return `k:${key}`
+/** The locks that a job has to be first in, in this order. `line`: that of its batch, where its data does not tell. */
+export function locksOf(data: Pick<StoredData, 'line' | 'key'>, line = data.line): string[] {
+  const locks = line === undefined ? [] : [line]
+  if (data.key !== undefined) locks.push(`k:${data.key}`)
+  return locks
+}
+
+/** Whether a lock is that of a batch. */
+export function isBatchLock(lock: string): boolean {
+  return lock.startsWith('b:')
 }

@@ -1,14 +1,11 @@
 /** A job as it lies in the store. */
 import type { Encoded } from '../../../rules/codec.ts'
 import type { JobContext } from '../../../rules/job-record.ts'
-import type { JobState, TerminalState } from '../../../words/job.ts'
+import type { JobState } from '../../../words/job.ts'
 import type { StoredProgress } from './progress-mark.ts'
 
-/** The `data` of a BullMQ job of ours. Times are milliseconds since 1970; -1 stands for Infinity. */
+/** What the library itself keeps of a job beside its payload. Times are milliseconds since 1970; -1 stands for Infinity. */
 export interface StoredData {
-  /** The payload: JSON, or bytes as base64. */
-  readonly p?: string | undefined
-  readonly b?: string | undefined
   /** When it was accepted, and when it may start. */
   readonly a: number
   readonly d?: number | undefined
@@ -16,7 +13,7 @@ export interface StoredData {
   readonly q?: number | undefined
   readonly priority: number
   readonly key?: string | undefined
-  /** The line of its batch, and whether a dead job stops it. */
+  /** The lock of its batch, and whether a dead job stops it. */
   readonly line?: string | undefined
   readonly stops?: boolean | undefined
   readonly timeout?: number | undefined
@@ -30,20 +27,6 @@ export interface StoredData {
   readonly by?: string | undefined
   /** What its attempts had left behind until then. */
   readonly past?: string | undefined
-  /** How it ended, when it ended without having run at the end. */
-  readonly end?: StoredEnd | undefined
-}
-
-/** How a job ended that is not among BullMQ's finished jobs. */
-export interface StoredEnd {
-  readonly state: TerminalState
-  readonly at: number
-  readonly n: number
-  readonly reason?: string | undefined
-  readonly error?: string | undefined
-  readonly queue: string
-  /** What its attempts had left behind. */
-  readonly past?: string | undefined
 }
 
 /** The data as it is written: what a job has by default, or what BullMQ notes of it as well, is left out. */
@@ -52,18 +35,12 @@ export type WrittenData = Omit<StoredData, 'a' | 'priority'> & {
   readonly priority?: number | undefined
 }
 
-/** The result of a completed job, as its `returnvalue`. */
-export interface StoredResult {
-  readonly n: number
-  readonly p?: string | undefined
-  readonly b?: string | undefined
-}
-
 /** A job on its way to the store. */
 export interface NewJob {
   readonly id: string
   /** Of the task. */
   readonly name: string
+  readonly payload: Encoded
   readonly data: WrittenData
   readonly priority: number
   /** When it was accepted, in milliseconds since 1970. */
@@ -71,6 +48,8 @@ export interface NewJob {
   /** Milliseconds to wait, from when it is written. */
   readonly delay: number
   readonly unique: { readonly key: string; readonly forMs: number | undefined } | undefined
+  /** The job that stands before it in the lock of its batch, which did not know of a lock when it was written. */
+  readonly behind?: { readonly queue: string; readonly id: string } | undefined
 }
 
 /** A job as the store has it. */
@@ -80,6 +59,7 @@ export interface StoredJob {
   /** Of the task. */
   readonly name: string
   readonly state: JobState
+  readonly payload: Encoded
   readonly data: StoredData
   /** What its attempts have left behind, and the same as the text in which it lies in the store. */
   readonly left: StoredProgress
@@ -93,5 +73,6 @@ export interface StoredJob {
   /** Milliseconds since 1970. */
   readonly claimedAt: number | undefined
   readonly endedAt: number | undefined
-  readonly result: StoredResult | null
+  /** Of a completed job. */
+  readonly result: Encoded
 }

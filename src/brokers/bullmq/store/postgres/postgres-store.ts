@@ -3,28 +3,19 @@ import type { Duplex } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import type { IQueueBackend, Queue } from 'bullmq'
 import type { Client, Pool, PoolConfig } from 'pg'
+import { BrokerUnavailableError } from '../../../../words/errors.ts'
 import { BullmqStore } from '../bullmq-store.ts'
 import { peer } from '../peers.ts'
 import { backendOptions, keepOf } from '../queue-options.ts'
-import type { JobSource, Opening, Place } from '../shared-store.ts'
-import { PostgresSchedules, SCHEDULES_TABLE } from './postgres-schedules.ts'
-import { PostgresSource } from './postgres-source.ts'
+import { type Admitted, type Ending, isBatchLock, type Opening } from '../shared-store.ts'
+import type { Entry } from '../source.ts'
+import { DEFINITIONS, UNKNOWN_FUNCTIONS } from './functions.ts'
+import { PostgresSchedules } from './postgres-schedules.ts'
+import { endArguments, type PostgresQueue, PostgresSource } from './postgres-source.ts'
 
-// One transaction at a time may make the tables: two processes that start together would otherwise trip over each other.
-const TABLES = `
-select pg_advisory_xact_lock(4021771);
-create schema if not exists aftertask;
-create table if not exists aftertask.lines (
-  line text not null, n bigserial, member text not null, since double precision not null,
-  primary key (line, member));
-create table if not exists aftertask.stopped_lines (line text primary key, since double precision not null);
-${SCHEDULES_TABLE}`
-const LOCK = 'select pg_advisory_xact_lock(hashtextextended($1, 4021771))'
-const JOIN = 'insert into aftertask.lines (line, member, since) values ($1, $2, $3) on conflict do nothing'
-const HEAD = `select member, since, exists (select from aftertask.stopped_lines s where s.line = $1) as stopped
-  from aftertask.lines where line = $1 order by n limit 1`
-const LEAVE = 'delete from aftertask.lines where line = $1 and member = $2'
-const STOP = 'insert into aftertask.stopped_lines values ($1, $2) on conflict do nothing'
+const ENTER = 'select * from aftertask.enter($1, $2, $3, $4, $5, $6) as place'
+const END_WAITING =
+  'select aftertask.end_waiting($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) as "isDone"'
 const FORGET_STOPS = 'delete from aftertask.stopped_lines where since < $1'
 const UPTIME = 'select extract(epoch from clock_timestamp() - pg_postmaster_start_time()) * 1000 as ms'
 const A_DAY = 86_400_000
@@ -38,6 +29,7 @@ const LONGEST_MESSAGE = 7900
 export class PostgresStore extends BullmqStore {
   // Queries go through several connections.
   readonly isOrdered = false
+  protected readonly isJsonb = true
   readonly #queues = new Map<string, Queue>()
   readonly #backends = new Map<string, IQueueBackend>()
   #bullmq!: typeof import('bullmq')
@@ -76,7 +68,9 @@ export class PostgresStore extends BullmqStore {
       const client = await (this.#pool as Pool).connect()
       try {
         await this.#bullmq.runMigrations(client as never)
-        await client.query(`begin; ${TABLES}; commit`)
+        const { rows } = await client.query<{ name: string }>(UNKNOWN_FUNCTIONS)
+        if (rows.length > 0) throw unknownFunctions(rows.map(({ name }) => name))
+        await client.query(`begin; ${DEFINITIONS}; commit`)
         await client.query(FORGET_STOPS, [Date.now() - A_DAY])
       } finally {
         client.release()
@@ -84,6 +78,7 @@ export class PostgresStore extends BullmqStore {
       await this.#listen()
       return true
     } catch (error) {
+      if (error instanceof BrokerUnavailableError) throw error
       this.#down(error as Error)
       return false
     }
@@ -179,7 +174,7 @@ export class PostgresStore extends BullmqStore {
     return made
   }
 
-  source(name: string, worker: string): JobSource {
+  source(name: string, worker: string): PostgresSource {
     const options = { ...this.#options(), name: worker }
     const backend = (): IQueueBackend => {
       const known = this.#backends.get(name)
@@ -189,13 +184,13 @@ export class PostgresStore extends BullmqStore {
       made.on('error', () => {})
       return this.#keep(this.#backends, name, made)
     }
+    return new PostgresSource(this.partsOf(name, worker, backend), this.#pool as Pool, this.#at(name))
+  }
+
+  #at(name: string): PostgresQueue {
     const { lease } = this.settings
-    const of = { name: this.#name(name), lease, keep: keepOf(this.retention) }
-    return new PostgresSource(
-      { queue: name, name: worker, ended: this.ended, backend },
-      this.#pool as Pool,
-      of,
-    )
+    const lockOf = this.#key.bind(this)
+    return { name: this.#name(name), lease, keep: keepOf(this.retention), lockOf }
   }
 
   // BullMQ's queues in PostgreSQL have no prefix.
@@ -237,43 +232,51 @@ export class PostgresStore extends BullmqStore {
     return new PostgresSchedules(this.#pool as Pool, this.settings.prefix)
   }
 
-  protected async enter(lock: string, member: string): Promise<Place> {
-    const key = this.#key(lock)
-    const { rows } = await this.#inLine(key, [
-      [JOIN, [key, member, Date.now()]],
-      [HEAD, [key]],
+  protected async enter(entries: readonly Entry[]): Promise<(Admitted | 'lost')[]> {
+    const lockIn = ({ locks }: Entry, isLine: boolean): string | null => {
+      const lock = locks.find((one) => isBatchLock(one) === isLine)
+      return lock === undefined ? null : this.#key(lock)
+    }
+    const { rows } = await (this.#pool as Pool).query<{ place: Admitted | 'lost' }>(ENTER, [
+      entries.map(({ queue }) => this.#name(queue)),
+      entries.map(({ id }) => id),
+      entries.map(({ token = '' }) => token),
+      entries.map((entry) => lockIn(entry, true)),
+      entries.map((entry) => lockIn(entry, false)),
+      Date.now(),
     ])
-    const [head] = rows as { member: string; since: number; stopped: boolean }[]
-    if (head === undefined) throw new Error(`The lock ${lock} is empty after it was joined.`)
-    const { member: first, since, stopped } = head
-    return { isFirst: first === member, head: first, since, isStopped: stopped }
+    return rows.map(({ place }) => place)
   }
 
-  protected async exit(lock: string, member: string, stop: boolean): Promise<string | undefined> {
+  leave(lock: string, queue: string, id: string, stop: boolean): Promise<void> {
     const key = this.#key(lock)
-    const { rows } = await this.#inLine(key, [
-      [LEAVE, [key, member]],
-      ...(stop ? [[STOP, [key, Date.now()]] as [string, unknown[]]] : []),
-      [HEAD, [key]],
+    return this.#together([
+      ['select aftertask.hold($1)', [[key]]],
+      ['select aftertask.leave($1, $2, $3, $4)', [key, `${this.#name(queue)}|${id}`, stop, Date.now()]],
     ])
-    return (rows as { member: string }[])[0]?.member
   }
 
-  /** One at a time in each line, so that the order of numbers is the order of commits. */
-  #inLine(key: string, queries: readonly [string, unknown[]][]): Promise<{ rows: unknown[] }> {
-    return this.#together([[LOCK, [key]], ...queries])
+  protected promote(queue: string, id: string): Promise<void> {
+    return this.#together([['select aftertask.promote($1, $2)', [this.#name(queue), id]]])
   }
 
-  /** Runs queries in one transaction; resolves to the answer of the last. */
-  async #together(queries: readonly [string, unknown[]][]): Promise<{ rows: unknown[] }> {
+  protected async endWaiting(queue: string, id: string, ending: Ending): Promise<boolean> {
+    const end = { id, token: `end:${id}`, ...ending }
+    const { rows } = await (this.#pool as Pool).query<{ isDone: boolean }>(
+      END_WAITING,
+      endArguments(this.#at(queue), [end], ''),
+    )
+    return rows[0]?.isDone === true
+  }
+
+  /** Runs queries in one transaction. */
+  async #together(queries: readonly [string, unknown[]][]): Promise<void> {
     const client = await (this.#pool as Pool).connect()
     let fault: Error | undefined
     try {
       await client.query('begin')
-      let result: { rows: unknown[] } = { rows: [] }
-      for (const [text, values] of queries) result = await client.query(text, values)
+      for (const [text, values] of queries) await client.query(text, values)
       await client.query('commit')
-      return result
     } catch (error) {
       fault = error as Error
       throw error
@@ -281,18 +284,6 @@ export class PostgresStore extends BullmqStore {
       // A connection in the middle of a transaction is of no use to anybody else.
       client.release(fault)
     }
-  }
-
-  /**
-   * BullMQ's own promote looks at the state and then writes, and a worker may take the job in between: it would run twice.
-   * With its row locked first, nobody can.
-   */
-  async promote(queue: string, id: string): Promise<void> {
-    const name = this.#name(queue)
-    await this.#together([
-      ['select from job where queue = $1 and id = $2 for update', [name, id]],
-      ['select promote($1, $2)', [name, id]],
-    ])
   }
 
   async close(): Promise<void> {
@@ -312,6 +303,11 @@ export class PostgresStore extends BullmqStore {
   #key(name: string): string {
     return `${this.settings.prefix}:${name}`
   }
+}
+
+function unknownFunctions(names: readonly string[]): Error {
+  const what = `BullMQ's functions in PostgreSQL are others than this version of aftertask knows: ${names.join(', ')}.`
+  return new BrokerUnavailableError('unsupported', `${what} Install a version of bullmq that it was tested with.`)
 }
 
 /** BullMQ forgets the connection that it takes while it gets ready, when it is closed meanwhile: the pool would not end. */

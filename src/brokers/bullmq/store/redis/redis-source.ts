@@ -1,8 +1,9 @@
 /** The jobs of a queue in Redis: BullMQ's own calls, and leases that outlive an absence of the store. */
-
+import { type RawJob, toStored } from '../bullmq-jobs.ts'
 import { refusalOf } from '../refusals.ts'
-import type { LeaseRef } from '../shared-store.ts'
-import { BatchSource } from './batch-source.ts'
+import type { Claimed, Ending, LeaseRef } from '../shared-store.ts'
+import { BullmqSource, type SourceParts } from '../source.ts'
+import { RedisEnds, type RedisQueue } from './ends.ts'
 
 const NOTE = `
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
@@ -32,12 +33,67 @@ for at = 3, #ARGV, 4 do
 end
 return refused`
 
-/** Renews leases, and writes down what attempts leave behind. */
-export class RedisSource extends BatchSource {
+const UNDER = `
+local tokens, found = {}, {}
+for at = 2, #ARGV do tokens[ARGV[at]] = true end
+for _, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+  local token = redis.call('GET', ARGV[1] .. id .. ':lock')
+  if token and tokens[token] then found[#found + 1] = { id, token } end
+end
+return found`
+
+/** What BullMQ returns for a claim: the job, its id, the rest of a rate limit, when the next delayed job is due. */
+type Fetched = readonly [job?: RawJob | null, id?: string, limit?: number, until?: number]
+
+/** Claims jobs, renews leases, and writes down what attempts leave behind. */
+export class RedisSource extends BullmqSource {
+  readonly #of: RedisQueue
+  readonly #keys: string
+  readonly #ends: RedisEnds
+
+  constructor(parts: SourceParts, of: RedisQueue) {
+    super(parts)
+    this.#of = of
+    this.#keys = `${of.prefix}:${of.queue}:`
+    this.#ends = new RedisEnds(of)
+  }
+
+  /** True when each end has commands of its own. */
+  get isSingle(): boolean {
+    return this.#ends.isSingle
+  }
+
+  /** One call of BullMQ's for each job: what Redis is given in one turn, it gets in one piece. */
+  async claim(tokens: readonly string[]): Promise<{ jobs: readonly Claimed[]; dueAt: number }> {
+    this.#ends.flush()
+    const asked = tokens.map(async (token) => {
+      const fetched = (await this.backend.moveToActive(token, this.parts.name)) as unknown as Fetched
+      return { token, fetched }
+    })
+    const answers = await Promise.allSettled(asked)
+    const taken = answers.filter((answer) => answer.status === 'fulfilled').map(({ value }) => value)
+    if (taken.length === 0) throw new Error('Nothing could be fetched.')
+    // BullMQ's answer without a job has an id that is none.
+    const jobs = taken.flatMap(({ token, fetched: [json, id] }) =>
+      json && id ? { token, job: toStored(this.parts.queue, id, json, 'active', Date.now()) } : [],
+    )
+    return { jobs, dueAt: Math.max(0, ...taken.map(({ fetched: [, , , until] }) => until ?? 0)) }
+  }
+
+  async claimedUnder(tokens: readonly string[]): Promise<readonly Claimed[]> {
+    const args = [`${this.#keys}active`, this.#keys, ...tokens]
+    const found = (await this.#of.redis.eval(UNDER, 1, ...args)) as [id: string, token: string][]
+    const read = found.map(async ([id, token]) => ({ token, job: await this.seen(id) }))
+    return (await Promise.all(read)).flatMap(({ token, job }) => (job === undefined ? [] : { token, job }))
+  }
+
+  end({ id, token }: LeaseRef, ending: Ending): Promise<Claimed | undefined> {
+    return this.#ends.end({ id, token, ...ending })
+  }
+
   async note({ id, token }: LeaseRef, stacktrace: string): Promise<void> {
-    const { redis, keys } = this.connection
-    const key = keys + id
-    if ((await redis.eval(NOTE, 2, key, `${key}:lock`, token, stacktrace)) !== 1) throw refusalOf(id)
+    const key = this.#keys + id
+    if ((await this.#of.redis.eval(NOTE, 2, key, `${key}:lock`, token, stacktrace)) !== 1) throw refusalOf(id)
   }
 
   override async renew(leases: readonly LeaseRef[], milliseconds: number): Promise<readonly string[]> {
@@ -46,8 +102,7 @@ export class RedisSource extends BatchSource {
     const given = leases
       .filter(({ id }) => gone.has(id))
       .flatMap(({ id, token, starts, stalls }) => [id, token, starts, stalls])
-    const { redis, keys } = this.connection
-    const lists = [`${keys}active`, `${keys}stalled`]
-    return (await redis.eval(TAKE_UP, 2, ...lists, keys, milliseconds, ...given)) as string[]
+    const lists = [`${this.#keys}active`, `${this.#keys}stalled`]
+    return (await this.#of.redis.eval(TAKE_UP, 2, ...lists, this.#keys, milliseconds, ...given)) as string[]
   }
 }

@@ -5,35 +5,29 @@ import type { BullmqSettings } from '../../options.ts'
 import { BullmqStore } from '../bullmq-store.ts'
 import { peer } from '../peers.ts'
 import { backendOptions, keepOf } from '../queue-options.ts'
-import type { JobSource, Opening, Place } from '../shared-store.ts'
+import { isRefusal } from '../refusals.ts'
+import type { Admitted, Ending, Opening } from '../shared-store.ts'
+import type { Entry } from '../source.ts'
 import { writeTogether } from './coalesce.ts'
-import { type Script, scriptsOf } from './complete-many.ts'
+import { RedisEnds, type RedisQueue } from './ends.ts'
 import { RedisSchedules } from './redis-schedules.ts'
 import { RedisSource } from './redis-source.ts'
+import { ENTER, LEAVE, lockKey, type Scripts, scriptsOf } from './scripts.ts'
 
-// Members are scored by when they came, each later than the one before it, so that the order is kept within a millisecond.
-const JOIN = `
-local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-local at = tonumber(ARGV[2])
-if last[2] and tonumber(last[2]) >= at then at = tonumber(last[2]) + 0.01 end
-redis.call('ZADD', KEYS[1], 'NX', at, ARGV[1])
-local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-return {head[1], head[2], redis.call('EXISTS', KEYS[2])}`
-const LEAVE = `
-redis.call('ZREM', KEYS[1], ARGV[1])
-if ARGV[2] == '1' then redis.call('SET', KEYS[2], '1', 'PX', 86400000) end
-return redis.call('ZRANGE', KEYS[1], 0, 0)[1]`
+const ENTER_COMMAND = 'aftertask:enter'
+
+type Enter = (this: Redis, ...args: (string | number)[]) => Promise<Admitted | 'lost'>
 
 /** Redis and Valkey, through ioredis. */
 export class RedisStore extends BullmqStore {
   readonly isOrdered = true
+  protected readonly isJsonb = false
   readonly #queues = new Map<string, Queue>()
   readonly #backends: IQueueBackend[] = []
   #redis!: Redis
   #listener!: Redis
   #bullmq!: typeof import('bullmq')
-  #letGo!: () => void
-  #scripts!: ReadonlyMap<string, Script>
+  #scripts!: Scripts
   /** Rejects: a connection that is closed between two tries to connect says nothing. */
   readonly #closed = Promise.withResolvers<never>()
 
@@ -57,7 +51,8 @@ export class RedisStore extends BullmqStore {
       typeof connection === 'string'
         ? new ioredis.Redis(connection.replace(/^valkey/, 'redis'), own)
         : new ioredis.Redis({ ...(connection as RedisOptions), ...own })
-    this.#letGo = writeTogether(this.#redis)
+    writeTogether(this.#redis)
+    this.#redis.defineCommand(ENTER_COMMAND, { lua: ENTER, numberOfKeys: 0 })
     this.#scripts = scriptsOf(this.#redis)
     this.#listener = this.#redis.duplicate()
     let fault: Error = new Error('The connection is closed.')
@@ -91,23 +86,33 @@ export class RedisStore extends BullmqStore {
     return queue
   }
 
-  source(queue: string, name: string): JobSource {
-    // What is fetched with the end of another job gets its name from the options.
+  source(queue: string, name: string): RedisSource {
+    // What is claimed with the end of another job gets its name from the options.
     const options = { ...this.#options(), name }
     const backend = this.#bullmq.createRedisBackend(queue, options as never, { withBlockingConnection: true })
+    // What it hears of the connection, the store hears as well.
     backend.on('error', () => {})
     this.#backends.push(backend)
-    const keys = `${this.settings.prefix}:${queue}:`
-    const connection = { redis: this.#redis, scripts: this.#scripts, letGo: this.#letGo, keys }
-    return new RedisSource({ queue, name, ended: this.ended, backend: () => backend }, connection)
+    return new RedisSource(this.partsOf(queue, name, () => backend), this.#at(queue, name, () => backend))
+  }
+
+  #at(queue: string, name: string, backend: () => IQueueBackend): RedisQueue {
+    const { prefix, lease } = this.settings
+    const leave = this.leave.bind(this)
+    const keep = this.#keep()
+    return { redis: this.#redis, scripts: this.#scripts, prefix, queue, name, lease, keep, backend, leave }
+  }
+
+  #keep(): { count: number; age?: number } {
+    const kept = keepOf(this.retention)
+    // Of the options of a queue, the script takes no `true`.
+    return kept === true ? { count: 0 } : kept
   }
 
   #options(): object {
     const { lease, prefix } = this.settings
     const options = backendOptions({ lease, retention: this.retention })
-    const kept = keepOf(this.retention)
-    // Of the options of a queue, the script takes no `true`.
-    const keep = kept === true ? { count: 0 } : kept
+    const keep = this.#keep()
     return { connection: this.#redis, prefix, ...options, removeOnComplete: keep, removeOnFail: keep }
   }
 
@@ -133,25 +138,44 @@ export class RedisStore extends BullmqStore {
     return new RedisSchedules(this.#redis, this.settings.prefix)
   }
 
-  protected async enter(lock: string, member: string): Promise<Place> {
-    const keys = this.#lockKeys(lock)
-    const reply = await this.#redis.eval(JOIN, 2, ...keys, member, Date.now())
-    const [head, since, isStopped] = reply as [string, string, number]
-    return { isFirst: head === member, head, since: Number(since), isStopped: isStopped === 1 }
+  protected enter(entries: readonly Entry[]): Promise<(Admitted | 'lost')[]> {
+    const { prefix } = this.settings
+    const enter = Reflect.get(this.#redis, ENTER_COMMAND) as Enter
+    const asked = entries.map(({ queue, id, locks, token = '' }) =>
+      enter.call(this.#redis, prefix, `${queue}|${id}`, Date.now(), token, ...locks),
+    )
+    return Promise.all(asked)
   }
 
-  protected async exit(lock: string, member: string, stop: boolean): Promise<string | undefined> {
-    const head = await this.#redis.eval(LEAVE, 2, ...this.#lockKeys(lock), member, stop ? '1' : '0')
-    return (head as string | null) ?? undefined
+  async leave(lock: string, queue: string, id: string, stop: boolean): Promise<void> {
+    const key = lockKey(this.settings.prefix, lock)
+    const next = (await this.#redis.eval(LEAVE, 1, key, `${queue}|${id}`, stop ? '1' : '0')) as string | null
+    if (next === null) return
+    const at = next.indexOf('|')
+    await this.promote(next.slice(0, at), next.slice(at + 1))
   }
 
-  async promote(queue: string, id: string): Promise<void> {
-    // BullMQ's code for a job that is not delayed is what is to be passed over.
-    await this.queue(queue)
-      .backend.promote(id)
-      .catch((error: unknown) => {
-        if (Reflect.get(error as object, 'code') === undefined) throw error
-      })
+  protected async promote(queue: string, id: string): Promise<void> {
+    try {
+      await this.queue(queue).backend.promote(id)
+    } catch (error) {
+      // It is on its way into the queue, or running already: then there is nothing to do.
+      if (!isRefusal(error)) throw error
+    }
+  }
+
+  protected async endWaiting(queue: string, id: string, ending: Ending): Promise<boolean> {
+    const { backend } = this.queue(queue)
+    // BullMQ gives its scripts to the client once the queue is ready.
+    await backend.waitUntilReady()
+    const ends = new RedisEnds(this.#at(queue, '', () => backend))
+    try {
+      await ends.end({ id, token: `end:${id}`, ...ending, take: this.settings.lease })
+      return true
+    } catch (error) {
+      if (isRefusal(error)) return false
+      throw error
+    }
   }
 
   async close(): Promise<void> {
@@ -166,11 +190,5 @@ export class RedisStore extends BullmqStore {
 
   #key(name: string): string {
     return `${this.settings.prefix}:${name}`
-  }
-
-  // In a cluster both keys of a lock have to be on one node: the braces see to that.
-  #lockKeys(lock: string): [string, string] {
-    const key = this.#key(`line:{${lock}}`)
-    return [key, `${key}:stopped`]
   }
 }
