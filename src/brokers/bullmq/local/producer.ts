@@ -133,7 +133,9 @@ export class Producer {
       })
       underWay.add(written)
       // Jobs with locks join them before they are added: what comes next must not pass them.
-      const isLocked = jobs.some(({ job }) => locksOf({ line: this.#parts.local.lineOf(job), key: job.extras?.key }).length > 0)
+      const isLocked = jobs.some(
+        ({ job }) => locksOf({ line: this.#parts.local.lineOf(job), key: job.extras?.key }).length > 0,
+      )
       if (isLocked) await written
       else if (underWay.size < (isOrdered ? PARTS_AT_ONCE : 1)) await setImmediate()
       else await Promise.race(underWay)

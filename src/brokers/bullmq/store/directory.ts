@@ -1,7 +1,7 @@
 /** Jobs in the queues of BullMQ that no process needs to have: found, listed, counted, ended, revived and removed. */
 import type { Job, JobType, Queue } from 'bullmq'
-import type { Clock } from '../../../words/clock.ts'
 import { BATCH_FAILED } from '../../../rules/journal-protocol.ts'
+import type { Clock } from '../../../words/clock.ts'
 import { isTerminal, type JobState, TERMINAL_STATES, UNFINISHED_STATES } from '../../../words/job.ts'
 import type { Ended, JobFilter } from '../../port/broker.ts'
 import { toDataText, toStored } from './bullmq-jobs.ts'
@@ -83,7 +83,10 @@ export class Directory implements JobDirectory {
     const lists = await Promise.all(
       this.#parts.queues.flatMap((queue) => types.map((type) => this.#listOf(queue, type, fits, limit))),
     )
-    return lists.flat().sort((one, other) => other.data.a - one.data.a).slice(0, limit)
+    return lists
+      .flat()
+      .sort((one, other) => other.data.a - one.data.a)
+      .slice(0, limit)
   }
 
   async #listOf(

@@ -3,7 +3,7 @@
 // No such job, no lock, not in that state, somebody else's lock.
 const NO_LOCK = -2
 const OTHERS_LOCK = -6
-const REFUSALS: ReadonlySet<unknown> = new Set([-1, NO_LOCK, -3, OTHERS_LOCK])
+const REFUSALS: ReadonlySet<number | undefined> = new Set([-1, NO_LOCK, -3, OTHERS_LOCK])
 
 /** True when the store has refused a write for good: another process has the job, or nobody does. */
 export function isRefusal(error: unknown): boolean {
@@ -26,6 +26,8 @@ export function faultOf(id: string, code: number): Error {
   return Object.assign(new Error(what), { code })
 }
 
-function codeOf(error: unknown): unknown {
-  return typeof error === 'object' && error !== null ? Reflect.get(error, 'code') : undefined
+/** The code of a fault that BullMQ has named. */
+export function codeOf(error: unknown): number | undefined {
+  const code: unknown = typeof error === 'object' && error !== null ? Reflect.get(error, 'code') : undefined
+  return typeof code === 'number' ? code : undefined
 }

@@ -1,37 +1,23 @@
 /** Whether a fetched job may run, by what is known of it. */
 import { describe, expect, test } from 'vitest'
-import {
-  type Candidate,
-  type Decision,
-  decide,
-  type Surroundings,
-} from '../../../../src/brokers/bullmq/consumer/admission.ts'
-import type { Place } from '../../../../src/brokers/bullmq/store/shared-store.ts'
+import { type Candidate, type Decision, decide } from '../../../../src/brokers/bullmq/consumer/admission.ts'
 import { BATCH_FAILED } from '../../../../src/rules/journal-protocol.ts'
 
 const WALL = 1_000_000
-const RECHECK = 250
 
 const plain: Candidate = {
   task: { name: 'mail', policy: { onCrash: 'retry', maxCrashes: 3 } },
   data: { a: WALL - 500 },
   line: undefined,
+  place: undefined,
   attempts: 0,
   crashes: 0,
   stalls: 0,
   hasCrashed: false,
 }
-const place = (given: Partial<Place>): Place => ({
-  isFirst: true,
-  head: 'q|j-1',
-  since: WALL,
-  isStopped: false,
-  ...given,
-})
 
-function decided(candidate: Partial<Candidate>, places: Readonly<Record<string, Place>> = {}): Decision {
-  const surroundings: Surroundings = { wall: WALL, places: new Map(Object.entries(places)), recheck: RECHECK }
-  return decide({ ...plain, ...candidate }, surroundings)
+function decided(candidate: Partial<Candidate>): Decision {
+  return decide({ ...plain, ...candidate }, WALL)
 }
 
 describe('a job that was fetched', () => {
@@ -49,37 +35,25 @@ describe('a job that was fetched', () => {
     expect(decided({ data: { ...data, q: WALL } })).toMatchObject({ do: 'run' })
   })
 
-  test('joins the lock of its batch, then that of its key, and runs when it is first at both', () => {
+  test('has to be first in the lock of its batch and in that of its key, and then runs', () => {
     const job = { line: 'b:1', data: { a: WALL, key: 'ada' } }
-    expect(decided(job)).toEqual({ do: 'join', lock: 'b:1' })
-    expect(decided(job, { 'b:1': place({}) })).toEqual({ do: 'join', lock: 'k:ada' })
-    expect(decided(job, { 'b:1': place({}), 'k:ada': place({}) })).toMatchObject({ do: 'run' })
-  })
-
-  test('waits behind the job before it of its batch or of its key, and is to be called from there', () => {
-    const behind = place({ isFirst: false })
-    const job = { line: 'b:1', data: { a: WALL, key: 'ada' } }
-    expect(decided(job, { 'b:1': behind })).toEqual({ do: 'postpone', delay: RECHECK, behind: 'b:1' })
-    expect(decided(job, { 'b:1': place({}), 'k:ada': behind })).toEqual({
-      do: 'postpone',
-      delay: RECHECK,
-      behind: 'k:ada',
-    })
+    expect(decided(job)).toEqual({ do: 'admit', locks: ['b:1', 'k:ada'] })
+    expect(decided({ ...job, line: undefined })).toEqual({ do: 'admit', locks: ['k:ada'] })
+    expect(decided({ ...job, place: 'first' })).toMatchObject({ do: 'run' })
   })
 
   test('is skipped when a job of its batch has stopped the rest', () => {
-    const stopped = place({ isFirst: false, isStopped: true })
-    expect(decided({ line: 'b:1' }, { 'b:1': stopped })).toEqual({
+    expect(decided({ line: 'b:1', place: 'stopped' })).toEqual({
       do: 'end',
       ended: { state: 'skipped', reason: BATCH_FAILED },
     })
   })
 
-  test('waits for its time when the job before it of its batch has called it too early, at its first attempt only', () => {
-    const job = { line: 'b:1', data: { a: WALL, d: WALL + 40 } }
-    const first = { 'b:1': place({}) }
-    expect(decided(job, first)).toEqual({ do: 'postpone', delay: 40, behind: undefined })
-    expect(decided({ ...job, attempts: 1 }, first)).toMatchObject({ do: 'run' })
+  test('waits for its time, without a place in the lock of its key, when the job before it of its batch has called it too early', () => {
+    const job = { line: 'b:1', data: { a: WALL, d: WALL + 40, key: 'ada' } }
+    expect(decided(job)).toEqual({ do: 'admit', locks: ['b:1'] })
+    expect(decided({ ...job, place: 'first' })).toEqual({ do: 'postpone', delay: 40 })
+    expect(decided({ ...job, attempts: 1, place: 'first' })).toMatchObject({ do: 'run' })
   })
 
   test('has its start recorded before it runs when it is a suspect, or when a crash is its end', () => {

@@ -42,3 +42,42 @@ test('a fetch loop looks for jobs of dead processes eight times in a lease, as s
   expect(looks.map((at) => at - start)).toEqual([0, 125, 250, 375, 500, 625, 750, 875, 1000, 1125])
   void loop.stop()
 })
+
+test('a fetch loop whose claim was not answered asks for what lies under its tokens, and renews it, before it claims more', async () => {
+  const clock = new HandClock()
+  const asked: unknown[] = []
+  const job = { id: 'j-1', starts: 1, stalls: 0, data: { a: 1 } }
+  let faults = 1
+  const source = {
+    claim: (tokens: readonly string[]) => {
+      asked.push(['claim', tokens])
+      if (faults-- > 0) return Promise.reject(new Error('The connection is closed.'))
+      return new Promise(() => {})
+    },
+    claimedUnder: (tokens: readonly string[]) => {
+      asked.push(['claimedUnder', tokens])
+      return Promise.resolve([{ token: 'me:0', job }])
+    },
+    renew: (leases: readonly { id: string; token: string }[]) => {
+      asked.push(['renew', leases.map(({ id, token }) => `${id} ${token}`)])
+      return Promise.resolve([])
+    },
+    stopWaiting: () => {},
+    reclaimExpired: () => Promise.resolve(),
+  }
+  const came = Promise.withResolvers<string>()
+  const of = { queue: 'q', pool: 'default', limit: 1, lease: 1000, name: 'me', isOrdered: true }
+  const host = { room: () => 1, mayReclaim: () => Promise.resolve(false) }
+  const fetched = (_: unknown, claimed: { job: { id: string } }): void => came.resolve(claimed.job.id)
+  const loop = new FetchLoop(of, source as never, { ...host, fetched } as never, clock)
+  loop.start()
+  await new Promise((resolve) => setImmediate(resolve))
+  clock.advance(200)
+  expect(await came.promise).toBe('j-1')
+  expect(asked.slice(0, 3)).toEqual([
+    ['claim', ['me:0']],
+    ['claimedUnder', ['me:0']],
+    ['renew', ['j-1 me:0']],
+  ])
+  void loop.stop()
+})

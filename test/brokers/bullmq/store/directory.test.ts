@@ -23,12 +23,7 @@ function directoryWith(questions: number): Directory {
     getJobs: () => ask([]),
     getJobCounts: () => ask({ waiting: 1, wait: 1 }),
   })
-  const ended = {
-    get: () => undefined,
-    list: () => Promise.resolve([]),
-    counts: () => Promise.resolve({ cancelled: 0, skipped: 0, dead: 0 }),
-  }
-  const parts = { queues, queue, ended, clock: new HandClock() }
+  const parts = { queues, queue, clock: new HandClock(), isJsonb: false, end: () => Promise.resolve(false) }
   return new Directory(parts as never)
 }
 

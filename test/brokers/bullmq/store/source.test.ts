@@ -10,7 +10,16 @@ import { START_TIMEOUT, type StoreServer, storeServer, whyNot } from '../../../k
 
 const events = { up: () => {}, down: () => {}, message: () => {} }
 const keep = { count: 2, age: 3_600_000 }
-const opening = { clock: systemClock, events, topics: ['messages'], queues: [], retention: keep }
+const opening = {
+  clock: systemClock,
+  events,
+  topics: ['messages'],
+  queues: [],
+  retention: keep,
+  recheck: 60_000,
+}
+
+const completed = { state: 'completed', result: '1', locks: [], stops: false, fetchNext: false } as const
 
 for (const kind of ['redis', 'postgres'] as const) {
   const reason = whyNot(kind)
@@ -40,7 +49,7 @@ for (const kind of ['redis', 'postgres'] as const) {
       })
 
       const complete = (id: string, token: string, fetchNext = false): Promise<Claimed | undefined> =>
-        source.complete({ id, token, result: { n: 1 }, fetchNext })
+        source.end({ id, token, starts: 1, stalls: 0 }, { ...completed, fetchNext })
 
       const filledAt = async (at: BullmqStore, jobs: number): Promise<void> => {
         queue = `q${++queues}`
@@ -87,6 +96,14 @@ for (const kind of ['redis', 'postgres'] as const) {
         const next = await Promise.all([complete('job-0', 'a', true), complete('job-1', 'b', true)])
         expect(next.map((claimed) => claimed?.job.id)).toEqual(['job-2', 'job-3'])
         await expect(complete('job-2', 'a')).resolves.toBeUndefined()
+      })
+
+      test('tells what lies under tokens, for whoever has heard of no answer', async () => {
+        await filledAt(store, 3)
+        await source.claim(['a', 'b'])
+        await complete('job-0', 'a', true)
+        const found = await source.claimedUnder(['a', 'c'])
+        expect(found.map(({ token, job: { id } }) => [token, id])).toEqual([['a', 'job-2']])
       })
 
       test('refuses the end of a job that belongs to another, and takes those that come with it', async () => {

@@ -5,7 +5,7 @@
 import type { Pool } from 'pg'
 import { toReturnValue, toStored } from '../bullmq-jobs.ts'
 import { Gather } from '../gather.ts'
-import { faultOf, refusalOf } from '../refusals.ts'
+import { codeOf, faultOf, refusalOf } from '../refusals.ts'
 import { type Claimed, type Ending, isBatchLock, type LeaseRef } from '../shared-store.ts'
 import { BullmqSource, type SourceParts } from '../source.ts'
 
@@ -66,7 +66,8 @@ export class PostgresSource extends BullmqSource {
       atOnce: STATEMENTS,
       send: (ends) => this.#endMany(ends),
       // What is wrong with one, such as a lost lease, undoes them all.
-      hasUndone: (fault) => Reflect.get(fault as object, 'severity') === 'ERROR' || isBullmqs(fault),
+      hasUndone: (fault) =>
+        Reflect.get(fault as object, 'severity') === 'ERROR' || codeOf(fault) !== undefined,
     })
   }
 
@@ -92,7 +93,9 @@ export class PostgresSource extends BullmqSource {
       const next = new Map(rows.map((row) => [row.lock_token, this.#read(row)]))
       return ends.map(({ token }) => next.get(token))
     } catch (error) {
-      throw isBullmqs(error) ? faultOf(ends[0]?.id ?? '', Number(Reflect.get(error as object, 'detail'))) : error
+      throw isBullmqs(error)
+        ? faultOf(ends[0]?.id ?? '', Number(Reflect.get(error as object, 'detail')))
+        : error
     }
   }
 

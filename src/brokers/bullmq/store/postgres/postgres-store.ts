@@ -307,7 +307,10 @@ export class PostgresStore extends BullmqStore {
 
 function unknownFunctions(names: readonly string[]): Error {
   const what = `BullMQ's functions in PostgreSQL are others than this version of aftertask knows: ${names.join(', ')}.`
-  return new BrokerUnavailableError('unsupported', `${what} Install a version of bullmq that it was tested with.`)
+  return new BrokerUnavailableError(
+    'unsupported',
+    `${what} Install a version of bullmq that it was tested with.`,
+  )
 }
 
 /** BullMQ forgets the connection that it takes while it gets ready, when it is closed meanwhile: the pool would not end. */

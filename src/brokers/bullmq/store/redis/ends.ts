@@ -51,9 +51,8 @@ export class RedisEnds {
     this.#gather = new Gather({
       most: MOST,
       atOnce: Number.POSITIVE_INFINITY,
-      send: (ends) => this.#endMany(ends),
-      // The store has answered that it did nothing.
-      hasUndone: (fault) => (fault as Error).name === 'ReplyError',
+      send: (ends) => this.#send(ends),
+      hasUndone: isWholeRefused,
     })
   }
 
@@ -82,6 +81,17 @@ export class RedisEnds {
       }
     }
     return this.#isKnown === true
+  }
+
+  async #send(ends: readonly End[]): Promise<(Claimed | undefined | Error)[]> {
+    try {
+      return await this.#endMany(ends)
+    } catch (fault) {
+      const [only, ...others] = ends
+      // A store that does not take the script may take BullMQ's own.
+      if (only === undefined || others.length > 0 || !isWholeRefused(fault)) throw fault
+      return [await this.#endOne(only)]
+    }
   }
 
   async #endMany(ends: readonly End[]): Promise<(Claimed | undefined | Error)[]> {
@@ -136,6 +146,11 @@ export class RedisEnds {
     const [json, next] = (answer.result ?? []) as unknown as [json?: RawJob | null, id?: string]
     return json && next ? { token, job: toStored(queue, next, json, 'active', Date.now()) } : undefined
   }
+}
+
+/** The store has answered that it did nothing. */
+function isWholeRefused(fault: unknown): boolean {
+  return (fault as Error).name === 'ReplyError'
 }
 
 /** What is read of a job that is claimed. BullMQ reads all fields. */

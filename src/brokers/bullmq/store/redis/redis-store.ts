@@ -93,7 +93,10 @@ export class RedisStore extends BullmqStore {
     // What it hears of the connection, the store hears as well.
     backend.on('error', () => {})
     this.#backends.push(backend)
-    return new RedisSource(this.partsOf(queue, name, () => backend), this.#at(queue, name, () => backend))
+    return new RedisSource(
+      this.partsOf(queue, name, () => backend),
+      this.#at(queue, name, () => backend),
+    )
   }
 
   #at(queue: string, name: string, backend: () => IQueueBackend): RedisQueue {

@@ -2,12 +2,10 @@
 import { createRedisBackend, type IQueueBackend, Queue } from 'bullmq'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { backendOptions } from '../../../../src/brokers/bullmq/store/queue-options.ts'
-import { type Script, scriptsOf } from '../../../../src/brokers/bullmq/store/redis/complete-many.ts'
-import { RedisSource } from '../../../../src/brokers/bullmq/store/redis/redis-source.ts'
-import type { JobSource } from '../../../../src/brokers/bullmq/store/shared-store.ts'
-import { SingleSource } from '../../../../src/brokers/bullmq/store/single-source.ts'
-import { START_TIMEOUT, type StoreServer, storeServer, whyNot } from '../../../kit/store-servers.ts'
+import { backendOptions } from '../../../../../src/brokers/bullmq/store/queue-options.ts'
+import { RedisSource } from '../../../../../src/brokers/bullmq/store/redis/redis-source.ts'
+import { type Scripts, scriptsOf } from '../../../../../src/brokers/bullmq/store/redis/scripts.ts'
+import { START_TIMEOUT, type StoreServer, storeServer, whyNot } from '../../../../kit/store-servers.ts'
 
 const JOBS = 8
 
@@ -17,7 +15,7 @@ describe.skipIf(reason !== undefined)(
   () => {
     let server: StoreServer
     let redis: Redis
-    let scripts: ReadonlyMap<string, Script>
+    let scripts: Scripts
     let queue: Queue
     let backend: IQueueBackend
     let together: RedisSource
@@ -32,13 +30,16 @@ describe.skipIf(reason !== undefined)(
       redis = new Redis(server.url, { maxRetriesPerRequest: null })
       scripts = scriptsOf(redis)
     }
-    const parts = { queue: 'q', name: 'me', ended: {} as never, backend: () => backend }
-    const sourceWith = (known: ReadonlyMap<string, Script>): RedisSource => {
-      const retention = { count: 100, age: 60_000 }
-      const settings = backendOptions({ lease: 60_000, retention })
+    const sourceWith = (known: Scripts): RedisSource => {
+      const keep = { count: 100, age: 60 }
+      const settings = backendOptions({ lease: 60_000, retention: { count: 100, age: 60_000 } })
       const options = { ...settings, connection: redis, name: 'me' }
       backend = createRedisBackend('q', options as never, {})
-      return new RedisSource(parts, { redis, scripts: known, letGo: () => {}, keys: 'bull:q:' })
+      const parts = { queue: 'q', name: 'me', isJsonb: false, recheck: 1000, backend: () => backend }
+      const locks = { enter: () => Promise.resolve('first' as const), promote: () => Promise.resolve() }
+      const of = { redis, scripts: known, prefix: 'bull', queue: 'q', name: 'me', lease: 60_000, keep }
+      const leave = (): Promise<void> => Promise.resolve()
+      return new RedisSource({ ...parts, ...locks }, { ...of, backend: () => backend, leave })
     }
     beforeEach(async () => {
       connect()
@@ -58,11 +59,18 @@ describe.skipIf(reason !== undefined)(
     })
 
     /** Takes four jobs and completes them in one turn: which job comes with each, or what is wrong with it. */
-    const fourOf = async (source: JobSource, taken = (): unknown => undefined): Promise<unknown[]> => {
+    const fourOf = async (source: RedisSource, taken = (): unknown => undefined): Promise<unknown[]> => {
       const { jobs: claimed } = await source.claim(['a', 'b', 'c', 'd'])
       await taken()
-      const jobs = claimed.map(({ token, job: { id } }, n) => ({ id, token, result: { n }, fetchNext: true }))
-      const ends = await Promise.allSettled(jobs.map((job) => source.complete(job)))
+      const leases = claimed.map(({ token, job: { id } }) => ({ id, token, starts: 1, stalls: 0 }))
+      const ending = { locks: [], stops: false, fetchNext: true }
+      const ends = await Promise.allSettled(
+        leases.map((lease, n) =>
+          n < 3
+            ? source.end(lease, { ...ending, state: 'completed', result: `{"n":${n}}` })
+            : source.end(lease, { ...ending, state: 'dead', left: { reason: 'no', stacktrace: '["no"]' } }),
+        ),
+      )
       return ends.map((end) => {
         if (end.status === 'fulfilled') return end.value?.job.id
         return Reflect.get(end.reason, 'code') ?? String(end.reason)
@@ -82,7 +90,7 @@ describe.skipIf(reason !== undefined)(
 
     test('leave in the store what BullMQ itself leaves', async () => {
       const left: unknown[] = []
-      for (const source of [together, new OneByOne(parts)]) {
+      for (const source of [together, sourceWith(changed(scripts))]) {
         await redis.flushall()
         const jobs = Array.from({ length: JOBS }, (_, n) => ({
           name: 'any',
@@ -101,39 +109,31 @@ describe.skipIf(reason !== undefined)(
         await redis.set('bull:q:j-2:lock', 'another')
       })
       expect(ends).toEqual(['j-4', expect.stringContaining('WRONGTYPE'), -6, 'j-5'])
-      expect(await queue.getJobCounts('completed', 'active')).toEqual({ completed: 2, active: 4 })
+      expect(await queue.getJobCounts('completed', 'failed', 'active')).toEqual({
+        completed: 1,
+        failed: 1,
+        active: 4,
+      })
     })
 
-    test('complete also where BullMQ has laid its script out in another way', async () => {
-      const { lua, ...rest } = scripts.get('moveToFinished') as Script
-      const script = { ...rest, lua: `if #KEYS > 0 then end\n${lua}` }
-      const other = sourceWith(new Map([['moveToFinished', script]]))
+    test('have commands of their own where BullMQ has another script than was known', async () => {
+      expect(together.isSingle).toBe(false)
+      const other = sourceWith(changed(scripts))
       expect(await fourOf(other)).toEqual(next)
-      expect(other.isSingle).toBe(false)
+      expect(other.isSingle).toBe(true)
     })
 
-    test('have a command each where the store does not take one for all', async () => {
-      const script = { lua: 'this is no script', numberOfKeys: 14 }
-      const broken = sourceWith(new Map([['moveToFinished', script]]))
-      expect(await fourOf(broken)).toEqual(next)
-    })
-
-    test('have a command each where BullMQ calls its script in another way', async () => {
-      const changed = sourceWith(scripts)
-      const make = Reflect.get(backend, 'moveToCompletedArgs') as (...given: unknown[]) => unknown[]
-      const more = (...given: unknown[]): unknown[] => [...make.apply(backend, given), 'more']
-      Object.assign(backend, { moveToCompletedArgs: more })
-      expect(await fourOf(changed)).toEqual(next)
-      expect(changed.isSingle).toBe(true)
+    test('have commands of their own where the store does not take one for all', async () => {
+      redis.defineCommand('aftertask:endMany', { lua: 'this is no script', numberOfKeys: 1 })
+      expect(await fourOf(together)).toEqual(next)
+      expect(together.isSingle).toBe(false)
     })
   },
 )
 
-/** With a command for each job. */
-class OneByOne extends SingleSource {
-  note(): Promise<void> {
-    return Promise.resolve()
-  }
+/** Scripts as BullMQ may have them one day. */
+function changed(scripts: Scripts): Scripts {
+  return new Map([...scripts].map(([name, lua]) => [name, `${lua}\n-- another version`]))
 }
 
 /** All that is stored, without times: those of an event are in its id, those of a job in its fields. */
