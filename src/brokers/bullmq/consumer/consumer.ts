@@ -165,12 +165,12 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     }
   }
 
-  #decide(lease: Lease, hasCrashed: boolean, place?: Place): Decision {
+  #decide(lease: Lease, isCrash: boolean, place?: Place): Decision {
     const { job, data, stalls } = lease
     const { attempts, crashes } = job
     const { task } = job.entry
     const line = this.lineOf(lease)
-    const candidate = { task, data, line, place, attempts, crashes, stalls, hasCrashed }
+    const candidate = { task, data, line, place, attempts, crashes, stalls, hasCrashed: isCrash }
     return decide(candidate, this.#parts.engine.clock.wall())
   }
 

@@ -125,14 +125,14 @@ export function endArguments(
     const lock = locks.find((one) => isBatchLock(one) === isLine)
     return lock === undefined ? null : lockOf(lock)
   }
-  const valueOf = ({ state, result, left }: End): string =>
+  const valueFor = ({ state, result, left }: End): string =>
     state === 'completed' ? toReturnValue(result, true) : (left?.reason ?? '')
   const [age, count] = keep === true ? [null, null] : [keep.age ?? null, keep.count]
   return [
     name,
     ends.map(({ id }) => id),
     ends.map(({ token }) => token),
-    ends.map(valueOf),
+    ends.map(valueFor),
     ends.map(({ state, left }) => (state === 'completed' ? null : (left?.stacktrace ?? '[]'))),
     ends.map((end) => lockIn(end, true)),
     ends.map((end) => lockIn(end, false)),
