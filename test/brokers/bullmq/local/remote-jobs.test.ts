@@ -18,7 +18,7 @@ test('a job that is cancelled by a repeated request ends with the name of its ta
         Promise.resolve(
           ends.push(end) === 1
             ? { isRunning: true, isDone: false, job: undefined }
-            : { isRunning: false, isDone: true, job: { id: 'j-1', queue: 'q', data: {} } },
+            : { isRunning: false, isDone: true, job: { id: 'j-1', queue: 'q', data: {}, left: { n: 0 } } },
         ),
     },
   }
