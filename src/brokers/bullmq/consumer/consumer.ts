@@ -316,6 +316,17 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
   }
 
   look(pool: string): void {
-    for (const loop of this.#loops) if (loop.of.pool === pool) loop.look()
+    // Whichever queue waits longest has the first go at a place.
+    const waiting = this.#loops.filter(({ of, waitsSince }) => of.pool === pool && waitsSince !== undefined)
+    if (waiting.length > 1) waiting.sort((one, other) => (one.waitsSince ?? 0) - (other.waitsSince ?? 0))
+    for (const loop of waiting) loop.look()
+  }
+
+  isAwaited(loop: FetchLoop): boolean {
+    if (this.#loops.length === 1) return false
+    return this.#loops.some(
+      ({ of, leased, waitsSince }) =>
+        of.pool === loop.of.pool && of !== loop.of && leased === 0 && waitsSince !== undefined,
+    )
   }
 }

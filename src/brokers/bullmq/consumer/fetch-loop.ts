@@ -15,6 +15,10 @@ export interface FetchHost {
   mayReclaim(): Promise<boolean>
   /** A job was fetched, and belongs to this process. */
   fetched(loop: FetchLoop, claimed: Claimed): void
+  /** There may be room for jobs of a pool. */
+  look(pool: string): void
+  /** True when another queue of the pool has no job here and waits for a place: who keeps his own would starve it. */
+  isAwaited(loop: FetchLoop): boolean
 }
 
 /** What is fixed for a fetch loop. */
@@ -36,12 +40,17 @@ const LONGEST_WAIT = 2000
 const AFTER_A_FAULT = 200
 const MOST_AT_ONCE = 128
 
+// Counts the loops that came to wait for room.
+let waits = 0
+
 /** Fetches the jobs of one queue. */
 export class FetchLoop {
   readonly source: JobSource
   readonly of: FetchSettings
   /** Jobs that this process has of the queue. */
   leased = 0
+  /** Since when it waits for room, in the order in which loops came to wait; undefined while it does not. */
+  waitsSince: number | undefined
   readonly #host: FetchHost
   readonly #clock: Clock
   #tokens = 0
@@ -80,6 +89,7 @@ export class FetchLoop {
   beginWithEnd(): boolean {
     const room = this.#host.room(this)
     if (!this.#isOpen || (this.of.isOrdered ? room < 0 : this.#isFetching || room !== 0)) return false
+    if (this.#host.isAwaited(this)) return false
     this.#ending++
     return true
   }
@@ -114,6 +124,7 @@ export class FetchLoop {
         continue
       }
       this.#isFetching = true
+      this.waitsSince = undefined
       try {
         const { count, dueAt } = await this.#fetch(Math.min(room, most))
         // As long as there are enough, more are asked for at a time.
@@ -131,13 +142,20 @@ export class FetchLoop {
     // Tokens that nobody else has.
     const tokens = Array.from({ length: most }, () => `${this.of.name}:${(this.#tokens++).toString(36)}`)
     this.leased += most
-    const { jobs, dueAt } = await this.#claim(tokens).finally(() => {
-      this.leased -= most
-    })
-    // From several connections they come in any order.
-    const byTheirAge = jobs.toSorted((one, other) => byAge(aged(one), aged(other)))
-    for (const claimed of byTheirAge) this.#host.fetched(this, claimed)
-    return { count: jobs.length, dueAt }
+    let count = 0
+    try {
+      const { jobs, dueAt } = await this.#claim(tokens).finally(() => {
+        this.leased -= most
+      })
+      count = jobs.length
+      // From several connections they come in any order.
+      const byTheirAge = jobs.toSorted((one, other) => byAge(aged(one), aged(other)))
+      for (const claimed of byTheirAge) this.#host.fetched(this, claimed)
+      return { count, dueAt }
+    } finally {
+      // Places that were kept for this fetch and are not needed are there for the other queues of the pool.
+      if (count < most) this.#host.look(this.of.pool)
+    }
   }
 
   /** What no answer came for may have been claimed all the same. */
@@ -167,6 +185,7 @@ export class FetchLoop {
   }
 
   #roomOrEnd(): Promise<void> {
+    this.waitsSince ??= ++waits
     return new Promise((resolve) => {
       this.#wake = () => {
         this.#wake = undefined

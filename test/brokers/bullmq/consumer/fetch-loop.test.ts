@@ -12,7 +12,13 @@ function loopWith(claim: () => Promise<never>, mayReclaim = false) {
     reclaimExpired: () => Promise.resolve(looks.push(clock.now())),
   }
   const of = { queue: 'q', pool: 'default', limit: 1, lease: 1000, name: 'me', isOrdered: true }
-  const host = { room: () => 1, mayReclaim: () => Promise.resolve(mayReclaim), fetched: () => {} }
+  const host = {
+    room: () => 1,
+    mayReclaim: () => Promise.resolve(mayReclaim),
+    fetched: () => {},
+    look() {},
+    isAwaited: () => false,
+  }
   return { clock, looks, loop: new FetchLoop(of, source as never, host, clock) }
 }
 
