@@ -15,7 +15,7 @@ const { newFile } = tempFolder('outages')
 const LEASE = 500
 const BEGIN_END = ['begin', 'end']
 const LONG = 30_000
-const AT_THE_END = { end: 'move_to_completed', retry: 'move_to_delayed' }
+const AT_THE_END = { end: 'aftertask.end_many(', retry: 'move_to_delayed' }
 
 for (const store of ['redis', 'postgres'] as const) {
   overStore(store, (place) => {
@@ -138,7 +138,7 @@ for (const store of ['redis', 'postgres'] as const) {
     }
 
     // What each store is told when an attempt is over.
-    const told = store === 'redis' ? { end: 'returnvalue', retry: 'failedReason' } : AT_THE_END
+    const told = store === 'redis' ? { end: 'completed', retry: 'failedReason' } : AT_THE_END
     for (const keep of [1000, 0]) {
       testAt(
         place,
@@ -173,7 +173,7 @@ for (const store of ['redis', 'postgres'] as const) {
     if (store === 'postgres') {
       for (const [what, text] of [
         ['fetched', 'lateral move_to_active('],
-        ['fetched as another ended', 'lateral move_to_completed_fetch('],
+        ['fetched as another ended', 'aftertask.end_many('],
       ] as const) {
         testAt(
           place,
