@@ -24,5 +24,5 @@ export function bullmqBroker(options: BullmqOptions): Broker {
   expectPeer('bullmq')
   expectPeer(settings.store === 'postgres' ? 'pg' : 'ioredis')
   const store = settings.store === 'postgres' ? new PostgresStore(settings) : new RedisStore(settings)
-  return new BullmqBroker(settings, store)
+  return new BullmqBroker(store, settings)
 }

@@ -1,19 +1,19 @@
 /** Whether the store can be reached, and what that means for who wants to add a job. */
 import { BrokerUnavailableError } from '../../words/errors.ts'
 import type { BrokerHost, BrokerStats } from '../port/broker.ts'
-import type { BullmqSettings } from './options.ts'
+import type { BrokerSettings } from './options.ts'
 
 /** How it stands with the store. Until it is known, jobs are taken: a runtime can be used at once. */
 export class Availability {
   readonly #host: BrokerHost
-  readonly #settings: BullmqSettings
+  readonly #settings: BrokerSettings
   readonly #buffered: () => number
   #fault: Error | undefined
   #downSince = 0
   #isFinal = false
   #isKnown = false
 
-  constructor(host: BrokerHost, settings: BullmqSettings, buffered: () => number) {
+  constructor(host: BrokerHost, settings: BrokerSettings, buffered: () => number) {
     this.#host = host
     this.#settings = settings
     this.#buffered = buffered

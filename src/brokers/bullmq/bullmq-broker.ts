@@ -1,5 +1,4 @@
 /** The BullMQ broker: the port's calls, each answered by the part that the job is with at the moment. */
-import { randomUUID } from 'node:crypto'
 import type { JobRecord } from '../../rules/job-record.ts'
 import { Moved } from '../../rules/moved.ts'
 import { toReadable } from '../../rules/readable.ts'
@@ -9,7 +8,7 @@ import type { Attempted, Broker, BrokerHost, BrokerStats, Ended, JobFilter } fro
 import type { Lease } from './consumer/leases.ts'
 import { CANCEL_TOPIC } from './local/remote-jobs.ts'
 import { Settlements } from './local/settlements.ts'
-import type { BullmqSettings } from './options.ts'
+import type { BrokerSettings } from './options.ts'
 import { Queries } from './queries.ts'
 import { queueOf, queuesOf } from './queues.ts'
 import { type ClusterSchedules, SCHEDULES_TOPIC } from './store/cluster-schedules.ts'
@@ -24,7 +23,7 @@ const LAST_WRITES = 5000
 export class BullmqBroker implements Broker, PartEvents {
   readonly durable = true
   readonly refills = true
-  readonly #settings: BullmqSettings
+  readonly #settings: BrokerSettings
   readonly #store: SharedStore
   #engine!: BrokerHost
   #parts!: Parts
@@ -32,7 +31,7 @@ export class BullmqBroker implements Broker, PartEvents {
   #opening: Promise<void> = Promise.resolve()
   #isClosing = false
 
-  constructor(settings: BullmqSettings, store: SharedStore) {
+  constructor(store: SharedStore, settings: BrokerSettings) {
     this.#settings = settings
     this.#store = store
   }
@@ -77,10 +76,9 @@ export class BullmqBroker implements Broker, PartEvents {
     producer.open()
     settlements.start()
     schedules.start()
-    const name = `${this.#engine.idPrefix}${randomUUID().slice(0, 8)}`
     consumer.start(
       queuesOf(this.#engine.entries).filter(({ pool }) => this.runs(pool)),
-      name,
+      this.#engine.idPrefix,
     )
   }
 

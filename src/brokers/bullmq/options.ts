@@ -67,6 +67,9 @@ export interface BullmqOptions {
 /** The options with every default filled in. */
 export type BullmqSettings = z.output<typeof schema> & { readonly store: 'redis' | 'postgres' }
 
+/** What the broker itself goes by, wherever its store is. */
+export type BrokerSettings = Omit<BullmqSettings, 'connection' | 'store' | 'prefix'>
+
 /** @throws OptionsInvalidError when an option is unknown or has a bad value. */
 export function readBullmqOptions(options: BullmqOptions): BullmqSettings {
   const read = readOptions(schema, options, 'bullmqBroker')

@@ -1,11 +1,11 @@
 /** What is asked of the broker: the store's answers, and what this process knows better. */
-import { setTimeout } from 'node:timers/promises'
 import type { JobRecord } from '../../rules/job-record.ts'
 import type { AttemptInfo, JobState } from '../../words/job.ts'
 import { fitting } from '../lifecycle/job-filter.ts'
 import type { JobFilter } from '../port/broker.ts'
 import { attemptsOf, takeState, toRecord } from './store/job-data.ts'
 import { historyOf } from './store/progress-mark.ts'
+import { pause } from './store/retry.ts'
 import type { StoredJob } from './store/stored-job.ts'
 import type { Parts } from './wiring.ts'
 
@@ -60,11 +60,11 @@ export class Queries {
   }
 
   async counts(): Promise<Record<JobState, number>> {
-    const { consumer, store } = this.#parts
+    const { consumer, store, engine } = this.#parts
     await this.#written()
     let counts = await store.directory.counts()
     for (let again = 0, moves = -1; again < MOST_RECOUNTS && moves !== consumer.moves; again++) {
-      for (let look = 0; look < 10 && consumer.isFetchUnderWay; look++) await setTimeout(2)
+      for (let look = 0; look < 10 && consumer.isFetchUnderWay; look++) await pause(engine.clock, 2)
       ;({ moves } = consumer)
       counts = await store.directory.counts()
       if (consumer.isFetchUnderWay) moves = -1

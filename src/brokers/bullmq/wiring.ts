@@ -9,7 +9,7 @@ import { type LocalEvents, LocalJobs } from './local/local-jobs.ts'
 import { Producer } from './local/producer.ts'
 import { RemoteJobs } from './local/remote-jobs.ts'
 import { Settlements } from './local/settlements.ts'
-import type { BullmqSettings } from './options.ts'
+import type { BrokerSettings } from './options.ts'
 import { queueOf } from './queues.ts'
 import { ClusterSchedules } from './store/cluster-schedules.ts'
 import { HealthCheck, type HealthEvents } from './store/health-check.ts'
@@ -45,13 +45,13 @@ export interface Parts {
 }
 
 /** Milliseconds after which a job that waits for another is looked at again by itself. */
-export function recheckOf({ lease }: BullmqSettings): number {
+export function recheckOf({ lease }: BrokerSettings): number {
   return Math.min(5000, Math.max(250, Math.round(lease / 6)))
 }
 
 /** Makes the parts of a broker that is about to be opened. */
 export function wire(
-  settings: BullmqSettings,
+  settings: BrokerSettings,
   store: SharedStore,
   engine: BrokerHost,
   events: PartEvents,
@@ -84,7 +84,7 @@ export function wire(
     queueOf: ({ entry }) => queueOf(entry),
     remote: new RemoteJobs(store, retries, clock, settlements),
     availability: new Availability(engine, settings, () => producer.size),
-    schedules: new ClusterSchedules(store, retries, clock),
+    schedules: new ClusterSchedules(store, retries, clock, engine.idPrefix),
     progress: new ProgressWriter(clock, (job) => events.writeProgress(job), { writesFirst: true }),
   }
 }

@@ -8,7 +8,7 @@ import { ProcessExitedError } from '../../../words/errors.ts'
 import { isTerminal, type JobState } from '../../../words/job.ts'
 import { conclude } from '../../lifecycle/conclude.ts'
 import type { Attempted, BrokerHost, Ended } from '../../port/broker.ts'
-import type { BullmqSettings } from '../options.ts'
+import type { BrokerSettings } from '../options.ts'
 import type { QueueOfTasks } from '../queues.ts'
 import type { HealthCheck } from '../store/health-check.ts'
 import { toRecord } from '../store/job-data.ts'
@@ -40,7 +40,7 @@ export interface ConsumerHost {
 export interface ConsumerParts {
   readonly store: SharedStore
   readonly retries: Retries
-  readonly settings: BullmqSettings
+  readonly settings: BrokerSettings
   readonly health: HealthCheck
   readonly engine: BrokerHost
   /** Milliseconds after which a job that waits for another looks again. */

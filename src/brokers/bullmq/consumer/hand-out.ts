@@ -1,5 +1,4 @@
 /** Hands fetched jobs to the threads of this process, and gives back to the store what no thread takes. */
-import { nextTick } from 'node:process'
 import type { JobRecord } from '../../../rules/job-record.ts'
 import type { BrokerHost } from '../../port/broker.ts'
 import type { Retries } from '../store/retry.ts'
@@ -101,12 +100,12 @@ export class HandOut {
 
   /**
    * Replies that share a network packet may resolve out of order: a fetch for many after a completion that was sent later.
-   * None of their jobs is shown before all have their places; promises are through by the next tick.
+   * None of their jobs is shown before all have their places, which they have at the end of this turn.
    */
   #arrive(pool: string): void {
     if (this.#arriving.has(pool)) return
     this.#arriving.add(pool)
-    nextTick(() => {
+    this.#engine.clock.soon(() => {
       this.#arriving.delete(pool)
       this.#engine.wake(pool)
     })

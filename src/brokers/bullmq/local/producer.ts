@@ -3,7 +3,6 @@
  * response is not over is written when somebody wants it to be safe: as a job that is due much later, which is put off
  * again and again for as long as this process lives. Should the process die, another one runs the job.
  */
-import { setImmediate } from 'node:timers/promises'
 import type { JobRecord } from '../../../rules/job-record.ts'
 import type { Clock } from '../../../words/clock.ts'
 import { isTerminal } from '../../../words/job.ts'
@@ -137,7 +136,8 @@ export class Producer {
         ({ job }) => locksOf({ line: this.#parts.local.lineOf(job), key: job.extras?.key }).length > 0,
       )
       if (isLocked) await written
-      else if (underWay.size < (isOrdered ? PARTS_AT_ONCE : 1)) await setImmediate()
+      else if (underWay.size < (isOrdered ? PARTS_AT_ONCE : 1))
+        await new Promise<void>((resolve) => this.#parts.clock.soon(resolve))
       else await Promise.race(underWay)
     }
     this.#isWriting = false

@@ -2,7 +2,6 @@
  * Schedules of all processes with one prefix. Each process has its own copy and its own timers; the store says which of
  * them makes a run. Processes tell each other of changes, and look for themselves as well, since messages can get lost.
  */
-import { randomUUID } from 'node:crypto'
 import type { Clock } from '../../../words/clock.ts'
 import type { ScheduleStore, ScheduleTurns, StoredSchedule } from '../../port/broker.ts'
 import type { Retries } from './retry.ts'
@@ -21,14 +20,16 @@ export class ClusterSchedules implements ScheduleStore {
   readonly #store: SharedStore
   readonly #retries: Retries
   readonly #clock: Clock
-  readonly #owner: string = randomUUID()
+  readonly #owner: string
   /** One change after the other, in the order in which they were made. */
   #changes: Promise<void> = Promise.resolve()
   #changed: () => void = () => {}
   #stopTimer: (() => void) | undefined
   #isClosed = false
 
-  constructor(store: SharedStore, retries: Retries, clock: Clock) {
+  /** `owner`: a name that no other process has. */
+  constructor(store: SharedStore, retries: Retries, clock: Clock, owner: string) {
+    this.#owner = owner
     this.#store = store
     this.#retries = retries
     this.#clock = clock

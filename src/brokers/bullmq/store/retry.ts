@@ -70,6 +70,11 @@ export class Retries {
   }
 }
 
+/** Waits for so many milliseconds. */
+export function pause(clock: Clock, milliseconds: number): Promise<void> {
+  return new Promise((resolve) => void clock.timer(milliseconds, resolve))
+}
+
 /** Waits for a promise, but not longer than so many milliseconds. */
 export function within(clock: Clock, milliseconds: number, promise: Promise<unknown>): Promise<void> {
   return new Promise((resolve, reject) => {
