@@ -38,6 +38,8 @@ export class Hands {
   readonly #handles = new Map<ModelJob, Job>()
   #endedBeforeStop = { completed: 0, dead: 0 }
   #isSettling = false
+  /** What there was before the call that is being made: how many jobs, and who held the unique keys that it names. */
+  #before: { jobs: number; holders: ReadonlySet<ModelJob> } = { jobs: 0, holders: new Set() }
 
   constructor(runtime: Runtime, model: Model, { specs, world }: Plan, pools: ReadonlyMap<string, SimPool>) {
     this.runtime = runtime
@@ -170,7 +172,7 @@ export class Hands {
   ): void {
     const { model } = this
     const { specs, isTry = false, ...adding } = how
-    const before = this.adding
+    const outer = { adding: this.adding, before: this.#before }
     this.adding = adding
     const isClosed =
       model.phase !== 'running' && (door === 'call' || this.runtime.stats().phase === 'stopped')
@@ -180,6 +182,7 @@ export class Hands {
     const mayBeTwins =
       model.isReacting && specs.some((spec) => uniqueKeyOf(rulesOf(spec), spec) !== undefined)
     if (!(isClosed || (isFull && specs.length > 1))) this.#join(specs, adding)
+    this.#before = { jobs: model.jobs.length, holders: new Set(this.#holders(specs)) }
     try {
       const isTaken = take()
       model.expect(!isClosed, () => 'a job was accepted by a runtime that has stopped')
@@ -197,7 +200,8 @@ export class Hands {
         )
       } else throw error
     } finally {
-      this.adding = before
+      this.adding = outer.adding
+      this.#before = outer.before
     }
   }
 
@@ -206,12 +210,18 @@ export class Hands {
     const wasReacting = this.model.isReacting
     // Of several, those before it come first.
     this.model.isReacting ||= specs.length > 1
+    for (const spec of specs)
+      for (const holder of this.#holders([spec])) this.model.joined(holder, { batch, spec, controller })
+    this.model.isReacting = wasReacting
+  }
+
+  /** The jobs that hold the unique keys of these now. */
+  *#holders(specs: readonly Spec[]): Iterable<ModelJob> {
     for (const spec of specs) {
       const key = uniqueKeyOf(rulesOf(spec), spec)
       const holder = key === undefined ? undefined : this.model.holderOf(key)
-      if (holder !== undefined) this.model.joined(holder, { batch, spec, controller })
+      if (holder !== undefined) yield holder
     }
-    this.model.isReacting = wasReacting
   }
 
   /** How many of these would be added: what equals a job that is there, or one before it, is not. */
@@ -228,16 +238,23 @@ export class Hands {
 
   /** A handle came back: either of the job just accepted, or of the one that holds its unique key. */
   #has(handle: Job, spec: Spec): void {
-    const job = this.model.byId.get(handle.id)
+    const { model } = this
+    const job = model.byId.get(handle.id)
     if (job === undefined) {
       // In a listener of job:enqueued it may be one whose turn to be announced is still to come.
-      this.model.expect(this.model.isReacting, () => `${handle.id} was returned and never announced`)
+      model.expect(model.isReacting, () => `${handle.id} was returned and never announced`)
       const { batch, controller } = this.adding
-      this.model.joinsEarly(handle.id, { batch, spec, controller })
-    } else if (!this.#handles.has(job)) {
-      this.#handles.set(job, handle)
-      this.#awaitEnd(job)
+      model.joinsEarly(handle.id, { batch, spec, controller })
+      return
     }
+    const isNew = model.jobs.indexOf(job, this.#before.jobs) !== -1
+    model.expect(
+      isNew || this.#before.holders.has(job) || model.isReacting,
+      () => `${handle.id} was found by a call, and does not hold its unique key`,
+    )
+    if (this.#handles.has(job)) return
+    this.#handles.set(job, handle)
+    this.#awaitEnd(job)
   }
 
   #awaitEnd(job: ModelJob): void {

@@ -136,6 +136,6 @@ export const mutants: Readonly<Record<string, { readonly subject: Subject; reado
         },
       }
     }),
-    says: /a full queue took|refused a job|returned and never announced|pending|did not end|./,
+    says: /does not hold its unique key|a full queue took/,
   },
 }
