@@ -149,8 +149,7 @@ export class Checks {
     model.expect(job.over === undefined, () => `${id}, which is ${job.over}, was sent to a thread`)
     model.expect(!job.isSent, () => `${id} was sent to a second thread`)
     model.expect(!job.isCancelled, () => `${id} was sent although it was cancelled`)
-    const isLoose = model.isLoose(job)
-    model.expect(isLoose || !model.isHeld(job), () => `${id} was sent before its response was over`)
+    model.expect(!model.isHeld(job), () => `${id} was sent before its response was over`)
     model.expect(model.isWanted(job), () => `${id} was sent although its response does not call for it`)
     model.expect(now >= job.dueAt, () => `${id} was sent ${job.dueAt - now} ms before its time`)
     model.expect(now >= job.retryAt, () => `${id} was sent ${job.retryAt - now} ms before its retry is due`)
@@ -163,15 +162,14 @@ export class Checks {
     model.expect(!isLate, () => `${id} was sent after its queueTimeout`)
     const [other] = job.calls[0]?.behind ?? []
     const isBlocked = model.isBlocked(job)
-    model.expect(isLoose || !isBlocked, () => `${id} was sent before ${other?.job.id} of its batch was over`)
+    model.expect(!isBlocked, () => `${id} was sent before ${other?.job.id} of its batch was over`)
     if (job.key !== undefined && !job.holdsKey) this.#keyIsFree(job, job.key)
   }
 
   #keyIsFree(job: ModelJob, key: string): void {
     for (const other of this.#model.lineOf(key)) {
       if (other === job) continue
-      const isLoose = this.#model.isLoose(other) || this.#model.isLoose(job)
-      const isEarlier = !isLoose && isSurelyEarlier(other, job)
+      const isEarlier = isSurelyEarlier(other, job)
       this.#model.expect(!other.holdsKey, () => `${job.id} was sent while ${other.id} holds key ${key}`)
       this.#model.expect(
         !isEarlier,

@@ -101,9 +101,6 @@ export class Model {
   joined(job: ModelJob, { batch, spec, controller }: Join): void {
     if (job.over !== undefined || controller?.signal.aborted === true) return
     const call = newCall(job, batch, spec, controller)
-    // In the middle of a settlement, who was decided on and who was not is nobody's promise.
-    if (this.isReacting)
-      for (const { batch: each } of [...job.calls, call]) if (each !== undefined) each.isLoose = true
     const [first] = job.calls
     // Once it is on its way, those behind it in its own batch wait for it whatever its first caller does.
     if (first !== undefined && job.isAsked && job.calls.length === 1) first.isFixed = true
@@ -153,7 +150,7 @@ export class Model {
     return job.calls.some((call) => call.batch?.end !== undefined && !isCalledFor(call))
   }
 
-  /** True when nobody promises where the job stands: its batch shares a job with others, or one of its jobs was revived. */
+  /** True when nobody promises where the job stands: one of its batch was revived, and is past its place there. */
   isLoose(job: ModelJob): boolean {
     return job.calls.some(({ batch }) => batch?.isLoose === true)
   }
@@ -184,12 +181,8 @@ export class Model {
     this.#ask(call)
   }
 
-  /**
-   * A job is asked for by several: the batches in which it stands keep their order themselves. Where each of their jobs
-   * stands at every moment is not modelled; that each has one end, and only if a call asks for it, is.
-   */
+  /** A job is asked for by several: the batches in which it stands keep their order themselves. */
   #shares(job: ModelJob, call: ModelCall): void {
-    for (const { batch } of [...job.calls, call]) if (batch !== undefined) batch.isLoose = true
     for (const { batch, stands } of [...(job.isAsked ? [] : job.calls), call]) {
       if (batch !== undefined && stands) batch.isShared = true
     }
