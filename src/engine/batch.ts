@@ -276,7 +276,8 @@ export class Batch implements BatchLink {
   }
 
   #release(job: JobRecord, since: number): void {
-    if (job.batch instanceof Place) job.batch.facts = this.facts
+    // A dead job is kept for long, and must not keep what else there was in its batch.
+    if (job.batch instanceof Place && job.state !== 'dead') job.batch.facts = this.facts
     else job.batch = settledLink(this)
     this.#owner.release(job, since)
   }

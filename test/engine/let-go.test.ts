@@ -55,6 +55,30 @@ describe('what a call gave', () => {
   })
 })
 
+test('a dead job, which is kept, keeps nothing of the others of its batch', async () => {
+  const runtime = startThreads([say])
+  const refs: WeakRef<object>[] = []
+  // Apart, so that the batch is not held by this test.
+  const respond = async (): Promise<string> => {
+    const batch = runtime.openBatch({ order: 'sequential', onFailure: 'continue' })
+    for (let n = 0; n < 5; n++) {
+      const given = { n }
+      refs.push(new WeakRef(given))
+      batch.add(say, [], { unique: String(n), signal: signalOf(given) })
+    }
+    const dead = batch.add(say, [], { queueTimeout: 0 })
+    // The batch keeps its order itself from now on.
+    const others = refs.map((_, n) => runtime.enqueue(say, [], { unique: String(n) }).settled)
+    expect((await dead.settled).state).toBe('dead')
+    batch.settle({ statusCode: 200, outcome: 'sent', error: undefined, method: 'GET', url: '/' })
+    await Promise.all(others)
+    return dead.id
+  }
+  const id = await respond()
+  expect(await left(refs)).toBeLessThanOrEqual(1)
+  expect(await runtime.job(id)).toMatchObject({ state: 'dead' })
+})
+
 test('many jobs of one signal cost it one listener, and none once they are over', async () => {
   const runtime = startThreads([say])
   runtime.pause()
