@@ -38,6 +38,12 @@ export const DEAD = 9
 /** Job numbers that one run of a process has to itself. */
 export const RUN_SPAN = 2 ** 33
 
+/**
+ * Milliseconds before its end at which the journal takes a key that is held for a time for free: whoever adds counts in
+ * fractions of a millisecond, on a clock that drifts, and what is free there must not be held here.
+ */
+export const KEY_SLACK = 5
+
 /** Why a job is skipped whose batch ended with a failure before it. */
 export const BATCH_FAILED = 'an earlier job of its batch failed'
 /** Why a job is skipped that turned out to be equal to one of another process. */

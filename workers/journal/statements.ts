@@ -1,5 +1,6 @@
 /** The statements of the journal, prepared once. Rows come as arrays, which cost a third of what objects cost. */
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
+import { KEY_SLACK } from '../../src/rules/journal-protocol.ts'
 
 /** A statement whose rows are arrays. */
 export interface ArrayStatement {
@@ -72,10 +73,9 @@ const SQL = {
   letGo: 'DELETE FROM lines WHERE key = ? AND holder = ?',
   lastInLine: 'SELECT max(line) FROM jobs WHERE key = ? AND line IS NOT NULL',
   nextInLine: 'SELECT n FROM jobs WHERE key = ? AND line IS NOT NULL ORDER BY line LIMIT 1',
-  // A key that is held for a time is free when that has passed, over or not. Whoever adds counts in fractions of a
-  // millisecond, on a clock that drifts: what is free there must not be held here.
+  // A key that is held for a time is free when that has passed, over or not.
   freeUnique: `UPDATE jobs SET unique_key = NULL WHERE unique_key = ?1
-    AND CASE WHEN unique_until IS NULL THEN finished IS NOT NULL ELSE unique_until <= ?2 + 5 END`,
+    AND CASE WHEN unique_until IS NULL THEN finished IS NOT NULL ELSE unique_until <= ?2 + ${KEY_SLACK} END`,
   uniqueHolder: 'SELECT n FROM jobs WHERE unique_key = ?',
   holdUnique: 'UPDATE jobs SET unique_key = ? WHERE n = ? AND finished IS NULL',
   attempt: `INSERT INTO attempts (n, number, attempt, outcome, started, ended, thread, cpu, error)

@@ -1,6 +1,13 @@
 /** What the journal says of jobs: what it grants, what it has written, and what ended there. */
 import type { JobRecord } from '../../rules/job-record.ts'
-import { COMPLETED, type Opened, type Reply, type Row, STATES } from '../../rules/journal-protocol.ts'
+import {
+  COMPLETED,
+  KEY_SLACK,
+  type Opened,
+  type Reply,
+  type Row,
+  STATES,
+} from '../../rules/journal-protocol.ts'
 import { NotSerializableError, QueueTimeoutError } from '../../words/errors.ts'
 import { isTerminal } from '../../words/job.ts'
 import type { Attempted, BrokerHost } from '../port/broker.ts'
@@ -80,10 +87,13 @@ export class Replies {
     const { records, unique } = this.#jobs
     const job = records.of(row)
     const uniqueKey = row[13]
+    const until = row[14]
     if (job === undefined || uniqueKey === null) return
     if (isUntold) job.more.isUntold = true
+    // To the journal such a key is free already: it goes to the job that was added before the journal was open.
+    const isFree = until !== null && until <= this.#host.clock.wall() + KEY_SLACK
     // One whose time is over does not take it, and so is not in the way of who has taken the key since.
-    unique.hold(uniqueKey, job)
+    if (!isFree || unique.holder(uniqueKey) === undefined) unique.hold(uniqueKey, job)
     // Of one that is over only its name is kept, unless its end is yet to be told.
     if (isTerminal(job.state)) unique.over(job)
     if (isUntold || !isTerminal(job.state)) records.letGo(job)

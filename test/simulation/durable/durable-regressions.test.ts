@@ -453,6 +453,29 @@ const sequences: readonly Sequence[] = [
     ],
   },
   {
+    name: 'a key is free within milliseconds, and a job that takes it is added before the journal is open',
+    specs: [
+      plain({ key: 'a', unique: 'u' }),
+      plain({ unique: 'u', uniqueFor: 200, queueTimeout: 60 }),
+      plain({ signal: true }),
+      plain({ runs: [after(10)], key: 'a', when: 'always', signal: true }),
+    ],
+    ops: [
+      { do: 'add', spec: 1 },
+      { do: 'add', spec: 2 },
+      { do: 'advance', ms: 20 },
+      { do: 'advance', ms: 100 },
+      { do: 'many', specs: [2] },
+      { do: 'crash', after: 0, downtime: 30 },
+      { do: 'add', spec: 3 },
+      { do: 'crash', after: 18, downtime: 30 },
+      { do: 'add', spec: 1 },
+      { do: 'advance', ms: 100 },
+      { do: 'many', specs: [0] },
+      { do: 'schedule', id: 's', spec: 0, every: 40, missed: 'once' },
+    ],
+  },
+  {
     name: 'a handler asks for a job that was added before it was open and whose response is open',
     specs: [
       { task: HELD_NAME, runs: [returns] },
