@@ -29,23 +29,29 @@ test('a handle that is asked only after the end still tells it', async () => {
   expect(last?.state).toBe('completed')
 })
 
-test('a handle that is asked for the end of its job during a retry does not stop the job', async () => {
-  const runtime = journalRuntime(journalFile())
+/** A job that waited on disk and is to be tried again: of its first attempt its handle knows nothing. */
+async function retried() {
+  const runtime = journalRuntime(journalFile(), { broker: { window: 1 } })
+  await runtime.ready()
+  runtime.pause()
   const retrying = nextEvent(runtime, 'job:retrying')
-  const job = runtime.enqueue(failsLater)
+  const jobs = [runtime.enqueue(echo, 'fills the window'), runtime.enqueue(failsLater)] as const
+  await Promise.all(jobs.map((each) => each.stored))
+  runtime.resume()
   await retrying
-  // The retry is written before this is answered: of the job nothing is in memory any more.
-  expect((await runtime.counts()).retryable).toBe(1)
+  // The retry is written before this is answered.
+  await runtime.counts()
+  return { runtime, job: jobs[1] }
+}
+
+test('a handle that is asked for the end of its job during a retry does not stop the job', async () => {
+  const { runtime, job } = await retried()
   expect(await job.settled).toMatchObject({ state: 'dead', attempts: 2 })
   expect((await runtime.job(job.id))?.history?.map(({ attempt }) => attempt)).toEqual([1, 2])
 })
 
 test('a handle cancels its job during a retry, and the attempt before it stays on record', async () => {
-  const runtime = journalRuntime(journalFile())
-  const retrying = nextEvent(runtime, 'job:retrying')
-  const job = runtime.enqueue(failsLater)
-  await retrying
-  await runtime.counts()
+  const { runtime, job } = await retried()
   expect(job.cancel()).toBe(true)
   expect(await job.settled).toMatchObject({ state: 'cancelled', attempts: 1 })
   expect(await runtime.job(job.id)).toMatchObject({ state: 'cancelled', attempts: 1 })
