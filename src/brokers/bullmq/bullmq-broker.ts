@@ -106,19 +106,15 @@ export class BullmqBroker implements Broker, PartEvents {
     const dueAt = job.extras?.dueAt
     const isDue = dueAt === undefined || dueAt <= this.#engine.clock.now()
     job.state = local.isBlocked(job) ? 'waiting' : isDue ? 'available' : 'scheduled'
-    producer.add(job, false)
+    producer.add(job)
   }
 
   release(job: JobRecord): void {
     if (job.state !== 'held') return
-    const where = this.#parts.local.released(job)
-    if (where === 'here') return this.#admit(job)
+    const { local, producer } = this.#parts
+    if (!local.released(job)) return this.#admit(job)
     job.state = 'available'
-    if (where === 'stored') this.#parts.producer.publish(job)
-  }
-
-  arrivedReleased(job: JobRecord): void {
-    this.#parts.producer.publish(job)
+    producer.release(job)
   }
 
   stored(job: JobRecord): Promise<void> {
@@ -127,7 +123,7 @@ export class BullmqBroker implements Broker, PartEvents {
     const { more } = job
     if (more.storing === undefined) {
       more.storing = Promise.withResolvers()
-      if (local.at(job)?.at === 'held') producer.add(job, true)
+      if (local.at(job)?.at === 'held') producer.hold(job)
     }
     return more.storing.promise
   }

@@ -23,10 +23,10 @@ import type { Lease, Leases } from '../consumer/leases.ts'
 type Place =
   /** Only here: its response is not over. */
   | { readonly at: 'held' }
-  /** Only here, until it is written; `isHeld`: to be written as one whose response is not over. */
-  | { readonly at: 'buffered'; readonly isHeld: boolean }
-  /** On its way; `isReleased`: its response was over before it arrived as held. */
-  | { readonly at: 'writing'; readonly isHeld: boolean; readonly isReleased: boolean }
+  /** Only here, until it is written. */
+  | { readonly at: 'buffered' }
+  /** On its way, as one whose response is not over or not. */
+  | { readonly at: 'writing'; readonly isHeld: boolean }
   /** In the store, as held or not. */
   | { readonly at: 'stored'; readonly isHeld: boolean }
   /** In the store, which still calls it dead. */
@@ -39,15 +39,12 @@ export type Location = Place | { readonly at: 'leased'; readonly lease: Lease } 
 export interface LocalEvents {
   /** A job has waited for too long. */
   expired(job: JobRecord): void
-  /** A job that was released on its way has arrived as held, and is to come forward. */
-  arrivedReleased(job: JobRecord): void
   /** A job is not to be in the lock of its batch any more. */
   leftBatch(job: JobRecord, stop: boolean): void
 }
 
 const HELD: Place = { at: 'held' }
-const BUFFERED: Place = { at: 'buffered', isHeld: false }
-const WRITING: Place = { at: 'writing', isHeld: false, isReleased: false }
+const BUFFERED: Place = { at: 'buffered' }
 const STORED: Place = { at: 'stored', isHeld: false }
 
 /** Accepted, unfinished jobs by their ids, and those that ended before the store had them. */
@@ -128,24 +125,19 @@ export class LocalJobs {
       this.#timeouts.add(job, this.#engine.clock.now() + expires)
   }
 
-  buffered(job: JobRecord, isHeld: boolean): void {
-    this.#places.set(job, isHeld ? { at: 'buffered', isHeld } : BUFFERED)
+  buffered(job: JobRecord): void {
+    this.#places.set(job, BUFFERED)
   }
 
-  /** True when it is to be written as held. */
-  writing(job: JobRecord): boolean {
-    const place = this.#places.get(job)
-    const isHeld = place?.at === 'buffered' && place.isHeld
-    this.#places.set(job, isHeld ? { at: 'writing', isHeld, isReleased: false } : WRITING)
-    return isHeld
+  writing(job: JobRecord, isHeld: boolean): void {
+    this.#places.set(job, { at: 'writing', isHeld })
   }
 
   /** The store has a job; it can be fetched before the answer to its being written has come. */
   arrived(job: JobRecord): void {
     const place = this.#places.get(job)
     if (place?.at !== 'writing' || isTerminal(job.state)) return
-    this.#places.set(job, place.isHeld && !place.isReleased ? { at: 'stored', isHeld: true } : STORED)
-    if (place.isReleased) this.#events.arrivedReleased(job)
+    this.#places.set(job, place.isHeld ? { at: 'stored', isHeld: true } : STORED)
     job.extras?.storing?.resolve()
   }
 
@@ -157,13 +149,12 @@ export class LocalJobs {
     this.endHere(job, { state: 'skipped', reason: DUPLICATE })
   }
 
-  /** The response of a held job is over. Returns where it is: what is only here is to be admitted. */
-  released(job: JobRecord): 'here' | 'on its way' | 'stored' {
+  /** The response of a held job is over. False when it is only here, and is to be admitted. */
+  released(job: JobRecord): boolean {
     const place = this.#places.get(job)
-    if (place?.at === 'writing' && place.isHeld) this.#places.set(job, { ...place, isReleased: true })
-    if (place?.at === 'stored') this.#places.set(job, STORED)
-    if (place?.at === 'held' || place?.at === 'buffered') return 'here'
-    return place?.at === 'writing' ? 'on its way' : 'stored'
+    if (place?.at === 'held' || place?.at === 'buffered') return false
+    if (place?.at === 'writing' || place?.at === 'stored') this.#places.set(job, { ...place, isHeld: false })
+    return true
   }
 
   /** A dead job starts over; until that is written, the store still calls it dead. */

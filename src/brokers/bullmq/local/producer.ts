@@ -9,7 +9,7 @@ import { isTerminal } from '../../../words/job.ts'
 import { queueOf } from '../queues.ts'
 import { toData, toNewJob } from '../store/job-data.ts'
 import { type Retries, within } from '../store/retry.ts'
-import { locksOf, type SharedStore } from '../store/shared-store.ts'
+import type { SharedStore } from '../store/shared-store.ts'
 import type { NewJob } from '../store/stored-job.ts'
 import type { LocalJobs } from './local-jobs.ts'
 
@@ -20,10 +20,9 @@ const PART = 25
 const PARTS_AT_ONCE = 32
 const MOST_AT_ONCE = 1000
 
-interface Written {
-  readonly job: JobRecord
-  readonly isHeld: boolean
-}
+/** How a job is written: as one that may run, as one whose response is not over, or as one that was held until now. */
+type Step = 'add' | 'hold' | 'release'
+type Written = readonly [job: JobRecord, step: Step]
 
 /** What the producer is made of. */
 export interface ProducerParts {
@@ -39,7 +38,7 @@ export class Producer {
   /** A job that knows of no lock is to join that of a later one, before it. */
   readonly #before = new WeakMap<JobRecord, JobRecord>()
   /** In the order in which they came. */
-  readonly #buffer = new Set<JobRecord>()
+  readonly #buffer = new Map<JobRecord, Step>()
   #isWriting = false
   #isSet = false
   #isOpen = false
@@ -68,11 +67,26 @@ export class Producer {
     this.#stopTimer?.()
   }
 
-  /** Takes a job; `isHeld`: its response is not over, but somebody wants it to be safe already. */
-  add(job: JobRecord, isHeld: boolean): void {
-    this.#parts.local.buffered(job, isHeld)
-    this.#buffer.add(job)
-    if (isHeld) this.#arm()
+  /** Takes a job that may run. */
+  add(job: JobRecord): void {
+    this.#parts.local.buffered(job)
+    this.#take(job, 'add')
+  }
+
+  /** Takes a job whose response is not over, since somebody wants it to be safe already. */
+  hold(job: JobRecord): void {
+    this.#parts.local.buffered(job)
+    this.#take(job, 'hold')
+    this.#arm()
+  }
+
+  /** A held job that the store has, or soon will, may run: after all that was accepted before it. */
+  release(job: JobRecord): void {
+    this.#take(job, 'release')
+  }
+
+  #take(job: JobRecord, step: Step): void {
+    this.#buffer.set(job, step)
     this.#flushSoon()
   }
 
@@ -91,12 +105,6 @@ export class Producer {
     if (this.size === 0) return
     this.#idle ??= Promise.withResolvers()
     await within(this.#parts.clock, most, this.#idle.promise)
-  }
-
-  /** A held job that lies in the store may run. */
-  publish(job: JobRecord): void {
-    const { store, retries } = this.#parts
-    retries.see(() => store.release(queueOf(job.entry), this.#made(job, false)))
   }
 
   /** Held jobs in the store are put off for as long as this process lives. */
@@ -124,18 +132,19 @@ export class Producer {
     const underWay = new Set<Promise<void>>()
     this.#isWriting = true
     while (this.#buffer.size > 0 && !this.#isClosed) {
-      const jobs = this.#take(isOrdered ? PART : MOST_AT_ONCE)
+      const jobs = [...this.#buffer].slice(0, isOrdered ? PART : MOST_AT_ONCE)
+      for (const [job, step] of jobs) {
+        this.#buffer.delete(job)
+        if (step !== 'release') this.#parts.local.writing(job, step === 'hold')
+      }
       this.#writing += jobs.length
       const written = this.#write(jobs).then(() => {
         underWay.delete(written)
         this.#written(jobs.length)
       })
       underWay.add(written)
-      // Jobs with locks join them before they are added: what comes next must not pass them.
-      const isLocked = jobs.some(
-        ({ job }) => locksOf({ line: this.#parts.local.lineOf(job), key: job.extras?.key }).length > 0,
-      )
-      if (isLocked) await written
+      // Jobs join their locks before they are added, and nothing that comes next may pass them there.
+      if (jobs.some((one) => this.#isLocked(one))) await written
       else if (underWay.size < (isOrdered ? PARTS_AT_ONCE : 1))
         await new Promise<void>((resolve) => this.#parts.clock.soon(resolve))
       else await Promise.race(underWay)
@@ -150,45 +159,56 @@ export class Producer {
     this.#idle = undefined
   }
 
-  #take(most: number): Written[] {
-    const taken: Written[] = []
-    for (const job of this.#buffer) {
-      if (taken.length === most) break
-      this.#buffer.delete(job)
-      taken.push({ job, isHeld: this.#parts.local.writing(job) })
-    }
-    return taken
+  #isLocked([job, step]: Written): boolean {
+    return step === 'release' || job.extras?.key !== undefined || this.#parts.local.lineOf(job) !== undefined
   }
 
-  /** Until the store has them, or nothing is written any more. Adding is the same when it is done twice: it knows the ids. */
+  /** Until the store has them, or nothing is written any more: what was not written is told as lost then. */
   async #write(jobs: readonly Written[]): Promise<void> {
-    const { store, local, retries } = this.#parts
-    const send = async (): Promise<void> => {
-      if (this.#isClosed) return
-      const byQueue = Map.groupBy(jobs, ({ job }) => queueOf(job.entry))
-      await Promise.all(
-        [...byQueue].map(async ([queue, some]) => {
-          // After a fault it is later than it was.
-          const ids = await store.insert(
-            queue,
-            some.map(({ job, isHeld }) => this.#made(job, isHeld)),
-          )
-          for (const [at, { job }] of some.entries()) {
-            if (ids[at] === local.idOf(job)) local.arrived(job)
-            else local.isDuplicate(job)
-          }
-        }),
-      )
+    let added: Written[] = []
+    for (const written of jobs) {
+      const [job, step] = written
+      if (step === 'release') {
+        await this.#insert(added)
+        added = []
+        await this.#release(job)
+      } else added.push(written)
     }
-    // Only the end of everything ends the tries: what was not written is told as lost then.
-    await retries.retry(send).catch(() => {})
+    await this.#insert(added)
+  }
+
+  /** Adding is the same when it is done twice: the store knows the ids. */
+  async #insert(jobs: readonly Written[]): Promise<void> {
+    const { store, local, retries } = this.#parts
+    const insert = async (): Promise<void> => {
+      // After a fault it is later than it was, and it may be known from elsewhere that some have come.
+      const left = jobs.filter(([job]) => local.at(job)?.at === 'writing')
+      if (this.#isClosed || left.length === 0) return
+      const made = left.map(([job, step]) => this.#made(job, step === 'hold'))
+      const ids = await store.insert(made)
+      for (const [at, [job]] of left.entries()) {
+        if (ids[at] === made[at]?.id) local.arrived(job)
+        else local.isDuplicate(job)
+      }
+    }
+    await retries.retry(insert).catch(() => {})
+  }
+
+  async #release(job: JobRecord): Promise<void> {
+    const { store, local, retries } = this.#parts
+    await job.extras?.storing?.promise
+    const release = async (): Promise<void> => {
+      if (!this.#isClosed && local.at(job)?.at === 'stored') await store.release(this.#made(job, false))
+    }
+    // The store refuses it when the job is held no more: then it has been taken up elsewhere.
+    await retries.retry(release).catch(() => {})
   }
 
   #made(job: JobRecord, isHeld: boolean): NewJob {
     const { clock, local } = this.#parts
-    const line = local.lineOf(job)
-    const data = toData(job, clock, line, isHeld)
-    const made = toNewJob(local.idOf(job), job, data, clock, isHeld ? HOLD : this.#timeToWait(job))
+    const data = toData(job, clock, local.lineOf(job), isHeld)
+    const of = { queue: queueOf(job.entry), id: local.idOf(job) }
+    const made = toNewJob(of, job, data, clock, isHeld ? HOLD : this.#timeToWait(job))
     const before = this.#before.get(job)
     if (before === undefined || isTerminal(before.state)) return made
     return { ...made, behind: { queue: queueOf(before.entry), id: local.idOf(before) } }

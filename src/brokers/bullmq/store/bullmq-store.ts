@@ -67,38 +67,40 @@ export abstract class BullmqStore implements SharedStore {
   /** Takes a job that no process runs, and ends it in the same step. False when there is no such job. */
   protected abstract endWaiting(queue: string, id: string, ending: Ending): Promise<boolean>
 
-  async insert(queue: string, jobs: readonly NewJob[]): Promise<readonly string[]> {
-    const entries = jobs.flatMap((job) => entriesOf(queue, job))
-    const behind = new Set<string>()
-    if (entries.length > 0) {
-      const places = await this.enter(entries)
-      for (const [at, place] of places.entries()) if (place === 'behind') behind.add(entries[at]?.id ?? '')
-    }
+  async insert(jobs: readonly NewJob[]): Promise<readonly string[]> {
+    const entries = jobs.flatMap(entriesOf)
+    const places = entries.length === 0 ? [] : await this.enter(entries)
+    const behind = new Set(entries.filter((_, at) => places[at] === 'behind').map(({ id }) => id))
     const wall = Date.now()
-    const given = jobs.map((job) => {
-      const placed = behind.has(job.id) ? { ...job, delay: this.#opening.recheck } : job
-      return { job: toJson(placed, wall, this.isJsonb), jobId: job.id, parentKeyOpts: {} }
-    })
-    const ids = await this.queue(queue).backend.addJobs(given)
-    // An equal job is there instead, so that this one never comes.
-    const duplicates = jobs.filter(({ id }, at) => ids[at] !== id)
-    const left = duplicates.flatMap(({ id, data }) =>
+    const ids = new Map<string, string>()
+    const add = async (queue: string, some: readonly NewJob[]): Promise<void> => {
+      const given = some.map((job) => {
+        const placed = behind.has(job.id) ? { ...job, delay: this.#opening.recheck } : job
+        return { job: toJson(placed, wall, this.isJsonb), jobId: job.id, parentKeyOpts: {} }
+      })
+      const added = await this.queue(queue).backend.addJobs(given)
+      for (const [at, { id }] of some.entries()) ids.set(id, added[at] ?? id)
+    }
+    await Promise.all([...Map.groupBy(jobs, ({ queue }) => queue)].map(([queue, some]) => add(queue, some)))
+    // In place of a duplicate another job is there: this one never comes.
+    const duplicates = jobs.filter(({ id }) => ids.get(id) !== id)
+    const left = duplicates.flatMap(({ queue, id, data }) =>
       locksOf(data).map((lock) => this.leave(lock, queue, id, false)),
     )
     await Promise.all(left)
-    return ids
+    return jobs.map(({ id }) => ids.get(id) ?? id)
   }
 
   hold(queue: string, id: string, milliseconds: number): Promise<void> {
     return this.queue(queue).backend.changeDelay(id, milliseconds)
   }
 
-  async release(queue: string, job: NewJob): Promise<void> {
-    const { id, data, payload, delay } = job
+  async release(job: NewJob): Promise<void> {
+    const { queue, id, data, payload, delay } = job
     const { backend } = this.queue(queue)
     const written = JSON.parse(toDataText(data, payload, this.isJsonb)) as never
     await backend.updateData({ id, opts: {} } as never, written)
-    const places = await this.enter(entriesOf(queue, job))
+    const places = await this.enter(entriesOf(job))
     if (places.at(-1) === 'behind') return backend.changeDelay(id, this.#opening.recheck)
     if (delay > 0) return backend.changeDelay(id, delay)
     await this.promote(queue, id)
@@ -115,7 +117,7 @@ export abstract class BullmqStore implements SharedStore {
 }
 
 /** Which locks a job joins as it comes: that of its key once it is due, and none for as long as its response is open. */
-function entriesOf(queue: string, { id, data, delay, behind }: NewJob): Entry[] {
+function entriesOf({ queue, id, data, delay, behind }: NewJob): Entry[] {
   const { line, key, held } = data
   if (held === true) return []
   const locks = locksOf(delay > 0 ? { line } : { line, key })

@@ -49,7 +49,13 @@ export function toData(job: JobRecord, clock: Clock, line: string | undefined, h
 }
 
 /** A job as the store takes it in, to wait for `delay` milliseconds from then on. */
-export function toNewJob(id: string, job: JobRecord, data: WrittenData, clock: Clock, delay: number): NewJob {
+export function toNewJob(
+  { queue, id }: Pick<NewJob, 'queue' | 'id'>,
+  job: JobRecord,
+  data: WrittenData,
+  clock: Clock,
+  delay: number,
+): NewJob {
   const { extras, priority, acceptedAt, payload } = job
   const key = extras?.uniqueKey
   const until = extras?.uniqueUntil
@@ -57,7 +63,17 @@ export function toNewJob(id: string, job: JobRecord, data: WrittenData, clock: C
   const unique = key === undefined ? undefined : { key, forMs }
   const { name } = job.entry.task
   const plain = payload instanceof Moved ? payload.plain('the payload') : payload
-  return { id, name, payload: plain, data, priority, acceptedAt: wallOf(clock, acceptedAt), delay, unique }
+  return {
+    queue,
+    id,
+    name,
+    payload: plain,
+    data,
+    priority,
+    acceptedAt: wallOf(clock, acceptedAt),
+    delay,
+    unique,
+  }
 }
 
 /** The message of a job's last error. */

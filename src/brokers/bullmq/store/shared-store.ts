@@ -158,11 +158,11 @@ export interface SharedStore extends HealthStore {
    * Adds jobs, which join their locks in this order: one that is not first there waits until it is called. An id that is
    * there already is no fault. Resolves to the id of each, or of the job that it is equal to.
    */
-  insert(queue: string, jobs: readonly NewJob[]): Promise<readonly string[]>
+  insert(jobs: readonly NewJob[]): Promise<readonly string[]>
   /** Lets a held job wait for so many milliseconds from now on. */
   hold(queue: string, id: string, milliseconds: number): Promise<void>
   /** Lets a held job come forward, with what is known of it now: to its locks, and to its time. */
-  release(queue: string, job: NewJob): Promise<void>
+  release(job: NewJob): Promise<void>
   /** Leaves a lock for a job that did not know of it, and lets the next one come forward. `stop`: no other may follow. */
   leave(lock: string, queue: string, id: string, stop: boolean): Promise<void>
   /** The jobs of a queue, for a process of this name: it has a connection of its own to wait on. */

@@ -37,6 +37,7 @@ export type WrittenData = Omit<StoredData, 'a' | 'priority'> & {
 
 /** A job on its way to the store. */
 export interface NewJob {
+  readonly queue: string
   readonly id: string
   /** Of the task. */
   readonly name: string

@@ -23,7 +23,6 @@ function localJobs() {
   const leases = new Leases(clock, 1000, () => {})
   const events = {
     expired: tell('expired'),
-    arrivedReleased: tell('arrived'),
     leftBatch: tell('left'),
   }
   const local = new LocalJobs(engine, leases, events)
@@ -40,11 +39,11 @@ test('a job goes from its response over the buffer to the store, and is stored f
   const { local, accepted } = localJobs()
   const job = accepted(1)
   const seen = [local.at(job)?.at]
-  expect(local.released(job)).toBe('here')
-  local.buffered(job, false)
+  expect(local.released(job)).toBe(false)
+  local.buffered(job)
   seen.push(local.at(job)?.at)
   expect(local.isStored(job)).toBe(false)
-  expect(local.writing(job)).toBe(false)
+  local.writing(job, false)
   seen.push(local.at(job)?.at)
   local.arrived(job)
   seen.push(local.at(job)?.at)
@@ -57,8 +56,8 @@ test('a job goes from its response over the buffer to the store, and is stored f
 test('a job that this process has fetched is with its lease, and in the store again without it', () => {
   const { leases, local, accepted } = localJobs()
   const job = accepted(1)
-  local.buffered(job, false)
-  local.writing(job)
+  local.buffered(job)
+  local.writing(job, false)
   local.arrived(job)
   const lease = { job, id: 'j-1', loop: { leased: 0 } } as unknown as Lease
   leases.add(lease)
@@ -68,34 +67,33 @@ test('a job that this process has fetched is with its lease, and in the store ag
   expect(local.at(job)?.at).toBe('stored')
 })
 
-test('a held job that is released on its way to the store comes forward when it has arrived', () => {
-  const { local, told, accepted } = localJobs()
+test('a held job that is released on its way to the store is not held there when it has arrived', () => {
+  const { local, accepted } = localJobs()
   const job = accepted(1)
-  local.buffered(job, true)
-  expect(local.writing(job)).toBe(true)
-  expect(local.released(job)).toBe('on its way')
-  expect(told).toEqual([])
+  local.buffered(job)
+  local.writing(job, true)
+  expect(local.released(job)).toBe(true)
   local.arrived(job)
-  expect(told).toEqual(['arrived 1'])
+  expect(local.at(job)).toEqual({ at: 'stored', isHeld: false })
   expect([...local.heldInStore()]).toEqual([])
 })
 
 test('a held job that lies in the store is put off until it is released', () => {
   const { local, accepted } = localJobs()
   const job = accepted(1)
-  local.buffered(job, true)
-  local.writing(job)
+  local.buffered(job)
+  local.writing(job, true)
   local.arrived(job)
   expect([...local.heldInStore()]).toEqual([job])
-  expect(local.released(job)).toBe('stored')
+  expect(local.released(job)).toBe(true)
   expect([...local.heldInStore()]).toEqual([])
 })
 
 test('a job that the store has an equal one of is skipped, once, and leaves its batch', () => {
   const { local, told, accepted } = localJobs()
   const job = accepted(1)
-  local.buffered(job, false)
-  local.writing(job)
+  local.buffered(job)
+  local.writing(job, false)
   local.isDuplicate(job)
   local.isDuplicate(job)
   expect(job.state).toBe('skipped')
@@ -128,8 +126,8 @@ test('what the store never had is lost with the process, and what it has is not'
     JobRecord,
     JobRecord,
   ]
-  for (const job of [buffered, writing, stored]) local.buffered(job, false)
-  for (const job of [writing, stored]) local.writing(job)
+  for (const job of [buffered, writing, stored]) local.buffered(job)
+  for (const job of [writing, stored]) local.writing(job, false)
   local.arrived(stored)
   local.loseWhatIsNotStored()
   expect([held, buffered, writing].map(({ state }) => state)).toEqual(['cancelled', 'cancelled', 'cancelled'])

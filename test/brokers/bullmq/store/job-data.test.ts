@@ -21,7 +21,11 @@ type Store = (typeof STORES)[number]
 
 function written(job: JobRecord, delay = 0, store: Store = 'redis'): ReturnType<typeof toJson> {
   const data = toData(job, clock, undefined, false)
-  return toJson(toNewJob('id', job, data, clock, delay), clock.wall(), store === 'postgres')
+  return toJson(
+    toNewJob({ queue: 'q', id: 'id' }, job, data, clock, delay),
+    clock.wall(),
+    store === 'postgres',
+  )
 }
 
 /** What comes back of a JSON text. */

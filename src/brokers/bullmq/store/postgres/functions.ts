@@ -35,12 +35,13 @@ begin
   return case when v_state is null then p_now - p_since > 30000 else v_state in ('completed', 'failed') end;
 end $$;
 
--- Lets a job join a lock that is held. Whoever looks takes out a head that is gone.
+-- Lets a job join a lock that is held, unless it is over. Whoever looks takes out a head that is gone.
 create or replace function aftertask.join_lock(p_lock text, p_member text, p_now float8) returns text
 language plpgsql as $$
 declare v_head record;
 begin
   if exists (select from aftertask.stopped_lines where line = p_lock) then return 'stopped'; end if;
+  if aftertask.is_gone(p_member, p_now, p_now) then return 'first'; end if;
   insert into aftertask.lines (line, member, since) values (p_lock, p_member, p_now) on conflict do nothing;
   loop
     select member, since into v_head from aftertask.lines where line = p_lock order by n limit 1;

@@ -56,10 +56,14 @@ local queueOf = function(member)
 end
 local queue, id = queueOf(member)
 if token ~= '' and redis.call('GET', queue .. id .. ':lock') ~= token then return 'lost' end
+local isOver = function(queue, id)
+  return redis.call('ZSCORE', queue .. 'completed', id) or redis.call('ZSCORE', queue .. 'failed', id)
+end
+if isOver(queue, id) then return 'first' end
 local isGone = function(head, since)
   local queue, id = queueOf(head)
   if redis.call('EXISTS', queue .. id) == 0 then return now - since > 30000 end
-  return redis.call('ZSCORE', queue .. 'completed', id) or redis.call('ZSCORE', queue .. 'failed', id)
+  return isOver(queue, id)
 end
 for at = 5, #ARGV do
   local lock = prefix .. ':line:{' .. ARGV[at] .. '}'
