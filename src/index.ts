@@ -4,7 +4,8 @@
 
 export type { MemoryOptions } from './brokers/memory.ts'
 export { memoryBroker } from './brokers/memory.ts'
-export type { Broker, BrokerHost, BrokerStats, JobFilter } from './brokers/port/broker.ts'
+export type { Broker, BrokerStats, JobFilter } from './brokers/port/broker.ts'
+export type { BrokerHost } from './brokers/port/host.ts'
 export type { Job } from './engine/job.ts'
 export type { StopReport, Unfinished } from './engine/lifecycle.ts'
 export type { Logger, LogLevel, LogLine, LogOption } from './engine/log.ts'

@@ -1,5 +1,5 @@
 /** From a call to an accepted job: everything that can be refused is refused here, before anything is kept. */
-import type { Broker } from '../brokers/port/broker.ts'
+import type { IntakeBroker } from '../brokers/port/broker.ts'
 import {
   isA,
   isKey,
@@ -281,7 +281,7 @@ function encodedText(payload: Encoded | Moved): string {
  *
  * @throws OptionsInvalidError when a task's cannot.
  */
-export function checkUnique(tasks: readonly AnyTask[], broker: Broker): void {
+export function checkUnique(tasks: readonly AnyTask[], broker: Pick<IntakeBroker, 'ownsKeys'>): void {
   for (const { name, policy } of tasks) {
     const { unique } = policy
     if (typeof unique !== 'object') continue
@@ -290,8 +290,8 @@ export function checkUnique(tasks: readonly AnyTask[], broker: Broker): void {
 }
 
 /** @throws OptionsInvalidError when other processes may hold unique keys that this one does not know of. */
-export function expectOwnKeys(broker: Broker, who: string): void {
-  if (broker.ownsKeys === true) return
+export function expectOwnKeys(broker: Pick<IntakeBroker, 'ownsKeys'>, who: string): void {
+  if (broker.ownsKeys) return
   throw new OptionsInvalidError(
     `${who} has "while: 'waiting'" or "replace" in "unique", which this broker cannot keep: another process may hold the key. It takes the memory broker, or sqliteBroker without shared.`,
     'unique',

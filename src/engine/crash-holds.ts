@@ -4,7 +4,7 @@
  * than the one before. Where no other task needs the pool nobody has anything of that wait, and the next goes at once.
  * The first attempt that does no harm ends the hold.
  */
-import type { Broker } from '../brokers/port/broker.ts'
+import type { ReadyJobs } from '../brokers/port/broker.ts'
 import type { Pool } from '../pools/pool.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import type { TaskEntry } from '../rules/registry.ts'
@@ -36,7 +36,7 @@ interface Hold {
 
 /** What holds need of the engine. */
 export interface HoldParts {
-  readonly broker: Broker
+  readonly ready: ReadyJobs
   readonly clock: Clock
   readonly pools: ReadonlyMap<string, Pool>
   /** Jobs of a pool may be started. */
@@ -115,7 +115,7 @@ export class CrashHolds {
   /** How long a job that has ended its thread is to wait, where the broker cannot hold back its whole task. */
   retryDelay(entry: TaskEntry): number {
     const hold = this.#holds.get(entry)
-    if (hold === undefined || hold.deaths < PATIENCE || this.#parts.broker.hold !== undefined) return 0
+    if (hold === undefined || hold.deaths < PATIENCE || this.#parts.ready.holdsTasks) return 0
     return Math.min(FIRST_WAIT * 2 ** (hold.deaths - PATIENCE), LONGEST_RETRY)
   }
 
@@ -142,14 +142,14 @@ export class CrashHolds {
     hold.until = now + Math.min(FIRST_WAIT * 2 ** (hold.deaths - PATIENCE), LONGEST_WAIT)
     if (!hold.isShut) {
       hold.isShut = true
-      this.#parts.broker.hold?.(hold.entry, true)
+      this.#parts.ready.hold(hold.entry, true)
     }
     this.#arm(hold, now)
   }
 
   #open(hold: Hold): void {
     hold.isShut = false
-    this.#parts.broker.hold?.(hold.entry, false)
+    this.#parts.ready.hold(hold.entry, false)
     this.#parts.wake(hold.entry.task.policy.pool)
   }
 
@@ -174,7 +174,7 @@ export class CrashHolds {
 
   /** True when a job waits there, or runs where the end of a thread would cut it off. */
   #isNeeded(name: string): boolean {
-    if (this.#parts.broker.peek(name) !== undefined) return true
+    if (this.#parts.ready.peek(name) !== undefined) return true
     const pool = this.#parts.pools.get(name)
     if (pool === undefined) return false
     return [...pool.lanes].some((lane) => lane.concurrency > 1 && lane.inFlight.size > 0)

@@ -11,7 +11,6 @@ import type { KeepAlive } from './keep-alive.ts'
 import type { LifecycleHost, StopReport } from './lifecycle.ts'
 import type { Outcomes } from './outcomes.ts'
 import type { PoolSet } from './pool-set.ts'
-import type { QueueTimeouts } from './queue-timeouts.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { Watch } from './watch.ts'
 
@@ -29,7 +28,6 @@ export interface EndingParts {
   readonly keepAlive: KeepAlive
   readonly outcomes: Outcomes
   readonly pools: PoolSet
-  readonly queueTimeouts: QueueTimeouts
   readonly scheduler: Scheduler
   readonly watch: Watch
   readonly killGrace: number
@@ -55,25 +53,26 @@ export class Ending implements LifecycleHost {
     keepAlive.hold()
     this.#before = { completed: ended.completed, dead: ended.dead }
     // What a durable broker holds can wait for the next start; what memory holds cannot.
-    if (broker.durable) scheduler.close()
+    if (broker.durability !== null) scheduler.close()
     announcer.events.emit('runtime:stopping', { pending: intake.pending })
   }
 
   isDrained(deadline: number): boolean {
     const { broker, intake } = this.#parts
-    if (broker.durable) return !this.hasRunning()
+    if (broker.durability !== null) return !this.hasRunning()
     if (intake.pending === 0) return true
-    const counts = broker.counts()
+    const counts = broker.jobs.counts()
     if (counts instanceof Promise) return false
     const { held, available, running } = counts
-    return held + available + running === 0 && broker.nextDue() > deadline
+    return held + available + running === 0 && broker.jobs.nextDue() > deadline
   }
 
   /** How many jobs of each task a stop by `deadline` waits for, as far as that can be told at once. */
   waitedFor(deadline: number): Map<string, number> {
     const { broker, pools } = this.#parts
-    const jobs = broker.durable ? [...pools.lanes()].flatMap((lane) => [...lane.inFlight.keys()]) : null
-    const listed = jobs ?? broker.list({ state: UNFINISHED_STATES, limit: Number.POSITIVE_INFINITY })
+    const jobs =
+      broker.durability === null ? null : [...pools.lanes()].flatMap((lane) => [...lane.inFlight.keys()])
+    const listed = jobs ?? broker.jobs.list({ state: UNFINISHED_STATES, limit: Number.POSITIVE_INFINITY })
     const names = new Map<string, number>()
     if (listed instanceof Promise) return names
     for (const { extras, entry } of listed.toReversed()) {
@@ -113,19 +112,17 @@ export class Ending implements LifecycleHost {
   }
 
   async finish(): Promise<StopReport> {
-    const { announcer, broker, ended, holds, idOf, keepAlive, pools, queueTimeouts, scheduler, watch } =
-      this.#parts
+    const { announcer, broker, ended, holds, idOf, keepAlive, pools, scheduler, watch } = this.#parts
     scheduler.close()
     await pools.stop()
     watch.close()
     holds.close()
-    queueTimeouts.close()
     const unfinished = await this.#unfinished()
     const named = unfinished.map((job) => ({ id: idOf(job), name: job.entry.task.name }))
-    if (!broker.durable) {
+    if (broker.durability === null) {
       for (const job of unfinished) {
         const error = new JobLostError(job.entry.task.name)
-        broker.finish(job, { state: 'cancelled', reason: 'lost', error })
+        broker.attempts.finish(job, { state: 'cancelled', reason: 'lost', error })
       }
     }
     await broker.close()
@@ -133,8 +130,8 @@ export class Ending implements LifecycleHost {
     const report: StopReport = {
       completed: ended.completed - this.#before.completed,
       failed: ended.dead - this.#before.dead,
-      lost: broker.durable ? [] : named,
-      left: broker.durable ? named : [],
+      lost: broker.durability === null ? named : [],
+      left: broker.durability === null ? [] : named,
     }
     const { lost, left } = report
     announcer.events.emit('runtime:stopped', { ...report, lost: lost.length, left: left.length })
@@ -144,14 +141,16 @@ export class Ending implements LifecycleHost {
   /** In the order accepted. Also where the broker cannot be asked any more, the threads have to end. */
   async #unfinished(): Promise<readonly JobRecord[]> {
     const { broker } = this.#parts
-    if (!broker.durable)
-      return (await broker.list({ state: UNFINISHED_STATES, limit: Number.POSITIVE_INFINITY })).toReversed()
+    if (broker.durability === null)
+      return (
+        await broker.jobs.list({ state: UNFINISHED_STATES, limit: Number.POSITIVE_INFINITY })
+      ).toReversed()
     // A store that is away keeps what it has, and cannot say what that is.
-    if (broker.stats?.().state === 'down') return []
+    if (broker.cluster?.stats()?.state === 'down') return []
     const noAnswer = Promise.withResolvers<readonly JobRecord[]>()
     const stopTimer = this.clock.timer(LONGEST_QUESTION, () => noAnswer.resolve([]))
     try {
-      const named = broker.list({ state: UNFINISHED_STATES, limit: MOST_NAMED })
+      const named = broker.jobs.list({ state: UNFINISHED_STATES, limit: MOST_NAMED })
       return (await Promise.race([named, noAnswer.promise])).toReversed()
     } catch {
       return []

@@ -3,7 +3,8 @@
  * `runtime` is its public face.
  */
 // long because: it is where everything meets, one short method for each question that a part has of another
-import type { Broker, BrokerHost, JobFilter } from '../brokers/port/broker.ts'
+import type { Broker, JobFilter } from '../brokers/port/broker.ts'
+import type { BrokerHost } from '../brokers/port/host.ts'
 import type { Lane } from '../pools/pool.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import { Registry, type TaskEntry } from '../rules/registry.ts'
@@ -28,7 +29,6 @@ import type { Log } from './log.ts'
 import { type OutcomeHost, Outcomes } from './outcomes.ts'
 import { PoolSet } from './pool-set.ts'
 import type { Ports } from './ports.ts'
-import { QueueTimeouts } from './queue-timeouts.ts'
 import { Rate } from './rate.ts'
 import { RunTimes } from './run-times.ts'
 import { Scheduler } from './scheduler.ts'
@@ -60,10 +60,8 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
   readonly #watch: Watch
   readonly #outcomes: Outcomes
   readonly #offset: ClockOffset
-  readonly #queueTimeouts: QueueTimeouts
   readonly #keepAlive: KeepAlive
   readonly #ending: Ending
-  readonly #reports: ThreadReports
   readonly #shared: SharedJobs
 
   constructor(options: ReadRuntimeOptions, broker: Broker, ports: Ports, log: Log) {
@@ -87,36 +85,34 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     const runTimes = new RunTimes(this.registry.entries.length)
     const watch = new Watch(clock, this)
     const wake = (pool: string): void => this.scheduler.wake(pool)
-    const holds = new CrashHolds({ broker, clock, pools: pools.byName, wake })
-    const hint = new WaitingHint({ broker, clock, say: (line) => log.say(line) })
+    const holds = new CrashHolds({ ready: broker.ready, clock, pools: pools.byName, wake })
+    const hint = new WaitingHint({ ready: broker.ready, clock, say: (line) => log.say(line) })
     const hasLimits = this.registry.entries.some(({ task }) => Number.isFinite(task.policy.concurrency))
     const scheduler = new Scheduler({
-      ...{ broker, clock, hint, holds, runTimes, watch },
+      ...{ ready: broker.ready, clock, hint, holds, runTimes, watch },
       ...{ hasLimits, limits: options.bundles, pools: pools.byName },
     })
     const retry = options.retry && retryPolicy(options.retry)
-    const outcomes = new Outcomes({ broker, clock, random, retry, runTimes, holds }, this)
-    const queueTimeouts = new QueueTimeouts(clock, (job, error) =>
-      broker.finish(job, { state: 'dead', error }),
-    )
+    const outcomes = new Outcomes({ sink: broker.attempts, clock, random, retry, runTimes, holds }, this)
     const { ended, rate, registry } = this
     const { killGrace, maxPending } = options
     const busy = (): void => keepAlive.hold()
     const shared = new SharedJobs(this)
     const intake = new Intake({
-      ...{ announcer, broker, busy, clock, lifecycle, maxPending, queueTimeouts, rate, registry, shared },
+      ...{ announcer, broker: broker.intake, busy, clock, lifecycle, maxPending, rate, registry, shared },
       announcing: (announce) => scheduler.announcing(announce),
       cancel: (record, reason) => void this.cancel(record, reason),
     })
     this.#ending = new Ending({
       ...{ announcer, broker, clock, ended, holds, idOf, intake, keepAlive, killGrace, outcomes, pools },
-      ...{ queueTimeouts, scheduler, watch },
+      ...{ scheduler, watch },
     })
     lifecycle.attach(this.#ending)
-    this.#reports = new ThreadReports({
+    const reports = new ThreadReports({
       ...{
         announcer,
-        broker,
+        attempts: broker.attempts,
+        durability: broker.durability,
         clock,
         entries: registry.entries,
         idOf,
@@ -136,7 +132,6 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     this.#keepAlive = keepAlive
     this.#shared = shared
     this.#outcomes = outcomes
-    this.#queueTimeouts = queueTimeouts
     this.#watch = watch
     this.opened = opened(broker, this)
     // Whoever asks `ready()` hears of it; nobody has to ask.
@@ -144,7 +139,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     this.schedules = new Schedules(
       {
         registry: this.registry,
-        broker,
+        store: broker.schedules,
         clock,
         enqueue: (task, payload, how) => {
           const record = intake.take({ door: 'call', task, payload, options: how, batch: null })
@@ -155,7 +150,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
       },
       this.opened,
     )
-    pools.start(this.#reports)
+    pools.start(reports)
   }
 
   get ageing(): number {
@@ -188,22 +183,22 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
       if (extras.delay !== undefined) extras.dueAt = since + extras.delay
       if (extras.takesKey !== undefined) this.#takeKey(job, extras.takesKey)
     }
-    this.broker.release(job)
+    this.broker.intake.release(job)
   }
 
   /** The response of a job that replaces is over: what holds its unique key and has not started makes way. */
   #takeKey(job: JobRecord, uniqueKey: string): void {
     if (isTerminal(job.state)) return
     const { more } = job
-    const holder = this.broker.duplicateOf(uniqueKey)
+    const holder = this.broker.intake.holderOf(uniqueKey)
     if (holder !== undefined) this.cancel(holder, REPLACED)
     more.uniqueKey = uniqueKey
     more.takesKey = undefined
-    this.broker.takeKey?.(job)
+    this.broker.intake.takeKey(job)
   }
 
   detach(job: JobRecord): void {
-    this.broker.detach(job)
+    this.broker.intake.detach(job)
   }
 
   now(): number {
@@ -213,11 +208,11 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
   mayBeRevived(job: JobRecord): boolean {
     // One whose death is yet to be written is not there yet.
     if (job.state !== 'dead' || job.extras?.isUntold === true) return false
-    return this.broker.durable || this.broker.get(job.seq) === job
+    return this.broker.jobs.isKept(job)
   }
 
   skip(job: JobRecord, reason: string): void {
-    this.broker.finish(job, { state: 'skipped', reason })
+    this.broker.attempts.finish(job, { state: 'skipped', reason })
   }
 
   afterGrace(callback: () => void): () => void {
@@ -246,11 +241,11 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     this.announcer.fenced(job, state, new LeaseLostError(job.entry.task.name))
   }
 
-  reached(fault: Error | undefined, downFor: number): void {
+  connectionChanged(fault: Error | undefined, downFor: number): void {
     this.announcer.reached(fault, downFor)
   }
 
-  adopted(jobs: number): void {
+  pendingChanged(jobs: number): void {
     const { intake } = this
     const before = intake.pending
     intake.pending += jobs
@@ -258,17 +253,13 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     else if (intake.pending === 0 && this.lifecycle.phase === 'running') this.#keepAlive.letGo()
   }
 
-  settled(job: JobRecord, ran?: number): void {
+  settled(job: JobRecord, ran: number): void {
     this.rate.add(job.readyAt)
     this.ended[job.extras?.reason === 'lost' ? 'lost' : (job.state as 'completed')]++
     const { extras, batch } = job
-    if (extras !== null) {
-      this.#shared.over(job, extras)
-      if (!this.broker.durable) this.#queueTimeouts.over(job)
-    }
+    if (extras !== null) this.#shared.over(job, extras)
     if (--this.intake.pending === 0 && this.lifecycle.phase === 'running') this.#keepAlive.letGo()
-    const lastRan = this.#reports.takeRan()
-    this.announcer.settled(job, ran ?? lastRan)
+    this.announcer.settled(job, ran)
     if (batch !== null || extras !== null) letGo(job)
     if (this.lifecycle.phase !== 'running') this.lifecycle.look()
   }
@@ -293,11 +284,6 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
       'The thread does not answer: what a handler left behind keeps it busy. It is replaced.',
     )
     if (pool !== undefined) this.announcer.stray(pool, lane.id, '', toWireError(error), [])
-  }
-
-  waitsAgain(job: JobRecord): void {
-    // A durable broker keeps this time itself, but it may have told of it while the job was with a thread.
-    this.#queueTimeouts.again(job, this.broker.durable)
   }
 
   retrying(job: JobRecord, error: Error, delay: number): void {
@@ -330,7 +316,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
   cancel(given: JobRecord, reason: unknown): boolean {
     const job = this.current(given)
     if (isTerminal(job.state)) return false
-    if (this.broker.cancelElsewhere?.(job, reason) === true) return true
+    if (this.broker.cluster?.cancelRemote(job, reason) === true) return true
     const lane = job.state === 'running' ? this.pools.laneOf(job) : undefined
     if (job.state === 'running' && lane?.revoke(job) !== true) {
       lane?.drain()
@@ -341,7 +327,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
       return true
     }
     if (lane !== undefined) job.attempts--
-    this.broker.finish(job, {
+    this.broker.attempts.finish(job, {
       state: 'cancelled',
       error: new TaskCancelledError(job.entry.task.name, reason),
     })
@@ -352,24 +338,24 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
   /** The record of a job by its id. */
   async find(id: string): Promise<JobRecord | undefined> {
     const seq = this.ids.seqOf(id)
-    const atHand = seq === undefined ? undefined : this.broker.get(seq)
-    return atHand ?? this.broker.find?.(id)
+    const atHand = seq === undefined ? undefined : this.broker.jobs.get(seq)
+    return atHand ?? this.broker.jobs.find(id)
   }
 
   async list(filter: JobFilter): Promise<readonly JobRecord[]> {
-    return this.broker.list(filter)
+    return this.broker.jobs.list(filter)
   }
 
   stored(job: JobRecord): Promise<void> {
-    return this.broker.stored?.(job) ?? Promise.resolve()
+    return this.broker.durability?.stored(job) ?? Promise.resolve()
   }
 
   keep(job: JobRecord): void {
-    this.broker.keep?.(job)
+    this.broker.durability?.pin(job)
   }
 
   current(job: JobRecord): JobRecord {
-    return this.broker.current?.(job) ?? job
+    return this.broker.durability?.current(job) ?? job
   }
 
   async settlementOf(stub: JobRecord): Promise<Settlement> {
@@ -377,7 +363,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     return settlementOf(found !== undefined && isTerminal(found.state) ? found : stub)
   }
 
-  recalled(job: JobRecord): void {
+  settledLate(job: JobRecord): void {
     job.extras?.settle?.resolve(keptEndOf(job))
     letGo(job)
   }
@@ -389,7 +375,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     // Nor can one be that was forgotten since it was found.
     if (!this.mayBeRevived(job) || this.lifecycle.phase !== 'running') return false
     const uniqueKey = job.extras?.uniqueKey
-    const holder = uniqueKey === undefined ? undefined : this.broker.duplicateOf(uniqueKey)
+    const holder = uniqueKey === undefined ? undefined : this.broker.intake.holderOf(uniqueKey)
     if (holder !== undefined && this.idOf(holder) !== this.idOf(job)) return false
     this.intake.makeRoom(1)
     this.intake.again()
@@ -397,7 +383,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     const { more } = job
     more.settle = undefined
     more.isRevived = true
-    this.broker.revive(job)
+    this.broker.jobs.revive(job)
     job.batch?.revived?.()
     return true
   }

@@ -2,7 +2,7 @@
  * The intake: where jobs come in. Everything that can be refused is refused before anything is kept, and what is
  * accepted is handed to the broker in one go.
  */
-import type { Broker } from '../brokers/port/broker.ts'
+import type { IntakeBroker } from '../brokers/port/broker.ts'
 import type { JobContext, JobRecord } from '../rules/job-record.ts'
 import type { Registry } from '../rules/registry.ts'
 import type { AnyTask } from '../rules/task.ts'
@@ -14,7 +14,6 @@ import { type Checked, check, expectOwnKeys, toRecord, uniqueKeyOf } from './acc
 import type { Announcer } from './announcer.ts'
 import { type Batch, Place } from './batch.ts'
 import type { Lifecycle } from './lifecycle.ts'
-import type { QueueTimeouts } from './queue-timeouts.ts'
 import type { Rate } from './rate.ts'
 import type { SharedJobs } from './shared-jobs.ts'
 
@@ -34,12 +33,11 @@ export const REPLACED = 'A newer job has taken its place.'
 /** What the intake works with. */
 export interface IntakeParts {
   readonly registry: Registry
-  readonly broker: Broker
+  readonly broker: IntakeBroker
   readonly clock: Clock
   readonly lifecycle: Lifecycle
   readonly announcer: Announcer
   readonly rate: Rate
-  readonly queueTimeouts: QueueTimeouts
   readonly maxPending: number
   /** Runs announcements during which no job is sent to a thread. */
   readonly announcing: (announce: () => void) => void
@@ -86,7 +84,7 @@ export class Intake {
         return first
       }
     }
-    const record = toRecord(checked, ++this.#seq, clock, broker.durable)
+    const record = toRecord(checked, ++this.#seq, clock, broker.storesPayloads)
     // Before it is handed over: a broker that writes it down writes this too.
     if (call.context !== undefined) record.more.context = call.context
     const first = this.#store(record, checked, call.batch)
@@ -121,7 +119,7 @@ export class Intake {
     const makeThose = (isMoving: boolean): void => {
       for (const [index, checked] of calls.entries()) {
         if ((checked.options?.transfer !== undefined) !== isMoving) continue
-        records[index] = toRecord(checked, before + index + 1, clock, broker.durable)
+        records[index] = toRecord(checked, before + index + 1, clock, broker.storesPayloads)
       }
     }
     makeThose(false)
@@ -138,7 +136,7 @@ export class Intake {
     const { phase } = this.#parts.lifecycle
     // While it stops, a request or handler that was let in may still add to its own work.
     if (phase === 'stopped' || (phase === 'stopping' && door === 'call')) throw new RuntimeStoppedError(phase)
-    const refusal = this.#parts.broker.refusal?.()
+    const refusal = this.#parts.broker.refusal()
     if (refusal !== undefined) throw refusal
   }
 
@@ -149,7 +147,7 @@ export class Intake {
   /** The job that a call would find instead of adding one. */
   #first(checked: Checked): JobRecord | undefined {
     const key = uniqueKeyOf(checked)
-    return key === undefined ? undefined : this.#parts.broker.duplicateOf(key)
+    return key === undefined ? undefined : this.#parts.broker.holderOf(key)
   }
 
   /** How many of these would be added: those that equal a job which is there, or one before them, need no room. */
@@ -158,7 +156,7 @@ export class Intake {
     return calls.filter((checked) => {
       const key = uniqueKeyOf(checked)
       if (key === undefined) return true
-      const isNew = !seen.has(key) && this.#parts.broker.duplicateOf(key) === undefined
+      const isNew = !seen.has(key) && this.#parts.broker.holderOf(key) === undefined
       seen.add(key)
       return isNew
     }).length
@@ -175,7 +173,7 @@ export class Intake {
 
   /** Hands a job to the broker. Returns it, or the one that holds its unique key. */
   #store(record: JobRecord, checked: Checked, batch: Batch | null): JobRecord {
-    const { broker, clock, queueTimeouts, shared } = this.#parts
+    const { broker, clock, shared } = this.#parts
     const { entry, options } = checked
     const first = this.#duplicate(record, checked, batch)
     if (first !== undefined) {
@@ -187,11 +185,8 @@ export class Intake {
     const { extras } = record
     if (extras?.delay !== undefined && !isHeld(batch)) extras.dueAt = clock.now() + extras.delay
     const queueTimeout = options?.queueTimeout ?? entry.task.policy.queueTimeout
-    const mayExpire = queueTimeout !== Number.POSITIVE_INFINITY
-    // A durable broker keeps this time itself: its jobs may outlive the process.
-    if (mayExpire && broker.durable) record.more.queueTimeout = queueTimeout
+    if (queueTimeout !== Number.POSITIVE_INFINITY) record.more.queueTimeout = queueTimeout
     broker.add(record, after)
-    if (mayExpire && !broker.durable) queueTimeouts.add(record, queueTimeout)
     return record
   }
 
@@ -200,13 +195,13 @@ export class Intake {
     const { broker, cancel } = this.#parts
     const { uniqueKey } = record.extras ?? {}
     if (uniqueKey === undefined) return undefined
-    if (unique?.replaces !== true) return broker.duplicateOf(uniqueKey)
+    if (unique?.replaces !== true) return broker.holderOf(uniqueKey)
     if (isHeld(batch)) {
       // Not before its response is over: one that fails must not cost the work of another that was answered.
       record.more.takesKey = uniqueKey
       record.more.uniqueKey = undefined
     } else {
-      const first = broker.duplicateOf(uniqueKey)
+      const first = broker.holderOf(uniqueKey)
       if (first !== undefined) cancel(first, REPLACED)
     }
     return undefined

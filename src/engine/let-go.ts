@@ -14,7 +14,7 @@ export function letGo(job: JobRecord): void {
   if (extras === null) return
   if (job.batch === null) extras.when = undefined
   extras.settle = undefined
-  extras.ending = undefined
+  extras.abort = undefined
   const { errors } = extras
   const last = errors?.at(-1)
   if (errors !== undefined && last instanceof TaskCancelledError) errors[errors.length - 1] = keptOf(last)

@@ -1,5 +1,6 @@
 /** What the end of an attempt means for its job: done, tried again, dead, cancelled, or given back unharmed. */
-import type { Broker } from '../brokers/port/broker.ts'
+import type { Attempt } from '../brokers/port/attempt.ts'
+import type { AttemptSink } from '../brokers/port/broker.ts'
 import type { Failure, LaneExit } from '../pools/pool.ts'
 import type { Encoded } from '../rules/codec.ts'
 import type { JobRecord } from '../rules/job-record.ts'
@@ -26,17 +27,18 @@ import type { RunTimes } from './run-times.ts'
 export interface OutcomeHost {
   retrying(job: JobRecord, error: Error, delay: number): void
   interrupted(job: JobRecord, reason: string, error: Error | undefined): void
-  /** A job that was sent to a thread waits for its start again. */
-  waitsAgain(job: JobRecord): void
   timeoutOf(job: JobRecord): number
 }
 
 // The errors of a job's latest attempts are kept; a job that is retried for ever must not grow for ever.
 const ERRORS_KEPT = 20
 
+/** When an attempt started, if that is known, and when it ended. */
+type Times = Pick<Attempt, 'started' | 'ended'>
+
 /** Decides on outcomes and tells the broker. */
 export class Outcomes {
-  readonly #broker: Broker
+  readonly #sink: AttemptSink
   readonly #clock: Clock
   readonly #random: () => number
   readonly #retry: RetryPolicy
@@ -45,14 +47,11 @@ export class Outcomes {
   /** The task whose attempt has just cost its thread and is about to be told as failed. */
   #blamed: TaskEntry | undefined
   readonly #host: OutcomeHost
-  /** When the attempt that is being looked at started and ended. */
-  #started: number | undefined
-  #endedAt = 0
   #isClosed = false
 
   constructor(
     parts: {
-      broker: Broker
+      sink: AttemptSink
       clock: Clock
       random: () => number
       retry: RetryPolicy | undefined
@@ -61,7 +60,7 @@ export class Outcomes {
     },
     host: OutcomeHost,
   ) {
-    this.#broker = parts.broker
+    this.#sink = parts.sink
     this.#clock = parts.clock
     this.#random = parts.random
     this.#retry = parts.retry ?? NO_RETRY
@@ -74,14 +73,12 @@ export class Outcomes {
   completed(job: JobRecord, result: Encoded | Moved, started: number, ended: number): void {
     this.#runTimes.learn(job.entry.index, ended - started)
     if (this.#holds.count > 0) this.#holds.lived(job.entry)
-    this.#started = started
-    this.#endedAt = ended
     const fault = faultOf(job, result)
-    if (fault !== undefined) return this.#failedWith(job, fault)
-    if (job.extras !== null) job.extras.ending = undefined
+    if (fault !== undefined) return this.#failedWith(job, fault, started, ended)
+    if (job.extras !== null) job.extras.abort = undefined
     job.startedAt = Math.round(started)
-    if (this.#broker.keepsHistory === true) this.#tell(job, 'completed')
-    this.#broker.finish(job, { state: 'completed', result, at: ended })
+    const attempt: Attempt = { number: job.attempts, outcome: 'completed', started, ended }
+    this.#sink.finish(job, { state: 'completed', result, attempt })
   }
 
   /** The handler threw, or an error escaped it. */
@@ -89,12 +86,10 @@ export class Outcomes {
     this.#runTimes.learn(job.entry.index, ended - started)
     if (this.#holds.count > 0 && this.#blamed !== job.entry) this.#holds.lived(job.entry)
     this.#blamed = undefined
-    this.#started = started
-    this.#endedAt = ended
     // It failed by itself, before the timer of a busy event loop or a stop asked it to end.
-    const why = job.extras?.ending?.why
-    if (!wasAsked && (why === 'timeout' || why === 'stop')) job.more.ending = undefined
-    this.#failedWith(job, error)
+    const why = job.extras?.abort?.why
+    if (!wasAsked && (why === 'timeout' || why === 'stop')) job.more.abort = undefined
+    this.#failedWith(job, error, started, ended)
   }
 
   /** An attempt of this task has cost its thread, which is being replaced; that it failed may follow. */
@@ -103,20 +98,21 @@ export class Outcomes {
     this.#holds.died(entry)
   }
 
-  #failedWith(job: JobRecord, error: WireError | Error): void {
-    const isEnding = job.extras?.ending !== undefined
-    if (isEnding) this.#ended(job, error instanceof Error ? error : fromWireError(error))
-    else this.#attemptFailed(job, error)
+  #failedWith(job: JobRecord, error: WireError | Error, started: number, ended: number): void {
+    const isAborted = job.extras?.abort !== undefined
+    const times = { started, ended }
+    if (isAborted) this.#ended(job, times, error instanceof Error ? error : fromWireError(error))
+    else this.#attemptFailed(job, times, error)
   }
 
   /** Sent to a thread, but not started there. */
   notStarted(job: JobRecord): void {
-    if (this.#isGone(job)) return this.#crashed(job, new ThreadExitedError(job.entry.task.name, 1))
+    if (this.#isGone(job))
+      return this.#crashed(job, this.#unknownTimes(), new ThreadExitedError(job.entry.task.name, 1))
     job.attempts--
     // Whoever heard that its thread was gone may have cancelled it before its turn here.
-    if (job.extras?.ending?.why === 'cancel') return this.#cancelled(job, job.extras.ending.reason)
-    this.#broker.giveBack(job)
-    this.#host.waitsAgain(job)
+    if (job.extras?.abort?.why === 'cancel') return this.#cancelled(job, job.extras.abort.reason)
+    this.#sink.putBack(job, null)
   }
 
   /** No job starts any more: what comes back from now on is unfinished, whatever became of its payload. */
@@ -131,21 +127,24 @@ export class Outcomes {
 
   /** The thread is gone. */
   threadExited({ unstarted, running, culprit, error, exitCode, expected }: LaneExit): void {
-    this.#started = undefined
-    this.#endedAt = this.#clock.now()
+    const times = this.#unknownTimes()
     for (const job of unstarted) this.notStarted(job)
     if (!expected) this.#blame(culprit === undefined ? running : [culprit])
     for (const job of running) {
       const { name } = job.entry.task
-      if (job.extras?.ending !== undefined) this.#ended(job, undefined)
+      if (job.extras?.abort !== undefined) this.#ended(job, times, undefined)
       else if (culprit !== undefined && culprit !== job)
-        this.#interrupted(job, 'another job ended its thread')
+        this.#interrupted(job, times, 'another job ended its thread')
       else if (Reflect.get(error ?? {}, 'code') === 'ERR_WORKER_OUT_OF_MEMORY') {
-        this.#crashed(job, new OutOfMemoryError(name, { cause: error }))
-      } else if (running.some((other) => other.extras?.ending !== undefined)) {
-        this.#interrupted(job, 'its thread had to be ended because of another job')
+        this.#crashed(job, times, new OutOfMemoryError(name, { cause: error }))
+      } else if (running.some((other) => other.extras?.abort !== undefined)) {
+        this.#interrupted(job, times, 'its thread had to be ended because of another job')
       } else {
-        this.#crashed(job, new ThreadExitedError(name, exitCode, error === undefined ? {} : { cause: error }))
+        this.#crashed(
+          job,
+          times,
+          new ThreadExitedError(name, exitCode, error === undefined ? {} : { cause: error }),
+        )
       }
     }
   }
@@ -156,71 +155,82 @@ export class Outcomes {
   }
 
   /** An attempt that had been asked to end has ended, by itself (`error`) or with its thread. */
-  #ended(job: JobRecord, error: Error | undefined): void {
-    const { why, reason } = job.extras?.ending ?? { why: 'stop', reason: undefined }
-    job.more.ending = undefined
+  #ended(job: JobRecord, times: Times, error: Error | undefined): void {
+    const { why, reason } = job.extras?.abort ?? { why: 'stop', reason: undefined }
+    job.more.abort = undefined
     const { name } = job.entry.task
     if (why === 'cancel') {
-      this.#tell(job, 'cancelled', new TaskCancelledError(name, reason))
-      this.#cancelled(job, reason)
+      this.#cancelled(job, reason, times)
     } else if (why === 'timeout') {
       const timeout = new TaskTimeoutError(name, this.#host.timeoutOf(job))
       if (error !== undefined) timeout.cause = error
-      this.#attemptFailed(job, timeout)
-    } else if (why === 'lease') this.#interrupted(job, 'its lease was lost', reason as Error)
-    else this.#interrupted(job, 'the runtime is stopping')
+      this.#attemptFailed(job, times, timeout)
+    } else if (why === 'lease') this.#interrupted(job, times, 'its lease was lost', reason as Error)
+    else this.#interrupted(job, times, 'the runtime is stopping')
   }
 
-  #cancelled(job: JobRecord, reason: unknown): void {
-    job.more.ending = undefined
+  #cancelled(job: JobRecord, reason: unknown, times?: Times): void {
+    job.more.abort = undefined
     const error = new TaskCancelledError(job.entry.task.name, reason)
-    this.#broker.finish(job, { state: 'cancelled', error })
+    const ending = { state: 'cancelled', error } as const
+    if (times === undefined) this.#sink.finish(job, ending)
+    else this.#sink.finish(job, { ...ending, attempt: attemptOf(job, 'cancelled', times, error) })
   }
 
-  #interrupted(job: JobRecord, reason: string, error?: Error): void {
-    if (this.#isGone(job)) return this.#crashed(job, new ThreadExitedError(job.entry.task.name, 1))
-    this.#tell(job, 'interrupted')
+  #interrupted(job: JobRecord, times: Times, reason: string, error?: Error): void {
+    if (this.#isGone(job)) return this.#crashed(job, times, new ThreadExitedError(job.entry.task.name, 1))
+    const attempt = attemptOf(job, 'interrupted', times)
     job.attempts--
     // Told once it is so: a listener may cancel the job.
-    this.#broker.giveBack(job)
+    this.#sink.putBack(job, attempt)
     this.#host.interrupted(job, reason, error)
   }
 
-  #attemptFailed(job: JobRecord, error: WireError | Error): void {
+  #attemptFailed(job: JobRecord, times: Times, error: WireError | Error): void {
     job.failures++
-    this.#tell(job, 'failed', error)
+    const attempt = attemptOf(job, 'failed', times, error)
     const policy = job.entry.task.policy.retry ?? this.#retry
     const most = job.payload instanceof Moved ? 1 : (job.extras?.maxAttempts ?? policy.maxAttempts)
     const real = error instanceof Error ? error : fromWireError(error)
-    if (job.failures >= most || isUnrecoverable(real)) this.#broker.finish(job, { state: 'dead', error })
-    else this.#again(job, error, real, backoffDelay(policy.backoff, job.failures, this.#random))
+    if (job.failures >= most || isUnrecoverable(real))
+      this.#sink.finish(job, { state: 'dead', error, attempt })
+    else this.#again(job, attempt, error, real, backoffDelay(policy.backoff, job.failures, this.#random))
   }
 
-  #crashed(job: JobRecord, error: Error): void {
+  #crashed(job: JobRecord, times: Times, error: Error): void {
     job.crashes++
-    this.#tell(job, 'crashed', error)
+    const attempt = attemptOf(job, 'crashed', times, error)
     const { onCrash, maxCrashes } = job.entry.task.policy
     // A moved payload went down with the thread.
     const isFinal = onCrash === 'fail' || job.crashes >= maxCrashes || job.payload instanceof Moved
-    if (isFinal) this.#broker.finish(job, { state: 'dead', error })
-    else this.#again(job, error, error, this.#holds.retryDelay(job.entry))
+    if (isFinal) this.#sink.finish(job, { state: 'dead', error, attempt })
+    else this.#again(job, attempt, error, error, this.#holds.retryDelay(job.entry))
   }
 
-  #tell(job: JobRecord, outcome: AttemptOutcome, error?: WireError | Error): void {
-    if (this.#broker.attempted === undefined) return
-    const attempt = { outcome, started: this.#started, ended: this.#endedAt }
-    this.#broker.attempted(job, error === undefined ? attempt : { ...attempt, error })
+  /** The thread took with it when the attempt started. */
+  #unknownTimes(): Times {
+    return { started: undefined, ended: this.#clock.now() }
   }
 
-  #again(job: JobRecord, error: WireError | Error, real: Error, delay: number): void {
+  #again(job: JobRecord, attempt: Attempt, error: WireError | Error, real: Error, delay: number): void {
     const { more } = job
     more.errors ??= []
     more.errors.push(error)
     if (more.errors.length > ERRORS_KEPT) more.errors.shift()
-    this.#broker.retry(job, this.#clock.now() + delay)
+    this.#sink.retry(job, this.#clock.now() + delay, attempt)
     // Told once it is so: a listener may cancel the job.
     this.#host.retrying(job, real, delay)
   }
+}
+
+function attemptOf(
+  job: JobRecord,
+  outcome: AttemptOutcome,
+  { started, ended }: Times,
+  error?: WireError | Error,
+): Attempt {
+  const attempt = { number: job.attempts, outcome, started, ended }
+  return error === undefined ? attempt : { ...attempt, error }
 }
 
 /** What is wrong with a result, by the schema of its task. A schema that throws counts as a refusal. */

@@ -19,7 +19,7 @@ export class PoolSet {
     entries: readonly TaskEntry[],
     idPrefix: string,
     { makePool, clock }: Ports,
-    broker: Pick<Broker, 'runs' | 'keepsHistory'>,
+    { attempts, cluster }: Pick<Broker, 'attempts' | 'cluster'>,
     say: (line: string) => void,
   ) {
     this.#settings = settings
@@ -38,13 +38,13 @@ export class PoolSet {
       )
       // A pool without tasks would be threads for nothing.
       if (handlers.every((handler) => handler === null)) continue
-      if (broker.runs?.(name) === false) continue
+      if (cluster?.runs(name) === false) continue
       const limit = options.resourceLimits?.maxOldGenerationSizeMb
       if (limit !== undefined && flag !== undefined)
         say(
           `the heap limit of pool "${name}" (${limit} MB) may not hold: ${flag} applies to every thread of the process`,
         )
-      const measuresCpu = broker.keepsHistory === true
+      const measuresCpu = attempts.keepsHistory
       this.byName.set(name, makePool({ name, options, handlers, idPrefix, clock, measuresCpu }))
     }
   }

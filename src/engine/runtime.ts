@@ -133,7 +133,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     const list = readTasks(read.tasks, 'createRuntime')
     const log = new Log(read.log)
     const broker = (read.broker as Broker | undefined) ?? memoryBroker()
-    checkUnique(list, broker)
+    checkUnique(list, broker.intake)
     this[engineOf] = new Engine({ ...read, tasks: list }, broker, ports, log)
     this.tasks = list as readonly AnyTask[] as readonly Tasks[]
   }
@@ -194,7 +194,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     const engine = this[engineOf]
     const record = await engine.find(expectJobId('job', id))
     if (record === undefined) return undefined
-    const history = await engine.broker.history?.(record)
+    const history = await engine.broker.jobs.history(record)
     return { ...infoOf(record, engine), ...(history && { history }) }
   }
 
@@ -257,7 +257,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     const engine = this[engineOf]
     const record = await engine.find(expectJobId('remove', id))
     if (record === undefined || !isTerminal(record.state)) return false
-    return (await engine.broker.remove?.(record)) ?? false
+    return engine.broker.jobs.remove(record)
   }
 
   /**
@@ -272,7 +272,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     let removed = 0
     for (;;) {
       const over = await engine.list({ state, limit: 500, ...(task !== undefined && { task }) })
-      const gone = await Promise.all(over.map((record) => engine.broker.remove?.(record) ?? false))
+      const gone = await Promise.all(over.map((record) => engine.broker.jobs.remove(record)))
       const count = gone.filter(Boolean).length
       removed += count
       // What cannot go yet would be listed for ever.
@@ -342,14 +342,14 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   /** A task that a filter names. Where jobs outlive the process, there may be some of a task that it does not have. */
   #knowTask(task: string, call: string): string {
     const { broker, registry } = this[engineOf]
-    if (!broker.durable) registry.find(task, call)
+    if (broker.durability === null) registry.find(task, call)
     return task
   }
 
   /** This process at this moment; synchronous and cheap. */
   stats(): RuntimeStats {
     const { intake, options, ended, rate, clock, lifecycle, pools, broker } = this[engineOf]
-    const reach = broker.stats?.()
+    const reach = broker.cluster?.stats()
     const perPool = [...pools.byName].map(([name, pool]) => {
       const busy = [...pool.lanes].filter((lane) => lane.inFlight.size > 0).length
       return [name, { ...pool.size(), busy }] as const
@@ -367,7 +367,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
 
   /** How many jobs are in each state, across the broker. */
   async counts(): Promise<Record<JobState, number>> {
-    return this[engineOf].broker.counts()
+    return this[engineOf].broker.jobs.counts()
   }
 
   /**

@@ -1,5 +1,5 @@
 /** What a schedule is made of, as plain data: compared, kept by brokers, and shown. */
-import type { StoredSchedule } from '../brokers/port/broker.ts'
+import type { StoredSchedule } from '../brokers/port/schedules.ts'
 import type { Encoded } from '../rules/codec.ts'
 import type { ScheduleRule } from './schedule-times.ts'
 

@@ -2,7 +2,7 @@
  * The scheduler: brings available jobs and free threads together. It fills bundles, keeps an eye on what is running,
  * and hands outcomes on. What an outcome means for the job is decided in `outcomes`.
  */
-import type { Broker } from '../brokers/port/broker.ts'
+import type { ReadyJobs } from '../brokers/port/broker.ts'
 import type { Lane, Pool } from '../pools/pool.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import { Moved } from '../rules/moved.ts'
@@ -25,7 +25,7 @@ export interface BundleLimits {
 
 /** What a scheduler works with. */
 export interface SchedulerParts {
-  readonly broker: Broker
+  readonly ready: ReadyJobs
   readonly pools: ReadonlyMap<string, Pool>
   readonly clock: Clock
   readonly limits: BundleLimits
@@ -39,7 +39,7 @@ export interface SchedulerParts {
 
 /** Sends jobs to threads. */
 export class Scheduler {
-  readonly #broker: Broker
+  readonly #ready: ReadyJobs
   readonly #pools: ReadonlyMap<string, Pool>
   readonly #clock: Clock
   readonly #limits: BundleLimits
@@ -61,7 +61,7 @@ export class Scheduler {
   #sentAt = 0
 
   constructor(parts: SchedulerParts) {
-    this.#broker = parts.broker
+    this.#ready = parts.ready
     this.#pools = parts.pools
     this.#clock = parts.clock
     this.#limits = parts.limits
@@ -102,7 +102,7 @@ export class Scheduler {
     if (this.#isPaused || this.#paused.has(pool.name)) return
     const wait = this.#pace.wait()
     if (wait > 0) return this.#later(pool.name, wait)
-    if (this.#fill(pool, lane) && this.#broker.peek(pool.name) !== undefined) this.#jobsWait(pool)
+    if (this.#fill(pool, lane) && this.#ready.peek(pool.name) !== undefined) this.#jobsWait(pool)
   }
 
   #jobsWait(pool: Pool): void {
@@ -154,7 +154,7 @@ export class Scheduler {
       const pool = this.#pools.get(name)
       if (pool === undefined || this.#paused.has(name)) continue
       for (const lane of pool.lanes) if (!this.#fill(pool, lane)) break
-      if (this.#broker.peek(name) !== undefined) this.#jobsWait(pool)
+      if (this.#ready.peek(name) !== undefined) this.#jobsWait(pool)
     }
     this.#pace.spent(this.#clock.now() - begun)
   }
@@ -195,26 +195,26 @@ export class Scheduler {
     let expected = this.#expected(first, lane)
     // Most runtimes have no task with a limit, and nothing to ask of each job.
     let least = this.#hasLimits ? leastBehind(first) : Number.NEGATIVE_INFINITY
-    let next = this.#broker.peek(pool.name)
+    let next = this.#ready.peek(pool.name)
     while (next !== undefined && bundle.length < most) {
       expected += this.#expected(next, lane)
       if (expected > this.#limits.milliseconds) break
       if (next.priority < least || (this.#holds.isAny && this.#holds.isHeld(next.entry))) break
       if (this.#hasLimits) least = Math.max(least, leastBehind(next))
       bundle.push(this.#claim(pool.name) as JobRecord)
-      next = this.#broker.peek(pool.name)
+      next = this.#ready.peek(pool.name)
     }
     lane.send(bundle)
     this.#sentAt = this.#clock.now()
-    const mayBeStream = next === undefined && this.#broker.refills !== true
+    const mayBeStream = next === undefined && !this.#ready.refills
     this.#pace.sent(bundle.length, mayBeStream, this.#sentAt)
-    this.#broker.sent?.(bundle, lane.id)
+    this.#ready.sent(bundle, lane.id)
     this.#watch.sent(lane, bundle)
     return true
   }
 
   #claim(pool: string): JobRecord | undefined {
-    const job = this.#broker.claim(pool)
+    const job = this.#ready.claim(pool)
     if (job !== undefined) job.attempts++
     return job
   }

@@ -2,7 +2,7 @@
  * Schedules: jobs that are added by the clock. On a durable broker they outlive the process, and so do their due times.
  * Where several processes share them, each run is made by the one that takes it first.
  */
-import type { Broker, ScheduleTurns, StoredSchedule } from '../brokers/port/broker.ts'
+import type { ScheduleLease, ScheduleStore, StoredSchedule } from '../brokers/port/schedules.ts'
 import { isA, isKey, KEY_EXPECTED, messageOf, refusal } from '../rules/arguments.ts'
 import { encode, read } from '../rules/codec.ts'
 import type { Registry } from '../rules/registry.ts'
@@ -25,7 +25,8 @@ import { dueRuns, nextAfter, readRule, type ScheduleOptions } from './schedule-t
 /** What schedules work with. */
 export interface ScheduleParts {
   readonly registry: Registry
-  readonly broker: Broker
+  /** Where schedules are kept; null where they end with the process. */
+  readonly store: ScheduleStore | null
   readonly clock: Clock
   /** Adds a job; throws what `enqueue` throws. What it returns resolves once the job is stored. */
   readonly enqueue: (task: string, payload: unknown, options: JobOptions | undefined) => () => Promise<void>
@@ -56,15 +57,15 @@ export class Schedules {
 
   constructor(parts: ScheduleParts, opened: Promise<void>) {
     this.#parts = parts
-    const store = parts.broker.schedules
-    this.#isLoaded = store === undefined
+    const { store } = parts
+    this.#isLoaded = store === null
     this.#loaded =
-      store === undefined
+      store === null
         ? Promise.resolve()
         : opened.then(() => store.load()).then((stored) => this.#load(stored))
     // `list` hears of it, and so does `ready`.
     this.#loaded.catch(() => {})
-    store?.turns?.onChange(() => void this.#loaded.then(() => this.#reload()).catch(() => {}))
+    store?.lease?.onChange(() => void this.#loaded.then(() => this.#reload()).catch(() => {}))
   }
 
   /** Sets a schedule, or sets it anew. One that is unchanged goes on as it was, over restarts too. */
@@ -102,7 +103,7 @@ export class Schedules {
     if (!this.#schedules.delete(id)) return false
     this.#changes++
     this.#holdProcess()
-    await this.#parts.broker.schedules?.remove(id)
+    await this.#parts.store?.remove(id)
     return true
   }
 
@@ -146,13 +147,13 @@ export class Schedules {
   }
 
   #keep(schedule: Schedule): void {
-    this.#parts.broker.schedules?.put(toStored(schedule))
+    this.#parts.store?.put(toStored(schedule))
   }
 
   /** Other processes set, remove and run the schedules that are shared with them. */
   async #reload(): Promise<void> {
-    const store = this.#parts.broker.schedules
-    if (store?.turns === undefined) return
+    const { store } = this.#parts
+    if (store === null || store.lease === null) return
     const changes = this.#changes
     const stored = await store.load()
     if (changes !== this.#changes) return this.#reload()
@@ -165,7 +166,7 @@ export class Schedules {
     this.#holdProcess()
     // Before the broker has told what it keeps, nothing can be said to be due.
     if (!this.#isLoaded) return
-    const isShared = this.#parts.broker.schedules?.turns !== undefined
+    const isShared = this.#lease !== null
     let next = Number.POSITIVE_INFINITY
     for (const schedule of this.#schedules.values()) {
       // A shared one waits for a process that knows its task.
@@ -188,8 +189,8 @@ export class Schedules {
 
   #fire(): void {
     if (!this.#parts.isRunning()) return
-    const { turns } = this.#parts.broker.schedules ?? {}
-    if (turns !== undefined) return void this.#takeTurns(turns)
+    const lease = this.#lease
+    if (lease !== null) return void this.#runDue(lease)
     this.#timerAt = Number.POSITIVE_INFINITY
     const now = this.#parts.clock.wall()
     let isFull = false
@@ -228,8 +229,9 @@ export class Schedules {
 
   /** Adds the job of one run; returns what tells when it is stored, or why there is none. */
   #add({ id, task, payload }: Schedule, at: number): (() => Promise<void>) | 'full' | 'refused' {
-    const { broker, enqueue, say } = this.#parts
-    const once = broker.durable ? { unique: { key: `schedule ${id} ${at}`, for: SAME_RUN } } : undefined
+    const { store, enqueue, say } = this.#parts
+    // A run must not be added twice, by this process and by the one before it.
+    const once = store === null ? undefined : { unique: { key: `schedule ${id} ${at}`, for: SAME_RUN } }
     try {
       return enqueue(task, read(payload, 'payload'), once)
     } catch (error) {
@@ -239,15 +241,19 @@ export class Schedules {
     }
   }
 
+  get #lease(): ScheduleLease | null {
+    return this.#parts.store?.lease ?? null
+  }
+
   // ── Where several processes share the schedules ────────────────────────────────────────────────────────────────
 
   /** Takes what is due, as far as no other process has. */
-  async #takeTurns(turns: ScheduleTurns): Promise<void> {
+  async #runDue(lease: ScheduleLease): Promise<void> {
     const { clock } = this.#parts
     const isDue = (schedule: Schedule): boolean => schedule.nextAt <= clock.wall() && this.#isKnown(schedule)
     this.#timerAt = Number.NEGATIVE_INFINITY
     const due = [...this.#schedules.values()].filter(isDue)
-    const taken = await Promise.all(due.map((schedule) => this.#takeTurn(turns, schedule).catch(() => false)))
+    const taken = await Promise.all(due.map((schedule) => this.#runOne(lease, schedule).catch(() => false)))
     if (taken.includes(false)) await this.#reload().catch(() => {})
     if (!this.#parts.isRunning()) return
     this.#timerAt = Number.POSITIVE_INFINITY
@@ -257,9 +263,9 @@ export class Schedules {
   }
 
   /** False when there is nothing to make here, or no room for it. */
-  async #takeTurn(turns: ScheduleTurns, schedule: Schedule): Promise<boolean> {
+  async #runOne(lease: ScheduleLease, schedule: Schedule): Promise<boolean> {
     const before = toStored(schedule)
-    if (!(await turns.take(before))) return false
+    if (!(await lease.acquire(before))) return false
     const { runs, next } = dueRuns(schedule.rule, before.nextAt, this.#parts.clock.wall())
     const stored: Promise<void>[] = []
     for (const at of runs) {
@@ -270,7 +276,7 @@ export class Schedules {
     }
     // Only then: a process that dies in between leaves the run to another.
     await Promise.all(stored)
-    await turns.made(before, next)
+    await lease.complete(before, next)
     schedule.nextAt = next
     return true
   }

@@ -1,5 +1,5 @@
 /** What threads report, passed on to those whom it concerns: outcomes, the scheduler, the announcer, the intake. */
-import type { Broker } from '../brokers/port/broker.ts'
+import type { AttemptSink, Durability } from '../brokers/port/broker.ts'
 import type { Failure, Lane, LaneExit, LogLevel, NestedJob, Pool, PoolHost } from '../pools/pool.ts'
 import { type Encoded, read } from '../rules/codec.ts'
 import type { JobRecord } from '../rules/job-record.ts'
@@ -18,7 +18,8 @@ import type { Watch } from './watch.ts'
 /** Whom reports concern. */
 export interface ReportParts {
   readonly announcer: Announcer
-  readonly broker: Broker
+  readonly attempts: AttemptSink
+  readonly durability: Durability | null
   readonly clock: Clock
   readonly entries: readonly TaskEntry[]
   readonly intake: Intake
@@ -32,17 +33,9 @@ export interface ReportParts {
 /** Takes the reports of every pool. */
 export class ThreadReports implements PoolHost {
   readonly #parts: ReportParts
-  #ran = 0
 
   constructor(parts: ReportParts) {
     this.#parts = parts
-  }
-
-  /** The run time of the attempt whose end is being told; 0 when the job did not end with one. Asked once. */
-  takeRan(): number {
-    const ran = this.#ran
-    this.#ran = 0
-    return ran
   }
 
   laneFree(pool: Pool, lane: Lane): void {
@@ -55,7 +48,6 @@ export class ThreadReports implements PoolHost {
 
   completed(job: JobRecord, result: Encoded | Moved, started: number, ended: number): void {
     this.#parts.announcer.started(job, started)
-    this.#ran = ended - started
     this.#parts.outcomes.completed(job, result, started, ended)
     // A result that its schema refuses may be tried again at the next start: then no end is told.
     this.#lookForTheEnd()
@@ -63,7 +55,6 @@ export class ThreadReports implements PoolHost {
 
   failed(job: JobRecord, failure: Failure, started: number, ended: number): void {
     this.#parts.announcer.started(job, started)
-    this.#ran = ended - started
     this.#parts.outcomes.failed(job, failure, started, ended)
     // An attempt that a stop has ended is no job that is over, but it may be the last thing that ran.
     this.#lookForTheEnd()
@@ -79,13 +70,13 @@ export class ThreadReports implements PoolHost {
 
   progress(job: JobRecord, value: Encoded): void {
     job.more.progress = value
-    this.#parts.broker.progressed?.(job)
+    this.#parts.attempts.progress(job)
     this.started(job)
     this.#parts.announcer.progress(job)
   }
 
   log(job: JobRecord, level: LogLevel, message: string, data: Encoded): void {
-    this.#parts.broker.logged?.(job, level, message)
+    this.#parts.attempts.log(job, level, message)
     this.started(job)
     this.#parts.announcer.log(job, level, message, data)
   }
@@ -106,9 +97,9 @@ export class ThreadReports implements PoolHost {
         context: by.extras?.context,
       })
       const accept = (): void => answer(this.#parts.idOf(record), null)
-      const stored = this.#parts.broker.stored?.(record)
-      if (stored === undefined) accept()
-      else stored.then(accept, refuse)
+      const { durability } = this.#parts
+      if (durability === null) accept()
+      else durability.stored(record).then(accept, refuse)
     } catch (error) {
       refuse(error)
     }

@@ -3,7 +3,7 @@
  * wait themselves, for a network or a disk. One such task in a pool of one thread makes a server look slow that has nothing
  * to do. Told once for each runtime.
  */
-import type { Broker } from '../brokers/port/broker.ts'
+import type { ReadyJobs } from '../brokers/port/broker.ts'
 import type { Lane, Pool } from '../pools/pool.ts'
 import type { Clock } from '../words/clock.ts'
 
@@ -14,7 +14,7 @@ const BUSY = 0.1
 
 /** What the hint is found with. */
 export interface HintParts {
-  readonly broker: Pick<Broker, 'peek'>
+  readonly ready: Pick<ReadyJobs, 'peek'>
   readonly clock: Clock
   readonly say: (line: string) => void
 }
@@ -42,7 +42,7 @@ export class WaitingHint {
   #look(pool: Pool): void {
     const before = this.#before.get(pool)
     this.#before.delete(pool)
-    const waiting = this.#parts.broker.peek(pool.name)
+    const waiting = this.#parts.ready.peek(pool.name)
     const now = busyLanes(pool)
     if (this.#isTold || before === undefined || now === undefined || waiting === undefined) return
     if ([...now].some(([lane, times]) => !onlyWaited(before.get(lane), times))) return this.jobsWait(pool)

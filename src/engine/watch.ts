@@ -4,7 +4,7 @@
  * jobs that stand behind a slow one.
  */
 import type { Lane } from '../pools/pool.ts'
-import type { Ending, JobRecord } from '../rules/job-record.ts'
+import type { Abort, JobRecord } from '../rules/job-record.ts'
 import { Moved } from '../rules/moved.ts'
 import type { Clock } from '../words/clock.ts'
 
@@ -55,15 +55,15 @@ export class Watch {
    * Asks a running attempt to end. Only the first reason counts, but for a cancel, after which there must be no further
    * attempt. Without a lane its outcome is at hand: there is nobody left to ask, and the reason decides what follows.
    */
-  end(lane: Lane | undefined, job: JobRecord, why: Ending['why'], reason: unknown, message: string): void {
-    const before = job.extras?.ending
+  end(lane: Lane | undefined, job: JobRecord, why: Abort['why'], reason: unknown, message: string): void {
+    const before = job.extras?.abort
     if (before !== undefined) {
-      if (why === 'cancel' && before.why !== 'cancel') job.more.ending = { ...before, why, reason }
+      if (why === 'cancel' && before.why !== 'cancel') job.more.abort = { ...before, why, reason }
       return
     }
     const now = this.#clock.now()
     const killAt = now + this.#host.killGraceOf(job)
-    job.more.ending = { why, reason, killAt, isGivenUp: false }
+    job.more.abort = { why, reason, killAt, isGivenUp: false }
     if (lane === undefined) return
     lane.abort(job, message, why === 'lease')
     if (!this.#lanes.has(lane)) this.#lanes.set(lane, { sentAt: now })
@@ -139,20 +139,20 @@ export class Watch {
   }
 
   #lookAtRunning(lane: Lane, job: JobRecord, started: number, now: number): number {
-    const ending = job.extras?.ending
-    if (ending === undefined) {
+    const abort = job.extras?.abort
+    if (abort === undefined) {
       const timeout = this.#host.timeoutOf(job)
       if (now < started + timeout) return started + timeout
       this.end(lane, job, 'timeout', undefined, `The timeout of ${timeout} ms has passed.`)
       return now + this.#host.killGraceOf(job)
     }
-    if (now < ending.killAt) return ending.killAt
-    if (lane.concurrency > 1 && !ending.isGivenUp) {
+    if (now < abort.killAt) return abort.killAt
+    if (lane.concurrency > 1 && !abort.isGivenUp) {
       // Others run on this thread: if its loop still turns, it can give up this one alone.
-      ending.isGivenUp = true
-      ending.killAt = now + this.#host.killGraceOf(job)
+      abort.isGivenUp = true
+      abort.killAt = now + this.#host.killGraceOf(job)
       lane.giveUp(job)
-      return ending.killAt
+      return abort.killAt
     }
     lane.kill()
     return Number.POSITIVE_INFINITY

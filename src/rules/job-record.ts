@@ -52,7 +52,7 @@ export interface JobExtras {
   /** True while a place among the available jobs is left of the time before it died. */
   isInRing?: boolean
   /** Why a running attempt is being ended, once it is. */
-  ending?: Ending | undefined
+  abort?: Abort | undefined
   settle?: { promise: Promise<KeptEnd>; resolve: (end: KeptEnd) => void } | undefined
   /** Whoever waits for the broker to hold it safely. */
   storing?: {
@@ -79,8 +79,8 @@ export interface JobExtras {
   sentAt?: number
   /** Attempts that did not complete it, oldest first, where the broker keeps them in memory. */
   tries?: unknown[]
-  /** How its last attempt went, until that is written. */
-  attempted?: unknown
+  /** Milliseconds that the attempt took which ended it, until that is written and can be told. */
+  ran?: number
 }
 
 /** The context of a request that travels with its jobs. */
@@ -99,7 +99,7 @@ export interface KeptEnd {
 }
 
 /** Why an attempt is being ended from outside, and when the thread is to be killed if it does not end by itself. */
-export interface Ending {
+export interface Abort {
   readonly why: 'timeout' | 'cancel' | 'stop' | 'lease'
   /** What the caller gave as the reason. */
   readonly reason: unknown

@@ -4,6 +4,7 @@
  */
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
+import { whyNoBroker } from './broker-shape.ts'
 import { count, limit, maxCount, milliseconds, name, retry } from './option-schemas.ts'
 
 // Each is a heap of its own: more is a slip of the pen.
@@ -118,23 +119,15 @@ function isLogger(value: unknown): boolean {
   return ['debug', 'info', 'warn', 'error'].every((level) => typeof Reflect.get(value, level) === 'function')
 }
 
-const BROKER_METHODS = [
-  ...['open', 'add', 'release', 'peek', 'claim', 'giveBack', 'retry', 'finish', 'duplicateOf', 'get', 'list'],
-  ...['revive', 'nextDue', 'counts', 'close'],
-]
-
-function isBroker(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  return BROKER_METHODS.every((method) => typeof Reflect.get(value, method) === 'function')
-}
-
 /** What `createRuntime` accepts. */
 export const runtimeOptionsSchema = z.strictObject({
   tasks: z
     .custom<object>((value) => typeof value === 'object' && value !== null, 'expected an array of tasks')
     .describe('The tasks: an array, or a module of them (`import * as tasks`).'),
   broker: z
-    .custom<object>(isBroker, 'expected a broker, such as sqliteBroker({ file })')
+    .custom<object>((value) => whyNoBroker(value) === undefined, {
+      error: ({ input }) => whyNoBroker(input) ?? '',
+    })
     .optional()
     .describe('Where jobs wait. Default: memory.'),
   pool: poolOptionsSchema.prefault({}).describe('The default pool of threads.'),

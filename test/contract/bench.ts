@@ -2,7 +2,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Broker, BrokerHost } from '../../src/brokers/port/broker.ts'
+import type { Attempt } from '../../src/brokers/port/attempt.ts'
+import type { Broker } from '../../src/brokers/port/broker.ts'
+import type { BrokerHost } from '../../src/brokers/port/host.ts'
 import type { Encoded } from '../../src/rules/codec.ts'
 import { type BatchLink, JobRecord } from '../../src/rules/job-record.ts'
 import { Registry } from '../../src/rules/registry.ts'
@@ -83,13 +85,27 @@ export class Bench implements BrokerHost {
     this.#change()
   }
 
-  recalled(job: JobRecord): void {
+  settledLate(job: JobRecord): void {
     this.settled(job)
   }
 
-  adopted(): void {
+  pendingChanged(): void {
     this.#change()
   }
+
+  slots(): number {
+    return 16
+  }
+
+  cancel(): boolean {
+    return false
+  }
+
+  connectionChanged(): void {}
+
+  leaseLost(): void {}
+
+  fenced(): void {}
 
   // ── As an engine ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -107,7 +123,7 @@ export class Bench implements BrokerHost {
     // As one whose end is awaited: its record stays the same, wherever the job waits.
     job.more.settle = Promise.withResolvers()
     job.batch = batch ?? null
-    this.broker.add(job, after ?? null)
+    this.broker.intake.add(job, after ?? null)
     return job
   }
 
@@ -118,16 +134,16 @@ export class Bench implements BrokerHost {
   /** The response of a batch is over. */
   settleResponse(batch: BatchLink, ...jobs: readonly JobRecord[]): void {
     batch.facts = { statusCode: 200, outcome: 'sent', error: undefined, method: 'GET', url: '/' }
-    for (const job of jobs) this.broker.release(job)
+    for (const job of jobs) this.broker.intake.release(job)
   }
 
   /** Claims the next job of a pool, as soon as there is one. */
   async claim(pool = 'default'): Promise<JobRecord> {
-    await this.#until(() => this.broker.peek(pool) !== undefined)
-    const job = this.broker.claim(pool)
+    await this.#until(() => this.broker.ready.peek(pool) !== undefined)
+    const job = this.broker.ready.claim(pool)
     if (job === undefined) throw new Error('peek has shown a job that claim does not give')
     job.attempts++
-    this.broker.sent?.([job], 1)
+    this.broker.ready.sent([job], 1)
     return job
   }
 
@@ -144,11 +160,27 @@ export class Bench implements BrokerHost {
   }
 
   complete(job: JobRecord, result?: Encoded): void {
-    this.broker.finish(job, { state: 'completed', ...(result !== undefined && { result }) })
+    this.broker.attempts.finish(job, {
+      state: 'completed',
+      ...(result !== undefined && { result }),
+      attempt: this.attempt(job, 'completed'),
+    })
   }
 
   fail(job: JobRecord): void {
-    this.broker.finish(job, { state: 'dead', error: new Error('no') })
+    const error = new Error('no')
+    this.broker.attempts.finish(job, { state: 'dead', error, attempt: this.attempt(job, 'failed', error) })
+  }
+
+  retry(job: JobRecord, delay: number): void {
+    const attempt = this.attempt(job, 'failed', new Error('not yet'))
+    this.broker.attempts.retry(job, this.clock.now() + delay, attempt)
+  }
+
+  /** The attempt of a job that is under way is over. */
+  attempt(job: JobRecord, outcome: Attempt['outcome'], error?: Error): Attempt {
+    const now = this.clock.now()
+    return { number: job.attempts, outcome, started: now, ended: now, ...(error && { error }) }
   }
 
   idOf(job: JobRecord): string {
@@ -164,13 +196,13 @@ export class Bench implements BrokerHost {
 
   /** Everything that was said to the broker has had its effect. */
   async barrier(): Promise<void> {
-    await this.broker.counts()
+    await this.broker.jobs.counts()
   }
 
   /** So many jobs are available. */
   async available(count: number): Promise<void> {
     for (;;) {
-      const counts = await this.broker.counts()
+      const counts = await this.broker.jobs.counts()
       if (counts.available === count) return
       await this.#changed.promise
     }
@@ -178,13 +210,13 @@ export class Bench implements BrokerHost {
 
   /** Everything that was added is stored. */
   async stored(): Promise<void> {
-    await this.broker.counts()
+    await this.broker.jobs.counts()
   }
 
   /** True when no further job can be claimed, whatever is still on its way. */
   async nothingElse(): Promise<boolean> {
     await this.barrier()
-    return this.broker.peek('default') === undefined
+    return this.broker.ready.peek('default') === undefined
   }
 
   #change(): void {

@@ -33,7 +33,7 @@ export function brokerContract(kind: BrokerKind): void {
       await bench.available(2)
       const claimed = await bench.claim()
       claimed.attempts--
-      bench.broker.giveBack(claimed)
+      bench.broker.attempts.putBack(claimed, null)
       expect(await bench.claim()).toBe(first)
     })
 
@@ -74,7 +74,7 @@ export function brokerContract(kind: BrokerKind): void {
       const third = bench.add({ batch, after: second })
       bench.settleResponse(batch, first, second, third)
       expect(await bench.claim()).toBe(first)
-      bench.broker.finish(second, { state: 'cancelled' })
+      bench.broker.attempts.finish(second, { state: 'cancelled' })
       await bench.over(second)
       expect(await bench.nothingElse()).toBe(true)
       bench.complete(first)
@@ -118,7 +118,7 @@ export function brokerContract(kind: BrokerKind): void {
     contract(kind, 'is kept by a job that is to be tried again', async (bench) => {
       const first = bench.add({ key: 'a' })
       const second = bench.add({ key: 'a' })
-      bench.broker.retry(await bench.claim(), bench.clock.now() + 5)
+      bench.retry(await bench.claim(), 5)
       expect(await bench.claim()).toBe(first)
       bench.complete(first)
       expect(await bench.claim()).toBe(second)
@@ -129,7 +129,7 @@ export function brokerContract(kind: BrokerKind): void {
       const second = bench.add({ key: 'a' })
       const third = bench.add({ key: 'a' })
       await bench.claim()
-      bench.broker.finish(second, { state: 'cancelled' })
+      bench.broker.attempts.finish(second, { state: 'cancelled' })
       await bench.over(second)
       bench.complete(first)
       expect(await bench.claim()).toBe(third)
@@ -148,7 +148,7 @@ export function brokerContract(kind: BrokerKind): void {
     contract(kind, 'tries a job again when it is due', async (bench) => {
       const job = bench.add()
       const claimed = await bench.claim()
-      bench.broker.retry(claimed, bench.clock.now() + 10)
+      bench.retry(claimed, 10)
       expect(job.state).toBe('retryable')
       expect(await bench.claim()).toBe(job)
     })
@@ -168,10 +168,10 @@ export function brokerContract(kind: BrokerKind): void {
 
     contract(kind, 'knows which job holds a unique key while it is pending', async (bench) => {
       const job = bench.add({ unique: 'u' })
-      expect(bench.broker.duplicateOf('u')).toBe(job)
+      expect(bench.broker.intake.holderOf('u')).toBe(job)
       bench.complete(await bench.claim())
       await bench.over(job)
-      expect(bench.broker.duplicateOf('u')).toBeUndefined()
+      expect(bench.broker.intake.holderOf('u')).toBeUndefined()
     })
   })
 
@@ -180,7 +180,7 @@ export function brokerContract(kind: BrokerKind): void {
       const job = bench.add()
       bench.complete(await bench.claim(), '{"a":1}')
       await bench.over(job)
-      bench.broker.finish(job, { state: 'cancelled' })
+      bench.broker.attempts.finish(job, { state: 'cancelled' })
       await bench.barrier()
       expect(bench.told.filter((told) => told === job)).toHaveLength(1)
       expect([job.state, job.result]).toEqual(['completed', '{"a":1}'])
@@ -189,7 +189,7 @@ export function brokerContract(kind: BrokerKind): void {
     contract(kind, 'comes to a job that is cancelled before it starts', async (bench) => {
       const job = bench.add()
       const other = bench.add()
-      bench.broker.finish(job, { state: 'cancelled' })
+      bench.broker.attempts.finish(job, { state: 'cancelled' })
       await bench.over(job)
       expect(await bench.claim()).toBe(other)
     })
@@ -197,21 +197,20 @@ export function brokerContract(kind: BrokerKind): void {
     contract(kind, 'lets the job be removed, where the broker can, and no earlier', async (bench) => {
       const job = bench.add()
       const { broker } = bench
-      if (broker.remove === undefined) return
       await bench.available(1)
-      expect(await broker.remove(job)).toBe(false)
+      expect(await broker.jobs.remove(job)).toBe(false)
       bench.complete(await bench.claim())
       await bench.over(job)
-      expect(await broker.remove(job)).toBe(true)
-      expect(await broker.list({})).toEqual([])
-      expect(await broker.counts()).toMatchObject({ completed: 0 })
+      expect(await broker.jobs.remove(job)).toBe(true)
+      expect(await broker.jobs.list({})).toEqual([])
+      expect(await broker.jobs.counts()).toMatchObject({ completed: 0 })
     })
 
     contract(kind, 'is no end for a dead job that is revived', async (bench) => {
       const job = bench.add()
       bench.fail(await bench.claim())
       await bench.over(job)
-      bench.broker.revive(job)
+      bench.broker.jobs.revive(job)
       const again = await bench.claim()
       expect(again.seq).toBe(job.seq)
       expect(again.failures).toBe(0)
@@ -225,11 +224,11 @@ export function brokerContract(kind: BrokerKind): void {
       const held = bench.add({ batch })
       const late = bench.add({ delay: 60_000 })
       await bench.available(2)
-      const counts = await bench.broker.counts()
+      const counts = await bench.broker.jobs.counts()
       expect(counts).toMatchObject({ available: 2, held: 1, scheduled: 1, completed: 0 })
-      const listed = await bench.broker.list({ state: ['held', 'scheduled'] })
+      const listed = await bench.broker.jobs.list({ state: ['held', 'scheduled'] })
       expect(listed.map((job) => job.seq)).toEqual([late.seq, held.seq])
-      expect(await bench.broker.list({ task: 'io' })).toEqual([])
+      expect(await bench.broker.jobs.list({ task: 'io' })).toEqual([])
     })
   })
 
@@ -271,7 +270,7 @@ function survival(kind: BrokerKind): void {
       await Promise.all([bench.over(done), bench.over(dead)])
       const ids = [bench.idOf(done), bench.idOf(dead)]
       const next = await bench.reopen()
-      const [first, second] = await Promise.all(ids.map((id) => next.broker.find?.(id)))
+      const [first, second] = await Promise.all(ids.map((id) => next.broker.jobs.find(id)))
       expect([first?.state, first?.result, first?.attempts]).toEqual(['completed', '"fine"', 1])
       expect([second?.state, second?.extras?.errors?.[0]?.message]).toEqual(['dead', 'no'])
     })

@@ -1,6 +1,6 @@
 /** When a task that keeps ending threads may start a job, in time that is moved by hand. */
 import { describe, expect, test } from 'vitest'
-import type { Broker } from '../../src/brokers/port/broker.ts'
+import type { ReadyJobs } from '../../src/brokers/port/broker.ts'
 import { CrashHolds } from '../../src/engine/crash-holds.ts'
 import type { Lane, Pool } from '../../src/pools/pool.ts'
 import type { JobRecord } from '../../src/rules/job-record.ts'
@@ -14,12 +14,9 @@ function holdsWith({ canHold = true } = {}) {
   const clock = new HandClock()
   let waiting: JobRecord | undefined
   const lane = { concurrency: 8, inFlight: { size: 0 } }
-  const broker = {
-    peek: () => waiting,
-    ...(canHold && { hold: () => {} }),
-  } as unknown as Broker
+  const ready = { peek: () => waiting, holdsTasks: canHold, hold: () => {} } as unknown as ReadyJobs
   const pools = new Map([['default', { lanes: [lane as unknown as Lane] } as unknown as Pool]])
-  const holds = new CrashHolds({ broker, clock, pools, wake: () => {} })
+  const holds = new CrashHolds({ ready, clock, pools, wake: () => {} })
   const die = (times: number): void => {
     for (let death = 0; death < times; death++) {
       if (holds.isHeld(killer)) holds.claimed(recordOf(1, { entry: killer }))

@@ -442,6 +442,16 @@ describe('createRuntime', () => {
     ['a billion threads', { tasks: [ok], pool: { threads: 1e9 } }, /expected at most 1024 threads/],
     ['a billion threads at least', { tasks: [ok], pool: { min: 1e9 } }, /expected at most 1024 threads/],
     ['half a broker', { tasks: [ok], broker: { claim: () => {} } }, /expected a broker/],
+    [
+      'a broker that lacks a method',
+      { tasks: [ok], broker: { ...memoryBroker(), open() {}, close() {}, attempts: { finish() {} } } },
+      /expected a broker, such as sqliteBroker\(\{ file \}\); this one has no attempts\.progress\(\)/,
+    ],
+    [
+      'a broker that lacks a capability',
+      { tasks: [ok], broker: { ...memoryBroker(), open() {}, close() {}, ready: null } },
+      /this one has no ready/,
+    ],
   ])('given %s says what it takes', (_what, options, message) => {
     expect(() => createRuntime(options as never)).toThrow(message)
   })

@@ -1,6 +1,6 @@
 /** The small parts of the engine that decide by themselves. */
 import { describe, expect, test } from 'vitest'
-import type { Broker } from '../../src/brokers/port/broker.ts'
+import type { ReadyJobs } from '../../src/brokers/port/broker.ts'
 import { Announcer } from '../../src/engine/announcer.ts'
 import { whyNot } from '../../src/engine/batch.ts'
 import { CrashHolds } from '../../src/engine/crash-holds.ts'
@@ -144,16 +144,17 @@ describe('the scheduler', () => {
     const clock = Object.assign(new HandClock(), { loopActive: () => 0 })
     let jobs: JobRecord[] = []
     let bundles = 0
-    const broker = { refills, peek: () => jobs[0], claim: () => jobs.shift() } as unknown as Broker
+    const sent = (): void => {}
+    const ready = { refills, sent, peek: () => jobs[0], claim: () => jobs.shift() } as unknown as ReadyJobs
     const lane = { id: 1, concurrency: 1, room: () => 64, send: () => void bundles++ } as unknown as Lane
     const pool = { name: 'default', lanes: [lane], grow: () => {} } as unknown as Pool
     const limits = { max: 64, milliseconds: 5, force: true }
     const pools = new Map([['default', pool]])
     const watch = { sent: () => {} } as unknown as Watch
-    const holds = new CrashHolds({ broker, clock, pools, wake: () => {} })
-    const hint = new WaitingHint({ broker, clock, say: () => {} })
+    const holds = new CrashHolds({ ready, clock, pools, wake: () => {} })
+    const hint = new WaitingHint({ ready, clock, say: () => {} })
     const scheduler = new Scheduler({
-      broker,
+      ready,
       pools,
       clock,
       hasLimits: false,

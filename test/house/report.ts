@@ -1,5 +1,13 @@
 /** `npm run house`: the structure of the source in figures. The tests beside this file hold what must not get worse. */
-import { circles, importGraph, optionalMembers, rooms, sourceFiles, storeImports } from './structure.ts'
+import {
+  circles,
+  importGraph,
+  optionalMembers,
+  portInterfaces,
+  rooms,
+  sourceFiles,
+  storeImports,
+} from './structure.ts'
 import { read } from './tree.ts'
 
 const files = sourceFiles()
@@ -31,8 +39,11 @@ print(
   'Files outside src/brokers/bullmq/store that import bullmq, ioredis or pg',
   store.filter((file) => !file.startsWith('src/brokers/bullmq/store/')),
 )
-const port = files.find((file) => /src\/brokers\/(?:port\/)?broker\.ts$/.test(file)) ?? ''
-for (const name of ['Broker', 'BrokerHost']) print(`Optional members of ${name}`, optionalMembers(port, name))
+const port = portInterfaces()
+print(
+  `Optional members of the broker port (${port.map(({ name }) => name).join(', ')})`,
+  port.flatMap(({ file, name }) => optionalMembers(file, name).map((member) => `${name}.${member}`)),
+)
 
 function print(what: string, list: readonly string[]): void {
   console.log(`\n${what}: ${list.length}${list.map((entry) => `\n  ${entry}`).join('')}`)

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { circles, importGraph, optionalMembers } from './structure.ts'
+import { CAPABILITY_METHODS } from '../../src/rules/broker-shape.ts'
+import { circles, importGraph, methodsOf, optionalMembers, portInterfaces } from './structure.ts'
 import { importsOf, read } from './tree.ts'
 
 /** Rooms that still have circles inside; the list may only get shorter. */
@@ -50,6 +51,25 @@ describe('the rooms of the brokers', () => {
       (file) => !file.startsWith(`${bullmq}store/`) && importsOf(read(file)).some(isPeer),
     )
     expect(found).toEqual([])
+  })
+})
+
+describe('the broker port', () => {
+  const port = portInterfaces()
+
+  test('has no optional members: a broker answers every call, and says null where it lacks a capability', () => {
+    expect(port.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['Broker', 'BrokerHost', 'ReadyJobs']),
+    )
+    expect(port.flatMap(({ file, name }) => optionalMembers(file, name))).toEqual([])
+  })
+
+  test('has the methods that createRuntime looks for in a broker', () => {
+    const broker = read('src/brokers/port/broker.ts')
+    for (const [capability, methods] of Object.entries(CAPABILITY_METHODS)) {
+      const type = new RegExp(`readonly ${capability}: (\\w+)`).exec(broker)?.[1] ?? ''
+      expect([capability, methodsOf('src/brokers/port/broker.ts', type)]).toEqual([capability, methods])
+    }
   })
 })
 

@@ -82,6 +82,24 @@ export function storeImports(files = sourceFiles()): string[] {
   )
 }
 
+/** The interfaces of the broker port that have methods: the broker, its capabilities, its host. */
+export function portInterfaces(): { readonly file: string; readonly name: string }[] {
+  return projectFiles(/^src\/brokers\/port\/[^/]+\.ts$/).flatMap((file) => {
+    const code = withoutComments(read(file))
+    return [...code.matchAll(/^export interface (\w+) \{\n([\s\S]*?)^\}/gm)]
+      .filter(([, , body = '']) => /^ {2}\w+\??\(/m.test(body))
+      .map(([, name = '']) => ({ file, name }))
+  })
+}
+
+/** The methods of an interface. */
+export function methodsOf(file: string, name: string): string[] {
+  const code = withoutComments(read(file))
+  const start = code.indexOf(`export interface ${name} `)
+  const body = code.slice(start, code.indexOf('\n}', start))
+  return [...body.matchAll(/^ {2}(\w+)\??\(/gm)].map(([, method = '']) => method)
+}
+
 /** The optional members of an interface: `name?:` and `name?(`. */
 export function optionalMembers(file: string, name: string): string[] {
   const code = withoutComments(read(file))

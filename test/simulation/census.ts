@@ -37,7 +37,7 @@ export class Census {
         () => `stats().${how} is ${stats[how]}, not ${expected}`,
       )
     }
-    const counts = broker.counts()
+    const counts = broker.jobs.counts()
     if (!(counts instanceof Promise)) this.#counts(counts, retention)
     for (const job of model.pending) if (job.isExecuting) model.endsInTime(job)
   }

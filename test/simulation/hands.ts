@@ -385,7 +385,7 @@ export class Hands {
   /** A job's record, if the broker still has it. */
   find(id: string): JobRecord | undefined {
     const { ids, broker } = this.runtime[engineOf]
-    return broker.get(ids.seqOf(id) ?? 0)
+    return broker.jobs.get(ids.seqOf(id) ?? 0)
   }
 
   /** A spec of the plan. */

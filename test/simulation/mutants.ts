@@ -1,19 +1,23 @@
 /** Faults that are seeded on purpose, so that the simulation shows that it would find them. */
 
+import { MemoryBroker } from '../../src/brokers/memory/memory-broker.ts'
 import { memoryBroker } from '../../src/brokers/memory.ts'
-import type { Broker } from '../../src/brokers/port/broker.ts'
+import type { AttemptSink, IntakeBroker, JobDirectory, ReadyJobs } from '../../src/brokers/port/broker.ts'
 import type { LaneExit, Pool, PoolHost } from '../../src/pools/pool.ts'
 import type { JobRecord } from '../../src/rules/job-record.ts'
 import type { Subject } from './world.ts'
 
-/** A memory broker of which some methods are replaced by faulty ones. */
-function faulty(fault: (real: Broker) => Partial<Broker>): Subject {
+type Capabilities = IntakeBroker & ReadyJobs & AttemptSink & JobDirectory
+
+/** A memory broker of which some methods are replaced by faulty ones. It is each of its capabilities itself. */
+function faulty(fault: (real: MemoryBroker) => Partial<Capabilities>): Subject {
   return {
     broker() {
-      const real = memoryBroker()
+      const real = new MemoryBroker(false)
       const faults = fault(real)
       return new Proxy(real, {
-        get(target, name) {
+        get(target, name, receiver) {
+          if (Reflect.get(target, name) === target) return receiver
           const own = Reflect.get(faults, name) ?? Reflect.get(target, name)
           return typeof own === 'function' ? own.bind(target) : own
         },
@@ -43,7 +47,7 @@ export const mutants: Readonly<Record<string, { readonly subject: Subject; reado
   'a job is lost when its thread dies while it is being cancelled': {
     subject: misreporting((host) => ({
       exited(pool: Pool, exit: LaneExit) {
-        const running = exit.running.filter((job) => job.extras?.ending?.why !== 'cancel')
+        const running = exit.running.filter((job) => job.extras?.abort?.why !== 'cancel')
         host.exited(pool, { ...exit, running })
       },
     })),
@@ -83,11 +87,11 @@ export const mutants: Readonly<Record<string, { readonly subject: Subject; reado
     says: /before its response was over|jobs are held|skipped for no reason/,
   },
   'a retry is due at once': {
-    subject: faulty((real) => ({ retry: (job) => real.retry(job, 0) })),
+    subject: faulty((real) => ({ retry: (job, _dueAt, attempt) => real.retry(job, 0, attempt) })),
     says: /before its retry is due|jobs are (?:available|retryable)/,
   },
   'a job that is given back is forgotten': {
-    subject: faulty(() => ({ giveBack() {} })),
+    subject: faulty(() => ({ putBack() {} })),
     says: /did not end|jobs are (?:available|running)|has not ended/,
   },
   'a finished attempt is told twice': {
@@ -130,9 +134,9 @@ export const mutants: Readonly<Record<string, { readonly subject: Subject; reado
           if (uniqueKey !== undefined && uniqueUntil !== undefined) held.set(uniqueKey, job)
           real.add(job, after)
         },
-        duplicateOf(uniqueKey) {
+        holderOf(uniqueKey) {
           const job = held.get(uniqueKey)
-          return job?.state === 'skipped' || job?.state === 'cancelled' ? job : real.duplicateOf(uniqueKey)
+          return job?.state === 'skipped' || job?.state === 'cancelled' ? job : real.holderOf(uniqueKey)
         },
       }
     }),

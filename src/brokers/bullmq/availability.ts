@@ -1,6 +1,7 @@
 /** Whether the store can be reached, and what that means for who wants to add a job. */
 import { BrokerUnavailableError } from '../../words/errors.ts'
-import type { BrokerHost, BrokerStats } from '../port/broker.ts'
+import type { BrokerStats } from '../port/broker.ts'
+import type { BrokerHost } from '../port/host.ts'
 import type { BrokerSettings } from './options.ts'
 
 /** How it stands with the store. Until it is known, jobs are taken: a runtime can be used at once. */
@@ -27,7 +28,7 @@ export class Availability {
     this.#isKnown = true
     if (this.#fault === undefined) return
     this.#fault = undefined
-    this.#host.reached?.(undefined, Math.round(this.#host.clock.now() - this.#downSince))
+    this.#host.connectionChanged(undefined, Math.round(this.#host.clock.now() - this.#downSince))
   }
 
   down(fault: Error): void {
@@ -35,7 +36,7 @@ export class Availability {
     this.#fault = fault
     if (!isNews) return
     this.#downSince = this.#host.clock.now()
-    this.#host.reached?.(fault, 0)
+    this.#host.connectionChanged(fault, 0)
   }
 
   /** The store cannot be used, and never will be. */

@@ -1,10 +1,24 @@
 /** The BullMQ broker: the port's calls, each answered by the part that the job is with at the moment. */
+// long because: it is each capability of the port, with one short method for each call
 import type { JobRecord } from '../../rules/job-record.ts'
 import { Moved } from '../../rules/moved.ts'
 import { toReadable } from '../../rules/readable.ts'
-import { QueueTimeoutError, TaskCancelledError } from '../../words/errors.ts'
+import { TaskCancelledError } from '../../words/errors.ts'
 import { type AttemptInfo, isTerminal, type JobState } from '../../words/job.ts'
-import type { Attempted, Broker, BrokerHost, BrokerStats, Ended, JobFilter } from '../port/broker.ts'
+import { expiry, hasWaitedTooLong } from '../lifecycle/queue-timeouts.ts'
+import type { Attempt, Ending } from '../port/attempt.ts'
+import type {
+  AttemptSink,
+  Broker,
+  BrokerStats,
+  Cluster,
+  Durability,
+  IntakeBroker,
+  JobDirectory,
+  JobFilter,
+  ReadyJobs,
+} from '../port/broker.ts'
+import type { BrokerHost } from '../port/host.ts'
 import type { Lease } from './consumer/leases.ts'
 import { CANCEL_TOPIC } from './local/remote-jobs.ts'
 import { Settlements } from './local/settlements.ts'
@@ -20,9 +34,23 @@ import { type PartEvents, type Parts, recheckOf, wire } from './wiring.ts'
 const LAST_WRITES = 5000
 
 /** Keeps jobs in a store that many processes share. */
-export class BullmqBroker implements Broker, PartEvents {
-  readonly durable = true
+export class BullmqBroker
+  implements Broker, IntakeBroker, ReadyJobs, AttemptSink, JobDirectory, Durability, Cluster, PartEvents
+{
+  readonly intake: IntakeBroker = this
+  readonly ready: ReadyJobs = this
+  readonly attempts: AttemptSink = this
+  readonly jobs: JobDirectory = this
+  readonly durability: Durability = this
+  readonly cluster: Cluster = this
+  readonly storesPayloads = true
+  /** Another process may hold any key. */
+  readonly ownsKeys = false
   readonly refills = true
+  /** Any process may have fetched a job of the task. */
+  readonly holdsTasks = false
+  /** Of an attempt that completes its job BullMQ itself keeps when it began and ended. */
+  readonly keepsHistory = false
   readonly #settings: BrokerSettings
   readonly #store: SharedStore
   #engine!: BrokerHost
@@ -132,8 +160,17 @@ export class BullmqBroker implements Broker, PartEvents {
     return this.#parts.availability.refusal()
   }
 
-  duplicateOf(uniqueKey: string): JobRecord | undefined {
+  holderOf(uniqueKey: string): JobRecord | undefined {
     return this.#parts.local.duplicateOf(uniqueKey)
+  }
+
+  takeKey(): void {}
+
+  /** The record of a job is held here until the job is over. */
+  pin(): void {}
+
+  current(job: JobRecord): JobRecord {
+    return job
   }
 
   detach(job: JobRecord): void {
@@ -150,19 +187,22 @@ export class BullmqBroker implements Broker, PartEvents {
     return this.#parts.consumer.claim(pool)
   }
 
-  giveBack(job: JobRecord): void {
-    this.#parts.consumer.giveBack(job)
+  sent(): void {}
+
+  hold(): void {}
+
+  putBack(job: JobRecord, attempt: Attempt | null): void {
+    const { consumer } = this.#parts
+    if (attempt !== null) consumer.attempted(job, attempt)
+    else if (hasWaitedTooLong(job, this.#engine.clock.now())) return this.finish(job, expiry(job))
+    consumer.giveBack(job)
   }
 
   nextDue(): number {
     return Number.POSITIVE_INFINITY
   }
 
-  attempted(job: JobRecord, attempt: Attempted): void {
-    this.#parts.consumer.attempted(job, attempt)
-  }
-
-  progressed(job: JobRecord): void {
+  progress(job: JobRecord): void {
     this.#parts.progress.told(job)
   }
 
@@ -172,13 +212,15 @@ export class BullmqBroker implements Broker, PartEvents {
     if (id !== undefined) settlements.tell(id, 'progress', job.attempts, toReadable(job.extras?.progress))
   }
 
-  logged(job: JobRecord, level: string, message: string): void {
+  log(job: JobRecord, level: string, message: string): void {
     this.#parts.consumer.logged(job, `${level}: ${message}`)
   }
 
-  retry(job: JobRecord, dueAt: number): void {
-    this.#parts.progress.write(job)
-    this.#parts.consumer.retry(job, dueAt)
+  retry(job: JobRecord, dueAt: number, attempt: Attempt): void {
+    const { consumer, progress } = this.#parts
+    consumer.attempted(job, attempt)
+    progress.write(job)
+    consumer.retry(job, dueAt)
   }
 
   /** A job that this process accepted was fetched here: the store has it, though its answer may not have come. */
@@ -191,7 +233,7 @@ export class BullmqBroker implements Broker, PartEvents {
 
   // ── Ends ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  finish(job: JobRecord, ended: Ended): void {
+  finish(job: JobRecord, ended: Ending): void {
     if (isTerminal(job.state)) return
     const { local, producer, consumer, retries, progress } = this.#parts
     progress.write(job)
@@ -209,7 +251,7 @@ export class BullmqBroker implements Broker, PartEvents {
   }
 
   /** A job on its way to the store, or there, is to end; meanwhile it may have been fetched, here or elsewhere. */
-  async #endInStore(job: JobRecord, ended: Ended): Promise<void> {
+  async #endInStore(job: JobRecord, ended: Ending): Promise<void> {
     await this.stored(job)
     const { local, consumer, remote } = this.#parts
     if (isTerminal(job.state)) return
@@ -221,7 +263,7 @@ export class BullmqBroker implements Broker, PartEvents {
     if (!isOver && ended.state === 'cancelled') remote.cancel(id, job.entry.task.name, undefined)
   }
 
-  cancelElsewhere(job: JobRecord, reason: unknown): boolean {
+  cancelRemote(job: JobRecord, reason: unknown): boolean {
     const { local, remote } = this.#parts
     const at = local.at(job)?.at
     if (at === 'leased' || at === 'held' || at === 'buffered' || isTerminal(job.state)) return false
@@ -230,15 +272,14 @@ export class BullmqBroker implements Broker, PartEvents {
   }
 
   expired(job: JobRecord): void {
-    const limit = job.extras?.queueTimeout ?? job.entry.task.policy.queueTimeout
-    this.finish(job, { state: 'dead', error: new QueueTimeoutError(job.entry.task.name, limit) })
+    this.finish(job, expiry(job))
   }
 
   /** The end of a job that ran here is written. */
-  ended({ job, id, data }: Lease): void {
+  ended({ job, id, data, ran }: Lease): void {
     const value = job.state === 'completed' ? job.result : undefined
     this.#parts.settlements.tell(id, job.state, job.attempts, value, data.by)
-    this.#parts.local.over(job, id)
+    this.#parts.local.over(job, id, ran)
   }
 
   endedElsewhere(job: JobRecord, id: string): void {
@@ -296,6 +337,11 @@ export class BullmqBroker implements Broker, PartEvents {
 
   counts(): Promise<Record<JobState, number>> {
     return this.#queries.counts()
+  }
+
+  /** The store keeps dead jobs, and is asked when one is revived. */
+  isKept(): boolean {
+    return true
   }
 
   async remove(job: JobRecord): Promise<boolean> {
@@ -358,7 +404,7 @@ export class BullmqBroker implements Broker, PartEvents {
     const lease = consumer.leases.byId.get(id)
     if (lease === undefined || isTerminal(lease.job.state)) return
     const { name } = lease.job.entry.task
-    if (lease.job.state === 'running') this.#engine.cancel?.(lease.job, reason)
+    if (lease.job.state === 'running') this.#engine.cancel(lease.job, reason)
     else consumer.finish(lease, { state: 'cancelled', error: new TaskCancelledError(name, reason) })
   }
 

@@ -2,7 +2,7 @@
 import type { JobRecord } from '../../rules/job-record.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
 import { ProgressWriter } from '../lifecycle/progress-writer.ts'
-import type { BrokerHost } from '../port/broker.ts'
+import type { BrokerHost } from '../port/host.ts'
 import { Availability } from './availability.ts'
 import { Consumer, type ConsumerHost } from './consumer/consumer.ts'
 import { type LocalEvents, LocalJobs } from './local/local-jobs.ts'

@@ -5,10 +5,13 @@ import type { TaskEntry } from '../../rules/registry.ts'
 import { ClockOffset } from '../../words/clock-offset.ts'
 import { type AttemptInfo, isTerminal, type JobState } from '../../words/job.ts'
 import { attemptInfo, errorInfo, type KnownAttempt } from '../lifecycle/attempts.ts'
-import { conclude } from '../lifecycle/conclude.ts'
+import { applyEnding } from '../lifecycle/ending.ts'
 import { FinishedJobs } from '../lifecycle/finished-jobs.ts'
 import { fitting } from '../lifecycle/job-filter.ts'
-import type { Attempted, Broker, BrokerHost, Ended, JobFilter } from '../port/broker.ts'
+import { expiry, hasWaitedTooLong, QueueTimeouts } from '../lifecycle/queue-timeouts.ts'
+import { type Attempt, type Ending, ranOf } from '../port/attempt.ts'
+import type { AttemptSink, Broker, IntakeBroker, JobDirectory, JobFilter, ReadyJobs } from '../port/broker.ts'
+import type { BrokerHost } from '../port/host.ts'
 import { JobIndex } from '../structures/job-index.ts'
 import { PoolQueue } from '../structures/pool-queue.ts'
 import { Timeline } from '../structures/timeline.ts'
@@ -19,11 +22,20 @@ import { StateCounts } from './state-counts.ts'
 const COMPLETED = { outcome: 'completed', thread: undefined, cpu: undefined, error: undefined } as const
 
 /** The broker of `memoryBroker`. */
-export class MemoryBroker implements Broker {
-  readonly durable = false
+export class MemoryBroker implements Broker, IntakeBroker, ReadyJobs, AttemptSink, JobDirectory {
+  readonly intake: IntakeBroker = this
+  readonly ready: ReadyJobs = this
+  readonly attempts: AttemptSink = this
+  readonly jobs: JobDirectory = this
+  readonly durability = null
+  readonly cluster = null
+  readonly schedules = null
+  readonly storesPayloads = false
   readonly ownsKeys = true
+  readonly refills = false
+  readonly holdsTasks = true
   readonly keepsHistory: boolean
-  readonly #jobs = new JobIndex()
+  readonly #index = new JobIndex()
   readonly #queues = new Map<string, PoolQueue>()
   /** The pool that was asked for last, and its queue: mostly there is no other. */
   #lastPool = ''
@@ -36,6 +48,7 @@ export class MemoryBroker implements Broker {
   #timeline!: Timeline
   #unique!: UniqueKeys
   #offset!: ClockOffset
+  #timeouts!: QueueTimeouts
   #finished!: FinishedJobs
   /** Finished jobs of tasks that say themselves how long those are kept, by the task's number. */
   readonly #apart: (FinishedJobs | undefined)[] = []
@@ -46,13 +59,14 @@ export class MemoryBroker implements Broker {
 
   open(host: BrokerHost): void {
     this.#host = host
-    this.#unique = new UniqueKeys(host.clock, (seq) => this.#jobs.get(seq))
+    this.#unique = new UniqueKeys(host.clock, (seq) => this.#index.get(seq))
     this.#offset = new ClockOffset(host.clock)
     this.#timeline = new Timeline(
       host.clock,
       (job) => this.#enterKeyLine(job),
       (job) => job.state === 'scheduled' || job.state === 'retryable',
     )
+    this.#timeouts = new QueueTimeouts(host.clock, (job) => this.finish(job, expiry(job)))
     const keep = (limits: BrokerHost['retention'], every?: number): FinishedJobs =>
       new FinishedJobs(host.clock, limits, (seq, state) => this.#forget(seq, state), every)
     this.#finished = keep(host.retention)
@@ -62,13 +76,17 @@ export class MemoryBroker implements Broker {
     }
   }
 
+  refusal(): undefined {
+    return undefined
+  }
+
   takeKey(job: JobRecord): void {
     const uniqueKey = job.extras?.uniqueKey
     if (uniqueKey !== undefined) this.#unique.hold(uniqueKey, job)
   }
 
   add(job: JobRecord, after: JobRecord | null): void {
-    this.#jobs.set(job)
+    this.#index.set(job)
     if (job.extras !== null) this.takeKey(job)
     if (after !== null && !isTerminal(after.state)) {
       after.next = job
@@ -76,6 +94,7 @@ export class MemoryBroker implements Broker {
     }
     if (job.batch !== null && job.batch.facts === null) this.#enter(job, 'held')
     else this.#advance(job, true)
+    if (job.extras !== null) this.#timeouts.add(job)
   }
 
   release(job: JobRecord): void {
@@ -103,19 +122,29 @@ export class MemoryBroker implements Broker {
     this.#queueFor(task.task.policy.pool).hold(task, isHeld)
   }
 
-  giveBack(job: JobRecord): void {
+  /** A message to a thread is no news here: a job that was claimed counts as running. */
+  sent(): void {}
+
+  progress(): void {}
+
+  log(): void {}
+
+  putBack(job: JobRecord, attempt: Attempt | null): void {
+    if (attempt !== null) this.#note(job, attempt)
+    else if (hasWaitedTooLong(job, this.#host.clock.now())) return this.finish(job, expiry(job))
+    else if (job.extras !== null) this.#timeouts.again(job)
     this.#leaveRunning(job)
     this.#move(job, 'available')
     this.#queue(job).putBack(job)
     this.#host.wake(job.entry.task.policy.pool)
   }
 
-  attempted(job: JobRecord, { outcome, started, ended, error }: Attempted): void {
+  #note(job: JobRecord, { number, outcome, started, ended, error }: Attempt): void {
     const { more } = job
     const { thread, cpu } = more
     more.tries ??= []
     const { tries } = more
-    const attempt = { attempt: job.attempts, outcome, started, ended, thread, cpu }
+    const attempt = { attempt: number, outcome, started, ended, thread, cpu }
     tries.push(error instanceof Error ? { ...attempt, told: errorInfo(error) } : { ...attempt, error })
     if (tries.length > ATTEMPTS_KEPT) tries.shift()
   }
@@ -135,40 +164,58 @@ export class MemoryBroker implements Broker {
     return [...history, attemptInfo({ ...COMPLETED, attempt, started, ended })].slice(-ATTEMPTS_KEPT)
   }
 
-  retry(job: JobRecord, dueAt: number): void {
+  retry(job: JobRecord, dueAt: number, attempt: Attempt): void {
+    this.#note(job, attempt)
     this.#leaveRunning(job)
     this.#move(job, 'retryable')
     this.#timeline.add(job, dueAt)
   }
 
-  finish(job: JobRecord, ended: Ended): void {
+  finish(job: JobRecord, ending: Ending): void {
+    const { attempt } = ending
+    if (
+      attempt !== undefined &&
+      (attempt.outcome !== 'completed' || this.keepsHistory) &&
+      !isTerminal(job.state)
+    ) {
+      this.#note(job, attempt)
+    }
     // A loop, not a recursion: a batch may be long, and each skipped job may skip the one behind it.
     let over: JobRecord | null = job
-    let how = ended
+    let how = ending
     while (over !== null && !isTerminal(over.state)) {
       const next: JobRecord | null = this.#close(over, how)
       const isStopped: boolean = next !== null && stops(over, next)
       // All is in order before anybody hears of it: a listener may settle the batch or add to it.
       if (next?.state === 'waiting' && next.extras?.before === undefined && !isStopped) this.#advance(next)
-      this.#host.settled(over)
+      this.#host.settled(over, ranOf(how.attempt))
       over = isStopped ? next : null
       how = { state: 'skipped', reason: BATCH_FAILED }
     }
   }
 
-  duplicateOf(uniqueKey: string): JobRecord | undefined {
+  holderOf(uniqueKey: string): JobRecord | undefined {
     return this.#unique.holder(uniqueKey)
   }
 
   get(seq: number): JobRecord | undefined {
-    return this.#jobs.get(seq)
+    return this.#index.get(seq)
+  }
+
+  /** This process has every job, and `get` has found those that there are. */
+  find(): Promise<undefined> {
+    return Promise.resolve(undefined)
   }
 
   list(filter: JobFilter): readonly JobRecord[] {
     const fits = fitting(filter)
     const found: JobRecord[] = []
-    for (const job of this.#jobs.values()) if (fits(job)) found.push(job)
+    for (const job of this.#index.values()) if (fits(job)) found.push(job)
     return found.reverse().slice(0, filter.limit ?? 100)
+  }
+
+  isKept(job: JobRecord): boolean {
+    return this.#index.get(job.seq) === job
   }
 
   revive(job: JobRecord): void {
@@ -184,7 +231,7 @@ export class MemoryBroker implements Broker {
   }
 
   async remove(job: JobRecord): Promise<boolean> {
-    if (!isTerminal(job.state) || this.#jobs.get(job.seq) !== job) return false
+    if (!isTerminal(job.state) || this.#index.get(job.seq) !== job) return false
     // Its entry among the finished jobs is passed over when its turn comes.
     this.#finishedOf(job).revived(job)
     this.#forget(job.seq, job.state)
@@ -202,6 +249,7 @@ export class MemoryBroker implements Broker {
   close(): void {
     this.#timeline.close()
     this.#unique.close()
+    this.#timeouts.close()
   }
 
   /** Takes a job as far as it can go: behind its batch, to its time, into its key's line, or to the threads. */
@@ -232,16 +280,16 @@ export class MemoryBroker implements Broker {
   }
 
   /** Ends a job and returns the one of its batch that waited for it. */
-  #close(job: JobRecord, ended: Ended): JobRecord | null {
+  #close(job: JobRecord, ending: Ending): JobRecord | null {
     const from = job.state
     if (from === 'running') this.#leaveRunning(job)
     // Its old place in the ring must not be taken for a new one, should it be revived.
-    if (from === 'available' && ended.state === 'dead') job.more.isInRing = true
-    this.#move(job, ended.state)
+    if (from === 'available' && ending.state === 'dead') job.more.isInRing = true
+    this.#move(job, ending.state)
     // Said once it is so: the queue looks at the states of its jobs.
     if (from === 'available') this.#queue(job).ended(job)
     else if (from === 'scheduled' || from === 'retryable') this.#timeline.left()
-    conclude(job, ended, ended.at ?? this.#host.clock.now())
+    applyEnding(job, ending, ending.attempt?.ended ?? this.#host.clock.now())
     if (job.extras !== null) this.#freeNames(job)
     const next = this.#unlink(job)
     this.#finishedOf(job).add(job)
@@ -263,6 +311,7 @@ export class MemoryBroker implements Broker {
 
   #freeNames(job: JobRecord): void {
     this.#unique.over(job)
+    this.#timeouts.over(job)
     const key = job.extras?.key
     if (key === undefined) return
     const next = this.#lines.leave(key, job)
@@ -317,7 +366,7 @@ export class MemoryBroker implements Broker {
 
   #forget(seq: number, state: JobState): void {
     this.#counts.leave(state)
-    this.#jobs.delete(seq)
+    this.#index.delete(seq)
   }
 }
 

@@ -1,63 +1,105 @@
 /**
- * The broker port: where jobs wait, and the rules of when one may run. Every broker keeps the same rules, held by one
- * contract suite (`test/contract`):
+ * The broker port: where jobs wait, and the rules of when a job may run. A broker is a set of capabilities. Each part of
+ * the engine is given one of them and knows nothing else of the broker. Nothing in here is optional: a broker that has
+ * nothing to do for a call does nothing, and one that lacks a whole capability says null.
  *
- * - a held job waits for `release`; a job waits for the one before it in its batch, then for its time, then for its
- *   place in its key's line; then it is available, best rank first;
+ * Every broker keeps the same rules; the contract suite (`aftertask/broker-contract`) checks them:
+ *
+ * - A held job waits for `release`. A job then waits for the job before it in its batch, then for its time, then for its
+ *   key. After that it is available, and the best rank goes first.
  * - `claim` is synchronous, since it stands on the path of every job. A broker whose jobs are elsewhere fetches ahead,
- *   within a bounded window, and calls `host.wake` when something has come;
- * - a terminal state is told to the host exactly once, when it is as safe as the broker can make it.
+ *   within a bounded window, and calls `BrokerHost.wake` when jobs have come.
+ * - A terminal state is reported to the host exactly once, when it is as safe as the broker can make it.
  */
-import type { Encoded } from '../../rules/codec.ts'
 import type { JobRecord } from '../../rules/job-record.ts'
-import type { Moved } from '../../rules/moved.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
-import type { WireError } from '../../rules/wire-error.ts'
-import type { Clock } from '../../words/clock.ts'
-import type { AttemptInfo, AttemptOutcome, JobState, TerminalState } from '../../words/job.ts'
+import type { AttemptInfo, JobState } from '../../words/job.ts'
+import type { Attempt, Ending } from './attempt.ts'
+import type { BrokerHost } from './host.ts'
+import type { ScheduleStore } from './schedules.ts'
 
-/** What a broker asks of the engine. */
-export interface BrokerHost {
-  readonly clock: Clock
-  /** Milliseconds of waiting that weigh as much as one step of priority. */
-  readonly ageing: number
-  /** How many finished jobs to keep, and for how many milliseconds. */
-  readonly retention: { readonly count: number; readonly age: number }
-  /** The tasks of the runtime, by their number. */
-  readonly entries: readonly TaskEntry[]
-  /** What the id of every job of this runtime starts with. */
-  readonly idPrefix: string
-  /** Unfinished jobs that this runtime did not accept itself are now its own to run, or (less than 0) no longer. */
-  adopted(jobs: number): void
-  /** Jobs of this pool have become available. */
-  wake(pool: string): void
-  /** Jobs that the threads of a pool can run at once, when all of them are up. */
-  slots?(pool: string): number
-  /** A job that runs here is not ours any more: its attempt is to end, and its outcome does not count. */
-  leaseLost?(job: JobRecord): void
-  /** The outcome of an attempt came after the job was ours no more: it was refused. */
-  fenced?(job: JobRecord, state: JobState): void
-  /** Another process asks to cancel a job that this one has. */
-  cancel?(job: JobRecord, reason: unknown): boolean
-  /** Where jobs are kept cannot be reached (with why), or can again (undefined) after so many milliseconds. */
-  reached?(fault: Error | undefined, downFor: number): void
-  /** A job has reached its terminal state. `ran` is its last attempt's run time, where that was told a while ago. */
-  settled(job: JobRecord, ran?: number): void
-  /** A job whose record had been let go turns out to be over, and that was told at its time: its promises were not. */
-  recalled(job: JobRecord): void
+/** Where jobs wait. One broker serves one runtime, once. */
+export interface Broker {
+  /** Takes jobs in: for the engine's intake and batches. */
+  readonly intake: IntakeBroker
+  /** The jobs that can run now: for the scheduler. */
+  readonly ready: ReadyJobs
+  /** Hears how attempts go: for the engine's outcomes. */
+  readonly attempts: AttemptSink
+  /** Answers questions about jobs: for the runtime and for the handles of jobs. */
+  readonly jobs: JobDirectory
+  /** Present when a job whose `stored` has resolved survives the process. Null: jobs end with the process. */
+  readonly durability: Durability | null
+  /** Present when other processes take part. Null: this process has every job. */
+  readonly cluster: Cluster | null
+  /** Present when schedules survive the process. */
+  readonly schedules: ScheduleStore | null
+  /** Called once, before anything else. What it throws or rejects with is what `runtime.ready()` rejects with. */
+  open(host: BrokerHost): void | Promise<void>
+  /** Stops timers and releases what is held open. Called once, after the last job has ended or was given up. */
+  close(): void | Promise<void>
 }
 
-/** How a job ended, as the engine tells it to the broker. */
-export interface Ended {
-  readonly state: TerminalState
-  readonly result?: Encoded | Moved
-  readonly error?: WireError | Error
-  readonly reason?: string
-  /** When it ended, on the monotonic clock; now where nothing tells. */
-  readonly at?: number
+/** Takes jobs in. */
+export interface IntakeBroker {
+  /** True when payloads are written down: they are encoded at the call, also those that move their buffers. */
+  readonly storesPayloads: boolean
+  /** True when no other process can hold a unique key, so that a key can be released early, or taken over. */
+  readonly ownsKeys: boolean
+  /** Why no job can be taken in at present, such as a full disk; undefined when jobs can be. */
+  refusal(): Error | undefined
+  /** The unfinished job that holds a unique key, as far as this process knows. */
+  holderOf(uniqueKey: string): JobRecord | undefined
+  /** The job takes the unique key in its record, whose holder has been cancelled. Called only where `ownsKeys` is true. */
+  takeKey(job: JobRecord): void
+  /**
+   * Takes a job in. The job is held when its batch has no `facts` yet. `after` is the unfinished job of the same batch that
+   * it waits for. When `extras.queueTimeout` milliseconds have passed since then and no attempt has started, the broker
+   * ends the job as dead, with a QueueTimeoutError.
+   */
+  add(job: JobRecord, after: JobRecord | null): void
+  /** The response of a held job is over: the job may run. Called for a job that is over as well, and does nothing then. */
+  release(job: JobRecord): void
+  /** A held job waits for no job of its batch any more; the job behind it waits for the job before it. */
+  detach(job: JobRecord): void
 }
 
-/** Which jobs `list` returns: all conditions must hold. */
+/** The jobs that can run now. */
+export interface ReadyJobs {
+  /** True when jobs come as others end: a bundle that waits for company only keeps them away. */
+  readonly refills: boolean
+  /** True when `hold` has an effect. False: only those jobs of a held task wait that have crashed. */
+  readonly holdsTasks: boolean
+  /** The next available job of a pool, left in place. */
+  peek(pool: string): JobRecord | undefined
+  /** Takes the job that `peek` shows; its state is `running` from now on. */
+  claim(pool: string): JobRecord | undefined
+  /** Claimed jobs were sent to a thread in one message. A job that was sent alone can be said to run from now on. */
+  sent(jobs: readonly JobRecord[], thread: number): void
+  /**
+   * Holds a task back, or stops doing so: its jobs keep ending threads. They stay available, but `peek` and `claim` pass
+   * over them.
+   */
+  hold(task: TaskEntry, isHeld: boolean): void
+}
+
+/** Hears how the attempts of claimed jobs go. */
+export interface AttemptSink {
+  /** True when every attempt is kept, also one that completes its job: the CPU time of attempts is measured then. */
+  readonly keepsHistory: boolean
+  /** The handler has reported progress, which is in `extras.progress`. */
+  progress(job: JobRecord): void
+  /** The handler has logged a line. */
+  log(job: JobRecord, level: string, message: string): void
+  /** The job was not started (`attempt` is null), or was interrupted: it is available again, at its old rank. */
+  putBack(job: JobRecord, attempt: Attempt | null): void
+  /** The attempt failed, and the job is to be tried again at `dueAt` on the monotonic clock. */
+  retry(job: JobRecord, dueAt: number, attempt: Attempt): void
+  /** The job is over, also one that was never claimed. The next job of its batch and of its key may run. */
+  finish(job: JobRecord, ending: Ending): void
+}
+
+/** Which jobs `JobDirectory.list` returns: all conditions must hold. */
 export interface JobFilter {
   /** One of these states. */
   state?: JobState | readonly JobState[]
@@ -67,25 +109,39 @@ export interface JobFilter {
   limit?: number
 }
 
-/** How an attempt went, as the engine tells it to a broker that keeps the history of attempts. */
-export interface Attempted {
-  readonly outcome: AttemptOutcome
-  /** On the monotonic clock; undefined when the attempt's thread took the knowledge with it. */
-  readonly started: number | undefined
-  readonly ended: number
-  readonly error?: WireError | Error
+/** Answers questions about jobs, and changes jobs that are over. */
+export interface JobDirectory {
+  /** A job of this runtime by its number, if it is at hand; finished jobs included while they are kept. */
+  get(seq: number): JobRecord | undefined
+  /** A job by its id that `get` does not have: wherever it is. */
+  find(id: string): Promise<JobRecord | undefined>
+  /** Jobs that fit a filter, newest first. A broker without `durability` answers at once. */
+  list(filter: JobFilter): readonly JobRecord[] | Promise<readonly JobRecord[]>
+  /** How many jobs are in each state. A broker without `durability` answers at once. */
+  counts(): Record<JobState, number> | Promise<Record<JobState, number>>
+  /** When the next scheduled or retryable job is due, on the monotonic clock; Infinity when there is none. */
+  nextDue(): number
+  /** The attempts of a job that are over, oldest first. */
+  history(job: JobRecord): Promise<readonly AttemptInfo[]>
+  /** True when a dead job is still kept, so that it can be revived. */
+  isKept(job: JobRecord): boolean
+  /** Lets a dead job start over, with a new count of attempts. Does nothing for any other job. */
+  revive(job: JobRecord): void
+  /** Forgets a job that is over. Resolves to false when the job is not over, or unknown. */
+  remove(job: JobRecord): Promise<boolean>
 }
 
-/** A schedule as a broker keeps it: plain data, and when it is next due. */
-export interface StoredSchedule {
-  readonly id: string
-  /** What to run and when, as JSON. */
-  readonly definition: string
-  /** The wall-clock time of the next run, in milliseconds since 1970. */
-  readonly nextAt: number
+/** What a broker adds whose jobs survive the process. */
+export interface Durability {
+  /** Resolves when the job is as safe as the broker can make it; rejects when the broker could not take the job. */
+  stored(job: JobRecord): Promise<void>
+  /** A caller awaits this job: its end must be reported on this very record. */
+  pin(job: JobRecord): void
+  /** The record on which the job's end will be reported, for a record that may have been let go. */
+  current(job: JobRecord): JobRecord
 }
 
-/** How it stands between this process and a broker outside of it. */
+/** How a broker on another machine is doing. */
 export interface BrokerStats {
   /** `down` while the place where jobs are kept cannot be reached. */
   readonly state: 'up' | 'down'
@@ -95,110 +151,12 @@ export interface BrokerStats {
   readonly fenced: number
 }
 
-/** Where schedules are kept by a broker that survives the process. A change travels with the jobs of the same turn, or not at all. */
-export interface ScheduleStore {
-  load(): Promise<readonly StoredSchedule[]>
-  put(schedule: StoredSchedule): void
-  remove(id: string): void | Promise<void>
-  /** Where several processes share the schedules: which of them makes a run. */
-  readonly turns?: ScheduleTurns
-}
-
-/** Who makes a run of a schedule that several processes share. `put` leaves one alone that is unchanged there. */
-export interface ScheduleTurns {
-  /**
-   * Takes the run that is due, for some seconds. False when another process has taken it or made it, or when the
-   * schedule has been changed or removed.
-   */
-  take(schedule: StoredSchedule): Promise<boolean>
-  /** The run that was taken has been added, and the schedule is next due then. */
-  made(schedule: StoredSchedule, nextAt: number): Promise<void>
-  /** Calls back when another process has set or removed a schedule, or may have. */
-  onChange(callback: () => void): void
-}
-
-/** Where jobs wait. */
-export interface Broker {
-  /** True when a job whose `stored` has resolved survives the process. */
-  readonly durable: boolean
-  /** Called once, before anything else. */
-  open(host: BrokerHost): void | Promise<void>
-  /** Takes jobs in. `after` is the unfinished job of the same batch that the first of them waits for. */
-  add(job: JobRecord, after: JobRecord | null): void
-  /** The response of a held job is over, and it is to run. */
-  release(job: JobRecord): void
-  /** A held job waits for none of its batch any more; those behind it wait for the one before it. */
-  detach(job: JobRecord): void
-  /** The next available job of a pool, left in place. */
-  peek(pool: string): JobRecord | undefined
-  /** Takes the job that `peek` shows; it is `running` from now on. */
-  claim(pool: string): JobRecord | undefined
-  /** A claimed job was not started, or was interrupted: it is available again, at its old rank. */
-  giveBack(job: JobRecord): void
-  /** A claimed job failed and is to be tried again at `dueAt` on the monotonic clock. */
-  retry(job: JobRecord, dueAt: number): void
-  /** A job is over. Its next in the batch and in its key's line move up. */
-  finish(job: JobRecord, ended: Ended): void
-  /** The job that holds a unique key, as far as this process knows. */
-  duplicateOf(uniqueKey: string): JobRecord | undefined
-  /** A job by its number in this runtime, if it is at hand; finished ones included for as long as they are. */
-  get(seq: number): JobRecord | undefined
-  /** Jobs that fit a filter, newest first. */
-  list(filter: JobFilter): readonly JobRecord[] | Promise<readonly JobRecord[]>
-  /** A dead job is to start over, with a new count of attempts. */
-  revive(job: JobRecord): void
-  /**
-   * While a task is held, its available jobs stay so, and neither `peek` nor `claim` tells of them: they keep ending
-   * threads, and the jobs of other tasks go before them. Where it is missing, only those wait that have crashed.
-   */
-  hold?(task: TaskEntry, isHeld: boolean): void
-  /** When the next scheduled or retryable job is due, on the monotonic clock; Infinity when there is none. */
-  nextDue(): number
-  /** How many jobs are in each state. */
-  counts(): Record<JobState, number> | Promise<Record<JobState, number>>
-  /** Stops timers and lets go of what is held open. */
-  close(): void | Promise<void>
-
-  /** True when no other process can hold a unique key, so that one can be let go of early, or taken over. */
-  readonly ownsKeys?: boolean
-  /** A job takes the unique key in its record, whose holder has been cancelled. Only where `ownsKeys` says so. */
-  takeKey?(job: JobRecord): void
-
-  // What only a broker outside this process has to do.
-
+/** What a broker adds that several processes share. */
+export interface Cluster {
   /** Whether this process runs jobs of a pool; a pool that it does not run gets no threads. */
-  runs?(pool: string): boolean
-  /** True when the job is not with this process: whoever has it is asked to cancel it. */
-  cancelElsewhere?(job: JobRecord, reason: unknown): boolean
-  /** The handler of a job that runs here has told its progress, which is in the record. */
-  progressed?(job: JobRecord): void
-  /** The handler of a job that runs here has logged a line. */
-  logged?(job: JobRecord, level: string, message: string): void
-  /** How it stands between this process and the place where jobs are kept. */
-  stats?(): BrokerStats
-
-  /** Why no job can be taken in at present, such as a full disk; undefined when one can. */
-  refusal?(): Error | undefined
-  /** Resolves when the job is as safe as the broker can make it; rejects when it could not take the job. */
-  stored?(job: JobRecord): Promise<void>
-  /** Somebody waits for the job's end: its record must be the one that is told of it. */
-  keep?(job: JobRecord): void
-  /** The record that is told of what becomes of the job, for one that may not be. */
-  current?(job: JobRecord): JobRecord
-  /** Claimed jobs were sent to a thread in one message: a lone one can be said to run from now on. */
-  sent?(jobs: readonly JobRecord[], thread: number): void
-  /** True when jobs come as others end: a bundle that waits for company only keeps them away. */
-  readonly refills?: boolean
-  /** True when it keeps every attempt, also of a job that completes at the first: CPU time is measured then. */
-  readonly keepsHistory?: boolean
-  /** How an attempt went; told before what follows from it. Of one that completed only where `keepsHistory` says so. */
-  attempted?(job: JobRecord, attempt: Attempted): void
-  /** A job by its id, wherever it is. */
-  find?(id: string): Promise<JobRecord | undefined>
-  /** The attempts of a job, oldest first. */
-  history?(job: JobRecord): Promise<readonly AttemptInfo[]>
-  /** Forgets a job that is over. Resolves to false when it is not. */
-  remove?(job: JobRecord): Promise<boolean>
-  /** Where schedules are kept. */
-  readonly schedules?: ScheduleStore
+  runs(pool: string): boolean
+  /** Has another process cancel a job that is not with this one. False when the job is with this process. */
+  cancelRemote(job: JobRecord, reason: unknown): boolean
+  /** How the broker is doing; undefined where it is on this machine and needs no connection. */
+  stats(): BrokerStats | undefined
 }

@@ -2,11 +2,12 @@
 import type { JobRecord } from '../../rules/job-record.ts'
 import { OP } from '../../rules/journal-protocol.ts'
 import { isTerminal } from '../../words/job.ts'
-import { conclude } from '../lifecycle/conclude.ts'
+import { applyEnding } from '../lifecycle/ending.ts'
 import { ProgressWriter } from '../lifecycle/progress-writer.ts'
-import type { BrokerHost, Ended } from '../port/broker.ts'
+import { type Ending, ranOf } from '../port/attempt.ts'
+import type { BrokerHost } from '../port/host.ts'
 import { UniqueKeys } from '../structures/unique-keys.ts'
-import { encodedResult, finishOp } from './operations.ts'
+import { attemptOp, encodedResult, finishOp } from './operations.ts'
 import type { Outbox } from './outbox.ts'
 import { ReadyJobs } from './ready-jobs.ts'
 import { Records } from './records.ts'
@@ -52,7 +53,7 @@ export class JobsHere {
 
   /** Another process's job is not with us any more: whoever gets it next counts it. */
   leaveToOthers(job: JobRecord): void {
-    if (this.#isShared && !isOwn(job)) this.#host.adopted(-1)
+    if (this.#isShared && !isOwn(job)) this.#host.pendingChanged(-1)
   }
 
   /** True when the end of a job is to be told, which it is once: whoever has written it, and in whatever order we hear. */
@@ -117,18 +118,22 @@ export class JobsHere {
   }
 
   /** A job is over as far as this process goes; it is told once that is written. */
-  finish(job: JobRecord, ended: Ended): void {
+  finish(job: JobRecord, ending: Ending): void {
     if (isTerminal(job.state)) return this.records.responseIsOver(job)
     const from = job.state
     if (from === 'running') this.leaveRunning(job)
     const isGranted = this.leaveWindow(job)
-    if (this.#isShared && !isGranted && !isOwn(job)) this.#host.adopted(1)
+    if (this.#isShared && !isGranted && !isOwn(job)) this.#host.pendingChanged(1)
     this.progress.write(job)
-    const written = { ...ended, result: encodedResult(ended.result) }
-    conclude(job, written, this.#host.clock.now())
+    const { attempt } = ending
+    const written = { ...ending, result: encodedResult(ending.result) }
+    applyEnding(job, written, this.#host.clock.now())
     if (from === 'available') this.leftUnclaimed(job)
-    job.more.isUntold = true
+    const { more } = job
+    more.isUntold = true
+    more.ran = ranOf(attempt)
     const { next } = this.#outbox
+    if (attempt !== undefined && attempt.outcome !== 'completed') attemptOp(next.ops, job, attempt, this.wall)
     finishOp(next.ops, job, written, isGranted, this.wall)
     next.endings.push(job)
     this.records.kept.set(job.seq, job)

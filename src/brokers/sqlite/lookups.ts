@@ -11,7 +11,8 @@ import {
 import { JobForgottenError } from '../../words/errors.ts'
 import { type AttemptInfo, type AttemptOutcome, isTerminal, type JobState } from '../../words/job.ts'
 import { attemptInfo } from '../lifecycle/attempts.ts'
-import type { BrokerHost, JobFilter } from '../port/broker.ts'
+import type { JobFilter } from '../port/broker.ts'
+import type { BrokerHost } from '../port/host.ts'
 import type { Connection } from './connection.ts'
 import type { JobsHere } from './jobs-here.ts'
 
@@ -111,7 +112,7 @@ export class Lookups {
     records.update(job, row)
     if (row[3] < COMPLETED) return
     records.forget(job)
-    this.#host.recalled(job)
+    this.#host.settledLate(job)
   }
 
   /** The job is over, and the file keeps it no more: nobody knows how it ended. */
@@ -123,7 +124,7 @@ export class Lookups {
     more.reason = 'forgotten'
     more.errors = [new JobForgottenError(job.entry.task.name)]
     this.#jobs.records.forget(job)
-    this.#host.recalled(job)
+    this.#host.settledLate(job)
   }
 
   /** A row as its record: the one that is at hand, if it knows more than the file. */

@@ -4,7 +4,7 @@ import type { JobExtras, JobRecord } from '../../rules/job-record.ts'
 import { ADD_HELD, ADD_STOPS, errorText, OP, STATES } from '../../rules/journal-protocol.ts'
 import { Moved } from '../../rules/moved.ts'
 import { toWireError, type WireError } from '../../rules/wire-error.ts'
-import type { Attempted, Ended } from '../port/broker.ts'
+import type { Attempt, Ending } from '../port/attempt.ts'
 
 /** What a job is remembered by that has no column of its own. */
 const REST = ['when', 'delay', 'timeout', 'queueTimeout', 'maxAttempts', 'context', 'uniqueWhile'] as const
@@ -33,33 +33,39 @@ export function addOp(ops: unknown[], job: JobRecord, after: JobRecord | null, w
 }
 
 /** A job is over. */
-export function finishOp(ops: unknown[], job: JobRecord, ended: Ended, isGranted: boolean, wall: Wall): void {
+export function finishOp(
+  ops: unknown[],
+  job: JobRecord,
+  ending: Ending,
+  isGranted: boolean,
+  wall: Wall,
+): void {
   const { extras } = job
-  const attempt = extras?.attempted as Attempted | undefined
+  const { attempt } = ending
   const isLast = attempt?.outcome === 'completed'
-  const error = ended.error === undefined ? null : errorText(wireOf(ended.error))
+  const error = ending.error === undefined ? null : errorText(wireOf(ending.error))
   ops.push(
     OP.finish,
     job.seq,
     isGranted ? 1 : 0,
-    STATES.indexOf(ended.state),
-    encodedResult(ended.result) ?? null,
+    STATES.indexOf(ending.state),
+    encodedResult(ending.result) ?? null,
   )
   // A record that is back, and not yet up to date, does not know how often the job was tried.
   const tries = extras?.isStale === true ? [null, null, null] : [job.attempts, job.failures, job.crashes]
-  ops.push(error, ended.reason ?? null, ...tries)
+  ops.push(error, ending.reason ?? null, ...tries)
   ops.push(isLast ? orNull(attempt.started, wall) : null, wall(isLast ? attempt.ended : job.readyAt))
   ops.push((isLast ? extras?.thread : undefined) ?? null, (isLast ? extras?.cpu : undefined) ?? null)
 }
 
 /** An attempt is over that did not end its job as completed. */
-export function attemptOp(ops: unknown[], job: JobRecord, attempt: Attempted, wall: Wall): void {
-  const { outcome, ended, error } = attempt
+export function attemptOp(ops: unknown[], job: JobRecord, attempt: Attempt, wall: Wall): void {
+  const { number, outcome, ended, error } = attempt
   const started = attempt.started ?? job.extras?.sentAt
   ops.push(
     OP.attempt,
     job.seq,
-    job.attempts,
+    number,
     outcome,
     orNull(started, wall),
     wall(ended),

@@ -8,9 +8,10 @@ import {
   type Row,
   STATES,
 } from '../../rules/journal-protocol.ts'
-import { NotSerializableError, QueueTimeoutError } from '../../words/errors.ts'
+import { NotSerializableError } from '../../words/errors.ts'
 import { isTerminal } from '../../words/job.ts'
-import type { Attempted, BrokerHost } from '../port/broker.ts'
+import { expiry } from '../lifecycle/queue-timeouts.ts'
+import type { BrokerHost } from '../port/host.ts'
 import type { Connection } from './connection.ts'
 import type { DueTimer } from './due-timer.ts'
 import type { JobsHere } from './jobs-here.ts'
@@ -39,7 +40,7 @@ export class Replies {
     // A journal that starts anew tells again what the last one may not have told any more.
     if (!isFirst) reply.settled = reply.settled.filter(([seq]) => !this.#lastTold.has(seq))
     if (isFirst) {
-      if (!this.#isShared) this.#host.adopted(unfinished + reply.settled.length)
+      if (!this.#isShared) this.#host.pendingChanged(unfinished + reply.settled.length)
       const untold = new Set(reply.settled.map(([seq]) => seq))
       for (const row of unique) this.#holdUnique(row, untold.has(row[0]))
     }
@@ -161,11 +162,9 @@ export class Replies {
     const { more } = job
     if (more.isUntold !== true) return
     more.isUntold = false
-    const attempt = more.attempted as Attempted | undefined
-    more.attempted = undefined
     this.#jobs.records.forget(job)
     if (!this.#jobs.takeEnd(job)) return
-    this.#host.settled(job, attempt?.started === undefined ? 0 : attempt.ended - attempt.started)
+    this.#host.settled(job, more.ran ?? 0)
   }
 
   /** Our end of a job came too late: it is over already, or another process has it. */
@@ -188,7 +187,7 @@ export class Replies {
     // The journal has closed: what it would say is told by whoever opens the file next.
     if (row === undefined) return
     if (row !== null) records.update(job, row)
-    if (isTerminal(job.state)) this.#host.recalled(job)
+    if (isTerminal(job.state)) this.#host.settledLate(job)
     else records.letGo(job)
   }
 
@@ -198,7 +197,7 @@ export class Replies {
     if (job === undefined || !this.#jobs.isHere(job)) {
       cancelOp(this.#connection.outbox.next.ops, seq, reason ?? undefined)
     } else if (!isTerminal(job.state)) {
-      this.#host.cancel?.(job, reason ?? undefined)
+      this.#host.cancel(job, reason ?? undefined)
     }
   }
 
@@ -221,7 +220,7 @@ export class Replies {
     if (job === undefined) return
     // A handle may have brought back the record that was let go, before the job was tried under another.
     if (job === known && !isUnwritten) records.update(job, row)
-    if (job.extras?.id !== undefined && this.#isShared) this.#host.adopted(1)
+    if (job.extras?.id !== undefined && this.#isShared) this.#host.pendingChanged(1)
     if (row[11] === 1) job.more.isSuspect = true
     this.#jobs.enterWindow(job, row[6])
   }
@@ -252,8 +251,7 @@ export class Replies {
   #expired(row: Row): void {
     const job = this.#jobs.records.of(row)
     if (job === undefined || job.attempts > 0 || isTerminal(job.state) || job.state === 'running') return
-    const limit = job.extras?.queueTimeout ?? job.entry.task.policy.queueTimeout
-    this.#jobs.finish(job, { state: 'dead', error: new QueueTimeoutError(job.entry.task.name, limit) })
+    this.#jobs.finish(job, expiry(job))
   }
 }
 

@@ -1,6 +1,6 @@
 /** What a journal is opened with: the settings of the broker, and what the runtime adds to them. */
 import type { JournalSetup } from '../../rules/journal-protocol.ts'
-import type { BrokerHost } from '../port/broker.ts'
+import type { BrokerHost } from '../port/host.ts'
 
 /** What `sqliteBroker` was given, with every default filled in but those that the runtime decides. */
 export interface SqliteSettings {

@@ -7,7 +7,20 @@ import { OP, TWIN } from '../../rules/journal-protocol.ts'
 import { Moved } from '../../rules/moved.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
 import type { AttemptInfo, JobState } from '../../words/job.ts'
-import type { Attempted, Broker, BrokerHost, Ended, JobFilter, ScheduleStore } from '../port/broker.ts'
+import { expiry, hasWaitedTooLong } from '../lifecycle/queue-timeouts.ts'
+import type { Attempt, Ending } from '../port/attempt.ts'
+import type {
+  AttemptSink,
+  Broker,
+  Cluster,
+  Durability,
+  IntakeBroker,
+  JobDirectory,
+  JobFilter,
+  ReadyJobs,
+} from '../port/broker.ts'
+import type { BrokerHost } from '../port/host.ts'
+import type { ScheduleStore } from '../port/schedules.ts'
 import { Connection } from './connection.ts'
 import { DueTimer } from './due-timer.ts'
 import { JobsHere } from './jobs-here.ts'
@@ -19,27 +32,39 @@ import { Replies } from './replies.ts'
 import { type SqliteSettings, setupOf } from './settings.ts'
 
 /** The broker of `aftertask/sqlite`. */
-export class SqliteBroker implements Broker {
-  readonly durable = true
+export class SqliteBroker
+  implements Broker, IntakeBroker, ReadyJobs, AttemptSink, JobDirectory, Durability, Cluster
+{
+  readonly intake: IntakeBroker = this
+  readonly ready: ReadyJobs = this
+  readonly attempts: AttemptSink = this
+  readonly jobs: JobDirectory = this
+  readonly durability: Durability = this
+  readonly cluster: Cluster | null
+  readonly storesPayloads = true
+  readonly refills = false
+  readonly holdsTasks = true
   readonly keepsHistory = true
   readonly ownsKeys: boolean
   readonly schedules: ScheduleStore = {
     load: async () => (await this.#connection.ask('schedules', null)).filter(isReadable),
     put: ({ id, definition, nextAt }) => void this.#next.ops.push(OP.putSchedule, id, definition, nextAt),
     remove: (id) => void this.#next.ops.push(OP.removeSchedule, id),
+    lease: null,
   }
   readonly #settings: SqliteSettings
   readonly #link: JournalLink
   #host!: BrokerHost
   #connection!: Connection
   #outbox!: Outbox
-  #jobs!: JobsHere
+  #here!: JobsHere
   #lookups!: Lookups
   #timer!: DueTimer
 
   constructor(settings: SqliteSettings, link: JournalLink) {
     this.#settings = settings
     this.ownsKeys = !settings.isShared
+    this.cluster = settings.isShared ? this : null
     this.#link = link
   }
 
@@ -51,7 +76,7 @@ export class SqliteBroker implements Broker {
         setupOf(
           this.#settings,
           host,
-          run === undefined ? undefined : { run, window: [...this.#jobs.records.window.keys()] },
+          run === undefined ? undefined : { run, window: [...this.#here.records.window.keys()] },
         ),
       opened: (opened, isFirst) => replies.opened(opened, isFirst),
       committed: (reply) => replies.committed(reply),
@@ -59,17 +84,17 @@ export class SqliteBroker implements Broker {
     })
     this.#connection = connection
     this.#outbox = connection.outbox
-    this.#jobs = new JobsHere(host, connection.outbox, isShared)
-    this.#lookups = new Lookups(host, connection, this.#jobs, isShared)
+    this.#here = new JobsHere(host, connection.outbox, isShared)
+    this.#lookups = new Lookups(host, connection, this.#here, isShared)
     this.#timer = new DueTimer(host.clock, () => void this.#next.ops.push(OP.tick))
-    const replies = new Replies(host, connection, this.#jobs, this.#timer, isShared)
+    const replies = new Replies(host, connection, this.#here, this.#timer, isShared)
     return connection.open()
   }
 
   async close(): Promise<void> {
     this.#timer.close()
-    this.#jobs.unique.close()
-    this.#jobs.progress.writeAll()
+    this.#here.unique.close()
+    this.#here.progress.writeAll()
     await this.#connection.close()
   }
 
@@ -87,16 +112,16 @@ export class SqliteBroker implements Broker {
     else if (after !== null) job.state = 'waiting'
     else if (extras?.dueAt !== undefined && extras.dueAt > clock.now()) job.state = 'scheduled'
     const next = this.#next
-    addOp(next.ops, job, after, this.#jobs.wall)
+    addOp(next.ops, job, after, this.#here.wall)
     next.arrivals.push(job)
-    this.#jobs.adding.add(job)
-    this.#jobs.expect(job)
-    this.#jobs.records.kept.set(job.seq, job)
+    this.#here.adding.add(job)
+    this.#here.expect(job)
+    this.#here.records.kept.set(job.seq, job)
   }
 
   /** Whoever held the key until it started still has it in the file. */
   #hold(uniqueKey: string, job: JobRecord): void {
-    const { unique } = this.#jobs
+    const { unique } = this.#here
     const former = unique.formerHolder(uniqueKey)
     if (former !== undefined) this.#next.ops.push(OP.uniqueKey, former.seq, null)
     unique.hold(uniqueKey, job)
@@ -113,20 +138,20 @@ export class SqliteBroker implements Broker {
     const { extras } = job
     if (extras?.storing !== undefined) return extras.storing.promise
     if (extras?.reason === 'lost') throw extras.errors?.at(-1)
-    if (!this.#jobs.adding.has(job)) return undefined
+    if (!this.#here.adding.has(job)) return undefined
     const storing = Promise.withResolvers<void>()
     job.more.storing = storing
     return storing.promise
   }
 
   release(job: JobRecord): void {
-    if (job.state !== 'held') return this.#jobs.records.responseIsOver(job)
+    if (job.state !== 'held') return this.#here.records.responseIsOver(job)
     const { dueAt } = job.extras ?? {}
     job.state = dueAt !== undefined && dueAt > this.#host.clock.now() ? 'scheduled' : 'available'
     const next = this.#next
-    next.ops.push(OP.release, job.seq, dueAt === undefined ? null : this.#jobs.wall(dueAt))
+    next.ops.push(OP.release, job.seq, dueAt === undefined ? null : this.#here.wall(dueAt))
     next.releases.push(job)
-    this.#jobs.releasing.add(job)
+    this.#here.releasing.add(job)
   }
 
   detach(job: JobRecord): void {
@@ -134,15 +159,15 @@ export class SqliteBroker implements Broker {
   }
 
   peek(pool: string): JobRecord | undefined {
-    return this.#jobs.ready.peek(pool)
+    return this.#here.ready.peek(pool)
   }
 
   claim(pool: string): JobRecord | undefined {
-    return this.#jobs.ready.claim(pool)
+    return this.#here.ready.claim(pool)
   }
 
   hold(task: TaskEntry, isHeld: boolean): void {
-    this.#jobs.ready.hold(task, isHeld)
+    this.#here.ready.hold(task, isHeld)
   }
 
   sent(jobs: readonly JobRecord[], thread: number): void {
@@ -160,44 +185,54 @@ export class SqliteBroker implements Broker {
     }
   }
 
-  progressed(job: JobRecord): void {
-    this.#jobs.progress.told(job)
+  log(): void {}
+
+  progress(job: JobRecord): void {
+    this.#here.progress.told(job)
   }
 
-  attempted(job: JobRecord, attempt: Attempted): void {
-    if (attempt.outcome === 'completed') job.more.attempted = attempt
-    else attemptOp(this.#next.ops, job, attempt, this.#jobs.wall)
-  }
-
-  giveBack(job: JobRecord): void {
-    this.#jobs.leaveRunning(job)
+  putBack(job: JobRecord, attempt: Attempt | null): void {
+    if (attempt !== null) attemptOp(this.#next.ops, job, attempt, this.#here.wall)
+    else if (hasWaitedTooLong(job, this.#host.clock.now())) return this.finish(job, expiry(job))
+    this.#here.leaveRunning(job)
     job.state = 'available'
     const { extras } = job
     if (extras?.isMarked === true && extras.isSuspect !== true) {
       extras.isMarked = false
       this.#next.ops.push(OP.unmark, job.seq, job.attempts)
     }
-    this.#jobs.ready.putBack(job)
+    this.#here.ready.putBack(job)
     this.#host.wake(job.entry.task.policy.pool)
   }
 
-  retry(job: JobRecord, dueAt: number): void {
-    this.#jobs.leaveRunning(job)
-    this.#jobs.leaveWindow(job)
+  retry(job: JobRecord, dueAt: number, attempt: Attempt): void {
+    attemptOp(this.#next.ops, job, attempt, this.#here.wall)
+    this.#here.leaveRunning(job)
+    this.#here.leaveWindow(job)
     job.state = 'retryable'
     job.more.isMarked = false
-    this.#jobs.progress.write(job)
-    retryOp(this.#next.ops, job, dueAt, this.#jobs.wall)
-    this.#jobs.leaveToOthers(job)
+    this.#here.progress.write(job)
+    retryOp(this.#next.ops, job, dueAt, this.#here.wall)
+    this.#here.leaveToOthers(job)
     this.#letGoOnceWritten(job)
   }
 
-  finish(job: JobRecord, ended: Ended): void {
-    this.#jobs.finish(job, ended)
+  finish(job: JobRecord, ending: Ending): void {
+    this.#here.finish(job, ending)
   }
 
-  cancelElsewhere(job: JobRecord, reason: unknown): boolean {
-    if (this.#jobs.isHere(job)) return false
+  /** Every process that has the file runs every pool. */
+  runs(): boolean {
+    return true
+  }
+
+  /** The file is on this machine. */
+  stats(): undefined {
+    return undefined
+  }
+
+  cancelRemote(job: JobRecord, reason: unknown): boolean {
+    if (this.#here.isHere(job)) return false
     cancelOp(this.#next.ops, job.seq, reason)
     return true
   }
@@ -214,25 +249,25 @@ export class SqliteBroker implements Broker {
     job.more.isSuspect = false
     job.more.isMarked = false
     this.#next.ops.push(OP.revive, job.seq, isHeld ? 1 : 0)
-    this.#jobs.records.revived.add(job.seq)
-    this.#jobs.expect(job)
-    this.#jobs.leaveToOthers(job)
-    if (isHeld) this.#jobs.records.keep(job)
+    this.#here.records.revived.add(job.seq)
+    this.#here.expect(job)
+    this.#here.leaveToOthers(job)
+    if (isHeld) this.#here.records.keep(job)
     else this.#letGoOnceWritten(job)
     const { uniqueKey } = job.more
-    if (uniqueKey !== undefined) this.#jobs.unique.hold(uniqueKey, job)
+    if (uniqueKey !== undefined) this.#here.unique.hold(uniqueKey, job)
   }
 
-  keep(job: JobRecord): void {
-    this.#jobs.records.keep(job)
+  pin(job: JobRecord): void {
+    this.#here.records.keep(job)
   }
 
   current(job: JobRecord): JobRecord {
     return this.#lookups.current(job)
   }
 
-  duplicateOf(uniqueKey: string): JobRecord | undefined {
-    return this.#jobs.unique.holder(uniqueKey)
+  holderOf(uniqueKey: string): JobRecord | undefined {
+    return this.#here.unique.holder(uniqueKey)
   }
 
   get(seq: number): JobRecord | undefined {
@@ -259,14 +294,19 @@ export class SqliteBroker implements Broker {
     return this.#lookups.remove(job)
   }
 
+  /** The file keeps dead jobs, and is asked when one is revived. */
+  isKept(): boolean {
+    return true
+  }
+
   nextDue(): number {
     return this.#timer.next
   }
 
   /** Then it is granted or waits on disk. Until then the file does not know, and whoever asks for the job finds it here. */
   #letGoOnceWritten(job: JobRecord): void {
-    this.#jobs.records.keep(job)
-    this.#jobs.releasing.add(job)
+    this.#here.records.keep(job)
+    this.#here.releasing.add(job)
     this.#next.releases.push(job)
   }
 

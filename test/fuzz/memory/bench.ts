@@ -150,7 +150,7 @@ export class Bench {
     const job = requests.run(watched.see('store', { request }), add)
     watched.see('handle', job)
     const { ids } = this.runtime[engineOf]
-    const record = this.#broker.get(ids.seqOf(job.id) ?? 0)
+    const record = this.#broker.jobs.get(ids.seqOf(job.id) ?? 0)
     if (record !== undefined) watched.see('record', record)
     this.#jobs.push({ job, controller })
   }

@@ -127,7 +127,7 @@ export class Life {
 
   /** The job that a call finds which adds an equal one now. */
   holderOf(uniqueKey: string): string | undefined {
-    const holder = this.#broker.duplicateOf(uniqueKey)
+    const holder = this.#broker.holderOf(uniqueKey)
     return holder === undefined ? undefined : this.runtime[engineOf].idOf(holder)
   }
 
@@ -146,7 +146,7 @@ export class Life {
     this.link.drop()
     const { intake } = this.runtime[engineOf]
     // Or it would keep the process of the simulation alive.
-    this.runtime[engineOf].adopted(-intake.pending)
+    this.runtime[engineOf].pendingChanged(-intake.pending)
   }
 }
 

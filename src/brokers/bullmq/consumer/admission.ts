@@ -2,7 +2,7 @@
 import { BATCH_FAILED } from '../../../rules/journal-protocol.ts'
 import type { TaskPolicy } from '../../../rules/task.ts'
 import { ProcessExitedError, QueueTimeoutError } from '../../../words/errors.ts'
-import type { Ended } from '../../port/broker.ts'
+import type { Ending } from '../../port/attempt.ts'
 import { type Admitted, locksOf } from '../store/shared-store.ts'
 import type { StoredData } from '../store/stored-job.ts'
 
@@ -27,7 +27,7 @@ export interface Candidate {
 export type Decision =
   /** It runs. A suspect runs alone among its kind; `recordStart`: what may end its process is written down before. */
   | { readonly do: 'run'; readonly isSuspect: boolean; readonly recordStart: boolean }
-  | { readonly do: 'end'; readonly ended: Ended }
+  | { readonly do: 'end'; readonly ended: Ending }
   /** It has to be first in these locks; then this is asked again. */
   | { readonly do: 'admit'; readonly locks: readonly string[] }
   /** It waits in the store for its time. */

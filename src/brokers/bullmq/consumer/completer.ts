@@ -3,12 +3,12 @@ import { BATCH_FAILED } from '../../../rules/journal-protocol.ts'
 import { Moved } from '../../../rules/moved.ts'
 import type { Clock } from '../../../words/clock.ts'
 import type { JobState } from '../../../words/job.ts'
-import type { Ended } from '../../port/broker.ts'
+import type { Ending } from '../../port/attempt.ts'
 import { failedReason } from '../store/job-data.ts'
 import { markOf, type StoredProgress, toStacktrace } from '../store/progress-mark.ts'
 import { hasLapsed, isRefusal } from '../store/refusals.ts'
 import type { Retries } from '../store/retry.ts'
-import { type Claimed, type Ending, type LeftBehind, locksOf } from '../store/shared-store.ts'
+import { type Claimed, type LeftBehind, locksOf, type StoredEnding } from '../store/shared-store.ts'
 import type { StoredJob } from '../store/stored-job.ts'
 import type { Lease } from './leases.ts'
 
@@ -64,7 +64,7 @@ export class Completer {
   }
 
   /** The job is over. */
-  end(lease: Lease, ended: Ended): void {
+  end(lease: Lease, ended: Ending): void {
     lease.job.more.isUntold = true
     const write = (): Promise<Claimed | undefined> => this.#end(lease, ended)
     const isIn: Outcome['isIn'] = ({ endedAt }) => endedAt !== undefined
@@ -113,11 +113,11 @@ export class Completer {
     return seen.starts === starts && isIn(seen)
   }
 
-  async #end(lease: Lease, { state, result, reason }: Ended): Promise<Claimed | undefined> {
+  async #end(lease: Lease, { state, result, reason }: Ending): Promise<Claimed | undefined> {
     const { data, loop } = lease
     const fetchNext = this.#host.mayFetch(lease) && loop.beginWithEnd()
     const end: StoredProgress['end'] = reason === undefined ? [state] : [state, reason]
-    const ending: Ending = {
+    const ending: StoredEnding = {
       ...{ state, fetchNext, locks: locksOf(data, this.#host.lineOf(lease)) },
       stops: reason === BATCH_FAILED || (state === 'dead' && data.stops === true),
       ...(state === 'completed'

@@ -6,8 +6,9 @@ import type { JobRecord } from '../../../rules/job-record.ts'
 import type { TaskEntry } from '../../../rules/registry.ts'
 import { ProcessExitedError } from '../../../words/errors.ts'
 import { isTerminal, type JobState } from '../../../words/job.ts'
-import { conclude } from '../../lifecycle/conclude.ts'
-import type { Attempted, BrokerHost, Ended } from '../../port/broker.ts'
+import { applyEnding } from '../../lifecycle/ending.ts'
+import { type Attempt, type Ending, ranOf } from '../../port/attempt.ts'
+import type { BrokerHost } from '../../port/host.ts'
 import type { BrokerSettings } from '../options.ts'
 import type { QueueOfTasks } from '../queues.ts'
 import type { HealthCheck } from '../store/health-check.ts'
@@ -48,9 +49,6 @@ export interface ConsumerParts {
 }
 
 type Place = Exclude<Admitted, 'behind'> | undefined
-
-// For an engine that cannot tell what its threads can take.
-const SLOTS = 16
 
 /** Fetches, hands out and completes jobs. */
 export class Consumer implements FetchHost, CompleterHost, HandOutHost {
@@ -94,7 +92,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
   room({ of: { pool, limit }, leased }: FetchLoop): number {
     if (!this.#handOut.isAsked(pool)) return 0
     const ofPool = this.#loops.reduce((sum, loop) => sum + (loop.of.pool === pool ? loop.leased : 0), 0)
-    const slots = (this.#parts.engine.slots?.(pool) ?? SLOTS) + this.#parts.settings.prefetch
+    const slots = this.#parts.engine.slots(pool) + this.#parts.settings.prefetch
     return Math.min(slots - ofPool, limit - leased)
   }
 
@@ -117,7 +115,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     const isForeign = known === undefined
     const { clock } = engine
     const job = toRecord(stored, { seq: known?.seq ?? this.#host.foreignSeq(), id, entry, clock, known })
-    if (isForeign) engine.adopted(1)
+    if (isForeign) engine.pendingChanged(1)
     const now = clock.now()
     const lease: Lease = {
       job,
@@ -136,6 +134,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
       isStartRecorded: false,
       isLost: false,
       isEnding: false,
+      ran: 0,
     }
     this.leases.add(lease)
     job.state = 'available'
@@ -231,7 +230,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
 
   // ── Outcomes ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-  attempted(job: JobRecord, attempt: Attempted): void {
+  attempted(job: JobRecord, attempt: Attempt): void {
     const lease = this.leases.byJob.get(job)
     const { clock } = this.#parts.engine
     if (lease !== undefined) noteAttempt(lease.history, job, attempt, clock.wall() - clock.now())
@@ -255,9 +254,12 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     if (lease !== undefined) this.#completer.retry(lease, dueAt)
   }
 
-  finish(lease: Lease, ended: Ended): void {
+  finish(lease: Lease, ended: Ending): void {
+    const { attempt } = ended
+    lease.ran = ranOf(attempt)
+    if (attempt !== undefined && attempt.outcome !== 'completed') this.attempted(lease.job, attempt)
     this.#handOut.leave(lease)
-    conclude(lease.job, ended, this.#parts.engine.clock.now())
+    applyEnding(lease.job, ended, this.#parts.engine.clock.now())
     // The thread is free, but the place is kept for the job that comes with the answer.
     this.#completer.end(lease, ended)
   }
@@ -284,7 +286,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
 
   fenced({ job }: Lease, state: JobState): void {
     this.refused++
-    this.#parts.engine.fenced?.(job, state)
+    this.#parts.engine.fenced(job, state)
   }
 
   // ── Leases ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -295,7 +297,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     // Of one that has ended, the answer to its outcome tells.
     if (!this.leases.has(lease) || lease.isEnding) return
     if (this.#handOut.leave(lease) || job.state !== 'running') return this.letGo(lease)
-    this.#parts.engine.leaseLost?.(job)
+    this.#parts.engine.leaseLost(job)
     this.#parts.engine.wake(loop.of.pool)
   }
 
@@ -303,7 +305,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     if (!this.leases.has(lease)) return
     this.leases.drop(lease)
     this.#quarantine.leave(lease)
-    if (lease.isForeign) this.#parts.engine.adopted(-1)
+    if (lease.isForeign) this.#parts.engine.pendingChanged(-1)
     this.look(lease.loop.of.pool)
   }
 

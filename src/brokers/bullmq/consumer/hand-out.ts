@@ -1,6 +1,6 @@
 /** Hands fetched jobs to the threads of this process, and gives back to the store what no thread takes. */
 import type { JobRecord } from '../../../rules/job-record.ts'
-import type { BrokerHost } from '../../port/broker.ts'
+import type { BrokerHost } from '../../port/host.ts'
 import type { Retries } from '../store/retry.ts'
 import type { Lease } from './leases.ts'
 import { PrefetchBuffer } from './prefetch-buffer.ts'

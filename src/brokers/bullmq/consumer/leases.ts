@@ -29,6 +29,8 @@ export interface Lease extends LeaseRef {
   isLost: boolean
   /** What became of the job here is on its way to the store, which has the last word on whose it is. */
   isEnding: boolean
+  /** Milliseconds that the attempt took which ended the job. */
+  ran: number
 }
 
 /** All leases of this process. */

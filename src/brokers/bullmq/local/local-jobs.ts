@@ -12,9 +12,10 @@
 import type { JobRecord } from '../../../rules/job-record.ts'
 import { DUPLICATE } from '../../../rules/journal-protocol.ts'
 import { isTerminal } from '../../../words/job.ts'
-import { conclude } from '../../lifecycle/conclude.ts'
+import { applyEnding } from '../../lifecycle/ending.ts'
 import { FinishedJobs } from '../../lifecycle/finished-jobs.ts'
-import type { BrokerHost, Ended } from '../../port/broker.ts'
+import type { Ending } from '../../port/attempt.ts'
+import type { BrokerHost } from '../../port/host.ts'
 import { Timeline } from '../../structures/timeline.ts'
 import { UniqueKeys } from '../../structures/unique-keys.ts'
 import type { Lease, Leases } from '../consumer/leases.ts'
@@ -210,9 +211,9 @@ export class LocalJobs {
   // ── Its end ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** A job ends that the store does not have. */
-  endHere(job: JobRecord, ended: Ended): void {
+  endHere(job: JobRecord, ended: Ending): void {
     const id = this.idOf(job)
-    conclude(job, ended, this.#engine.clock.now())
+    applyEnding(job, ended, this.#engine.clock.now())
     this.endedHere.set(id, job)
     this.#endedIds.set(job.seq, id)
     this.#finished.add(job)
@@ -225,18 +226,18 @@ export class LocalJobs {
   }
 
   /** A job that this process accepted or ran is over, and everybody is told. */
-  over(job: JobRecord, id: string): void {
+  over(job: JobRecord, id: string, ran = 0): void {
     this.byId.delete(id)
     this.#places.delete(job)
     if (job.extras?.uniqueKey !== undefined) this.#unique.over(job)
-    this.#engine.settled(job)
+    this.#engine.settled(job, ran)
   }
 
   /** The process stops: what the store never had is lost. */
   loseWhatIsNotStored(): void {
     for (const job of [...this.notStored()]) {
       if (isTerminal(job.state)) continue
-      conclude(job, { state: 'cancelled', reason: 'lost' }, this.#engine.clock.now())
+      applyEnding(job, { state: 'cancelled', reason: 'lost' }, this.#engine.clock.now())
       this.over(job, this.idOf(job))
     }
   }

@@ -1,7 +1,7 @@
 /** Jobs that are not with this process: to end one in the store, and to have one cancelled where it runs. */
 import type { Clock } from '../../../words/clock.ts'
 import { TaskCancelledError } from '../../../words/errors.ts'
-import type { Ended } from '../../port/broker.ts'
+import type { Ending } from '../../port/attempt.ts'
 import type { Retries } from '../store/retry.ts'
 import type { SharedStore } from '../store/shared-store.ts'
 import type { Settlements } from './settlements.ts'
@@ -64,7 +64,7 @@ export class RemoteJobs {
   }
 
   /** Ends a job that waits in the store. False when it runs; true when it is over. */
-  async end(id: string, ended: Ended, queue?: string): Promise<boolean> {
+  async end(id: string, ended: Ending, queue?: string): Promise<boolean> {
     const { isRunning, isDone, job } = await this.#store.directory.finish(id, ended, queue)
     if (isRunning) return false
     if (job === undefined) return true

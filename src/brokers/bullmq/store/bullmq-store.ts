@@ -6,12 +6,12 @@ import { Directory } from './directory.ts'
 import type { Retention } from './queue-options.ts'
 import {
   type Admitted,
-  type Ending,
   type JobSource,
   locksOf,
   type Opening,
   type ScheduleTable,
   type SharedStore,
+  type StoredEnding,
 } from './shared-store.ts'
 import type { Entry, SourceParts } from './source.ts'
 import type { NewJob } from './stored-job.ts'
@@ -65,7 +65,7 @@ export abstract class BullmqStore implements SharedStore {
   /** Lets a delayed job come forward; does nothing to one that is not delayed. */
   protected abstract promote(queue: string, id: string): Promise<void>
   /** Takes a job that no process runs, and ends it in the same step. False when there is no such job. */
-  protected abstract endWaiting(queue: string, id: string, ending: Ending): Promise<boolean>
+  protected abstract endWaiting(queue: string, id: string, ending: StoredEnding): Promise<boolean>
 
   async insert(jobs: readonly NewJob[]): Promise<readonly string[]> {
     const entries = jobs.flatMap(entriesOf)

@@ -3,7 +3,7 @@
  * them makes a run. Processes tell each other of changes, and look for themselves as well, since messages can get lost.
  */
 import type { Clock } from '../../../words/clock.ts'
-import type { ScheduleStore, ScheduleTurns, StoredSchedule } from '../../port/broker.ts'
+import type { ScheduleLease, ScheduleStore, StoredSchedule } from '../../port/schedules.ts'
 import type { Retries } from './retry.ts'
 import type { ScheduleTable, SharedStore } from './shared-store.ts'
 
@@ -16,7 +16,7 @@ const LOOK_EVERY = 30_000
 
 /** The schedules that this process shares with others. */
 export class ClusterSchedules implements ScheduleStore {
-  readonly turns: ScheduleTurns
+  readonly lease: ScheduleLease
   readonly #store: SharedStore
   readonly #retries: Retries
   readonly #clock: Clock
@@ -33,9 +33,9 @@ export class ClusterSchedules implements ScheduleStore {
     this.#store = store
     this.#retries = retries
     this.#clock = clock
-    this.turns = {
-      take: (schedule) => this.#table.take(schedule, this.#owner, TURN),
-      made: (schedule, nextAt) => this.#retries.retry(() => this.#table.made(schedule, nextAt)),
+    this.lease = {
+      acquire: (schedule) => this.#table.take(schedule, this.#owner, TURN),
+      complete: (schedule, nextAt) => this.#retries.retry(() => this.#table.made(schedule, nextAt)),
       onChange: (callback) => {
         this.#changed = callback
       },

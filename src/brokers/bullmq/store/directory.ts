@@ -3,11 +3,12 @@ import type { Job, JobType, Queue } from 'bullmq'
 import { BATCH_FAILED } from '../../../rules/journal-protocol.ts'
 import type { Clock } from '../../../words/clock.ts'
 import { isTerminal, type JobState, TERMINAL_STATES, UNFINISHED_STATES } from '../../../words/job.ts'
-import type { Ended, JobFilter } from '../../port/broker.ts'
+import type { Ending } from '../../port/attempt.ts'
+import type { JobFilter } from '../../port/broker.ts'
 import { toDataText, toStored } from './bullmq-jobs.ts'
 import { attemptsOf } from './job-data.ts'
 import { endedStacktrace, markOf, progressOf } from './progress-mark.ts'
-import { type Ending, type Finish, type JobDirectory, locksOf } from './shared-store.ts'
+import { type Finish, type JobDirectory, locksOf, type StoredEnding } from './shared-store.ts'
 import type { StoredJob, WrittenData } from './stored-job.ts'
 
 const EVERY_STATE: readonly JobState[] = [...UNFINISHED_STATES, ...TERMINAL_STATES]
@@ -38,7 +39,7 @@ export interface DirectoryParts {
   readonly isJsonb: boolean
   queue(name: string): Queue
   /** Ends a job that no process runs; false when one does, or when it is over. */
-  end(queue: string, id: string, ending: Ending): Promise<boolean>
+  end(queue: string, id: string, ending: StoredEnding): Promise<boolean>
 }
 
 /** Answers from the store, and changes what waits there. */
@@ -143,7 +144,7 @@ export class Directory implements JobDirectory {
   }
 
   /** Ends a job that no process runs. */
-  async finish(id: string, ended: Ended, queue?: string): Promise<Finish> {
+  async finish(id: string, ended: Ending, queue?: string): Promise<Finish> {
     const found = await this.find(id, queue)
     if (found === undefined || isTerminal(found.state)) return { isRunning: false, isDone: false, job: found }
     if (found.state === 'running') return RUNNING

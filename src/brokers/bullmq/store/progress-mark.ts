@@ -7,7 +7,7 @@ import { errorFromText, errorText } from '../../../rules/journal-protocol.ts'
 import { toWireError, type WireError } from '../../../rules/wire-error.ts'
 import type { AttemptInfo, AttemptOutcome, TerminalState } from '../../../words/job.ts'
 import { attemptInfo } from '../../lifecycle/attempts.ts'
-import type { Attempted, Ended } from '../../port/broker.ts'
+import type { Attempt, Ending } from '../../port/attempt.ts'
 
 /** An attempt: its number, its outcome, its start and end in milliseconds since 1970, its thread. */
 export type StoredAttempt = readonly [
@@ -63,7 +63,7 @@ export function toStacktrace(job: JobRecord, { attempts, stalls, history, isRunn
 }
 
 /** The `stacktrace` of a job that ends without being run once more. */
-export function endedStacktrace(left: StoredProgress, { state, reason, error }: Ended): string {
+export function endedStacktrace(left: StoredProgress, { state, reason, error }: Ending): string {
   const errors = error === undefined ? left.e : [...left.e, textOf(error)]
   const { r: _, ...rest } = left
   const end: StoredProgress['end'] = reason === undefined ? [state] : [state, reason]
@@ -123,11 +123,11 @@ export function hasCrashed({ s, r }: StoredProgress, stalls: number): boolean {
 export function noteAttempt(
   history: StoredAttempt[],
   job: JobRecord,
-  { outcome, started, ended }: Attempted,
+  { number, outcome, started, ended }: Attempt,
   apart: number,
 ): void {
   const startedAt = started === undefined ? null : Math.round(started + apart)
-  history.push([job.attempts, outcome, startedAt, Math.round(ended + apart), job.extras?.thread ?? null])
+  history.push([number, outcome, startedAt, Math.round(ended + apart), job.extras?.thread ?? null])
   if (history.length > ATTEMPTS_KEPT) history.shift()
 }
 

@@ -5,7 +5,9 @@
 import type { Encoded } from '../../../rules/codec.ts'
 import type { Clock } from '../../../words/clock.ts'
 import type { JobState, TerminalState } from '../../../words/job.ts'
-import type { Ended, JobFilter, StoredSchedule } from '../../port/broker.ts'
+import type { Ending } from '../../port/attempt.ts'
+import type { JobFilter } from '../../port/broker.ts'
+import type { StoredSchedule } from '../../port/schedules.ts'
 import type { HealthStore } from './health-check.ts'
 import type { NewJob, StoredData, StoredJob } from './stored-job.ts'
 
@@ -55,7 +57,7 @@ export interface LeftBehind {
 }
 
 /** How a job ends. */
-export interface Ending {
+export interface StoredEnding {
   readonly state: TerminalState
   /** Of a completed job. */
   readonly result?: Encoded
@@ -81,7 +83,7 @@ export interface JobSource {
   /** Takes a claimed job to its locks. */
   admit(lease: LeaseRef, locks: readonly string[]): Promise<Admitted>
   /** Ends a job, leaves its locks and lets the next jobs come forward, in one step. Resolves to the job that came with it. */
-  end(lease: LeaseRef, ending: Ending): Promise<Claimed | undefined>
+  end(lease: LeaseRef, ending: StoredEnding): Promise<Claimed | undefined>
   /** Gives a job back, to wait for so many milliseconds. */
   postpone(lease: LeaseRef, delay: number, left?: LeftBehind): Promise<void>
   /** Gives a job back to the front of its queue. */
@@ -134,7 +136,7 @@ export interface JobDirectory {
   list(filter: JobFilter): Promise<readonly StoredJob[]>
   counts(): Promise<Record<JobState, number>>
   /** Ends a job that no process runs. It leaves its locks, and the next job of each comes forward. */
-  finish(id: string, ended: Ended, queue?: string): Promise<Finish>
+  finish(id: string, ended: Ending, queue?: string): Promise<Finish>
   /** Lets a dead job start over. `by`: what the ids of this process start with. */
   revive(id: string, by: string): Promise<void>
   /** Forgets a job that is over; false when it is not. */

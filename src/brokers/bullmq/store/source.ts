@@ -4,7 +4,7 @@ import type { Encoded } from '../../../rules/codec.ts'
 import { toProgress, toStored } from './bullmq-jobs.ts'
 import { MOST_LOG_LINES } from './queue-options.ts'
 import { refusalOf } from './refusals.ts'
-import type { Admitted, Claimed, Ending, JobSource, LeaseRef, LeftBehind } from './shared-store.ts'
+import type { Admitted, Claimed, JobSource, LeaseRef, LeftBehind, StoredEnding } from './shared-store.ts'
 import type { StoredJob } from './stored-job.ts'
 
 // A delayed job is looked at again after so many milliseconds at the latest.
@@ -42,7 +42,7 @@ export abstract class BullmqSource implements JobSource {
 
   abstract claim(tokens: readonly string[]): Promise<{ jobs: readonly Claimed[]; dueAt: number }>
   abstract claimedUnder(tokens: readonly string[]): Promise<readonly Claimed[]>
-  abstract end(lease: LeaseRef, ending: Ending): Promise<Claimed | undefined>
+  abstract end(lease: LeaseRef, ending: StoredEnding): Promise<Claimed | undefined>
   abstract note(lease: LeaseRef, stacktrace: string): Promise<void>
 
   protected get backend(): IQueueBackend {

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { type Lease, Leases } from '../../../../src/brokers/bullmq/consumer/leases.ts'
 import { LocalJobs } from '../../../../src/brokers/bullmq/local/local-jobs.ts'
-import type { BrokerHost } from '../../../../src/brokers/port/broker.ts'
+import type { BrokerHost } from '../../../../src/brokers/port/host.ts'
 import type { JobRecord } from '../../../../src/rules/job-record.ts'
 import { HandClock } from '../../../kit/hand-clock.ts'
 import { recordOf } from '../../../kit/records.ts'

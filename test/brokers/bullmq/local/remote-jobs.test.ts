@@ -2,19 +2,19 @@
 import { expect, test } from 'vitest'
 import { CANCEL_TOPIC, RemoteJobs } from '../../../../src/brokers/bullmq/local/remote-jobs.ts'
 import { Retries } from '../../../../src/brokers/bullmq/store/retry.ts'
-import type { Ended } from '../../../../src/brokers/port/broker.ts'
+import type { Ending } from '../../../../src/brokers/port/attempt.ts'
 import { HandClock } from '../../../kit/hand-clock.ts'
 
 test('a job that is cancelled by a repeated request ends with the name of its task and the reason that was given', async () => {
   const clock = new HandClock()
   const published: unknown[] = []
-  const ends: Ended[] = []
+  const ends: Ending[] = []
   const ended = Promise.withResolvers<void>()
   const store = {
     publish: (topic: string, text: string) => published.push([topic, JSON.parse(text)]),
     directory: {
       // It runs when it is asked for the first time, and waits when it is asked again.
-      finish: (_id: string, end: Ended) =>
+      finish: (_id: string, end: Ending) =>
         Promise.resolve(
           ends.push(end) === 1
             ? { isRunning: true, isDone: false, job: undefined }

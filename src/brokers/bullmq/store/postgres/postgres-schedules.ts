@@ -1,6 +1,6 @@
 /** Schedules in PostgreSQL: a table of our own. */
 import type { Pool } from 'pg'
-import type { StoredSchedule } from '../../../port/broker.ts'
+import type { StoredSchedule } from '../../../port/schedules.ts'
 import type { ScheduleTable } from '../shared-store.ts'
 
 /** Makes the table, unless it is there. */

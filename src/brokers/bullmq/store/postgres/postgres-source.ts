@@ -6,7 +6,7 @@ import type { Pool } from 'pg'
 import { toReturnValue, toStored } from '../bullmq-jobs.ts'
 import { Gather } from '../gather.ts'
 import { codeOf, faultOf, refusalOf } from '../refusals.ts'
-import { type Claimed, type Ending, isBatchLock, type LeaseRef } from '../shared-store.ts'
+import { type Claimed, isBatchLock, type LeaseRef, type StoredEnding } from '../shared-store.ts'
 import { BullmqSource, type SourceParts } from '../source.ts'
 
 const COLUMNS = `j.id, j.lock_token, j.name, j.data::text as data, j.progress, j.attempts_made, j.attempts_started,
@@ -46,7 +46,7 @@ interface Row {
   readonly stacktrace: string | null
 }
 
-interface End extends Ending {
+interface End extends StoredEnding {
   readonly id: string
   readonly token: string
 }
@@ -83,7 +83,7 @@ export class PostgresSource extends BullmqSource {
     return rows.map((row) => this.#read(row))
   }
 
-  end({ id, token }: LeaseRef, ending: Ending): Promise<Claimed | undefined> {
+  end({ id, token }: LeaseRef, ending: StoredEnding): Promise<Claimed | undefined> {
     return this.#gather.add({ id, token, ...ending })
   }
 

@@ -7,7 +7,7 @@ import { BrokerUnavailableError } from '../../../../words/errors.ts'
 import { BullmqStore } from '../bullmq-store.ts'
 import { peer } from '../peers.ts'
 import { backendOptions, keepOf } from '../queue-options.ts'
-import { type Admitted, type Ending, isBatchLock, type Opening } from '../shared-store.ts'
+import { type Admitted, isBatchLock, type Opening, type StoredEnding } from '../shared-store.ts'
 import type { Entry } from '../source.ts'
 import { DEFINITIONS, UNKNOWN_FUNCTIONS } from './functions.ts'
 import { PostgresSchedules } from './postgres-schedules.ts'
@@ -260,7 +260,7 @@ export class PostgresStore extends BullmqStore {
     return this.#together([['select aftertask.promote($1, $2)', [this.#name(queue), id]]])
   }
 
-  protected async endWaiting(queue: string, id: string, ending: Ending): Promise<boolean> {
+  protected async endWaiting(queue: string, id: string, ending: StoredEnding): Promise<boolean> {
     const end = { id, token: `end:${id}`, ...ending }
     const { rows } = await (this.#pool as Pool).query<{ isDone: boolean }>(
       END_WAITING,

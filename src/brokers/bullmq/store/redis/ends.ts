@@ -5,7 +5,7 @@ import { type RawJob, toReturnValue, toStored } from '../bullmq-jobs.ts'
 import { Gather } from '../gather.ts'
 import { parsed } from '../progress-mark.ts'
 import { faultOf } from '../refusals.ts'
-import { type Claimed, type Ending, isBatchLock } from '../shared-store.ts'
+import { type Claimed, isBatchLock, type StoredEnding } from '../shared-store.ts'
 import type { StoredJob } from '../stored-job.ts'
 import { endMany, lockKey, type Scripts, TAKE } from './scripts.ts'
 
@@ -14,7 +14,7 @@ const MOST = 25
 const COMMAND = 'aftertask:endMany'
 
 /** The end of one job. */
-export interface End extends Ending {
+export interface End extends StoredEnding {
   readonly id: string
   readonly token: string
   /** No process has the job: it is taken for so many milliseconds first. */

@@ -1,6 +1,6 @@
 /** Schedules in Redis: one hash, a field for each, and a key with an end for whoever is making a run. */
 import type { Redis } from 'ioredis'
-import type { StoredSchedule } from '../../../port/broker.ts'
+import type { StoredSchedule } from '../../../port/schedules.ts'
 import type { ScheduleTable } from '../shared-store.ts'
 
 // A field is the next time, a space, and the definition.

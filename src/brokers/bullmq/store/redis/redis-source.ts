@@ -1,7 +1,7 @@
 /** The jobs of a queue in Redis: BullMQ's own calls, and leases that outlive an absence of the store. */
 import { type RawJob, toStored } from '../bullmq-jobs.ts'
 import { refusalOf } from '../refusals.ts'
-import type { Claimed, Ending, LeaseRef } from '../shared-store.ts'
+import type { Claimed, LeaseRef, StoredEnding } from '../shared-store.ts'
 import { BullmqSource, type SourceParts } from '../source.ts'
 import { RedisEnds, type RedisQueue } from './ends.ts'
 
@@ -87,7 +87,7 @@ export class RedisSource extends BullmqSource {
     return (await Promise.all(read)).flatMap(({ token, job }) => (job === undefined ? [] : { token, job }))
   }
 
-  end({ id, token }: LeaseRef, ending: Ending): Promise<Claimed | undefined> {
+  end({ id, token }: LeaseRef, ending: StoredEnding): Promise<Claimed | undefined> {
     return this.#ends.end({ id, token, ...ending })
   }
 

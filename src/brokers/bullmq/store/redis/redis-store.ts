@@ -6,7 +6,7 @@ import { BullmqStore } from '../bullmq-store.ts'
 import { peer } from '../peers.ts'
 import { backendOptions, keepOf } from '../queue-options.ts'
 import { isRefusal } from '../refusals.ts'
-import type { Admitted, Ending, Opening } from '../shared-store.ts'
+import type { Admitted, Opening, StoredEnding } from '../shared-store.ts'
 import type { Entry } from '../source.ts'
 import { writeTogether } from './coalesce.ts'
 import { RedisEnds, type RedisQueue } from './ends.ts'
@@ -167,7 +167,7 @@ export class RedisStore extends BullmqStore {
     }
   }
 
-  protected async endWaiting(queue: string, id: string, ending: Ending): Promise<boolean> {
+  protected async endWaiting(queue: string, id: string, ending: StoredEnding): Promise<boolean> {
     const { backend } = this.queue(queue)
     // BullMQ gives its scripts to the client once the queue is ready.
     await backend.waitUntilReady()
