@@ -8,6 +8,7 @@ import { toWireError } from '../src/rules/wire-error.ts'
 import { HandlerNotFoundError } from '../src/words/errors.ts'
 import { handlerFiles, isRefusedTypeScript, shown } from './handler-files.ts'
 import * as pristine from './pristine.ts'
+import { Rehearsal } from './rehearsal.ts'
 import { ImportedModule, whose } from './whose.ts'
 
 /** A handler as the thread calls it. */
@@ -21,6 +22,16 @@ export interface LoadedHandlers {
   get(task: number): AnyHandler | Promise<AnyHandler>
   /** True for an error of `get` that this thread will give again, though another thread may fare better. */
   isRemembered(error: unknown): boolean
+  /** True for an error of `get` after which this thread can run nothing any more. */
+  hasRuined(error: unknown): boolean
+}
+
+/** Whom the imports are told to while the thread starts. */
+export interface ImportHost {
+  /** From now on the handler of this task is imported; NO_TASK: none is. */
+  importing(task: number): void
+  /** Ends the thread: the module of this task has ruined it. */
+  ruined(task: number, why: string): never
 }
 
 // How long a module that has left something behind, such as a connection that is being made, may take to fail.
@@ -34,9 +45,9 @@ const NO_TASK = -1
 /** Imports every handler, or with `warmUp` off only looks whether the files are there and imports at the first job. */
 export async function loadHandlers(
   { handlers: locations, warmUp, importTimeout }: Pick<LaneSetup, 'handlers' | 'warmUp' | 'importTimeout'>,
-  importing: (task: number) => void,
+  host: ImportHost,
 ): Promise<LoadedHandlers> {
-  const handlers = new Handlers(locations, importTimeout, importing)
+  const handlers = new Handlers(locations, importTimeout, host)
   if (warmUp) await handlers.loadAll()
   return handlers
 }
@@ -45,22 +56,20 @@ class Handlers implements LoadedHandlers {
   readonly names: readonly string[]
   readonly #locations: readonly (HandlerLocation | null)[]
   readonly #loaded: (Loaded | Promise<Loaded> | undefined)[] = []
-  /** The modules that were imported, by the URL of the file. */
-  readonly #modules = new Map<string, ImportedModule>()
-  readonly #remembered = new WeakSet<object>()
+  /** The modules that were imported. A list: what was imported may have broken how one goes through a Map. */
+  readonly #imported: ImportedModule[] = []
+  // Lists, for the same reason.
+  readonly #remembered: unknown[] = []
+  readonly #ruinous: unknown[] = []
 
   // A module that never finishes its top-level await would keep the whole thread from coming up.
   readonly #timeout: number
-  readonly #importing: (task: number) => void
+  readonly #host: ImportHost
 
-  constructor(
-    locations: readonly (HandlerLocation | null)[],
-    timeout: number,
-    importing: (task: number) => void,
-  ) {
+  constructor(locations: readonly (HandlerLocation | null)[], timeout: number, host: ImportHost) {
     this.#locations = locations
     this.#timeout = timeout
-    this.#importing = importing
+    this.#host = host
     this.names = locations.map((location) => location?.task ?? '')
     for (const [task, location] of locations.entries()) {
       if (location === null) continue
@@ -83,20 +92,29 @@ class Handlers implements LoadedHandlers {
   }
 
   async loadAll(): Promise<void> {
+    const rehearsal = new Rehearsal(rehearseLoading)
     const before = leftBehind()
-    for (const [task, location] of this.#locations.entries()) {
-      if (location === null || this.#loaded[task] !== undefined) continue
-      this.#importing(task)
-      this.#loaded[task] = await this.#import(location)
+    // No iterator and no method of an array in here: what was imported may have broken them.
+    for (let task = 0; task < this.#locations.length; task++) {
+      const location = this.#locations[task]
+      if (location === null || location === undefined || this.#loaded[task] !== undefined) continue
+      this.#host.importing(task)
+      try {
+        this.#loaded[task] = await this.#import(location)
+        await rehearsal.run()
+      } catch (thrown) {
+        this.#host.ruined(task, ruinedBy(thrown))
+      }
     }
-    this.#importing(NO_TASK)
+    this.#host.importing(NO_TASK)
     await aftermath(before)
+    rehearsal.close()
     for (const [task, location] of this.#locations.entries()) {
       const result = this.#loaded[task]
       if (location !== null && result !== undefined && !(result instanceof Promise))
         this.#loaded[task] = this.#judge(location, result)
     }
-    for (const module of this.#modules.values()) module.isLoading = false
+    for (const module of this.#imported) module.isLoading = false
   }
 
   get(task: number): AnyHandler | Promise<AnyHandler> {
@@ -117,7 +135,11 @@ class Handlers implements LoadedHandlers {
   }
 
   isRemembered(error: unknown): boolean {
-    return typeof error === 'object' && error !== null && this.#remembered.has(error)
+    return isIn(this.#remembered, error)
+  }
+
+  hasRuined(error: unknown): boolean {
+    return isIn(this.#ruinous, error)
   }
 
   #load(task: number): Loaded | Promise<Loaded> {
@@ -128,11 +150,21 @@ class Handlers implements LoadedHandlers {
   }
 
   async #loadNow(location: HandlerLocation): Promise<Loaded> {
+    const rehearsal = new Rehearsal(rehearseLoading)
     const before = leftBehind()
     const result = await this.#import(location)
     await aftermath(before)
+    try {
+      await rehearsal.run()
+    } catch (thrown) {
+      const ruin = notLoaded(location, location.module, new Error(ruinedBy(thrown)))
+      this.#ruinous[this.#ruinous.length] = ruin.error
+      return ruin
+    } finally {
+      rehearsal.close()
+    }
     const judged = this.#judge(location, result)
-    for (const module of this.#modules.values()) {
+    for (const module of this.#imported) {
       if (module.tasks.includes(location.task)) module.isLoading = false
     }
     return judged
@@ -157,28 +189,35 @@ class Handlers implements LoadedHandlers {
   }
 
   async #importFile(location: HandlerLocation, file: string): Promise<Record<string, unknown>> {
-    const module = this.#modules.get(file) ?? new ImportedModule(shown(file))
-    this.#modules.set(file, module)
-    module.tasks.push(location.task)
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      const why = `it had not finished loading after ${this.#timeout} ms; does a top-level await never end?`
-      timer = pristine.setTimeout(() => reject(new Error(why)), this.#timeout)
-    })
+    const module = this.#moduleIn(file)
+    if (!module.tasks.includes(location.task)) module.tasks.push(location.task)
+    const late = pristine.withResolvers<never>()
+    const why = `it had not finished loading after ${this.#timeout} ms; does a top-level await never end?`
+    const timer = pristine.setTimeout(() => late.reject(new Error(why)), this.#timeout)
     try {
       // What the module sets going is its own, not the job's whose turn it was to have the module imported.
-      return await whose.run(module, () => Promise.race([import(file), module.escaped, late]))
+      return await whose.run(module, () =>
+        pristine.race(pristine.race(import(file), module.escaped), late.promise),
+      )
     } finally {
       pristine.clearTimeout(timer)
     }
   }
 
+  #moduleIn(file: string): ImportedModule {
+    const known = this.#imported.find(({ url }) => url === file)
+    if (known !== undefined) return known
+    const module = new ImportedModule(file, shown(file))
+    this.#imported.push(module)
+    return module
+  }
+
   /** A module whose error escaped right after it was imported is not loaded, although it exports what it should. */
   #judge(location: HandlerLocation, result: Loaded): Loaded {
     if ('error' in result) return result
-    for (const module of this.#modules.values()) {
+    for (const module of this.#imported) {
       if (module.error === undefined || !module.tasks.includes(location.task)) continue
-      const names = [...new Set(module.tasks)].map((task) => `"${task}"`).join(', ')
+      const names = module.tasks.map((task) => `"${task}"`).join(', ')
       const during = `an error escaped while the handler of ${names} was imported: `
       return this.#remember(notLoaded(location, module.shown, module.error.thrown, during))
     }
@@ -186,9 +225,14 @@ class Handlers implements LoadedHandlers {
   }
 
   #remember(result: { readonly error: HandlerNotFoundError }): Loaded {
-    this.#remembered.add(result.error)
+    this.#remembered[this.#remembered.length] = result.error
     return result
   }
+}
+
+function isIn(list: readonly unknown[], value: unknown): boolean {
+  for (let at = 0; at < list.length; at++) if (list[at] === value) return true
+  return false
 }
 
 type Problem = { readonly error: HandlerNotFoundError }
@@ -200,8 +244,8 @@ function handlerIn(result: Loaded): AnyHandler {
 
 /** The files of a handler: at least one, or what is wrong. */
 function lookFor(location: HandlerLocation): readonly string[] | Problem {
-  if (location.hangs !== undefined) {
-    return problem(location, `the module ${shown(location.module)} could not be loaded: ${location.hangs}`)
+  if (location.leftOut !== undefined) {
+    return problem(location, `the module ${shown(location.module)} could not be loaded: ${location.leftOut}`)
   }
   try {
     const files = handlerFiles(location.module)
@@ -276,6 +320,21 @@ function problem(
   return { error: new HandlerNotFoundError([facts], cause === undefined ? {} : { cause }) }
 }
 
+/** What this file does for the import of a handler; true when it comes to what it should. */
+function rehearseLoading(): boolean {
+  const { url } = import.meta
+  const location = { task: 'rehearsed', module: url, export: 'default' }
+  const files = lookFor(location)
+  const handler = handlerOf({ default: rehearseLoading }, location, url)
+  const missing = handlerOf({}, location, url)
+  return !('error' in files) && files.length > 0 && 'handler' in handler && 'error' in missing
+}
+
+/** What is wrong with a module after whose import a rehearsed job has come to this. */
+function ruinedBy(thrown: unknown): string {
+  return `after its import no job can run in the same thread (${inWords(thrown)}); does it replace what the language brings, such as a method of Array?`
+}
+
 /** How many things keep this thread's loop alive, such as timers and connections. */
 function leftBehind(): number {
   return process.getActiveResourcesInfo().length
@@ -284,8 +343,10 @@ function leftBehind(): number {
 /** Gives what was imported its chance to throw: a turn or two, and a little longer where something was left going. */
 async function aftermath(before: number): Promise<void> {
   for (let turns = 0; turns < 2; turns++) {
-    await new Promise<void>((resolve) => void pristine.setImmediate(resolve))
+    await pristine.turn()
   }
   if (leftBehind() <= before) return
-  await new Promise<void>((resolve) => void pristine.setTimeout(resolve, AFTERMATH))
+  const { promise, resolve } = pristine.withResolvers<void>()
+  pristine.setTimeout(resolve, AFTERMATH)
+  await promise
 }

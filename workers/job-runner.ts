@@ -6,6 +6,7 @@
  * slot to the log. A message (the bell) goes out when there is nothing left to start, or when the loop turns first:
  * so a bundle of a thousand short jobs costs one message, and no outcome waits behind a handler that waits itself.
  */
+// long because: it is the path of a job through its thread, from the message to the outcome
 import { getHeapStatistics } from 'node:v8'
 import type { MessagePort } from 'node:worker_threads'
 import { type Encoded, encodeReadable, read } from '../src/rules/codec.ts'
@@ -32,7 +33,6 @@ import {
   TO_THREAD,
 } from '../src/rules/protocol.ts'
 import { fromWireError, toWireError, type WireError } from '../src/rules/wire-error.ts'
-import { clockZero } from '../src/words/clock.ts'
 import { Attempt, type AttemptHost } from './attempt.ts'
 import { contextFor } from './context.ts'
 import { CpuTime } from './cpu-time.ts'
@@ -45,11 +45,20 @@ import { whose } from './whose.ts'
 
 const HEAP_LOOK_EVERY = 100
 
+/** What a runner needs of the setup of its thread. */
+export type RunnerSetup = Pick<
+  LaneSetup,
+  'port' | 'table' | 'concurrency' | 'idPrefix' | 'zero' | 'measuresCpu'
+>
+
+/** What a runner needs of the handlers. */
+export type RunnerHandlers = Omit<LoadedHandlers, 'problems'>
+
 /** The runner of one thread. */
 export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
   readonly #port: MessagePort
   readonly #table: LaneTable
-  readonly #handlers: LoadedHandlers
+  readonly #handlers: RunnerHandlers
   readonly #concurrency: number
   readonly #idPrefix: string
   readonly #printing: readonly Printing[]
@@ -68,8 +77,17 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
   /** Null where nobody asks for it. */
   readonly #cpu: CpuTime | null
 
-  /** `printing`: what has to be out before the thread may be ended. */
-  constructor(setup: LaneSetup, handlers: LoadedHandlers, printing: readonly Printing[]) {
+  /**
+   * `printing`: what has to be out before the thread may be ended. `collapse`: what to do when jobs can be run no more;
+   * it does not return.
+   */
+  constructor(
+    setup: RunnerSetup,
+    handlers: RunnerHandlers,
+    printing: readonly Printing[],
+    collapse?: (error: unknown) => never,
+  ) {
+    if (collapse !== undefined) this.#collapse = collapse
     const { port, table, concurrency, idPrefix, zero } = setup
     this.#port = port
     this.#table = laneTable(table)
@@ -77,7 +95,7 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
     this.#printing = printing
     this.#concurrency = concurrency
     this.#idPrefix = idPrefix
-    this.#shift = clockZero() - zero
+    this.#shift = pristine.zero - zero
     this.#cpu = setup.measuresCpu ? CpuTime.in(this.#table.cpu) : null
   }
 
@@ -111,7 +129,7 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
     if (by.isOver) return Promise.reject(new Error('The attempt is over; it cannot add jobs any more.'))
     by.hasPosted = true
     const number = ++this.#askedCount
-    const asked = Promise.withResolvers<string>()
+    const asked = pristine.withResolvers<string>()
     this.post([
       FROM_THREAD.enqueue,
       by.slot,
@@ -132,7 +150,8 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
     const { slot } = attempt
     this.#table.ended[slot] = this.#now()
     // Before the failure, so that the next attempt is not sent here.
-    if (this.#handlers.isRemembered(thrown)) this.post([FROM_THREAD.stale])
+    if (this.#handlers.hasRuined(thrown)) this.retire(attempt)
+    else if (this.#handlers.isRemembered(thrown)) this.post([FROM_THREAD.stale])
     this.post([FROM_THREAD.failed, slot, toWireError(thrown), this.asked(slot)])
     this.#leave(slot)
   }
@@ -166,7 +185,7 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
    * What runs jobs here has thrown itself: a handler has broken what it stands on, such as a method of `Array`. Nobody
    * can tell any more what became of the jobs, so the thread ends, and they run again on another.
    */
-  #collapse(error: unknown): never {
+  #collapse = (error: unknown): never => {
     try {
       this.post([FROM_THREAD.stray, '', toWireError(error), []])
     } finally {
@@ -276,12 +295,12 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
   /** Waits for a handler. `await` asks nobody for `then` of a promise, so it hears also where a module has replaced that. */
   async #settle(attempt: Attempt, result: PromiseLike<unknown>): Promise<void> {
     try {
-      const value = await result
-      this.#complete(attempt, value, this.#now())
-    } catch (error) {
-      this.fail(attempt, error)
-    }
-    try {
+      try {
+        const value = await result
+        this.#complete(attempt, value, this.#now())
+      } catch (error) {
+        this.fail(attempt, error)
+      }
       this.#run()
     } catch (error) {
       this.#collapse(error)

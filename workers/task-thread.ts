@@ -3,10 +3,16 @@
  * handlers, and returns; from then on the thread runs what comes over the port.
  */
 import { threadId } from 'node:worker_threads'
-import { IMPORTING, type LaneReady, type LaneSetup, laneTable } from '../src/rules/protocol.ts'
+import {
+  IMPORTING,
+  type LaneReady,
+  type LaneSetup,
+  type LaneTable,
+  laneTable,
+} from '../src/rules/protocol.ts'
 import type { Attempt } from './attempt.ts'
 import { EscapedErrors } from './escaped-errors.ts'
-import { loadHandlers } from './handlers.ts'
+import { type ImportHost, loadHandlers } from './handlers.ts'
 import { JobRunner } from './job-runner.ts'
 import { markThread } from './own-thread.ts'
 import { Printing } from './printing.ts'
@@ -22,11 +28,25 @@ export default async function setUp(setup: LaneSetup): Promise<LaneReady> {
   closeSideDoors()
   markThread()
   const escaped = new EscapedErrors<Attempt>()
-  const { header } = laneTable(setup.table)
-  const handlers = await loadHandlers(setup, (task) => pristine.store(header, IMPORTING, task + 1))
+  const handlers = await loadHandlers(setup, importHost(laneTable(setup.table)))
   runner = new JobRunner(setup, handlers, printing)
   escaped.attach(runner)
   return { threadId, problems: handlers.problems }
+}
+
+/** Tells of the imports where also a thread that is stuck or has died is read. */
+function importHost({ header, results, resultLength }: LaneTable): ImportHost {
+  return {
+    importing: (task) => pristine.store(header, IMPORTING, task + 1),
+    ruined(task, why) {
+      try {
+        resultLength[0] = pristine.write(results, why, 0)
+      } finally {
+        pristine.store(header, IMPORTING, -task - 1)
+        pristine.endThread()
+      }
+    },
+  }
 }
 
 /** Handlers see the environment as it was when the runtime was made, whenever their thread starts. */

@@ -1,5 +1,6 @@
 /** Whose code runs: the attempt or the module it belongs to, whatever it awaits. Tells whose fault an escaped error is. */
 import { AsyncLocalStorage } from 'node:async_hooks'
+import * as pristine from './pristine.ts'
 
 /** An attempt, as far as blame goes. */
 export interface RunningAttempt {
@@ -12,18 +13,21 @@ export interface RunningAttempt {
 
 /** A handler's module that is imported here, and whatever it sets going of its own accord. */
 export class ImportedModule {
+  /** The URL of its file. */
+  readonly url: string
   /** The module, as it is shown to people. */
   readonly shown: string
   /** The tasks whose handlers it holds. */
   readonly tasks: string[] = []
   /** True until its import has ended, and what it threw right afterwards has been heard. */
   isLoading = true
-  readonly #escaped = Promise.withResolvers<never>()
+  readonly #escaped = pristine.withResolvers<never>()
   #error: { readonly thrown: unknown } | undefined
 
-  constructor(shown: string) {
+  constructor(url: string, shown: string) {
+    this.url = url
     this.shown = shown
-    this.#escaped.promise.catch(() => {})
+    pristine.hush(this.#escaped.promise)
   }
 
   /** Rejects when an error escapes while the module is loading. */

@@ -86,7 +86,10 @@ export class ThreadLane implements Lane {
   #isKilled = false
   /** Slots of jobs that were taken back, which the thread has not passed over yet. */
   #revoked = 0
+  /** The job that has ended the thread, or has cost it: an error of it escaped, and was charged to it. */
   #culprit: JobRecord | undefined
+  /** The number of the task that has cost the thread; NOBODY or OURS where it was no task. */
+  #blamed: number | undefined
   #closed: PromiseWithResolvers<void> | undefined
 
   readonly #lifetime: number
@@ -327,6 +330,7 @@ export class ThreadLane implements Lane {
 
   #broke(blame: number): void {
     this.isBroken = true
+    this.#blamed = blame
     this.#host.broken(this, blame)
   }
 
@@ -353,6 +357,7 @@ export class ThreadLane implements Lane {
     this.#note(job, this.#measuresCpu ? (this.#table.cpu[slot] as number) : Number.NaN)
     this.#release(slot)
     const times = [this.#startedIn(slot), this.#endedIn(slot)] as const
+    if (job.entry.index === this.#blamed) this.#culprit ??= job
     this.#host.failed(this, job, { error, wasAsked }, ...times)
     this.#host.settledSome(this)
   }

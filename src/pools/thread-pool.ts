@@ -229,23 +229,28 @@ export class ThreadPool implements Pool, LaneHost {
       (end) => {
         stopWatching()
         if (!isUp) this.#starting--
+        const { error, exitCode } = end
+        const what = error === undefined ? `exit code ${exitCode}` : error.message
+        const isImport = !(isUp || this.#stopping) && this.#imports.isToBlame(table, what)
         // One that was written off may end all the same.
-        if (!isUp || this.lanes.has(lane)) this.#ended(lane, end, isUp)
+        if (!isUp || this.lanes.has(lane)) this.#ended(lane, end, isUp ? 'up' : isImport ? 'import' : 'start')
       },
     )
     const stopWatching = this.#imports.watch(table, giveUp)
   }
 
-  #ended(lane: ThreadLane, end: ThreadEnd, wasUp: boolean): void {
+  /** `during`: what the thread was at. */
+  #ended(lane: ThreadLane, end: ThreadEnd, during: 'start' | 'import' | 'up'): void {
     const expected = lane.retiring || this.#stopping
     lane.retiring = true
     const left = lane.bury()
     this.lanes.delete(lane)
     this.#heapWatch?.forget(lane)
     const { exitCode, error } = end
-    // With a job to blame the next thread starts at once: the engine holds back that job's task, not the pool.
-    if (!(expected || left.running.length > 0)) this.#wait.died()
-    if (!wasUp && (end.isFinal === true || this.#wait.isLongSince)) this.#cannotStart(end)
+    // With a job to blame the next thread starts at once: the engine holds back that job's task, not the pool. One that died
+    // over the import of a handler is followed by one that leaves the handler out.
+    if (!(expected || left.running.length > 0 || during === 'import')) this.#wait.died()
+    if (during === 'start' && (end.isFinal === true || this.#wait.isLongSince)) this.#cannotStart(end)
     this.#host.exited(this, { lane, ...left, exitCode, error, expected, restartIn: this.#restartIn() })
     this.#makeUpFor(lane)
   }
@@ -351,7 +356,7 @@ export class ThreadPool implements Pool, LaneHost {
       if (!this.lanes.has(lane)) return
       this.#hasStuckThread = true
       const error = new Error('The thread did not end when it was told to: it sits in native code.')
-      this.#ended(lane, { exitCode: 1, error }, true)
+      this.#ended(lane, { exitCode: 1, error }, 'up')
     })
   }
 

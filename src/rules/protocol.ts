@@ -37,7 +37,10 @@ export const LEASE_LOST = 2
 export const LOG_COUNT = 0
 export const TELL_STARTS = 1
 export const HEAP_MB = 2
-/** The number of the task whose handler is being imported, and one; 0 for none. */
+/**
+ * The number of the task whose handler is being imported, and one; 0 for none. Negative: that module leaves nothing on which
+ * a job could run, and the thread is ending. Why is then in `results`, of which `resultLength` of the first slot tells the length.
+ */
 export const IMPORTING = 3
 const HEADER_WORDS = 16
 const INT_COLUMNS = 6
@@ -112,8 +115,8 @@ export interface HandlerLocation {
   readonly task: string
   readonly module: string
   readonly export: string
-  /** Why it is not to be imported: a thread that did so was never heard of again. */
-  readonly hangs?: string
+  /** Why it is not to be imported: a thread that did so was never heard of again, or could run nothing any more. */
+  readonly leftOut?: string
 }
 
 /** What a thread answers once it is set up. */

@@ -81,7 +81,7 @@ export function makeFuzzer<Program>(parts: FuzzerParts<Program>): Fuzzer {
 export function report(name: string, { fault, program, seed, path, runs }: Finding): string {
   return [
     `The fuzzer "${name}" found a fault in run ${runs} of seed ${seed}: ${fault}`,
-    `Replay: npm run fuzz -- ${name} --seed ${seed} --path ${path}`,
+    `Replay: npm run fuzz -- ${name} --seed=${seed} --path ${path}`,
     'Shrunk to:',
     program,
   ].join('\n')

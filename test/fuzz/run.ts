@@ -15,9 +15,6 @@ const { values, positionals } = parseArgs({
   },
 })
 
-// Between two chunks a search closes what it has open, and tells how far it is.
-const CHUNK = 1000
-
 const here = import.meta.dirname
 const names = readdirSync(here).filter((folder) => existsSync(join(here, folder, 'fuzzer.ts')))
 const [name = ''] = positionals
@@ -25,6 +22,8 @@ if (!names.includes(name)) throw new RangeError(`fuzz "${name}": expected one of
 
 const seed = Number(values.seed)
 const runs = Number(values.runs)
+// Between two chunks a search closes what it has open, and tells how far it is.
+const CHUNK = Math.min(1000, Math.max(100, runs / 20))
 const jobs = Number(values.jobs)
 
 // A runtime with a fault may not come to its end, and would keep this process alive.

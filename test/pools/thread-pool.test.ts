@@ -4,19 +4,20 @@ import type { ThreadLane } from '../../src/pools/lane.ts'
 import type { Lane, LaneExit, PoolHost } from '../../src/pools/pool.ts'
 import { type ThreadEnd, ThreadPool, type ThreadSource } from '../../src/pools/thread-pool.ts'
 import { Moved } from '../../src/rules/moved.ts'
-import type { LaneSetup } from '../../src/rules/protocol.ts'
+import { type HandlerLocation, IMPORTING, type LaneSetup, laneTable } from '../../src/rules/protocol.ts'
 import { type PoolOptions, poolOptionsSchema } from '../../src/rules/runtime-schemas.ts'
 import { HandClock } from '../kit/hand-clock.ts'
 import { recordOf } from '../kit/records.ts'
 
 /** A start that waits for the test to decide what becomes of it. */
 interface Start {
+  readonly setup: Omit<LaneSetup, 'env'>
   readonly up: () => void
   readonly end: (exitCode?: number) => void
   isTerminated: boolean
 }
 
-function poolOf(options: PoolOptions) {
+function poolOf(options: PoolOptions, handlers: readonly HandlerLocation[] = []) {
   const clock = new HandClock()
   const starts: Start[] = []
   const exits: LaneExit[] = []
@@ -24,6 +25,7 @@ function poolOf(options: PoolOptions) {
   const source: ThreadSource = {
     start(setup: LaneSetup, up, ended: (end: ThreadEnd) => void) {
       const start: Start = {
+        setup,
         up: () =>
           up({ threadId: starts.length, terminate: () => Object.assign(start, { isTerminated: true }) }, []),
         end: (exitCode = 1) => {
@@ -43,7 +45,7 @@ function poolOf(options: PoolOptions) {
     {
       name: 'default',
       options: poolOptionsSchema.parse(options),
-      handlers: [],
+      handlers,
       idPrefix: 'j',
       clock,
       measuresCpu: false,
@@ -131,5 +133,46 @@ describe('a lane that is to be replaced', () => {
     expect(revoked).toEqual([plain])
     expect([...lane.inFlight.keys()]).toEqual([moved])
     expect(lane.room()).toBe(0)
+  })
+})
+
+describe('a pool whose threads die over the import of a handler', () => {
+  const located = (task: string): HandlerLocation => ({
+    task,
+    module: `file:///${task}.js`,
+    export: 'default',
+  })
+  const both = [located('good'), located('bad')]
+  const dieOver = (start: Start | undefined, word: number): void => {
+    if (start === undefined) throw new Error('There is no such start.')
+    laneTable(start.setup.table).header[IMPORTING] = word
+    start.end()
+  }
+  const leftOut = (start: Start | undefined): (string | undefined)[] | undefined =>
+    start?.setup.handlers.map((handler) => handler?.leftOut)
+
+  test('leaves the handler out after two of them, and neither waits nor gives up', () => {
+    const { starts, exits } = poolOf({ threads: 1 }, both)
+    dieOver(starts[0], 2)
+    expect(leftOut(starts[1])).toEqual([undefined, undefined])
+    dieOver(starts[1], 2)
+    expect(leftOut(starts[2])).toEqual([undefined, 'its thread ended while it was loading: exit code 1'])
+    expect(exits.map(({ restartIn }) => restartIn)).toEqual([0, 0])
+  })
+
+  test('leaves it out at once when the thread itself says that it can run nothing any more', () => {
+    const { starts } = poolOf({ threads: 1 }, both)
+    const { table } = (starts[0] as Start).setup
+    const views = laneTable(table)
+    views.resultLength[0] = views.results.write('it is ruined')
+    dieOver(starts[0], -2)
+    expect(leftOut(starts[1])).toEqual([undefined, 'it is ruined'])
+  })
+
+  test('blames no handler for threads that a stop ends', async () => {
+    const { pool, starts } = poolOf({ threads: 2 }, both)
+    for (const { setup } of starts) laneTable(setup.table).header[IMPORTING] = 2
+    await pool.stop()
+    expect(starts).toHaveLength(2)
   })
 })

@@ -257,14 +257,15 @@ function ofEdge(name: string, edge: typeof http | typeof polka): Record<string, 
       call: (world, [when, error, result]) => {
         const { req, res } = request()
         const middleware = middlewareOf(world)
-        // What the chain hands back goes on to the caller; what it throws as well.
-        const handBack = (): unknown => middleware(req, res, () => result)
         added(world, req, res, middleware, { when: typeof when === 'function' ? when : 'always' })
         added(world, req, res, middleware)
         ;(edge.failed as Any)(res, error)
-        handBack()
+        // What the chain hands back goes on to the caller.
+        const handedBack = middleware(req, res, () => result)
         res.emit('finish')
+        return handedBack
       },
+      handsOn: true,
     },
     ...Object.fromEntries(
       (['after', 'tryAfter'] as const).map((add) => [

@@ -3,10 +3,10 @@
  * post where they should not, leave things behind, end the process. Whatever they do: the server lives, each job has
  * one end, and the next job succeeds.
  */
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, globSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import fc from 'fast-check'
 import { z } from 'zod'
 import type { Job } from '../../../src/engine/job.ts'
@@ -19,16 +19,24 @@ import type { EventJob } from '../../../src/words/events.ts'
 import { type Fuzzer, makeFuzzer } from '../fuzzer.ts'
 import { ends, handlerDeeds, moduleDeeds } from './deeds.ts'
 
-/** A module with a handler, and the pool that it runs in. */
-interface Program {
+/** A module with a handler, and how many jobs it gets. */
+interface Module {
   readonly atImport: readonly string[]
   readonly inHandler: readonly string[]
   readonly end: string
   readonly jobs: number
-  readonly concurrency: number
-  readonly warmUp: boolean
 }
 
+/** Modules whose handlers share a pool, which is most of what a program costs. */
+interface Program {
+  readonly modules: readonly Module[]
+  readonly concurrency: number
+  readonly warmUp: boolean
+  /** They are imported before the module of the innocent task. */
+  readonly isFirst: boolean
+}
+
+const ROOT = new URL('../../../', import.meta.url)
 /** Milliseconds after which a step that has not come to its end counts as one that never will. */
 const HANGS_AFTER = 60_000
 const NEVER = 'never finishes'
@@ -42,12 +50,12 @@ const ENDS_THREAD = /exit|break|replaces|throws from process|freezes proto|makes
  * each other. After them a neighbour may fail, but it has its one end.
  */
 const BREAKS_THREAD =
-  /^breaks|^replaces (?:Promise|structured|Abort|Error|the clock|timers|queue|nextTick)|^freezes proto|^pollutes|^makes stacks|^limits stacks/
+  /^breaks|^throws from then|^replaces (?:Promise|structured|Abort|Error|the clock|timers|queue|nextTick)|^freezes proto|^pollutes|^makes stacks|^limits stacks/
 
 /** What a fuzzer is to look at, where it is not all. */
 export interface Focus {
   /** What runs in the threads, in place of the library's own. */
-  readonly entry?: URL
+  readonly entry?: URL | undefined
   /** The deeds and ends that are taken: those whose names fit. */
   readonly deeds?: RegExp
 }
@@ -55,7 +63,7 @@ export interface Focus {
 function programsOf(deeds: RegExp): fc.Arbitrary<Program> {
   const named = (of: Readonly<Record<string, string>>): string[] =>
     Object.keys(of).filter((name) => name !== NEVER && deeds.test(name))
-  return fc.record({
+  const module = fc.record({
     atImport: fc.array(
       // An import that never ends takes the time of many programs.
       fc.oneof(
@@ -67,12 +75,16 @@ function programsOf(deeds: RegExp): fc.Arbitrary<Program> {
     inHandler: fc.array(fc.constantFrom(...named(handlerDeeds)), { maxLength: 4 }),
     end: fc.constantFrom(...named(ends)),
     jobs: fc.integer({ min: 1, max: 2 }),
+  })
+  return fc.record({
+    modules: fc.array(module, { minLength: 1, maxLength: 4 }),
     concurrency: fc.constantFrom(1, 4),
     warmUp: fc.boolean(),
+    isFirst: fc.boolean(),
   })
 }
 
-function sourceOf({ atImport, inHandler, end }: Program): string {
+function sourceOf({ atImport, inHandler, end }: Module): string {
   return [
     ...atImport.map((deed) => `${moduleDeeds[deed]} // ${deed}`),
     'export default async (payload, ctx) => {',
@@ -97,12 +109,22 @@ export function handlersFuzzer({ entry, deeds = /./ }: Focus = {}): Fuzzer {
 
   const play = async (program: Program): Promise<string | undefined> => {
     const innocent = taskOf('innocent', 'export default (payload) => payload')
-    const bad = taskOf('bad', sourceOf(program))
-    const { concurrency, warmUp } = program
-    const mayMaim = [...program.atImport, ...program.inHandler].some((deed) => BREAKS_THREAD.test(deed))
+    const { modules, concurrency, warmUp, isFirst } = program
+    const bad = modules.map((module, index) => taskOf(`bad${index}`, sourceOf(module)))
+    // A module that does so as its thread starts is left out there.
+    const maiming = modules.flatMap(({ atImport, inHandler }) =>
+      warmUp ? inHandler : [...atImport, ...inHandler],
+    )
+    const mayMaim = maiming.some((deed) => BREAKS_THREAD.test(deed))
     const pool = { threads: 1, concurrency, warmUp }
     const runtime = new Runtime(
-      { tasks: [innocent, bad], pool, killGrace: 30, log: false, handlerGrace: 0 },
+      {
+        tasks: isFirst ? [...bad, innocent] : [innocent, ...bad],
+        pool,
+        killGrace: 30,
+        log: false,
+        handlerGrace: 0,
+      },
       {
         ...realPorts,
         makePool: (parts) =>
@@ -125,11 +147,12 @@ export function handlersFuzzer({ entry, deeds = /./ }: Focus = {}): Fuzzer {
         ),
       )
       if (ready !== undefined && Reflect.get(ready as object, 'code') !== 'ERR_HANDLER_NOT_FOUND') {
-        // A module that breaks the language as it is imported may keep its pool from starting.
-        return mayMaim ? undefined : `ready() rejected with ${String(ready)}`
+        return `ready() rejected with ${String(ready)}`
       }
       const jobs = [
-        ...Array.from({ length: program.jobs }, () => runtime.enqueue(bad, 'mine')),
+        ...bad.flatMap((task, index) =>
+          Array.from({ length: modules[index]?.jobs ?? 0 }, () => runtime.enqueue(task, 'mine')),
+        ),
         runtime.enqueue(innocent, 'beside', { timeout: HANGS_AFTER }),
       ]
       const settled = await within('the jobs', Promise.all(jobs.map((job) => job.settled)))
@@ -151,7 +174,7 @@ export function handlersFuzzer({ entry, deeds = /./ }: Focus = {}): Fuzzer {
     name: 'handlers',
     programs: programsOf(deeds),
     play,
-    show: (program) => `${JSON.stringify(program)}\n${sourceOf(program)}`,
+    show: (program) => [JSON.stringify(program), ...program.modules.map(sourceOf)].join('\n'),
     async open() {
       const note = (error: unknown): void => void escaped.push(error)
       process.on('uncaughtException', note)
@@ -176,7 +199,7 @@ function crashWithoutDeed(
   program: Program,
   settled: readonly { readonly error?: Error }[],
 ): string | undefined {
-  const deeds = [...program.atImport, ...program.inHandler, program.end]
+  const deeds = program.modules.flatMap(({ atImport, inHandler, end }) => [...atImport, ...inHandler, end])
   const crashed = settled.find(({ error }) => Reflect.get(error ?? {}, 'code') === 'ERR_THREAD_EXITED')
   if (crashed === undefined || deeds.some((deed) => ENDS_THREAD.test(deed))) return undefined
   return `nothing ended a thread, but a job died of that: ${crashed.error?.message}`
@@ -202,4 +225,16 @@ async function within<Value>(what: string, step: Promise<Value>): Promise<Value>
   }
 }
 
-export const fuzzer: Fuzzer = handlersFuzzer()
+/** The thread as it is built starts in less than half the time; it is taken when nothing of its source is newer. */
+function builtThread(): URL | undefined {
+  const built = fileURLToPath(new URL('dist/workers/task-thread.js', ROOT))
+  if (!existsSync(built)) return undefined
+  const { mtimeMs } = statSync(built)
+  const sources = ['workers', 'src'].flatMap((folder) =>
+    globSync(`${folder}/**/*.ts`, { cwd: fileURLToPath(ROOT) }),
+  )
+  const isOld = sources.some((file) => statSync(new URL(file, ROOT)).mtimeMs > mtimeMs)
+  return isOld ? undefined : pathToFileURL(built)
+}
+
+export const fuzzer: Fuzzer = handlersFuzzer({ entry: builtThread() })

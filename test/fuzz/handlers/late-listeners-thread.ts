@@ -12,7 +12,12 @@ export default async function setUp(setup: LaneSetup): Promise<LaneReady> {
   let runner: JobRunner | undefined
   setup.port.on('message', (message: number | unknown[]) => runner?.receive(message))
   const printing = [new Printing(process.stdout), new Printing(process.stderr)]
-  const handlers = await loadHandlers(setup, () => {})
+  const handlers = await loadHandlers(setup, {
+    importing: () => {},
+    ruined: (_, why) => {
+      throw new Error(why)
+    },
+  })
   runner = new JobRunner(setup, handlers, printing)
   const escaped = (error: unknown): void => {
     const attempt = runningAttempt() as Attempt | undefined
