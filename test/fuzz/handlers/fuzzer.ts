@@ -99,10 +99,10 @@ function sourceOf({ atImport, inHandler, end }: Module): string {
 export function handlersFuzzer({ entry, deeds = /./ }: Focus = {}): Fuzzer {
   const folder = mkdtempSync(join(tmpdir(), 'aftertask-fuzz-handlers-'))
   const escaped: unknown[] = []
-  let modules = 0
+  let files = 0
 
   const taskOf = (name: string, source: string): AnyTask => {
-    const file = join(folder, `${name}-${++modules}.mjs`)
+    const file = join(folder, `${name}-${++files}.mjs`)
     writeFileSync(file, source)
     return defineTask({ name, payload: z.unknown(), handler: pathToFileURL(file), timeout: 150 }) as AnyTask
   }
