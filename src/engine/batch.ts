@@ -158,7 +158,7 @@ export class Batch implements BatchLink {
   /** A job of this batch is asked for by others, too: this batch's own call takes its place. */
   replace(job: JobRecord, call: SharedCall): void {
     if (this.has(job)) this.#ordered().replace(job, call)
-    if (this.facts === null) this.#held = joined(this.#held, call)
+    if (this.facts === null) this.#held = replaced(this.#held, job, call)
     else call.calledAt = job.extras?.calledAt
   }
 
@@ -323,6 +323,16 @@ function joined(members: Member | Member[] | null, member: Member): Member | Mem
   if (!Array.isArray(members)) return [members, member]
   members.push(member)
   return members
+}
+
+/** Keeps the place: in the line of a key, too, jobs stand in the order in which their batch lets them go. */
+function replaced(members: Member | Member[] | null, job: JobRecord, member: Member): Member | Member[] {
+  if (members === job) return member
+  const at = Array.isArray(members) ? members.indexOf(job) : -1
+  if (at < 0) return joined(members, member)
+  const list = members as Member[]
+  list[at] = member
+  return list
 }
 
 /** Why a job does not run after such a response; null when it does. A predicate that throws refuses. */

@@ -157,6 +157,18 @@ const sequences: readonly { name: string; specs: readonly Spec[]; ops: readonly 
       { do: 'advance', ms: 100 },
     ],
   },
+  {
+    name: 'the first of two jobs of a key, which one response lets go, is shared with another batch',
+    specs: [plain({ key: 'b', unique: 'u' }), plain({ priority: 1, key: 'b' })],
+    ops: [
+      { do: 'open', parallel: true, stops: false },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'batch', batch: 0, spec: 1 },
+      { do: 'open', parallel: false, stops: false },
+      { do: 'batch', batch: 1, spec: 0 },
+      { do: 'settle', batch: 0, end: 'sent' },
+    ],
+  },
 ]
 
 describe('the engine keeps its rules when', () => {
