@@ -196,7 +196,8 @@ export class Batch implements BatchLink {
   #isAwaited(member: Member): boolean {
     if (!isOver(member)) return true
     if (member instanceof JobRecord) return this.#owner.mayBeRevived(member)
-    return !member.isTakenBack && this.#owner.mayBeRevived(member.record)
+    const { isTakenBack, record } = member
+    return !isTakenBack && (!isTerminal(record.state) || this.#owner.mayBeRevived(record))
   }
 
   /** Where one job is dead and the batch stops at that, those behind it are skipped. */

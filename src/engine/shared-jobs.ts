@@ -273,6 +273,7 @@ export class SharedJobs {
     }
     const batch = home instanceof Batch ? home : home.batch
     const call = shared.add({ batch, when, signal, stands: false })
+    call.hasEnded = job.extras?.isRevived === true
     batch.replace(job, call)
     job.batch = shared
     this.#owner.detach(job)

@@ -78,7 +78,6 @@ export class Census {
     const states = { held: 0, waiting: 0, scheduled: 0, available: 0, running: 0, retryable: 0 }
     const keys = new Set<string>()
     for (const job of model.pending) {
-      if (model.isLoose(job)) return undefined
       const isTimed = job.dueAt > 0 || job.retryAt > 0
       if (isTimed && (isNear(job.retryAt, now) || isNear(job.runnableAt ?? 0, now))) return undefined
       const state = this.#stateOf(job)

@@ -36,8 +36,6 @@ export interface ModelBatch {
   readonly calls: ModelCall[]
   /** It has a place in its order for a job that it shares: it lets its jobs go one by one from then on. */
   isShared: boolean
-  /** A job of it was revived, or is asked for by other calls as well: nobody promises where its jobs stand. */
-  isLoose: boolean
   end: ResponseEnd | undefined
 }
 

@@ -110,7 +110,9 @@ export class Model {
     const isCertain = job.calls.some(
       (other) => other.calledAt !== undefined && other.controller === undefined && !other.isTakenBack,
     )
-    const isPlaced = !call.stands || (first?.batch === batch && first?.stands === true && first.isFixed)
+    const isFirst = first?.batch === batch && first?.stands === true && first.isFixed
+    // A job that was revived is past the place that it had.
+    const isPlaced = !call.stands || (isFirst && first.revivals === job.revivals)
     if (job.isAsked && isCertain && isPlaced) return
     this.#shares(job, call)
     this.#call(call)
@@ -148,11 +150,6 @@ export class Model {
   /** Whether some call was refused by its response. */
   isRefused(job: ModelJob): boolean {
     return job.calls.some((call) => call.batch?.end !== undefined && !isCalledFor(call))
-  }
-
-  /** True when nobody promises where the job stands: one of its batch was revived, and is past its place there. */
-  isLoose(job: ModelJob): boolean {
-    return job.calls.some(({ batch }) => batch?.isLoose === true)
   }
 
   isHeld(job: ModelJob): boolean {
@@ -240,7 +237,6 @@ export class Model {
   surelyWaits(job: ModelJob): boolean {
     const now = this.clock.now()
     if (job.isSent || job.over !== undefined || job.runnableAt === undefined) return false
-    if (this.isLoose(job)) return false
     if (!this.isWanted(job) || Math.max(job.readyAt, job.retryAt) > now - TIMER_SLACK) return false
     if (job.key !== undefined && this.lineOf(job.key).length > 1) return false
     if (this.isShut(job)) return false
@@ -289,7 +285,6 @@ export class Model {
     for (const call of job.calls) {
       call.behind.clear()
       call.controller = undefined
-      if (call.batch !== undefined) call.batch.isLoose = true
     }
     job.cancelAsked = false
     job.isCancelled = false
@@ -335,7 +330,7 @@ export class Model {
     job.runnableAt = Math.max(this.clock.now(), job.dueAt)
     job.readyAt = job.runnableAt
     job.place = this.#places++
-    job.isPlaceKnown = !(this.isReacting || this.isLoose(job))
+    job.isPlaceKnown = !this.isReacting
   }
 }
 
@@ -349,6 +344,7 @@ export function isCalledFor({ batch, when }: ModelCall): boolean {
 /** A call of the same batch that says the same changes nothing. */
 function isSameCall(one: ModelCall, other: ModelCall): boolean {
   const isPlain = one.controller === undefined && other.controller === undefined
-  if (!isPlain || one.batch !== other.batch || one.isTakenBack) return false
+  if (!isPlain || one.revivals !== other.revivals || one.batch !== other.batch || one.isTakenBack)
+    return false
   return one.batch === undefined || (one.when === other.when && one.stands === other.stands)
 }

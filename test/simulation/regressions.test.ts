@@ -169,6 +169,20 @@ const sequences: readonly { name: string; specs: readonly Spec[]; ops: readonly 
       { do: 'settle', batch: 0, end: 'sent' },
     ],
   },
+  {
+    name: 'a job that was revived is shared, and does not hold up those behind its old place',
+    specs: [plain({ key: 'a' }), plain({ delay: 0, unique: 'u', timeout: 5, queueTimeout: 0, signal: true })],
+    ops: [
+      { do: 'batch', batch: 0, spec: 1 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'advance', ms: 100 },
+      { do: 'revive', job: 0 },
+      { do: 'batch', batch: 0, spec: 1 },
+      { do: 'settle', batch: 0, end: 'sent' },
+      { do: 'many', specs: [0] },
+      { do: 'advance', ms: 0 },
+    ],
+  },
 ]
 
 describe('the engine keeps its rules when', () => {
