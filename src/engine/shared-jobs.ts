@@ -76,7 +76,6 @@ export class Call implements SharedCall {
 
 /** A job and the calls that ask for it. */
 export class SharedJob implements BatchLink {
-  readonly onFailure = 'continue'
   readonly record: JobRecord
   /** Null until the first call asks for the job. */
   facts: ResponseFacts | null
@@ -85,6 +84,8 @@ export class SharedJob implements BatchLink {
   readonly #calls = new Set<Call>()
   /** A call asked that cannot be taken back. */
   #isCertain = false
+  /** The call of a batch that stops at a dead job, when the broker had the job before it was shared. */
+  #stops: Call | undefined
   /** Batches in which the job stands as one of their own. */
   readonly #told = new Set<{ passed(job: JobRecord): void }>()
   /** Nobody asks for it any more: it is being ended. */
@@ -97,6 +98,19 @@ export class SharedJob implements BatchLink {
     this.facts = record.state === 'held' ? null : NO_RESPONSE
     this.#owner = owner
     this.#signals = signals
+  }
+
+  /** The batch that let the job go stops it, unless another call asks for it. */
+  get onFailure(): 'continue' | 'stop' {
+    if (this.#stops === undefined) return 'continue'
+    for (const call of this.#calls) if (call !== this.#stops) return 'continue'
+    return 'stop'
+  }
+
+  /** The job was let go for this call, by a batch that may stop. */
+  letGoFor(call: Call, onFailure: 'continue' | 'stop' | undefined): void {
+    if (onFailure === 'stop') this.#stops = call
+    this.ask(call)
   }
 
   add(asked: Asked): Call {
@@ -124,7 +138,10 @@ export class SharedJob implements BatchLink {
 
   ask(call: Call): void {
     if (call.isTakenBack || this.#isOver) return
-    if (call.signal === undefined) this.#isCertain = true
+    if (call.signal === undefined) {
+      this.#isCertain = true
+      if (call !== this.#stops) this.#stops = undefined
+    }
     if (this.facts !== null) return
     this.facts = call.batch?.facts ?? NO_RESPONSE
     this.#owner.release(this.record, call.calledAt ?? this.#owner.now())
@@ -264,7 +281,7 @@ export class SharedJobs {
     if (job.state !== 'held') {
       job.batch = shared
       if (home instanceof Place) shared.tell(home.batch)
-      shared.add({ batch: null, when, signal, stands: false }).ask()
+      shared.letGoFor(shared.add({ batch: null, when, signal, stands: false }), home?.onFailure)
       return { shared }
     }
     if (!(home instanceof Batch || home instanceof Place)) {

@@ -208,8 +208,13 @@ export class Model {
 
   /** Where a batch stops at a dead job, its calls behind that do not ask any more. */
   #stop(dead: ModelCall): void {
-    for (const call of dead.batch?.stops === true ? dead.batch.calls : [])
-      if (call.behind.has(dead) && call.job.calls.length > 1) this.takeBack(call)
+    for (const call of dead.batch?.stops === true ? dead.batch.calls : []) {
+      const { calls, isNative } = call.job
+      if (!call.behind.has(dead) || calls.length < 2) continue
+      // The broker has it already, and lets it go ahead for the others, whatever these do later.
+      const isLetGo = isNative && call === calls[0] && calls.some((one) => one !== call && !one.isTakenBack)
+      if (!isLetGo) this.takeBack(call)
+    }
   }
 
   /** Those behind it in its batch wait for it no more. */

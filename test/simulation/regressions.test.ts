@@ -183,6 +183,27 @@ const sequences: readonly { name: string; specs: readonly Spec[]; ops: readonly 
       { do: 'advance', ms: 0 },
     ],
   },
+  {
+    name: 'a batch stops at a dead job, and the second call for the one behind it was taken back',
+    specs: [
+      plain(),
+      plain({ key: 'a', unique: 'u', signal: true }),
+      plain({ runs: [{ ...after(0), ends: 'throws' }], delay: 0, priority: 1, when: 'always' }),
+    ],
+    ops: [
+      { do: 'react', on: 'job:cancelled', does: { do: 'settle', batch: 0, end: 'sent' } },
+      { do: 'open', parallel: false, stops: false },
+      { do: 'settle', batch: 0, end: 'sent' },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'open', parallel: false, stops: true },
+      { do: 'batch', batch: 1, spec: 2 },
+      { do: 'cancel', job: 0, by: 'handle' },
+      { do: 'batch', batch: 1, spec: 1 },
+      { do: 'add', spec: 1 },
+      { do: 'cancel', job: 9, by: 'signal' },
+      { do: 'advance', ms: 0 },
+    ],
+  },
 ]
 
 describe('the engine keeps its rules when', () => {
