@@ -1,6 +1,8 @@
 /** Modules that change what the language brings, as they are imported: for all code of their thread. */
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import { HandlerNotFoundError } from '../../src/words/errors.ts'
+import { AftertaskError, HandlerNotFoundError } from '../../src/words/errors.ts'
 import { startThreads } from '../kit/threads.ts'
 import { WrittenHandlers } from '../kit/written-handlers.ts'
 
@@ -72,20 +74,24 @@ describe('a module that', () => {
   })
 })
 
-test('an error that ends a thread whose module has made process.exit throw ends that thread alone', async () => {
+test('an error that nobody takes ends its thread alone, also where a preload has made process.exit throw', async () => {
   const written = new WrittenHandlers()
-  const innocent = written.task('innocent', PASS_ON)
-  const source = `
-    process.exit = () => { throw new Error('no exit') }
-    process.emit = () => { throw new Error('no emit') }
-    // Told to nobody: the listener of another error is being called.
-    process.on('uncaughtException', () => {})
-    export default () => new Promise(() => {
-      setTimeout(() => { process._fatalException(new Error('fatal'), false); throw new Error('late') })
-    })`
-  const task = written.task('fatal', source, { timeout: 2000, maxCrashes: 1 })
-  const runtime = startThreads([innocent, task])
-  const { state } = await runtime.enqueue(task).settled
-  expect(state).toBe('dead')
-  expect(await runtime.enqueue(innocent, 'unharmed').result()).toBe('unharmed')
+  // Node asks for no more than process.exit() to end a thread, and ends the process when that throws.
+  written.write(
+    'preload.mjs',
+    `import { isMainThread } from 'node:worker_threads'
+    if (!isMainThread) {
+      process.exit = () => { throw new Error('no exit') }
+      const isNetSpread = () => Object.getOwnPropertyDescriptor(process, 'emit')?.get !== undefined
+      const timer = setInterval(() => {
+        if (!isNetSpread()) return
+        clearInterval(timer)
+        void Promise.reject(new Error('of the preload'))
+      }, 1)
+    }`,
+  )
+  const task = written.task('waits', `await new Promise(() => {})\n${PASS_ON}`)
+  const execArgv = ['--import', pathToFileURL(join(written.folder, 'preload.mjs')).href]
+  const runtime = startThreads([task], { pool: { threads: 1, execArgv } })
+  expect(await runtime.ready().catch((reason: unknown) => reason)).toBeInstanceOf(AftertaskError)
 })
