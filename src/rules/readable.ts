@@ -14,17 +14,20 @@ export interface ReadableOptions {
   readonly reserved?: readonly string[]
   /** The value is kept as PostgreSQL's jsonb. */
   readonly isJsonb?: boolean
+  /** The order of properties matters also there. */
+  readonly keepsOrder?: boolean
 }
 
 /** An encoded value as a JSON text. */
-export function toReadable(value: Encoded, { reserved = [], isJsonb = false }: ReadableOptions = {}): string {
+export function toReadable(value: Encoded, options: ReadableOptions = {}): string {
+  const { reserved = [], isJsonb = false, keepsOrder = false } = options
   if (typeof value !== 'string') {
     const bytes = value ?? serialize(undefined)
     return JSON.stringify({ [BYTES]: Buffer.from(bytes).toString('base64') })
   }
   if (reserved.includes(value) || value.includes('"aftertask:')) return JSON.stringify({ [TEXT]: value })
   const kept = isJsonb ? inJsonb(value) : 'same'
-  if (kept === 'same') return value
+  if (kept === 'same' || (kept === 'reordered' && !keepsOrder)) return value
   return `{"${TEXT}":${JSON.stringify(value)}${kept === 'refused' ? '' : `,"value":${value}`}}`
 }
 

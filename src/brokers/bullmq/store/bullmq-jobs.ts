@@ -43,7 +43,7 @@ export function toDataText(data: WrittenData, payload: Encoded, isJsonb: boolean
   const isSorted = isJsonb && typeof payload === 'string' && inJsonb(payload) === 'reordered'
   const own = JSON.stringify(isSorted ? { ...data, exact: payload } : data)
   if (payload === undefined) return `{"aftertask":${own}}`
-  return `{"aftertask":${own.slice(0, -1)}${SPLIT}${toReadable(payload, { isJsonb: isJsonb && !isSorted })}}`
+  return `{"aftertask":${own.slice(0, -1)}${SPLIT}${toReadable(payload, { isJsonb })}}`
 }
 
 /** What is read of BullMQ's jobs, as its own `JobJson` has it. */
@@ -131,7 +131,7 @@ function stateOf({ n, end }: StoredProgress, data: StoredData, bull: string, wal
 
 /** A result as BullMQ's `returnvalue`. */
 export function toReturnValue(result: Encoded, isJsonb: boolean): string {
-  return result === undefined ? NONE : toReadable(result, { reserved: [NONE], isJsonb })
+  return result === undefined ? NONE : toReadable(result, { reserved: [NONE], isJsonb, keepsOrder: true })
 }
 
 function resultIn(text: string | undefined, isOld: boolean): Encoded {

@@ -36,6 +36,8 @@ export interface StoredProgress {
 }
 
 const MARK = 'aftertask:'
+// BullMQ's tools show one for each attempt.
+const MOST_STACKS = 10
 const NOTHING: StoredProgress = { n: 0, f: 0, c: 0, s: 0, e: [] }
 
 /** What is to be written of a job's attempts. */
@@ -54,7 +56,7 @@ export interface Left {
 /** What the attempts of a job have left behind, as a `stacktrace`. */
 export function toStacktrace(job: JobRecord, { attempts, stalls, history, isRunning, end }: Left): string {
   const errors = job.extras?.errors ?? []
-  return stacktraceOf(errors.at(-1)?.stack, {
+  return stacktraceOf(errors, {
     ...{ n: attempts, f: job.failures, c: job.crashes, s: stalls, e: errors.map(textOf) },
     ...(isRunning ? { r: stalls } : {}),
     ...(history.length > 0 ? { h: history } : {}),
@@ -64,18 +66,20 @@ export function toStacktrace(job: JobRecord, { attempts, stalls, history, isRunn
 
 /** The `stacktrace` of a job that ends without being run once more. */
 export function endedStacktrace(left: StoredProgress, { state, reason, error }: Ending): string {
-  const errors = error === undefined ? left.e : [...left.e, textOf(error)]
+  const errors = [...left.e.map(errorFromText), ...(error === undefined ? [] : [error])]
   const { r: _, ...rest } = left
   const end: StoredProgress['end'] = reason === undefined ? [state] : [state, reason]
-  return stacktraceOf(error?.stack, { ...rest, e: errors, end })
+  return stacktraceOf(errors, { ...rest, e: errors.map(textOf), end })
 }
 
 function textOf(error: WireError | Error): string {
   return errorText(error instanceof Error ? toWireError(error) : error)
 }
 
-function stacktraceOf(stack: string | undefined, left: StoredProgress): string {
-  return JSON.stringify([(stack ?? '').replaceAll('\0', ''), MARK + JSON.stringify(left)])
+/** As BullMQ has it, the stack of each attempt that failed; and the mark. */
+function stacktraceOf(errors: readonly (WireError | Error)[], left: StoredProgress): string {
+  const stacks = errors.slice(-MOST_STACKS).map(({ stack }) => (stack ?? '').replaceAll('\0', ''))
+  return JSON.stringify([...stacks, MARK + JSON.stringify(left)])
 }
 
 /** The mark of a `stacktrace`, to be carried over where the store drops it. */
