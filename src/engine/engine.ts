@@ -64,6 +64,9 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
   readonly #ending: Ending
   readonly #shared: SharedJobs
 
+  /** Tells whoever runs the server a line. */
+  readonly warn: (line: string) => void
+
   constructor(options: ReadRuntimeOptions, broker: Broker, ports: Ports, log: Log) {
     const { clock, random } = ports
     // An `io` pool is there for whoever asks for one, unless the user has made it otherwise.
@@ -76,6 +79,7 @@ export class Engine implements BrokerHost, WatchHost, OutcomeHost, JobOwner, Bat
     this.rate = new Rate(clock.now())
     const idOf = this.idOf.bind(this)
     const announcer = new Announcer(idOf, log)
+    this.warn = (line) => log.say(line)
     const keepAlive = new KeepAlive()
     const lifecycle = new Lifecycle()
     const settings = { default: options.pool, ...this.options.pools }

@@ -85,6 +85,8 @@ export class Bench implements BrokerHost {
     this.#change()
   }
 
+  warn(): void {}
+
   settledLate(job: JobRecord): void {
     this.settled(job)
   }

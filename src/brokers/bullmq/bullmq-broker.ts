@@ -22,7 +22,7 @@ import type { BrokerHost } from '../port/host.ts'
 import type { Lease } from './consumer/leases.ts'
 import { CANCEL_TOPIC } from './local/remote-jobs.ts'
 import { Settlements } from './local/settlements.ts'
-import type { BrokerSettings } from './options.ts'
+import { type BrokerSettings, ignoredOptions } from './options.ts'
 import { Queries } from './queries.ts'
 import { queueOf, queuesOf } from './queues.ts'
 import { type ClusterSchedules, SCHEDULES_TOPIC } from './store/cluster-schedules.ts'
@@ -71,6 +71,8 @@ export class BullmqBroker
 
   open(engine: BrokerHost): Promise<void> {
     this.#engine = engine
+    const ignored = ignoredOptions(engine)
+    if (ignored !== undefined) engine.warn(ignored)
     const parts = wire(this.#settings, this.#store, engine, this)
     this.#parts = parts
     this.#queries = new Queries(parts, () => this.#written())

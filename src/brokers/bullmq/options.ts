@@ -2,6 +2,10 @@
 import { z } from 'zod'
 import { readOptions } from '../../rules/options.ts'
 import { describeValue, OptionsInvalidError } from '../../words/errors.ts'
+import type { BrokerHost } from '../port/host.ts'
+
+// Nobody has asked for it.
+const DEFAULT_AGEING = 1000
 
 const schema = z.strictObject({
   connection: z.union([z.string().min(1), z.record(z.string(), z.unknown())], {
@@ -69,6 +73,22 @@ export type BullmqSettings = z.output<typeof schema> & { readonly store: 'redis'
 
 /** What the broker itself goes by, wherever its store is. */
 export type BrokerSettings = Omit<BullmqSettings, 'connection' | 'store' | 'prefix'>
+
+/** What is to be told of options that have no effect over BullMQ; undefined for nothing. */
+export function ignoredOptions({
+  ageing,
+  entries,
+}: Pick<BrokerHost, 'ageing' | 'entries'>): string | undefined {
+  const names = entries.flatMap(({ task }) => (task.policy.retention === undefined ? [] : task.name))
+  const ignored = [
+    // BullMQ has priorities without ageing, which is what 0 asks for.
+    ...(ageing === 0 || ageing === DEFAULT_AGEING
+      ? []
+      : ['priorityAgeing: a larger priority always goes first']),
+    ...(names.length === 0 ? [] : [`retention of the tasks ${names.join(', ')}: that of the runtime counts`]),
+  ]
+  return ignored.length === 0 ? undefined : `bullmqBroker has no use for ${ignored.join('; and for ')}`
+}
 
 /** @throws OptionsInvalidError when an option is unknown or has a bad value. */
 export function readBullmqOptions(options: BullmqOptions): BullmqSettings {

@@ -16,6 +16,8 @@ export interface BrokerHost {
   readonly entries: readonly TaskEntry[]
   /** What the id of every job of this runtime starts with; the job's `seq` in base 36 follows. */
   readonly idPrefix: string
+  /** Tells whoever runs the server one line, such as of an option that the broker has no use for. */
+  warn(line: string): void
   /** How many jobs the threads of a pool can run at once, when all of them are up. */
   slots(pool: string): number
 
