@@ -63,6 +63,8 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
   readonly #idPrefix: string
   readonly #printing: readonly Printing[]
   readonly #shift: number
+  /** The time itself, where it is not real. */
+  readonly #time: Float64Array | undefined
   /** The running attempts by slot. */
   readonly #attempts: (Attempt | undefined)[] = new Array(SLOTS).fill(undefined)
   readonly #asked = new Map<number, PromiseWithResolvers<string>>()
@@ -96,6 +98,7 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
     this.#concurrency = concurrency
     this.#idPrefix = idPrefix
     this.#shift = pristine.zero - zero
+    this.#time = setup.time && new Float64Array(setup.time)
     this.#cpu = setup.measuresCpu ? CpuTime.in(this.#table.cpu) : null
   }
 
@@ -169,7 +172,7 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
 
   /** Now, on the event loop's clock. */
   #now(): number {
-    return pristine.now() + this.#shift
+    return this.#time === undefined ? pristine.now() + this.#shift : (this.#time[0] as number)
   }
 
   /** Takes what came over the port. */
@@ -398,11 +401,12 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
 
   /** What handlers printed travels through the event loop's thread: ending before it is out would lose it. */
   #close(): void {
-    let open = this.#printing.length
+    let open = this.#printing.length + 1
     const closed = (): void => {
       if (--open === 0) this.post([FROM_THREAD.closed])
     }
     for (const stream of this.#printing) stream.flush(closed)
+    closed()
   }
 }
 

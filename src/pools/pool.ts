@@ -63,6 +63,8 @@ export interface PoolParts {
   readonly clock: Clock
   /** Whether the CPU time of each attempt is measured. */
   readonly measuresCpu: boolean
+  /** Where threads read the time when it is not real: see `LaneSetup`. */
+  readonly time?: SharedArrayBuffer
   /** Milliseconds that the import of a handler may take. Default 10,000. */
   readonly importTimeout?: number
 }

@@ -63,6 +63,7 @@ export class ThreadPool implements Pool, LaneHost {
   readonly #idPrefix: string
   readonly #clock: Clock
   readonly #measuresCpu: boolean
+  readonly #time: SharedArrayBuffer | undefined
   readonly #counts: { readonly min: number; readonly max: number }
   #host!: PoolHost
   #starting = 0
@@ -81,7 +82,16 @@ export class ThreadPool implements Pool, LaneHost {
   readonly #ready = Promise.withResolvers<readonly HandlerProblem[]>()
 
   constructor(
-    { name, options, handlers, idPrefix, clock, measuresCpu, importTimeout = IMPORT_TIMEOUT }: PoolParts,
+    {
+      name,
+      options,
+      handlers,
+      idPrefix,
+      clock,
+      measuresCpu,
+      time,
+      importTimeout = IMPORT_TIMEOUT,
+    }: PoolParts,
     source: ThreadSource,
   ) {
     this.name = name
@@ -91,6 +101,7 @@ export class ThreadPool implements Pool, LaneHost {
     this.#idPrefix = idPrefix
     this.#clock = clock
     this.#measuresCpu = measuresCpu
+    this.#time = time
     this.#wait = new RestartWait(clock, () => this.#refill())
     this.#counts = threadCounts(options)
     this.#stale = new StaleThreads(clock)
@@ -208,6 +219,7 @@ export class ThreadPool implements Pool, LaneHost {
         importTimeout: this.#imports.timeout,
         measuresCpu: this.#measuresCpu,
         zero: clockZero(),
+        time: this.#time,
         idPrefix: this.#idPrefix,
         handlers: this.#imports.handlers,
       },

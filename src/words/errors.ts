@@ -45,8 +45,8 @@ export class AftertaskError extends Error {
   }
 
   /** True when a client may read the message: with a status below 500. Koa and NestJS ask, by the custom of `http-errors`. */
-  get expose(): boolean {
-    return this.status !== undefined && this.status < 500
+  get expose(): boolean | undefined {
+    return this.status === undefined ? undefined : this.status < 500
   }
 
   // On the prototype, as the built-in errors have it: an own property would be printed twice by `inspect`.

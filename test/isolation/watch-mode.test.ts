@@ -36,8 +36,12 @@ test.each([
     await exited
   })
   const seen: string[] = []
+  // Node begins to watch a file some time after it has been loaded, and tells nobody when: the edit is made again.
+  const edit = setInterval(() => {
+    if (seen.length > 0) handlers.write(file, source('second'))
+  }, 100)
+  onTestFinished(() => clearInterval(edit))
   for await (const line of createInterface({ input: child.stdout })) {
-    if (line === 'first') handlers.write(file, source('second'))
     if (line === 'first' || line === 'second') seen.push(line)
     if (line === 'second') break
   }

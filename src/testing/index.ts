@@ -1,0 +1,15 @@
+/** aftertask/testing: tests of an app and its handlers, with no server, no store and no sleeps. Importing it changes nothing. */
+export type { AddedJob } from './added-jobs.ts'
+export { expectJob, expectNoJob, type PayloadPart } from './assertions.ts'
+export type { TestClock } from './test-clock.ts'
+export type {
+  Drained,
+  DrainOptions,
+  MockOf,
+  Mocks,
+  Performed,
+  TestMode,
+  TestRuntimeOptions,
+  WaitForOptions,
+} from './test-options.ts'
+export { type AnyTestRuntime, createTestRuntime, TestRuntime } from './test-runtime.ts'
