@@ -202,7 +202,7 @@ export class TestRuntime<Tasks extends AnyTask = AnyTask> extends Runtime<Tasks>
 
   #note(id: string, stack: string | undefined): void {
     const engine = this[engineOf]
-    const record = engine.broker.get(Number.parseInt(id.slice(engine.ids.prefix.length), 36))
+    const record = engine.broker.jobs.get(Number.parseInt(id.slice(engine.ids.prefix.length), 36))
     if (record === undefined) return
     const dueAt = record.extras?.dueAt
     this.#added.push({

@@ -36,12 +36,16 @@ test.each([
     await exited
   })
   const seen: string[] = []
-  // Node begins to watch a file some time after it has been loaded, and tells nobody when: the edit is made again.
-  const edit = setInterval(() => {
-    if (seen.length > 0) handlers.write(file, source('second'))
-  }, 100)
-  onTestFinished(() => clearInterval(edit))
+  // Node begins to watch a file some time after it has been loaded, and tells nobody when: the edit is made again. Each makes
+  // Node start anew, so the next one leaves it twice the time.
+  let timer: NodeJS.Timeout | undefined
+  const edit = (again: number): void => {
+    handlers.write(file, source('second'))
+    timer = setTimeout(edit, again, again * 2)
+  }
+  onTestFinished(() => clearTimeout(timer))
   for await (const line of createInterface({ input: child.stdout })) {
+    if (line === 'first' && seen.length === 0) edit(2000)
     if (line === 'first' || line === 'second') seen.push(line)
     if (line === 'second') break
   }
