@@ -37,8 +37,8 @@ import { Attempt, type AttemptHost } from './attempt.ts'
 import { contextFor } from './context.ts'
 import { CpuTime } from './cpu-time.ts'
 import type { EscapeHost } from './escaped-errors.ts'
-import type { AnyHandler, LoadedHandlers } from './handlers.ts'
 import { Inbox } from './inbox.ts'
+import type { AnyHandler, LoadedHandlers } from './loaded-handlers.ts'
 import type { Printing } from './printing.ts'
 import * as pristine from './pristine.ts'
 import { whose } from './whose.ts'
@@ -48,7 +48,7 @@ const HEAP_LOOK_EVERY = 100
 /** What a runner needs of the setup of its thread. */
 export type RunnerSetup = Pick<
   LaneSetup,
-  'port' | 'table' | 'concurrency' | 'idPrefix' | 'zero' | 'measuresCpu'
+  'port' | 'table' | 'concurrency' | 'idPrefix' | 'zero' | 'time' | 'measuresCpu'
 >
 
 /** What a runner needs of the handlers. */

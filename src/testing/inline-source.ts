@@ -3,8 +3,9 @@
  * and results are encoded, copied and refused as they are between threads, and the same code tells the outcomes.
  */
 
-import { type AnyHandler, type LoadedHandlers, loadHandlers } from '../../workers/handlers.ts'
+import { type ImportHost, loadHandlers } from '../../workers/handlers.ts'
 import { JobRunner } from '../../workers/job-runner.ts'
+import type { AnyHandler, LoadedHandlers } from '../../workers/loaded-handlers.ts'
 import type { ThreadHandle } from '../pools/lane.ts'
 import type { ThreadEnd, ThreadSource } from '../pools/thread-pool.ts'
 import type { LaneSetup } from '../rules/protocol.ts'
@@ -13,6 +14,14 @@ import type { HandlerProblem } from '../words/errors.ts'
 
 /** Stands for a thread's end: nothing else can be told of it. */
 const ENDED: ThreadEnd = { exitCode: 1, error: undefined }
+
+/** The thread of a test is not ended: a module that ruins it is told as what it is. */
+const importHost: ImportHost = {
+  importing() {},
+  ruined(_task, why) {
+    throw new Error(why)
+  },
+}
 
 /** Runs handlers in the thread of the test. */
 export class InlineSource implements ThreadSource {
@@ -44,7 +53,7 @@ export class InlineSource implements ThreadSource {
       try {
         const loaded = await this.#load(setup)
         if (isOver) return
-        const runner = new JobRunner({ ...setup, env: undefined }, loaded, [])
+        const runner = new JobRunner(setup, loaded, [])
         port.on('message', (message: number | unknown[]) => runner.receive(message))
         port.unref()
         const handle: ThreadHandle = { threadId: 0, terminate: (why?: Error) => setImmediate(end, why) }
@@ -65,13 +74,14 @@ export class InlineSource implements ThreadSource {
     const handlers = setup.handlers.map((location) =>
       location === null || mocks.has(location.task) ? null : location,
     )
-    const real = await loadHandlers({ ...setup, handlers }, () => {})
+    const real = await loadHandlers({ ...setup, handlers }, importHost)
     if (mocks.size === 0) return real
     return {
       problems: real.problems,
       names: setup.handlers.map((location) => location?.task ?? ''),
       get: (task) => mocks.get(setup.handlers[task]?.task ?? '') ?? real.get(task),
       isRemembered: (error) => real.isRemembered(error),
+      hasRuined: (error) => real.hasRuined(error),
     }
   }
 }

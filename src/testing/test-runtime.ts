@@ -1,6 +1,6 @@
 /** A runtime for tests: no server, no store, no sleeps. */
 import { AssertionError } from 'node:assert/strict'
-import type { AnyHandler } from '../../workers/handlers.ts'
+import type { AnyHandler } from '../../workers/loaded-handlers.ts'
 import { Job } from '../engine/job.ts'
 import { engineOf, Runtime, type TaskList, type TasksIn } from '../engine/runtime.ts'
 import { PiscinaSource } from '../pools/piscina.ts'
@@ -216,9 +216,8 @@ export class TestRuntime<Tasks extends AnyTask = AnyTask> extends Runtime<Tasks>
     this.#changes.note()
   }
 
-  /** Resolves once the handlers of all jobs that were sent to threads have begun. In the thread of the test they begin at once. */
+  /** Resolves once threads are up, and the handlers of all jobs that were sent there have begun. */
   async #taken(): Promise<void> {
-    if (this.#mode !== 'threads') return
     await this.ready().catch(() => {})
     for (;;) {
       const seen = this.#changes.count
