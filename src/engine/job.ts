@@ -6,6 +6,7 @@ import { readResult } from '../rules/moved.ts'
 import { fromWireError, type WireError } from '../rules/wire-error.ts'
 import { JobLostError, TaskCancelledError, TaskSkippedError } from '../words/errors.ts'
 import { isTerminal, type JobInfo, type JobState, type Settlement, type TerminalState } from '../words/job.ts'
+import { ignoreRejection } from '../words/thenables.ts'
 
 /** What a handle needs of the runtime. */
 export interface JobOwner {
@@ -77,8 +78,17 @@ export class Job<Result = unknown> {
     return record.more.settle.promise.then(settlementFrom) as Promise<Settlement<Result>>
   }
 
-  /** Resolves to what the handler returned; rejects with the task's own error, or with why the job did not run. */
-  async result(): Promise<Result> {
+  /**
+   * Resolves to what the handler returned; rejects with the task's own error, or with why the job did not run. That nobody
+   * waits for it is no error of the program: events and lines tell of the job's end in any case.
+   */
+  result(): Promise<Result> {
+    const result = this.#result()
+    ignoreRejection(result)
+    return result
+  }
+
+  async #result(): Promise<Result> {
     const settlement = await this.settled
     if (settlement.error !== undefined) throw settlement.error
     return settlement.result as Result

@@ -7,9 +7,11 @@ import type { BrokerHost } from '../port/host.ts'
 // Nobody has asked for it.
 const DEFAULT_AGEING = 1000
 
+const URL_EXPECTED = "expected a URL such as 'redis://localhost:6379', or the options of ioredis or pg"
+
 const schema = z.strictObject({
-  connection: z.union([z.string().min(1), z.record(z.string(), z.unknown())], {
-    error: "expected a URL such as 'redis://localhost:6379', or the options of ioredis or pg",
+  connection: z.union([z.string().min(1, URL_EXPECTED), z.record(z.string(), z.unknown())], {
+    error: URL_EXPECTED,
   }),
   store: z.enum(['redis', 'postgres'], { error: "expected 'redis' or 'postgres'" }).optional(),
   prefix: z
@@ -92,6 +94,12 @@ export function ignoredOptions({
 
 /** @throws OptionsInvalidError when an option is unknown or has a bad value. */
 export function readBullmqOptions(options: BullmqOptions): BullmqSettings {
+  // A URL may hold a password, which no message is to repeat.
+  if (typeof options === 'string') {
+    throw new OptionsInvalidError(
+      'bullmqBroker: the options are a string; expected an object. Write bullmqBroker({ connection: url }).',
+    )
+  }
   const read = readOptions(schema, options, 'bullmqBroker')
   return { ...read, store: read.store ?? storeOf(read.connection) }
 }
