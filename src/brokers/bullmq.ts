@@ -1,9 +1,10 @@
 /** `aftertask/bullmq`: jobs wait in Redis, Valkey or PostgreSQL, for any number of processes on any number of machines. */
 import { refuseInThread } from '../rules/own-thread.ts'
+import { expectPeer } from '../rules/peers.ts'
 import { BullmqBroker } from './bullmq/bullmq-broker.ts'
 import { type BullmqOptions, readBullmqOptions } from './bullmq/options.ts'
-import { expectPeer } from './bullmq/store/peers.ts'
 import { PostgresStore } from './bullmq/store/postgres/postgres-store.ts'
+import { SUBPATH } from './bullmq/store/queue-options.ts'
 import { RedisStore } from './bullmq/store/redis/redis-store.ts'
 import type { Broker } from './port/broker.ts'
 
@@ -21,8 +22,8 @@ export type { BullmqOptions } from './bullmq/options.ts'
 export function bullmqBroker(options: BullmqOptions): Broker {
   refuseInThread('bullmqBroker')
   const settings = readBullmqOptions(options)
-  expectPeer('bullmq')
-  expectPeer(settings.store === 'postgres' ? 'pg' : 'ioredis')
+  expectPeer('bullmq', SUBPATH)
+  expectPeer(settings.store === 'postgres' ? 'pg' : 'ioredis', SUBPATH)
   const store = settings.store === 'postgres' ? new PostgresStore(settings) : new RedisStore(settings)
   return new BullmqBroker(store, settings)
 }

@@ -6,6 +6,7 @@ import { toReadable } from '../../rules/readable.ts'
 import { TaskCancelledError } from '../../words/errors.ts'
 import { type AttemptInfo, isTerminal, type JobState } from '../../words/job.ts'
 import { expiry, hasWaitedTooLong } from '../lifecycle/queue-timeouts.ts'
+import { within } from '../lifecycle/retries.ts'
 import type { Attempt, Ending } from '../port/attempt.ts'
 import type {
   AttemptSink,
@@ -26,7 +27,6 @@ import { type BrokerSettings, ignoredOptions } from './options.ts'
 import { Queries } from './queries.ts'
 import { queueOf, queuesOf } from './queues.ts'
 import { type ClusterSchedules, SCHEDULES_TOPIC } from './store/cluster-schedules.ts'
-import { within } from './store/retry.ts'
 import type { SharedStore } from './store/shared-store.ts'
 import { type PartEvents, type Parts, recheckOf, wire } from './wiring.ts'
 

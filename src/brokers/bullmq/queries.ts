@@ -2,10 +2,10 @@
 import type { JobRecord } from '../../rules/job-record.ts'
 import type { AttemptInfo, JobState } from '../../words/job.ts'
 import { fitting } from '../lifecycle/job-filter.ts'
+import { pause } from '../lifecycle/retries.ts'
 import type { JobFilter } from '../port/broker.ts'
 import { attemptsOf, takeState, toRecord } from './store/job-data.ts'
 import { historyOf } from './store/progress-mark.ts'
-import { pause } from './store/retry.ts'
 import type { StoredJob } from './store/stored-job.ts'
 import type { Parts } from './wiring.ts'
 

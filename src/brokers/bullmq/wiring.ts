@@ -2,6 +2,7 @@
 import type { JobRecord } from '../../rules/job-record.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
 import { ProgressWriter } from '../lifecycle/progress-writer.ts'
+import { Retries } from '../lifecycle/retries.ts'
 import type { BrokerHost } from '../port/host.ts'
 import { Availability } from './availability.ts'
 import { Consumer, type ConsumerHost } from './consumer/consumer.ts'
@@ -13,7 +14,7 @@ import type { BrokerSettings } from './options.ts'
 import { queueOf } from './queues.ts'
 import { ClusterSchedules } from './store/cluster-schedules.ts'
 import { HealthCheck, type HealthEvents } from './store/health-check.ts'
-import { Retries } from './store/retry.ts'
+import { isRefusal } from './store/refusals.ts'
 import type { SharedStore } from './store/shared-store.ts'
 
 /** What the parts tell the broker. */
@@ -62,7 +63,7 @@ export function wire(
   let foreign = 0
   const foreignSeq = (): number => --foreign
   const recheck = recheckOf(settings)
-  const retries = new Retries(clock)
+  const retries = new Retries(clock, isRefusal)
   const health = new HealthCheck(clock, settings, store, events)
   const consumer: Consumer = new Consumer(
     { store, retries, settings, health, engine, recheck },

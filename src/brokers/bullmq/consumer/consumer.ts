@@ -7,6 +7,7 @@ import type { TaskEntry } from '../../../rules/registry.ts'
 import { ProcessExitedError } from '../../../words/errors.ts'
 import { isTerminal, type JobState } from '../../../words/job.ts'
 import { applyEnding } from '../../lifecycle/ending.ts'
+import type { Retries } from '../../lifecycle/retries.ts'
 import { type Attempt, type Ending, ranOf } from '../../port/attempt.ts'
 import type { BrokerHost } from '../../port/host.ts'
 import type { BrokerSettings } from '../options.ts'
@@ -14,7 +15,6 @@ import type { QueueOfTasks } from '../queues.ts'
 import type { HealthCheck } from '../store/health-check.ts'
 import { toRecord } from '../store/job-data.ts'
 import { hasCrashed, noteAttempt } from '../store/progress-mark.ts'
-import type { Retries } from '../store/retry.ts'
 import type { Admitted, Claimed, SharedStore } from '../store/shared-store.ts'
 import { type Decision, decide } from './admission.ts'
 import { Completer, type CompleterHost } from './completer.ts'
@@ -22,7 +22,6 @@ import { type FetchHost, FetchLoop } from './fetch-loop.ts'
 import { HandOut, type HandOutHost } from './hand-out.ts'
 import { type Lease, Leases } from './leases.ts'
 import { Quarantine } from './quarantine.ts'
-import { StartLog } from './start-log.ts'
 
 /** What the consumer tells and asks. */
 export interface ConsumerHost {
@@ -60,7 +59,6 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
   readonly #parts: ConsumerParts
   readonly #host: ConsumerHost
   readonly #loops: FetchLoop[] = []
-  readonly #starts: StartLog
   readonly #completer: Completer
   readonly #quarantine = new Quarantine()
   readonly #handOut: HandOut
@@ -69,9 +67,8 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     const { retries, settings, engine } = parts
     this.#parts = parts
     this.#host = host
-    this.leases = new Leases(engine.clock, settings.lease, (lease) => this.#lost(lease))
+    this.leases = new Leases(engine.clock, retries, settings.lease, (lease) => this.#lost(lease))
     this.#handOut = new HandOut(engine, retries, this)
-    this.#starts = new StartLog(retries, engine.clock, this.leases)
     this.#completer = new Completer(retries, engine.clock, settings.lease, this)
   }
 
@@ -180,7 +177,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
       return this.#postpone(lease, this.#parts.recheck)
     }
     job.more.isSuspect = decision.isSuspect
-    if (decision.recordStart) await this.#starts.record(lease)
+    if (decision.recordStart) await this.leases.recordStart(lease)
     if (!lease.isLost && this.leases.has(lease) && !isTerminal(job.state)) this.#handOut.enter(lease)
   }
 
@@ -210,7 +207,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     const lease = this.#handOut.claim(pool)
     if (lease === undefined) return undefined
     lease.job.state = 'running'
-    this.#starts.claimed(lease)
+    this.leases.claimed(lease)
     return lease.job
   }
 
@@ -219,7 +216,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     const lease = this.leases.byJob.get(job)
     if (lease === undefined) return
     if (lease.isLost) return this.letGo(lease)
-    this.#starts.takeBack(lease)
+    this.leases.takeBack(lease)
     this.#handOut.enterAgain(lease)
   }
 
@@ -312,7 +309,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
   /** Fetches no more, and puts back what waits for a thread. */
   async stop(): Promise<void> {
     this.#handOut.close()
-    this.#starts.close()
+    this.leases.stopRecording()
     await Promise.all(this.#loops.map((loop) => loop.stop()))
     this.#handOut.putAllBack()
   }

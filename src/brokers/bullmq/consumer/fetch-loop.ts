@@ -3,6 +3,7 @@
  * that died. BullMQ's own worker is not used, since it hands out jobs by running them.
  */
 import type { Clock } from '../../../words/clock.ts'
+import { every } from '../../lifecycle/every.ts'
 import { byAge } from '../store/job-data.ts'
 import { stalledInterval } from '../store/queue-options.ts'
 import type { Claimed, JobSource } from '../store/shared-store.ts'
@@ -62,7 +63,7 @@ export class FetchLoop {
   #ending = 0
   #wake: (() => void) | undefined
   #endWait: (() => void) | undefined
-  #stopTimer: (() => void) | undefined
+  #stopLooking = (): void => {}
   #isOver: Promise<void> = Promise.resolve()
 
   constructor(of: FetchSettings, source: JobSource, host: FetchHost, clock: Clock) {
@@ -74,6 +75,7 @@ export class FetchLoop {
 
   start(): void {
     this.#isOver = this.#run()
+    this.#stopLooking = every(this.#clock, stalledInterval(this.of.lease), () => this.#reclaim())
     this.#reclaim()
   }
 
@@ -108,7 +110,7 @@ export class FetchLoop {
   async stop(): Promise<void> {
     if (!this.#isOpen) return this.#isOver
     this.#isOpen = false
-    this.#stopTimer?.()
+    this.#stopLooking()
     this.#wake?.()
     this.source.stopWaiting()
     this.#endWait?.()
@@ -209,12 +211,11 @@ export class FetchLoop {
 
   /** Jobs whose lease ran out go back to where they waited; whichever process looks first puts them there. */
   #reclaim(): void {
-    if (!this.#isOpen) return
     const reclaim = async (): Promise<void> => {
       if (await this.#host.mayReclaim()) await this.source.reclaimExpired()
     }
+    // A store that cannot be asked now is asked again soon.
     reclaim().catch(() => {})
-    this.#stopTimer = this.#clock.timer(stalledInterval(this.of.lease), () => this.#reclaim())
   }
 }
 

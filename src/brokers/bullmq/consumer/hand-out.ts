@@ -1,9 +1,10 @@
 /** Hands fetched jobs to the threads of this process, and gives back to the store what no thread takes. */
 import type { JobRecord } from '../../../rules/job-record.ts'
+import { every } from '../../lifecycle/every.ts'
+import type { Retries } from '../../lifecycle/retries.ts'
 import type { BrokerHost } from '../../port/host.ts'
-import type { Retries } from '../store/retry.ts'
+import { byAge } from '../store/job-data.ts'
 import type { Lease } from './leases.ts'
-import { PrefetchBuffer } from './prefetch-buffer.ts'
 
 /** What this needs of the consumer. */
 export interface HandOutHost {
@@ -13,25 +14,30 @@ export interface HandOutHost {
   look(pool: string): void
 }
 
+/** The fetched jobs of a pool: best priority first; of one priority, in the order in which they were accepted. */
+interface Waiting {
+  readonly leases: Lease[]
+  /** No thread of the pool has asked for a job since some were put back. */
+  isUnasked: boolean
+  /** Jobs are coming in this moment. */
+  isArriving: boolean
+}
+
 // A fetched job that no thread has taken after so long is better off where every process can take it.
 const UNCLAIMED = 1000
 
 /** Fetched jobs that wait for a thread. */
 export class HandOut {
-  readonly #engine: BrokerHost
+  readonly #engine: Pick<BrokerHost, 'clock' | 'wake'>
   readonly #retries: Retries
   readonly #host: HandOutHost
-  readonly #buffer = new PrefetchBuffer()
-  /** Pools whose threads do not ask for jobs at present. */
-  readonly #unasked = new Set<string>()
-  /** Pools that jobs are coming to in this moment. */
-  readonly #arriving = new Set<string>()
+  readonly #pools = new Map<string, Waiting>()
   /** One after the other: through several connections they would arrive in any order. */
   #putBacks: Promise<void> = Promise.resolve()
   #isOpen = false
-  #stopTimer: (() => void) | undefined
+  #stop = (): void => {}
 
-  constructor(engine: BrokerHost, retries: Retries, host: HandOutHost) {
+  constructor(engine: Pick<BrokerHost, 'clock' | 'wake'>, retries: Retries, host: HandOutHost) {
     this.#engine = engine
     this.#retries = retries
     this.#host = host
@@ -39,28 +45,30 @@ export class HandOut {
 
   start(): void {
     this.#isOpen = true
-    this.#watch()
+    this.#stop = every(this.#engine.clock, UNCLAIMED / 2, () => this.#putLateBack())
   }
 
   /** No jobs are to be fetched any more, and what still comes goes back. */
   close(): void {
     this.#isOpen = false
-    this.#stopTimer?.()
+    this.#stop()
   }
 
   /** Puts back what waits for a thread. */
   putAllBack(): void {
-    for (const pool of this.#buffer.pools) this.#putBack(pool)
+    for (const waiting of this.#pools.values()) this.#putBack(waiting)
   }
 
   /** Jobs of a pool may be fetched. */
   isAsked(pool: string): boolean {
-    return this.#isOpen && !this.#unasked.has(pool)
+    return this.#isOpen && this.#pools.get(pool)?.isUnasked !== true
   }
 
   /** Jobs that wait: the store counts them as running. */
   get size(): number {
-    return this.#buffer.size
+    let sum = 0
+    for (const { leases } of this.#pools.values()) sum += leases.length
+    return sum
   }
 
   /** A job may run. */
@@ -68,66 +76,95 @@ export class HandOut {
     const { job, loop } = lease
     job.state = 'available'
     job.readyAt = Math.round(this.#engine.clock.now())
-    lease.bufferedAt = job.readyAt
-    this.#buffer.enter(lease)
+    const waiting = this.#enter(lease, job.readyAt)
     // What was being looked at when the stop came has no place here any more.
-    if (!this.#isOpen) return this.#putBack(loop.of.pool)
-    this.#arrive(loop.of.pool)
+    if (this.#isOpen) this.#arrive(loop.of.pool, waiting)
+    else this.#putBack(waiting)
   }
 
   /** A thread did not start a job after all. */
   enterAgain(lease: Lease): void {
-    lease.bufferedAt = this.#engine.clock.now()
-    this.#buffer.enter(lease)
+    this.#enter(lease, this.#engine.clock.now())
     this.#engine.wake(lease.loop.of.pool)
+  }
+
+  #enter(lease: Lease, now: number): Waiting {
+    const waiting = this.#of(lease.loop.of.pool)
+    const { leases } = waiting
+    lease.bufferedAt = now
+    let at = leases.length
+    while (at > 0 && !comesBefore(leases[at - 1] as Lease, lease)) at--
+    leases.splice(at, 0, lease)
+    return waiting
+  }
+
+  #of(pool: string): Waiting {
+    let waiting = this.#pools.get(pool)
+    if (waiting === undefined) {
+      waiting = { leases: [], isUnasked: false, isArriving: false }
+      this.#pools.set(pool, waiting)
+    }
+    return waiting
   }
 
   /** False when the job does not wait here. */
   leave(lease: Lease): boolean {
-    return this.#buffer.leave(lease)
+    const { leases } = this.#of(lease.loop.of.pool)
+    const at = leases.indexOf(lease)
+    if (at >= 0) leases.splice(at, 1)
+    return at >= 0
   }
 
   peek(pool: string): JobRecord | undefined {
-    if (this.#arriving.has(pool)) return undefined
-    const job = this.#buffer.peek(pool)
-    if (job === undefined && this.#unasked.delete(pool)) this.#host.look(pool)
-    return job
+    const waiting = this.#pools.get(pool)
+    if (waiting === undefined || waiting.isArriving) return undefined
+    const [lease] = waiting.leases
+    if (lease === undefined && waiting.isUnasked) {
+      waiting.isUnasked = false
+      this.#host.look(pool)
+    }
+    return lease?.job
   }
 
   claim(pool: string): Lease | undefined {
-    return this.peek(pool) === undefined ? undefined : this.#buffer.shift(pool)
+    return this.peek(pool) === undefined ? undefined : this.#of(pool).leases.shift()
   }
 
   /**
    * Replies that share a network packet may resolve out of order: a fetch for many after a completion that was sent later.
    * None of their jobs is shown before all have their places, which they have at the end of this turn.
    */
-  #arrive(pool: string): void {
-    if (this.#arriving.has(pool)) return
-    this.#arriving.add(pool)
+  #arrive(pool: string, waiting: Waiting): void {
+    if (waiting.isArriving) return
+    waiting.isArriving = true
     this.#engine.clock.soon(() => {
-      this.#arriving.delete(pool)
+      waiting.isArriving = false
       this.#engine.wake(pool)
     })
   }
 
-  #watch(): void {
-    const { clock } = this.#engine
-    this.#stopTimer = clock.timer(UNCLAIMED / 2, () => {
-      this.#watch()
-      for (const pool of this.#buffer.lateSince(clock.now() - UNCLAIMED)) this.#putBack(pool)
-    })
+  /** A job may stand behind jobs that came later and are more urgent: any that is late counts. */
+  #putLateBack(): void {
+    const late = this.#engine.clock.now() - UNCLAIMED
+    for (const waiting of this.#pools.values()) {
+      if (waiting.leases.some(({ bufferedAt }) => bufferedAt < late)) this.#putBack(waiting)
+    }
   }
 
   /** Nobody takes them: all that wait in a pool go back to the store, until a thread asks again. */
-  #putBack(pool: string): void {
-    this.#unasked.add(pool)
+  #putBack(waiting: Waiting): void {
+    waiting.isUnasked = true
     // The last one first, so that the first one comes to stand in front.
-    for (const lease of this.#buffer.empty(pool).reverse()) {
+    for (const lease of waiting.leases.splice(0).reverse()) {
       const over = (): void => this.#host.letGo(lease)
       const before = this.#putBacks
       const putBack = (): Promise<void> => before.then(() => lease.loop.source.putBack(lease))
       this.#putBacks = this.#retries.retry(putBack).then(over, over)
     }
   }
+}
+
+function comesBefore(one: Lease, other: Lease): boolean {
+  if (one.job.priority !== other.job.priority) return one.job.priority > other.job.priority
+  return byAge({ id: one.id, at: one.data.a }, { id: other.id, at: other.data.a }) < 0
 }

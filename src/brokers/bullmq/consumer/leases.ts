@@ -1,7 +1,15 @@
-/** The jobs that belong to this process for the time being, and the timer that renews their leases. */
+/**
+ * The jobs that belong to this process for the time being: their leases are renewed, and it is put on record which of them
+ * have begun. BullMQ only knows that a job was fetched; when a process dies, the jobs that it ran are charged with a crash,
+ * and those that waited for a thread there are not. To record every start would cost as much as to fetch the job, so it is
+ * done for attempts that take a while. Of a job that may have brought a process down before, and where a crash is the end,
+ * the start is recorded before the attempt begins.
+ */
 import type { JobRecord } from '../../../rules/job-record.ts'
 import type { Clock } from '../../../words/clock.ts'
-import type { StoredAttempt } from '../store/progress-mark.ts'
+import { every } from '../../lifecycle/every.ts'
+import type { Retries } from '../../lifecycle/retries.ts'
+import { type StoredAttempt, toStacktrace } from '../store/progress-mark.ts'
 import type { LeaseRef } from '../store/shared-store.ts'
 import type { StoredData } from '../store/stored-job.ts'
 import type { FetchLoop } from './fetch-loop.ts'
@@ -33,23 +41,30 @@ export interface Lease extends LeaseRef {
   ran: number
 }
 
+// An attempt that has run for so many milliseconds is recorded.
+const RECORD_AFTER = 100
+
 /** All leases of this process. */
 export class Leases {
   readonly byJob = new Map<JobRecord, Lease>()
   readonly byId = new Map<string, Lease>()
   readonly #all = new Set<Lease>()
   readonly #clock: Clock
+  readonly #retries: Retries
   readonly #length: number
   readonly #lost: (lease: Lease) => void
-  #stopTimer: (() => void) | undefined
+  readonly #stop: () => void
+  #stopRecording: (() => void) | undefined
   #isClosed = false
 
-  /** `lost` is called for each lease that could not be renewed. */
-  constructor(clock: Clock, length: number, lost: (lease: Lease) => void) {
+  /** `length` of a lease in milliseconds. `lost` is called for each that could not be renewed. */
+  constructor(clock: Clock, retries: Retries, length: number, lost: (lease: Lease) => void) {
     this.#clock = clock
+    this.#retries = retries
     this.#length = length
     this.#lost = lost
-    this.#arm()
+    // Three tries within a lease: one lost message costs nothing.
+    this.#stop = every(clock, length / 3, () => this.#look())
   }
 
   add(lease: Lease): void {
@@ -71,14 +86,59 @@ export class Leases {
   }
 
   close(): void {
-    this.#isClosed = true
-    this.#stopTimer?.()
+    this.#stop()
+    this.stopRecording()
   }
 
-  #arm(): void {
-    // Three tries within a lease: one lost message costs nothing.
-    if (!this.#isClosed) this.#stopTimer = this.#clock.timer(this.#length / 3, () => this.#look())
+  /** No more starts are recorded. */
+  stopRecording(): void {
+    this.#isClosed = true
+    this.#stopRecording?.()
   }
+
+  // ── Starts ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** A thread has taken a job. */
+  claimed(lease: Lease): void {
+    lease.claimedAt = this.#clock.now()
+    this.#armRecording()
+  }
+
+  /** An attempt did not begin after all, or does not count. */
+  takeBack(lease: Lease): void {
+    if (!lease.isStartRecorded) return
+    lease.isStartRecorded = false
+    // Should the lease be lost, whoever has the job now has written its own.
+    this.#record(lease).catch(() => {})
+  }
+
+  /** Records that an attempt begins. Rejects when the lease is lost. */
+  recordStart(lease: Lease): Promise<void> {
+    lease.isStartRecorded = true
+    return this.#record(lease)
+  }
+
+  #armRecording(): void {
+    if (this.#isClosed) return
+    this.#stopRecording ??= this.#clock.timer(RECORD_AFTER, () => {
+      this.#stopRecording = undefined
+      const before = this.#clock.now() - RECORD_AFTER
+      for (const lease of this.byJob.values()) {
+        if (lease.isStartRecorded || lease.isLost || lease.job.state !== 'running') continue
+        if (lease.claimedAt > before) this.#armRecording()
+        // Whether the lease is lost is found out when it is renewed.
+        else this.recordStart(lease).catch(() => {})
+      }
+    })
+  }
+
+  #record(lease: Lease): Promise<void> {
+    const { job, attempts, stalls, history, isStartRecorded } = lease
+    const left = toStacktrace(job, { attempts, stalls, history, isRunning: isStartRecorded })
+    return this.#retries.retry(() => lease.loop.source.note(lease, left))
+  }
+
+  // ── Renewal ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #look(): void {
     const now = this.#clock.now()
@@ -86,7 +146,6 @@ export class Leases {
       // Nobody may have confirmed it for its whole length: from now on another process may have the job.
       if (!lease.isEnding && now - lease.renewedAt >= this.#length) this.#lose(lease)
     }
-    this.#arm()
     void this.renew()
   }
 
@@ -105,7 +164,9 @@ export class Leases {
           else lease.renewedAt = begun
         }
       }),
-    ).catch(() => {})
+    ).catch(() => {
+      // A store that is away is asked again in a third of a lease, and as soon as it is back.
+    })
   }
 
   #lose(lease: Lease): void {

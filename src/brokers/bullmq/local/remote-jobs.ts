@@ -1,8 +1,8 @@
 /** Jobs that are not with this process: to end one in the store, and to have one cancelled where it runs. */
 import type { Clock } from '../../../words/clock.ts'
 import { TaskCancelledError } from '../../../words/errors.ts'
+import type { Retries } from '../../lifecycle/retries.ts'
 import type { Ending } from '../../port/attempt.ts'
-import type { Retries } from '../store/retry.ts'
 import type { SharedStore } from '../store/shared-store.ts'
 import type { Settlements } from './settlements.ts'
 

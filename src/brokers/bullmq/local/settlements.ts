@@ -6,6 +6,7 @@ import type { JobRecord } from '../../../rules/job-record.ts'
 import { fromReadable } from '../../../rules/readable.ts'
 import type { Clock } from '../../../words/clock.ts'
 import { isTerminal, type JobState } from '../../../words/job.ts'
+import { every } from '../../lifecycle/every.ts'
 import { queueOf } from '../queues.ts'
 import { originOf, takeState, toRecord } from '../store/job-data.ts'
 import type { SharedStore } from '../store/shared-store.ts'
@@ -31,8 +32,8 @@ export class Settlements {
   readonly #missing = new Set<string>()
   readonly #toTell = new Map<string, Told[]>()
   #cursor: Iterator<[string, JobRecord]> | undefined
-  #stopTimer: (() => void) | undefined
-  #isClosed = false
+  #stop = (): void => {}
+  #looking: Promise<void> | undefined
 
   /** `origin`: what the ids of this process's jobs start with. `ended`: a job of ours ended elsewhere. */
   constructor(
@@ -55,13 +56,15 @@ export class Settlements {
   }
 
   start(): void {
-    if (this.#isClosed) return
-    this.#stopTimer = this.#clock.timer(LOOK_EVERY, () => void this.look().finally(() => this.start()))
+    this.#stop = every(this.#clock, LOOK_EVERY, () => {
+      this.#looking ??= this.look().finally(() => {
+        this.#looking = undefined
+      })
+    })
   }
 
   close(): void {
-    this.#isClosed = true
-    this.#stopTimer?.()
+    this.#stop()
     this.#send()
   }
 

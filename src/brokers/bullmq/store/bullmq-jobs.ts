@@ -62,7 +62,7 @@ export interface RawJob {
 
 /** A job that BullMQ has; `bull`: where it lies, by BullMQ's word. */
 export function toStored(queue: string, id: string, raw: RawJob, bull: string, wall: number): StoredJob {
-  const { data, payload, isOld } = readData(raw.data, raw.timestamp)
+  const { data, payload } = readData(raw.data, raw.timestamp)
   const mark = markOf(raw.stacktrace)
   const left = progressOf(mark ?? data.past)
   return {
@@ -74,41 +74,26 @@ export function toStored(queue: string, id: string, raw: RawJob, bull: string, w
     progress: progressIn(raw.progress),
     claimedAt: numberIn(raw.processedOn),
     endedAt: numberIn(raw.finishedOn),
-    result: resultIn(raw.returnvalue, isOld),
+    result: resultIn(raw.returnvalue),
   }
 }
 
-interface ReadData {
-  readonly data: StoredData
-  readonly payload: Encoded
-  /** As version 0.1.0 wrote it. */
-  readonly isOld: boolean
-}
-
 /** Reads `data`. Of data that is not ours nothing is taken. */
-function readData(text: string, timestamp: number): ReadData {
+function readData(text: string, timestamp: number): Pick<StoredJob, 'data' | 'payload'> {
   const split = text.startsWith('{"aftertask":') ? text.indexOf(SPLIT) : -1
   // As it was written: then the payload need not be read to be handed on.
   const plain = split < 0 ? '' : text.slice(split + SPLIT.length, -1)
   const isPlain = plain !== '' && !plain.startsWith('{"aftertask:')
-  const read = parsed(isPlain ? `${text.slice(0, split)}}}` : text)
-  const all = isObject(read) ? read : {}
-  const { aftertask: own, payload: kept } = all
-  const isOld = !isObject(own)
-  const { exact, ...data } = { a: timestamp, priority: 0, ...(isOld ? all : own) } as StoredData & Exact
-  if (isPlain) return { data, payload: plain, isOld }
-  if (isOld) return { data, payload: oldValue(all), isOld }
-  return { data, payload: exact ?? (kept === undefined ? undefined : fromReadable(kept)), isOld }
+  const all = parsed(isPlain ? `${text.slice(0, split)}}}` : text)
+  const { aftertask: own, payload: kept } = isObject(all) ? all : {}
+  const { exact, ...data } = { a: timestamp, priority: 0, ...(isObject(own) ? own : {}) } as StoredData &
+    Exact
+  if (isPlain) return { data, payload: plain }
+  return { data, payload: exact ?? (kept === undefined ? undefined : fromReadable(kept)) }
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null
-}
-
-/** A payload or a result as version 0.1.0 wrote it. */
-function oldValue({ p, b }: Record<string, unknown>): Encoded {
-  if (typeof b === 'string') return Buffer.from(b, 'base64')
-  return typeof p === 'string' ? p : undefined
 }
 
 /** How a stored job stands, by BullMQ's word for it. */
@@ -134,10 +119,10 @@ export function toReturnValue(result: Encoded, isJsonb: boolean): string {
   return result === undefined ? NONE : toReadable(result, { reserved: [NONE], isJsonb, keepsOrder: true })
 }
 
-function resultIn(text: string | undefined, isOld: boolean): Encoded {
+function resultIn(text: string | undefined): Encoded {
   const result = text === undefined ? undefined : parsed(text)
   if (result === null || result === undefined) return undefined
-  return isOld && isObject(result) ? oldValue(result) : fromReadable(result)
+  return fromReadable(result)
 }
 
 /** Progress as BullMQ keeps it, which takes 0 for none. */

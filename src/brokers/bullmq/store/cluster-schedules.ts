@@ -3,8 +3,9 @@
  * them makes a run. Processes tell each other of changes, and look for themselves as well, since messages can get lost.
  */
 import type { Clock } from '../../../words/clock.ts'
+import { every } from '../../lifecycle/every.ts'
+import type { Retries } from '../../lifecycle/retries.ts'
 import type { ScheduleLease, ScheduleStore, StoredSchedule } from '../../port/schedules.ts'
-import type { Retries } from './retry.ts'
 import type { ScheduleTable, SharedStore } from './shared-store.ts'
 
 /** The topic on which every process hears that schedules were set or removed. */
@@ -24,7 +25,7 @@ export class ClusterSchedules implements ScheduleStore {
   /** One change after the other, in the order in which they were made. */
   #changes: Promise<void> = Promise.resolve()
   #changed: () => void = () => {}
-  #stopTimer: (() => void) | undefined
+  #stop = (): void => {}
   #isClosed = false
 
   /** `owner`: a name that no other process has. */
@@ -43,16 +44,12 @@ export class ClusterSchedules implements ScheduleStore {
   }
 
   start(): void {
-    if (this.#isClosed) return
-    this.#stopTimer = this.#clock.timer(LOOK_EVERY, () => {
-      this.look()
-      this.start()
-    })
+    this.#stop = every(this.#clock, LOOK_EVERY, () => this.look())
   }
 
   close(): void {
     this.#isClosed = true
-    this.#stopTimer?.()
+    this.#stop()
   }
 
   /** A message has come. */

@@ -7,6 +7,7 @@
  * may have run out as well. They have a whole lease then to renew what they have, or to write how it ended.
  */
 import type { Clock } from '../../../words/clock.ts'
+import { every } from '../../lifecycle/every.ts'
 
 /** What is asked of the store. */
 export interface HealthStore {
@@ -53,7 +54,7 @@ export class HealthCheck {
   #steadySince = Number.POSITIVE_INFINITY
   #isSilent = false
   #isClosed = false
-  #stopTimer: (() => void) | undefined
+  #stop = (): void => {}
 
   /** `lease` and `patience` in milliseconds. */
   constructor(
@@ -76,7 +77,7 @@ export class HealthCheck {
     this.#lookedAt = asked
     this.#heardAt = asked
     this.#answeredAt = asked
-    this.#arm()
+    this.#stop = every(this.#clock, this.#beat, () => this.#look())
     const uptime = await this.#store.uptime().catch(() => 0)
     this.#steadySince = asked - uptime
     this.#answered()
@@ -89,7 +90,7 @@ export class HealthCheck {
 
   close(): void {
     this.#isClosed = true
-    this.#stopTimer?.()
+    this.#stop()
   }
 
   /** True when the store answers, and has done so for as long as a lease lasts. */
@@ -103,17 +104,12 @@ export class HealthCheck {
     return this.#clock.now() - this.#steadySince >= this.#lease
   }
 
-  #arm(): void {
-    if (!this.#isClosed) this.#stopTimer = this.#clock.timer(this.#beat, () => this.#look())
-  }
-
   #look(): void {
     const now = this.#clock.now()
     this.#noteStandstill(now)
     this.#lookedAt = now
     if (this.#askedAt === undefined) void this.#ask(now)
     else if (now - this.#askedAt >= this.#patience) this.#silent(now, this.#askedAt)
-    this.#arm()
   }
 
   /**

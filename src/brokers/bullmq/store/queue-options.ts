@@ -1,5 +1,8 @@
 /** What BullMQ's queues are opened with. */
 
+/** The subpath of this library that needs BullMQ. */
+export const SUBPATH = 'aftertask/bullmq'
+
 /** Lines of a job's log that BullMQ keeps. */
 export const MOST_LOG_LINES = 1000
 

@@ -2,6 +2,8 @@
 import { expect, test } from 'vitest'
 import { type Lease, Leases } from '../../../../src/brokers/bullmq/consumer/leases.ts'
 import { LocalJobs } from '../../../../src/brokers/bullmq/local/local-jobs.ts'
+import { isRefusal } from '../../../../src/brokers/bullmq/store/refusals.ts'
+import { Retries } from '../../../../src/brokers/lifecycle/retries.ts'
 import type { BrokerHost } from '../../../../src/brokers/port/host.ts'
 import type { JobRecord } from '../../../../src/rules/job-record.ts'
 import { HandClock } from '../../../kit/hand-clock.ts'
@@ -20,7 +22,7 @@ function localJobs() {
     retention: { count: 10, age: 60_000 },
     settled: tell('settled'),
   } as unknown as BrokerHost
-  const leases = new Leases(clock, 1000, () => {})
+  const leases = new Leases(clock, new Retries(clock, isRefusal), 1000, () => {})
   const events = {
     expired: tell('expired'),
     leftBatch: tell('left'),

@@ -3,8 +3,9 @@ import { expect, test } from 'vitest'
 import type { Leases } from '../../../../src/brokers/bullmq/consumer/leases.ts'
 import { LocalJobs } from '../../../../src/brokers/bullmq/local/local-jobs.ts'
 import { Producer } from '../../../../src/brokers/bullmq/local/producer.ts'
-import { Retries } from '../../../../src/brokers/bullmq/store/retry.ts'
+import { isRefusal } from '../../../../src/brokers/bullmq/store/refusals.ts'
 import type { NewJob } from '../../../../src/brokers/bullmq/store/stored-job.ts'
+import { Retries } from '../../../../src/brokers/lifecycle/retries.ts'
 import type { JobRecord } from '../../../../src/rules/job-record.ts'
 import { HandClock } from '../../../kit/hand-clock.ts'
 import { recordOf } from '../../../kit/records.ts'
@@ -26,7 +27,12 @@ function producerWith(insert: (jobs: readonly NewJob[]) => Promise<readonly stri
   const engine = { clock, idPrefix: 'j-', retention: { count: 10, age: 1000 }, settled: () => {} }
   const leases = { byJob: new Map() } as unknown as Leases
   const local = new LocalJobs(engine as never, leases, { expired: () => {}, leftBatch: () => {} })
-  const producer = new Producer({ store: store as never, retries: new Retries(clock), clock, local })
+  const producer = new Producer({
+    store: store as never,
+    retries: new Retries(clock, isRefusal),
+    clock,
+    local,
+  })
   const jobs = [1, 2, 3].map((seq) => {
     const job = recordOf(seq)
     job.state = 'held'

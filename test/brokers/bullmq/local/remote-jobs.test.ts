@@ -1,7 +1,8 @@
 /** Jobs that are not with this process: a request to cancel one is made again until the job is over. */
 import { expect, test } from 'vitest'
 import { CANCEL_TOPIC, RemoteJobs } from '../../../../src/brokers/bullmq/local/remote-jobs.ts'
-import { Retries } from '../../../../src/brokers/bullmq/store/retry.ts'
+import { isRefusal } from '../../../../src/brokers/bullmq/store/refusals.ts'
+import { Retries } from '../../../../src/brokers/lifecycle/retries.ts'
 import type { Ending } from '../../../../src/brokers/port/attempt.ts'
 import { HandClock } from '../../../kit/hand-clock.ts'
 
@@ -23,7 +24,7 @@ test('a job that is cancelled by a repeated request ends with the name of its ta
     },
   }
   const settlements = { take: () => {}, tell: () => ended.resolve() }
-  const remote = new RemoteJobs(store as never, new Retries(clock), clock, settlements as never)
+  const remote = new RemoteJobs(store as never, new Retries(clock, isRefusal), clock, settlements as never)
   const reason = new Error('enough')
   remote.cancel('j-1', 'mail', reason)
   await new Promise((resolve) => setImmediate(resolve))

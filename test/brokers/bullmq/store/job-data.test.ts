@@ -128,11 +128,6 @@ test('plain JSON data lies in the store as it is', () => {
   })
 })
 
-test('a job that version 0.1.0 wrote is read', () => {
-  const more = { data: '{"p":"{\\"to\\":\\"a\\"}","key":"k"}', returnvalue: '{"n":2,"p":"7"}' }
-  expect(storedAgain(more)).toMatchObject({ payload: '{"to":"a"}', result: '7', data: { key: 'k' } })
-})
-
 test.each(['nonsense', '"text"', 'null', '7'])(
   'a job whose data is %s, not written here, is read without it',
   (data) => {

@@ -3,10 +3,10 @@ import type { Duplex } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import type { IQueueBackend, Queue } from 'bullmq'
 import type { Client, Pool, PoolConfig } from 'pg'
+import { peer } from '../../../../rules/peers.ts'
 import { BrokerUnavailableError } from '../../../../words/errors.ts'
 import { BullmqStore } from '../bullmq-store.ts'
-import { peer } from '../peers.ts'
-import { backendOptions, keepOf } from '../queue-options.ts'
+import { backendOptions, keepOf, SUBPATH } from '../queue-options.ts'
 import { type Admitted, isBatchLock, type Opening, type StoredEnding } from '../shared-store.ts'
 import type { Entry } from '../source.ts'
 import { DEFINITIONS, UNKNOWN_FUNCTIONS } from './functions.ts'
@@ -46,8 +46,8 @@ export class PostgresStore extends BullmqStore {
   protected async connect({ events, topics }: Opening): Promise<void> {
     this.#events = events
     this.#topics = topics
-    this.#bullmq = await peer('bullmq', () => import('bullmq'))
-    const pg = await peer('pg', () => import('pg'))
+    this.#bullmq = await peer('bullmq', SUBPATH, () => import('bullmq'))
+    const pg = await peer('pg', SUBPATH, () => import('pg'))
     this.#pg = pg.default as unknown as typeof import('pg')
     this.#pool = new this.#pg.Pool({ max: 20, ...this.#config() })
     this.#pool.on('error', () => {})

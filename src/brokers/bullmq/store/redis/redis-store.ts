@@ -1,10 +1,10 @@
 /** The store in Redis or Valkey. */
 import type { IQueueBackend, Queue } from 'bullmq'
 import type { Redis, RedisOptions } from 'ioredis'
+import { peer } from '../../../../rules/peers.ts'
 import type { BullmqSettings } from '../../options.ts'
 import { BullmqStore } from '../bullmq-store.ts'
-import { peer } from '../peers.ts'
-import { backendOptions, keepOf } from '../queue-options.ts'
+import { backendOptions, keepOf, SUBPATH } from '../queue-options.ts'
 import { isRefusal } from '../refusals.ts'
 import type { Admitted, Opening, StoredEnding } from '../shared-store.ts'
 import type { Entry } from '../source.ts'
@@ -38,8 +38,8 @@ export class RedisStore extends BullmqStore {
   }
 
   protected async connect({ events, topics }: Opening): Promise<void> {
-    this.#bullmq = await peer('bullmq', () => import('bullmq'))
-    const ioredis = await peer('ioredis', () => import('ioredis'))
+    this.#bullmq = await peer('bullmq', SUBPATH, () => import('bullmq'))
+    const ioredis = await peer('ioredis', SUBPATH, () => import('ioredis'))
     const { connection } = this.settings
     if (this.isClosed) return this.#closed.promise
     // BullMQ needs `null`: a command waits for the connection instead of failing after some tries.

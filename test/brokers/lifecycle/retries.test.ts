@@ -1,8 +1,8 @@
 /** The one policy of trying again. */
 import { expect, test } from 'vitest'
-import { refusalOf } from '../../../../src/brokers/bullmq/store/refusals.ts'
-import { Retries, within } from '../../../../src/brokers/bullmq/store/retry.ts'
-import { HandClock } from '../../../kit/hand-clock.ts'
+import { isRefusal, refusalOf } from '../../../src/brokers/bullmq/store/refusals.ts'
+import { Retries, within } from '../../../src/brokers/lifecycle/retries.ts'
+import { HandClock } from '../../kit/hand-clock.ts'
 
 /** Promises that are resolved have called back. */
 function settled(): Promise<void> {
@@ -16,7 +16,7 @@ function retriesWith() {
     tries.push(clock.now())
     return Promise.reject(new Error('The connection is closed.'))
   }
-  return { clock, retries: new Retries(clock), tries, fail }
+  return { clock, retries: new Retries(clock, isRefusal), tries, fail }
 }
 
 test('a write is tried again after 50 ms, then after twice as long each time, up to a second', async () => {

@@ -1,6 +1,5 @@
-/** The one policy of trying again: a write is tried until the store has it, or refuses it for good. */
-import type { Clock } from '../../../words/clock.ts'
-import { isRefusal } from './refusals.ts'
+/** The one policy of trying again, for a store that may be away: a write is tried until the store has it, or refuses it. */
+import type { Clock } from '../../words/clock.ts'
 
 const FIRST_WAIT = 50
 const LONGEST_WAIT = 1000
@@ -8,13 +7,16 @@ const LONGEST_WAIT = 1000
 /** Writes under way, so that a stop can wait for them. */
 export class Retries {
   readonly #clock: Clock
+  readonly #isFinal: (fault: unknown) => boolean
   readonly #pending = new Set<Promise<unknown>>()
   /** Writes that wait for their next try. */
   readonly #waiting = new Set<() => void>()
   #isClosed = false
 
-  constructor(clock: Clock) {
+  /** `isFinal`: whether a fault is there to stay. */
+  constructor(clock: Clock, isFinal: (fault: unknown) => boolean) {
     this.#clock = clock
+    this.#isFinal = isFinal
   }
 
   /** Tries again after every fault that may pass. Rejects when the store refuses the write, or after the deadline of `settle`. */
@@ -36,7 +38,7 @@ export class Retries {
       try {
         return await write()
       } catch (error) {
-        if (isRefusal(error) || this.#isClosed) throw error
+        if (this.#isFinal(error) || this.#isClosed) throw error
         await this.#pause(wait)
       }
     }
