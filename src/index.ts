@@ -7,20 +7,13 @@ export { memoryBroker } from './brokers/memory.ts'
 export type { Broker, BrokerStats, JobFilter } from './brokers/port/broker.ts'
 export type { BrokerHost } from './brokers/port/host.ts'
 export type { Job } from './engine/job.ts'
-export type { StopReport, Unfinished } from './engine/lifecycle.ts'
 export type { Logger, LogLevel, LogLine, LogOption } from './engine/log.ts'
-export type {
-  AnyRuntime,
-  JobsOf,
-  Runtime,
-  RuntimeOptions,
-  RuntimeStats,
-  TaskList,
-  TasksIn,
-} from './engine/runtime.ts'
+export type { AnyRuntime, Runtime } from './engine/runtime.ts'
 export { createRuntime } from './engine/runtime.ts'
+export type { JobsOf, RuntimeOptions, RuntimeStats, TaskList, TasksIn } from './engine/runtime-options.ts'
 export type { ScheduleInfo } from './engine/schedule-definition.ts'
 export type { ScheduleOptions } from './engine/schedule-times.ts'
+export type { StopReport, Unfinished } from './engine/stopping.ts'
 export { after } from './http/context.ts'
 export type { After, TryAfter } from './http/req-after.ts'
 export type { Shutdown, ShutdownOptions, ShutdownReport } from './http/shutdown.ts'

@@ -3,13 +3,13 @@ import type { LaneExit, Pool } from '../pools/pool.ts'
 import { isA } from '../rules/arguments.ts'
 import { type Encoded, readOrError } from '../rules/codec.ts'
 import type { JobRecord } from '../rules/job-record.ts'
-import { fromWireError, type WireError } from '../rules/wire-error.ts'
+import { fromWireError, toWireError, type WireError } from '../rules/wire-error.ts'
 import { JobLostError } from '../words/errors.ts'
 import { Emitter, type EventJob, type EventName, type RuntimeEvents } from '../words/events.ts'
 import type { JobState } from '../words/job.ts'
-import { isFaultOfPredicate } from './batch.ts'
 import { errorOf, keptEndOf, progressOf, resultOf, settlementOf } from './job.ts'
 import { inWords, type Log, type LogLevel, type LogLine } from './log.ts'
+import { isFaultOfPredicate } from './when.ts'
 
 /** The voice of a runtime. Nothing is put together for an event that nobody wants. */
 export class Announcer {
@@ -156,6 +156,13 @@ export class Announcer {
       const message = `${escaped}: ${inWords(error)}`
       return { message, level: 'error', error }
     })
+  }
+
+  unresponsive(pool: Pool, thread: number): void {
+    const error = new Error(
+      'The thread does not answer: what a handler left behind keeps it busy. It is replaced.',
+    )
+    this.stray(pool, thread, '', toWireError(error), [])
   }
 
   #failed(name: 'job:dead' | 'job:lost', job: JobRecord, total: number): void {

@@ -4,23 +4,33 @@ import { type BatchLink, type JobContext, JobRecord } from '../rules/job-record.
 import { BATCH_FAILED } from '../rules/journal-protocol.ts'
 
 import type { AnyTask } from '../rules/task.ts'
-import { describeValue } from '../words/describe.ts'
-import { isTerminal, type JobOptions, type ResponseFacts, type When } from '../words/job.ts'
-import { ignoreRejection, isThenable } from '../words/thenables.ts'
+import { isTerminal, type JobOptions, type ResponseFacts } from '../words/job.ts'
 import { unlessFull } from './acceptance.ts'
 import { isOver, isPassed, type Member, mayWaitFor, Sequence, type SharedCall } from './batch-sequence.ts'
-import type { Job } from './job.ts'
+import { Job, type JobOwner } from './job.ts'
+import { whyNot } from './when.ts'
+
+/** Takes the jobs of a batch in. */
+export interface BatchIntake {
+  take(call: {
+    readonly door: 'request'
+    readonly task: string | AnyTask
+    readonly payload: unknown
+    readonly options: JobOptions | undefined
+    readonly batch: Batch
+  }): JobRecord
+}
 
 /** What a batch needs of the runtime. */
 export interface BatchOwner {
-  accept(task: string | AnyTask, payload: unknown, options: JobOptions | undefined, batch: Batch): Job
+  /** What the handles of jobs ask, and what is asked of jobs that others have as well. */
+  readonly jobs: JobOwner & {
+    /** The job is dead, and can still be found. */
+    mayBeRevived(job: JobRecord): boolean
+  }
   /** The job may run; a delay counts from `since`. */
   release(job: JobRecord, since: number): void
   now(): number
-  /** The job is dead, and can still be found. */
-  mayBeRevived(job: JobRecord): boolean
-  /** The record that is told of what becomes of the job. */
-  current(job: JobRecord): JobRecord
   skip(job: JobRecord, reason: string): void
   /** Calls back after `handlerGrace`; returns the call that takes it back. */
   afterGrace(callback: () => void): () => void
@@ -38,6 +48,7 @@ const FEW = 64
 /** The jobs of one request. Made with the first of them; `settle` is called once, by whoever watches the response. */
 export class Batch implements BatchLink {
   facts: ResponseFacts | null = null
+  readonly #intake: BatchIntake
   readonly #owner: BatchOwner
   readonly #options: BatchOptions
   /** Who waits for the response. Most batches have one job and need no array. */
@@ -52,7 +63,13 @@ export class Batch implements BatchLink {
   /** The context that travels with the jobs. */
   readonly context: JobContext | undefined
 
-  constructor(owner: BatchOwner, options: BatchOptions, context: JobContext | undefined) {
+  constructor(
+    intake: BatchIntake,
+    owner: BatchOwner,
+    options: BatchOptions,
+    context: JobContext | undefined,
+  ) {
+    this.#intake = intake
     this.#owner = owner
     this.#options = options
     this.context = context
@@ -64,12 +81,13 @@ export class Batch implements BatchLink {
 
   /** Adds a job, which starts once the response is over. Throws the same typed errors as `enqueue`. */
   add(task: string | AnyTask, payload: unknown, options?: JobOptions): Job {
-    return this.#owner.accept(task, payload, options, this)
+    const record = this.#intake.take({ door: 'request', task, payload, options, batch: this })
+    return new Job(record, this.#owner.jobs)
   }
 
   /** As `add`, but null when the queue is full. */
   tryAdd(task: string | AnyTask, payload: unknown, options?: JobOptions): Job | null {
-    return unlessFull(() => this.#owner.accept(task, payload, options, this))
+    return unlessFull(() => this.add(task, payload, options))
   }
 
   /** Whether a call waits for those before it in the batch. */
@@ -77,8 +95,24 @@ export class Batch implements BatchLink {
     return (order ?? this.#options.order) === 'sequential'
   }
 
-  /** Takes a new job in. Returns the job that it waits for, when there is one. */
-  link(job: JobRecord, order: JobOptions['order']): JobRecord | null {
+  /**
+   * Takes a new job in. Returns the job that it waits for, when there is one. A job that the response, which is over, does
+   * not call for has the reason in its record. It is held until it has been announced, so that it cannot start meanwhile.
+   */
+  admit(job: JobRecord, order: JobOptions['order']): JobRecord | null {
+    if (this.context !== undefined) job.more.context = this.context
+    const after = this.#link(job, order)
+    if (this.facts === null) return after
+    const refusal = this.#refusal(job, this.facts)
+    if (refusal !== null) {
+      job.more.reason = refusal
+      job.batch = new Place(this)
+    }
+    if (job.extras !== null) job.extras.when = undefined
+    return after
+  }
+
+  #link(job: JobRecord, order: JobOptions['order']): JobRecord | null {
     const isSequential = this.isSequential(order)
     const isHeld = this.facts === null
     if (isHeld) this.#held = joined(this.#held, job)
@@ -121,9 +155,9 @@ export class Batch implements BatchLink {
     return this.#owner.afterGrace(() => this.settle(facts()))
   }
 
-  /** Why a job does not run after the response as it ended; null when it does, or when that is still open. */
-  refusal(job: JobRecord): string | null {
-    return this.facts === null ? null : whyNot(job.extras?.when ?? job.entry.task.policy.when, this.facts)
+  /** Why a job does not run after the response as it ended; null when it does. */
+  #refusal(job: JobRecord, facts: ResponseFacts): string | null {
+    return whyNot(job.extras?.when ?? job.entry.task.policy.when, facts)
   }
 
   /** A job that came after the response has been announced. `isCalled`: the response calls for it. */
@@ -195,9 +229,9 @@ export class Batch implements BatchLink {
   /** Whether the response still matters: a dead job that is revived before it is over is held again. */
   #isAwaited(member: Member): boolean {
     if (!isOver(member)) return true
-    if (member instanceof JobRecord) return this.#owner.mayBeRevived(member)
+    if (member instanceof JobRecord) return this.#owner.jobs.mayBeRevived(member)
     const { isTakenBack, record } = member
-    return !isTakenBack && (!isTerminal(record.state) || this.#owner.mayBeRevived(record))
+    return !isTakenBack && (!isTerminal(record.state) || this.#owner.jobs.mayBeRevived(record))
   }
 
   /** Where one job is dead and the batch stops at that, those behind it are skipped. */
@@ -231,7 +265,7 @@ export class Batch implements BatchLink {
     if (this.#sequence !== undefined) return this.#sequence
     const chain = this.#chain === null ? [] : [this.#chain].flat()
     this.#chain = null
-    const open = chain.filter((job) => !isOver(job)).map((job) => this.#owner.current(job))
+    const open = chain.filter((job) => !isOver(job)).map((job) => this.#owner.jobs.current(job))
     for (const job of open) {
       if (job.batch?.tell !== undefined) {
         job.batch.tell(this)
@@ -261,7 +295,7 @@ export class Batch implements BatchLink {
     if (member.batch !== this && !(member.batch instanceof Place)) return
     // Whoever is over is not asked for, but a dead job may be revived, and then no response holds it.
     if (isTerminal(member.state) && member.state !== 'dead') return
-    const refusal = this.refusal(member)
+    const refusal = this.#refusal(member, facts)
     if (member.extras !== null) member.extras.when = undefined
     if (refusal !== null) {
       if (member.state === 'dead') member.batch = settledLink(this)
@@ -334,48 +368,4 @@ function replaced(members: Member | Member[] | null, job: JobRecord, member: Mem
   const list = members as Member[]
   list[at] = member
   return list
-}
-
-/** Why a job does not run after such a response; null when it does. A predicate that throws refuses. */
-export function whyNot(when: When, facts: ResponseFacts): string | null {
-  const hasFailed = facts.statusCode >= 500 || facts.error !== undefined
-  switch (when) {
-    case 'always':
-      return null
-    case 'ok':
-      if (facts.error !== undefined) return `the request failed: ${nameOf(facts.error)}`
-      return hasFailed ? `the response failed with status ${facts.statusCode}` : null
-    case 'error':
-      return hasFailed ? null : `the response did not fail (status ${facts.statusCode})`
-    default:
-      try {
-        return ofPredicate(when(facts), facts)
-      } catch (error) {
-        return `${FAULTY} threw ${nameOf(error)}`
-      }
-  }
-}
-
-const FAULTY = 'its predicate'
-
-function ofPredicate(answer: unknown, { statusCode, outcome }: ResponseFacts): string | null {
-  if (answer === true) return null
-  if (answer === false) return `its predicate refused the response (status ${statusCode}, ${outcome})`
-  // A promise is true to whoever asks, and nobody would hear of its rejection.
-  if (isThenable(answer)) ignoreRejection(answer)
-  return `${FAULTY} returned ${describeValue(answer)}; expected true or false`
-}
-
-/** True when a job was skipped since its predicate is at fault, which somebody should see. */
-export function isFaultOfPredicate(reason: string): boolean {
-  return reason.startsWith(`${FAULTY} threw`) || reason.startsWith(`${FAULTY} returned`)
-}
-
-function nameOf(error: unknown): string {
-  try {
-    return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
-  } catch {
-    // It may fight back, and nobody is there to take what this throws.
-    return describeValue(error)
-  }
 }

@@ -1,5 +1,7 @@
 /** Job ids: unique over processes, short, and made from a number only when somebody asks. */
 
+import type { JobRecord } from '../rules/job-record.ts'
+
 /** Makes ids from job numbers and reads them back. */
 export class JobIds {
   /** What every id of this runtime starts with. */
@@ -13,6 +15,11 @@ export class JobIds {
         .padStart(5, '0')
     // Time first, so that ids sort roughly by age; then 51 bits of chance.
     this.prefix = `j${wall.toString(36)}${part()}${part()}-`
+  }
+
+  /** The id of a job; that of another process's job is in its record. */
+  idOf(job: JobRecord): string {
+    return job.extras?.id ?? this.of(job.seq)
   }
 
   of(seq: number): string {

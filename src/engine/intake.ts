@@ -8,14 +8,14 @@ import type { Registry } from '../rules/registry.ts'
 import type { AnyTask } from '../rules/task.ts'
 import type { Clock } from '../words/clock.ts'
 import { memberOf } from '../words/describe.ts'
-import { QueueFullError, RuntimeStoppedError } from '../words/errors.ts'
+import { RuntimeStoppedError } from '../words/errors.ts'
 import { isTerminal, type JobOptions } from '../words/job.ts'
 import { type Checked, check, expectOwnKeys, toRecord, uniqueKeyOf } from './acceptance.ts'
 import type { Announcer } from './announcer.ts'
-import { type Batch, Place } from './batch.ts'
-import type { Lifecycle } from './lifecycle.ts'
-import type { Rate } from './rate.ts'
+import type { Batch } from './batch.ts'
+import type { Pending } from './pending.ts'
 import type { SharedJobs } from './shared-jobs.ts'
+import type { Stopping } from './stopping.ts'
 
 /** Who adds a job: a call from outside, a request, or a handler. It decides what a stopping runtime still takes. */
 export type Door = 'call' | 'request' | 'handler'
@@ -35,22 +35,17 @@ export interface IntakeParts {
   readonly registry: Registry
   readonly broker: IntakeBroker
   readonly clock: Clock
-  readonly lifecycle: Lifecycle
+  readonly stopping: Stopping
   readonly announcer: Announcer
-  readonly rate: Rate
-  readonly maxPending: number
+  readonly pending: Pending
   /** Runs announcements during which no job is sent to a thread. */
   readonly announcing: (announce: () => void) => void
-  /** Unfinished jobs went from none to one. */
-  readonly busy: () => void
   readonly cancel: (job: JobRecord, reason: unknown) => void
   readonly shared: SharedJobs
 }
 
 /** Takes jobs in, one by one or all or none. */
 export class Intake {
-  /** Accepted, unfinished jobs of this process. */
-  pending = 0
   readonly #parts: IntakeParts
   #seq = 0
 
@@ -72,13 +67,13 @@ export class Intake {
   }): JobRecord {
     this.#open(call.door)
     const name = call.call ?? CALLS[call.door]
-    const { broker, clock, registry } = this.#parts
+    const { broker, clock, pending, registry } = this.#parts
     const checked = check(registry, call.task, call.payload, call.options, name)
     if (checked.unique?.isWhileWaiting === true) expectOwnKeys(broker, name)
-    if (this.#isFull(1)) {
+    if (pending.isFull(1)) {
       const first = this.#first(checked)
       const replaces = checked.unique?.replaces === true
-      if (first === undefined || (replaces && isHeld(call.batch))) this.makeRoom(1)
+      if (first === undefined || (replaces && isHeld(call.batch))) pending.makeRoom(1)
       else if (!replaces) {
         this.#parts.shared.join(first, call.batch, call.options)
         return first
@@ -95,10 +90,11 @@ export class Intake {
   /** Accepts all of these or none. */
   takeAll(calls: readonly Checked[]): JobRecord[] {
     this.#open('call')
+    const { pending } = this.#parts
     if (calls.some(({ unique }) => unique?.isWhileWaiting === true)) {
       expectOwnKeys(this.#parts.broker, 'enqueueMany')
     }
-    if (this.#isFull(calls.length)) this.makeRoom(this.#countNew(calls))
+    if (pending.isFull(calls.length)) pending.makeRoom(this.#countNew(calls))
     const records = this.#toRecords(calls)
     const stored = records.map((record, index) => this.#store(record, calls[index] as Checked, null))
     // Told once all are in: what a listener adds must not take the room, nor the number, of one that follows.
@@ -127,21 +123,12 @@ export class Intake {
     return records
   }
 
-  /** Counts a job that is unfinished again. */
-  again(): void {
-    if (++this.pending === 1) this.#parts.busy()
-  }
-
   #open(door: Door): void {
-    const { phase } = this.#parts.lifecycle
+    const { phase } = this.#parts.stopping
     // While it stops, a request or handler that was let in may still add to its own work.
     if (phase === 'stopped' || (phase === 'stopping' && door === 'call')) throw new RuntimeStoppedError(phase)
     const refusal = this.#parts.broker.refusal()
     if (refusal !== undefined) throw refusal
-  }
-
-  #isFull(jobs: number): boolean {
-    return this.pending + jobs > this.#parts.maxPending
   }
 
   /** The job that a call would find instead of adding one. */
@@ -162,26 +149,17 @@ export class Intake {
     }).length
   }
 
-  /** @throws QueueFullError when so many more do not fit. */
-  makeRoom(jobs: number): void {
-    const { maxPending, rate, clock, announcer } = this.#parts
-    if (!this.#isFull(jobs)) return
-    const retryAfter = rate.retryAfter(maxPending, clock.now())
-    announcer.events.emit('runtime:overloaded', { pending: this.pending, maxPending, retryAfter })
-    throw new QueueFullError(this.pending, maxPending, retryAfter)
-  }
-
   /** Hands a job to the broker. Returns it, or the one that holds its unique key. */
   #store(record: JobRecord, checked: Checked, batch: Batch | null): JobRecord {
-    const { broker, clock, shared } = this.#parts
+    const { broker, clock, pending, shared } = this.#parts
     const { entry, options } = checked
     const first = this.#duplicate(record, checked, batch)
     if (first !== undefined) {
       shared.join(first, batch, options)
       return first
     }
-    this.again()
-    const after = batch === null ? null : this.#join(record, batch, options?.order)
+    pending.add(1)
+    const after = batch === null ? null : batch.admit(record, options?.order)
     const { extras } = record
     if (extras?.delay !== undefined && !isHeld(batch)) extras.dueAt = clock.now() + extras.delay
     const queueTimeout = options?.queueTimeout ?? entry.task.policy.queueTimeout
@@ -218,20 +196,6 @@ export class Intake {
     announcer.enqueued(record)
     if (isAborted && !isTerminal(record.state)) shared.abort(record, memberOf(signal, 'reason'))
     batch?.announced(record, isCalled)
-  }
-
-  #join(record: JobRecord, batch: Batch, order: JobOptions['order']): JobRecord | null {
-    const { context } = batch
-    if (context !== undefined) record.more.context = context
-    const after = batch.link(record, order)
-    const refusal = batch.refusal(record)
-    if (refusal !== null) {
-      // The response does not call for it. It is held until it has been announced, so that it cannot start meanwhile.
-      record.more.reason = refusal
-      record.batch = new Place(batch)
-    }
-    if (batch.facts !== null && record.extras !== null) record.extras.when = undefined
-    return after
   }
 }
 

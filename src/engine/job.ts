@@ -17,7 +17,7 @@ export interface JobOwner {
   /** Resolves when the broker holds the job as safely as it can. */
   stored(record: JobRecord): Promise<void>
   /** The record's end is awaited. */
-  keep(record: JobRecord): void
+  pin(record: JobRecord): void
   /** How a job ended of which only its name is left here. */
   settlementOf(stub: JobRecord): Promise<Settlement>
   /** The record that is told of what becomes of the job. */
@@ -74,7 +74,7 @@ export class Job<Result = unknown> {
     const isOver = isTerminal(record.state) && record.extras?.isUntold !== true
     if (isOver) return Promise.resolve(settlementOf(record)) as Promise<Settlement<Result>>
     record.more.settle ??= Promise.withResolvers<KeptEnd>()
-    this.#owner.keep(record)
+    this.#owner.pin(record)
     return record.more.settle.promise.then(settlementFrom) as Promise<Settlement<Result>>
   }
 

@@ -20,15 +20,10 @@ import {
   ThreadExitedError,
 } from '../words/errors.ts'
 import type { AttemptOutcome } from '../words/job.ts'
+import type { Announcer } from './announcer.ts'
 import type { CrashHolds } from './crash-holds.ts'
+import type { Limits } from './limits.ts'
 import type { RunTimes } from './run-times.ts'
-
-/** What is told of outcomes that are not terminal. */
-export interface OutcomeHost {
-  retrying(job: JobRecord, error: Error, delay: number): void
-  interrupted(job: JobRecord, reason: string, error: Error | undefined): void
-  timeoutOf(job: JobRecord): number
-}
 
 // The errors of a job's latest attempts are kept; a job that is retried for ever must not grow for ever.
 const ERRORS_KEPT = 20
@@ -46,27 +41,28 @@ export class Outcomes {
   readonly #holds: CrashHolds
   /** The task whose attempt has just cost its thread and is about to be told as failed. */
   #blamed: TaskEntry | undefined
-  readonly #host: OutcomeHost
+  readonly #announcer: Announcer
+  readonly #limits: Limits
   #isClosed = false
 
-  constructor(
-    parts: {
-      sink: AttemptSink
-      clock: Clock
-      random: () => number
-      retry: RetryPolicy | undefined
-      runTimes: RunTimes
-      holds: CrashHolds
-    },
-    host: OutcomeHost,
-  ) {
+  constructor(parts: {
+    announcer: Announcer
+    sink: AttemptSink
+    clock: Clock
+    limits: Limits
+    random: () => number
+    retry: RetryPolicy | undefined
+    runTimes: RunTimes
+    holds: CrashHolds
+  }) {
+    this.#announcer = parts.announcer
     this.#sink = parts.sink
     this.#clock = parts.clock
+    this.#limits = parts.limits
     this.#random = parts.random
     this.#retry = parts.retry ?? NO_RETRY
     this.#runTimes = parts.runTimes
     this.#holds = parts.holds
-    this.#host = host
   }
 
   /** The handler returned. That counts also when the attempt had been asked to end: the work is done. */
@@ -162,7 +158,7 @@ export class Outcomes {
     if (why === 'cancel') {
       this.#cancelled(job, reason, times)
     } else if (why === 'timeout') {
-      const timeout = new TaskTimeoutError(name, this.#host.timeoutOf(job))
+      const timeout = new TaskTimeoutError(name, this.#limits.timeoutOf(job))
       if (error !== undefined) timeout.cause = error
       this.#attemptFailed(job, times, timeout)
     } else if (why === 'lease') this.#interrupted(job, times, 'its lease was lost', reason as Error)
@@ -183,7 +179,7 @@ export class Outcomes {
     job.attempts--
     // Told once it is so: a listener may cancel the job.
     this.#sink.putBack(job, attempt)
-    this.#host.interrupted(job, reason, error)
+    this.#announcer.interrupted(job, reason, error)
   }
 
   #attemptFailed(job: JobRecord, times: Times, error: WireError | Error): void {
@@ -219,7 +215,7 @@ export class Outcomes {
     if (more.errors.length > ERRORS_KEPT) more.errors.shift()
     this.#sink.retry(job, this.#clock.now() + delay, attempt)
     // Told once it is so: a listener may cancel the job.
-    this.#host.retrying(job, real, delay)
+    this.#announcer.retrying(job, real, delay)
   }
 }
 

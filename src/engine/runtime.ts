@@ -2,7 +2,7 @@
 // long because: it is one class, every method of which is public and has its promise written above it
 
 import { memoryBroker } from '../brokers/memory.ts'
-import type { Broker, BrokerStats, JobFilter } from '../brokers/port/broker.ts'
+import type { Broker, JobFilter } from '../brokers/port/broker.ts'
 import { expectJobId, isA, refusal } from '../rules/arguments.ts'
 import type { ManyEntry, PayloadAndOptions, ResultOfCall, TaskOf } from '../rules/calls.ts'
 import {
@@ -15,8 +15,7 @@ import type { JobContext } from '../rules/job-record.ts'
 import { readOptions } from '../rules/options.ts'
 import { refuseInThread } from '../rules/own-thread.ts'
 import type { RegisteredTask } from '../rules/registry.ts'
-import type { RetryPolicy } from '../rules/retry.ts'
-import { type PoolOptions, type ReadRuntimeOptions, runtimeOptionsSchema } from '../rules/runtime-schemas.ts'
+import { type ReadRuntimeOptions, runtimeOptionsSchema } from '../rules/runtime-schemas.ts'
 import { type AnyTask, type PayloadOf, readTasks } from '../rules/task.ts'
 import { memberOf } from '../words/describe.ts'
 import {
@@ -29,88 +28,20 @@ import type { EventName, Listener } from '../words/events.ts'
 import { isTerminal, type JobInfo, type JobOptions, type JobState, type TerminalState } from '../words/job.ts'
 import { expectNode } from '../words/node-version.ts'
 import { checkEach, checkUnique, unlessFull } from './acceptance.ts'
+import { assemble } from './assemble.ts'
 import { Batch, type BatchOptions } from './batch.ts'
-import { Engine } from './engine.ts'
+import type { Engine } from './engine.ts'
 import { checkListener } from './event-names.ts'
 import { type Inspect, infoOf, Job } from './job.ts'
-import type { StopReport } from './lifecycle.ts'
-import { Log, type LogOption } from './log.ts'
+import { Log } from './log.ts'
 import { type Ports, realPorts } from './ports.ts'
+import type { JobsOf, RuntimeOptions, RuntimeStats, TaskList, TasksIn } from './runtime-options.ts'
 import type { ScheduleInfo } from './schedule-definition.ts'
 import type { ScheduleOptions } from './schedule-times.ts'
+import type { StopReport } from './stopping.ts'
 
 // Once, where the package is imported: an older Node would fail in the middle of something.
 expectNode(process.versions.node)
-
-/** What `createRuntime` takes. */
-export interface RuntimeOptions<Tasks extends TaskList = TaskList> {
-  /** The tasks: an array, or a module of them (`import * as tasks from './tasks.ts'`). */
-  tasks: Tasks
-  /** Where jobs wait. Default: memory. */
-  broker?: Broker
-  /** The default pool of threads. */
-  pool?: PoolOptions
-  /** Further pools by name, as bulkheads; a task chooses one with `pool`. A pool `io` is there without. */
-  pools?: Record<string, PoolOptions>
-  /** Accepted, unfinished jobs at most; beyond it adding throws QueueFullError. Default 100,000. */
-  maxPending?: number
-  /** Milliseconds an attempt may run, for tasks that name no `timeout`. Default: no limit. */
-  timeout?: number
-  /** Retries for tasks that name none. Default: none. */
-  retry?: { maxAttempts?: number; backoff?: Partial<RetryPolicy['backoff']> }
-  /** Milliseconds between the soft abort of an attempt and the end of its thread. Default 1,000. */
-  killGrace?: number
-  /** Milliseconds that jobs wait for their handler to end after the client has left. Default 5,000. */
-  handlerGrace?: number
-  /** Milliseconds of waiting that raise a job by one step of priority. 0: no ageing. Default 1,000. */
-  priorityAgeing?: number
-  /** How many finished jobs can still be looked up (default 1,000), and for how many milliseconds (default one hour). */
-  retention?: { count?: number; age?: number }
-  /** How many short jobs travel to a thread together: at most `max` (1,024), within `milliseconds` (2) of expected work. */
-  bundles?: { max?: number; milliseconds?: number; force?: boolean }
-  /**
-   * Where lines go: what handlers give to `ctx.log`, dead and lost jobs, threads that keep dying. `true` (the default)
-   * writes what nobody listens for to stderr, without `debug`; `false` nothing. A function gets each line as a `LogLine`,
-   * a logger such as pino's or `console` gets fields and message, also where somebody listens. What either throws is contained.
-   */
-  log?: LogOption
-}
-
-/** Tasks as an array or as the exports of a module. */
-export type TaskList = readonly AnyTask[] | Readonly<Record<string, unknown>>
-
-/** The tasks in a list, as a union. */
-export type TasksIn<List> = List extends readonly (infer T extends AnyTask)[]
-  ? T
-  : List extends Readonly<Record<string, unknown>>
-    ? Extract<List[keyof List], AnyTask>
-    : never
-
-/** The handles that `enqueueMany` returns: one for each entry, in their order. */
-export type JobsOf<Tasks extends AnyTask, Entries extends readonly ManyEntry<Tasks>[]> = {
-  -readonly [Index in keyof Entries]: Job<ResultOfCall<Tasks, Entries[Index]['task']>>
-}
-
-/** This process at one moment: what `stats` returns. */
-export interface RuntimeStats {
-  /** Accepted, unfinished jobs. */
-  readonly pending: number
-  readonly maxPending: number
-  /** Jobs that ended in each way since the start. */
-  readonly completed: number
-  readonly dead: number
-  readonly cancelled: number
-  readonly skipped: number
-  readonly lost: number
-  /** Jobs that end in a second, over the last seconds. */
-  readonly rate: number
-  readonly phase: 'running' | 'stopping' | 'stopped'
-  /** How it stands with a broker on another machine (`aftertask/bullmq`); absent with the others. */
-  readonly broker?: BrokerStats
-  readonly pools: Readonly<
-    Record<string, { readonly threads: number; readonly max: number; readonly busy: number }>
-  >
-}
 
 /** How a Runtime's engine is reached from the edges of this package; not for users. @internal */
 export const engineOf: unique symbol = Symbol('aftertask.engine')
@@ -134,7 +65,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     const log = new Log(read.log)
     const broker = (read.broker as Broker | undefined) ?? memoryBroker()
     checkUnique(list, broker.intake)
-    this[engineOf] = new Engine({ ...read, tasks: list }, broker, ports, log)
+    this[engineOf] = assemble({ ...read, tasks: list }, broker, ports, log)
     this.tasks = list as readonly AnyTask[] as readonly Tasks[]
   }
 
@@ -144,7 +75,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    * @throws HandlerNotFoundError (as a rejection) naming each task whose module or export is missing or cannot be loaded.
    */
   async ready(): Promise<void> {
-    if (this[engineOf].lifecycle.phase === 'stopped') throw new RuntimeStoppedError('stopped')
+    if (this[engineOf].stopping.phase === 'stopped') throw new RuntimeStoppedError('stopped')
     await this[engineOf].opened
     const pools = [...this[engineOf].pools.byName.values()]
     const problems = (await Promise.all(pools.map((pool) => pool.ready()))).flat()
@@ -163,7 +94,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   ): Job<ResultOfCall<Tasks, Given>>
   enqueue(task: string | AnyTask, payload?: unknown, options?: JobOptions): Job {
     const engine = this[engineOf]
-    return new Job(engine.intake.take({ door: 'call', task, payload, options, batch: null }), engine)
+    return new Job(engine.intake.take({ door: 'call', task, payload, options, batch: null }), engine.jobs)
   }
 
   /** As `enqueue`, but returns null instead of throwing when the queue is full. */
@@ -177,7 +108,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
       () =>
         new Job(
           engine.intake.take({ door: 'call', task, payload, options, batch: null, call: 'tryEnqueue' }),
-          engine,
+          engine.jobs,
         ),
     )
   }
@@ -186,16 +117,18 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   enqueueMany<const Entries extends readonly ManyEntry<Tasks>[]>(entries: Entries): JobsOf<Tasks, Entries>
   enqueueMany(entries: readonly ManyEntry<AnyTask>[]): Job[] {
     const engine = this[engineOf]
-    return engine.intake.takeAll(checkEach(engine.registry, entries)).map((record) => new Job(record, engine))
+    return engine.intake
+      .takeAll(checkEach(engine.registry, entries))
+      .map((record) => new Job(record, engine.jobs))
   }
 
   /** The facts of a job; undefined when it is unknown here or was too long finished. */
   async job(id: string): Promise<JobInfo | undefined> {
     const engine = this[engineOf]
-    const record = await engine.find(expectJobId('job', id))
+    const record = await engine.jobs.find(expectJobId('job', id))
     if (record === undefined) return undefined
     const history = await engine.broker.jobs.history(record)
-    return { ...infoOf(record, engine), ...(history && { history }) }
+    return { ...infoOf(record, engine.jobs), ...(history && { history }) }
   }
 
   /**
@@ -210,14 +143,14 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     if (state !== undefined) read.state = state
     if (limit !== undefined) read.limit = limit
     if (task !== undefined) read.task = this.#knowTask(task, 'jobs')
-    return (await engine.list(read)).map((record) => infoOf(record, engine))
+    return (await engine.jobs.list(read)).map((record) => infoOf(record, engine.jobs))
   }
 
   /** Cancels a job by its id; false when it is unknown or already over. */
   async cancel(id: string, reason?: unknown): Promise<boolean> {
     const engine = this[engineOf]
-    const record = await engine.find(expectJobId('cancel', id))
-    return record !== undefined && engine.cancel(record, reason)
+    const record = await engine.jobs.find(expectJobId('cancel', id))
+    return record !== undefined && engine.jobs.cancel(record, reason)
   }
 
   /**
@@ -228,8 +161,8 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    */
   async revive(id: string): Promise<boolean> {
     const engine = this[engineOf]
-    const record = await engine.find(expectJobId('revive', id))
-    return record !== undefined && engine.revive(record)
+    const record = await engine.jobs.find(expectJobId('revive', id))
+    return record !== undefined && engine.jobs.revive(record)
   }
 
   /**
@@ -244,8 +177,8 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     if (task !== undefined) this.#knowTask(task, 'reviveAll')
     let revived = 0
     for (;;) {
-      const dead = await engine.list({ state: 'dead', limit: 500, ...(task !== undefined && { task }) })
-      const started = dead.filter((record) => engine.revive(record)).length
+      const dead = await engine.jobs.list({ state: 'dead', limit: 500, ...(task !== undefined && { task }) })
+      const started = dead.filter((record) => engine.jobs.revive(record)).length
       revived += started
       // What cannot start over (its unique key has a new holder) would be listed for ever.
       if (started === 0) return revived
@@ -255,7 +188,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   /** Forgets a job that is over, such as a dead one that nobody will revive; false when it is unknown or not over. */
   async remove(id: string): Promise<boolean> {
     const engine = this[engineOf]
-    const record = await engine.find(expectJobId('remove', id))
+    const record = await engine.jobs.find(expectJobId('remove', id))
     if (record === undefined || !isTerminal(record.state)) return false
     return engine.broker.jobs.remove(record)
   }
@@ -271,7 +204,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     if (task !== undefined) this.#knowTask(task, 'removeAll')
     let removed = 0
     for (;;) {
-      const over = await engine.list({ state, limit: 500, ...(task !== undefined && { task }) })
+      const over = await engine.jobs.list({ state, limit: 500, ...(task !== undefined && { task }) })
       const gone = await Promise.all(over.map((record) => engine.broker.jobs.remove(record)))
       const count = gone.filter(Boolean).length
       removed += count
@@ -294,8 +227,8 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     options: ScheduleOptions,
   ): ScheduleInfo
   schedule(id: string, task: string | AnyTask, payload: unknown, options: ScheduleOptions): ScheduleInfo {
-    const { lifecycle, schedules } = this[engineOf]
-    if (lifecycle.phase !== 'running') throw new RuntimeStoppedError(lifecycle.phase)
+    const { stopping, schedules } = this[engineOf]
+    if (stopping.phase !== 'running') throw new RuntimeStoppedError(stopping.phase)
     return schedules.set(id, task, payload, options)
   }
 
@@ -348,18 +281,18 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
 
   /** This process at this moment; synchronous and cheap. */
   stats(): RuntimeStats {
-    const { intake, options, ended, rate, clock, lifecycle, pools, broker } = this[engineOf]
+    const { options, ended, rate, clock, pending, stopping, pools, broker } = this[engineOf]
     const reach = broker.cluster?.stats()
     const perPool = [...pools.byName].map(([name, pool]) => {
       const busy = [...pool.lanes].filter((lane) => lane.inFlight.size > 0).length
       return [name, { ...pool.size(), busy }] as const
     })
     return {
-      pending: intake.pending,
+      pending: pending.count,
       maxPending: options.maxPending,
       ...ended,
       rate: rate.perSecond(clock.now()),
-      phase: lifecycle.phase,
+      phase: stopping.phase,
       ...(reach && { broker: reach }),
       pools: Object.fromEntries(perPool),
     }
@@ -399,7 +332,9 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    */
   async stop(options: { timeout?: number } = {}): Promise<StopReport> {
     const { timeout } = readOptions(stopOptionsSchema, options, 'stop')
-    return this[engineOf].stop(timeout)
+    const { schedules, stopping } = this[engineOf]
+    schedules.close()
+    return stopping.stop(timeout)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -414,7 +349,8 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
 
   /** Opens a batch: for the edges of this package. @internal */
   openBatch(options: BatchOptions, context?: JobContext): Batch {
-    return new Batch(this[engineOf], options, context)
+    const { intake, responses } = this[engineOf]
+    return new Batch(intake, responses, options, context)
   }
 }
 

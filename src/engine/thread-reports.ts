@@ -9,10 +9,11 @@ import { toWireError, type WireError } from '../rules/wire-error.ts'
 import type { Clock } from '../words/clock.ts'
 import type { JobOptions } from '../words/job.ts'
 import type { Announcer } from './announcer.ts'
+import type { JobIds } from './ids.ts'
 import type { Intake } from './intake.ts'
-import type { Lifecycle } from './lifecycle.ts'
 import type { Outcomes } from './outcomes.ts'
 import type { Scheduler } from './scheduler.ts'
+import type { Stopping } from './stopping.ts'
 import type { Watch } from './watch.ts'
 
 /** Whom reports concern. */
@@ -23,11 +24,11 @@ export interface ReportParts {
   readonly clock: Clock
   readonly entries: readonly TaskEntry[]
   readonly intake: Intake
-  readonly lifecycle: Lifecycle
+  readonly ids: JobIds
   readonly outcomes: Outcomes
   readonly scheduler: Scheduler
+  readonly stopping: Stopping
   readonly watch: Watch
-  readonly idOf: (job: JobRecord) => string
 }
 
 /** Takes the reports of every pool. */
@@ -50,14 +51,14 @@ export class ThreadReports implements PoolHost {
     this.#parts.announcer.started(job, started)
     this.#parts.outcomes.completed(job, result, started, ended)
     // A result that its schema refuses may be tried again at the next start: then no end is told.
-    this.#lookForTheEnd()
+    this.#parts.stopping.look()
   }
 
   failed(job: JobRecord, failure: Failure, started: number, ended: number): void {
     this.#parts.announcer.started(job, started)
     this.#parts.outcomes.failed(job, failure, started, ended)
     // An attempt that a stop has ended is no job that is over, but it may be the last thing that ran.
-    this.#lookForTheEnd()
+    this.#parts.stopping.look()
   }
 
   started(job: JobRecord): void {
@@ -96,7 +97,7 @@ export class ThreadReports implements PoolHost {
         batch: null,
         context: by.extras?.context,
       })
-      const accept = (): void => answer(this.#parts.idOf(record), null)
+      const accept = (): void => answer(this.#parts.ids.idOf(record), null)
       const { durability } = this.#parts
       if (durability === null) accept()
       else durability.stored(record).then(accept, refuse)
@@ -123,10 +124,6 @@ export class ThreadReports implements PoolHost {
     for (const job of exit.running) this.started(job)
     this.#parts.announcer.threadExited(pool, exit)
     this.#parts.outcomes.threadExited(exit)
-    this.#lookForTheEnd()
-  }
-
-  #lookForTheEnd(): void {
-    if (this.#parts.lifecycle.phase !== 'running') this.#parts.lifecycle.look()
+    this.#parts.stopping.look()
   }
 }

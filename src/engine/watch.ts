@@ -7,16 +7,14 @@ import type { Lane } from '../pools/pool.ts'
 import type { Abort, JobRecord } from '../rules/job-record.ts'
 import { Moved } from '../rules/moved.ts'
 import type { Clock } from '../words/clock.ts'
+import type { Limits } from './limits.ts'
 
 /** What the watch asks of the engine. */
 export interface WatchHost {
-  /** The limit of an attempt in milliseconds; Infinity for none. */
-  timeoutOf(job: JobRecord): number
-  killGraceOf(job: JobRecord): number
   /** A job was taken back from a bundle before it started. */
   takenBack(job: JobRecord): void
   /** A thread has not taken up what it was sent, although no job runs there; it is being ended. */
-  deaf(lane: Lane): void
+  unresponsive(lane: Lane): void
 }
 
 // A bundle holds a few milliseconds of work: one that takes longer has met a slow job, or a busy machine.
@@ -24,28 +22,30 @@ const LOOK_EVERY = 5
 const SLOW_AFTER = 20
 // A thread that is free takes up a job within microseconds, within a second where the machine is very busy. One that
 // does not is kept busy by what a handler has left behind, and will not come back.
-const DEAF_AFTER = 5000
+const UNRESPONSIVE_AFTER = 5000
 // Where many run at once, a result may wait for the thread's loop to turn while a neighbour holds it.
 const LOOK_AT_MANY_EVERY = 50
 
 /** Watches over lanes that have something to watch. */
 export class Watch {
   readonly #clock: Clock
+  readonly #limits: Limits
   readonly #host: WatchHost
   readonly #lanes = new Map<Lane, { sentAt: number }>()
   #timerAt = Number.POSITIVE_INFINITY
   #clearTimer: (() => void) | undefined
 
-  constructor(clock: Clock, host: WatchHost) {
+  constructor(clock: Clock, limits: Limits, host: WatchHost) {
     this.#clock = clock
+    this.#limits = limits
     this.#host = host
   }
 
   /** Jobs were sent to a lane. A single job without a limit is looked at only to see whether it was taken up. */
   sent(lane: Lane, jobs: readonly JobRecord[]): void {
     const isAlone = jobs.length === 1 && lane.inFlight.size === 1
-    let look = isAlone ? DEAF_AFTER : lane.concurrency > 1 ? LOOK_AT_MANY_EVERY : LOOK_EVERY
-    for (const job of jobs) look = Math.min(look, this.#host.timeoutOf(job))
+    let look = isAlone ? UNRESPONSIVE_AFTER : lane.concurrency > 1 ? LOOK_AT_MANY_EVERY : LOOK_EVERY
+    for (const job of jobs) look = Math.min(look, this.#limits.timeoutOf(job))
     const now = this.#clock.now()
     this.#lanes.set(lane, { sentAt: now })
     this.#arm(now + Math.max(look, LOOK_EVERY))
@@ -62,7 +62,7 @@ export class Watch {
       return
     }
     const now = this.#clock.now()
-    const killAt = now + this.#host.killGraceOf(job)
+    const killAt = now + this.#limits.killGraceOf(job)
     job.more.abort = { why, reason, killAt, isGivenUp: false }
     if (lane === undefined) return
     lane.abort(job, message, why === 'lease')
@@ -120,12 +120,16 @@ export class Watch {
     // Behind a slow job, not behind a machine that has not got round to the thread yet.
     if (isSlow) this.#takeBack(lane, unstarted)
     if (isRunning) return now + LOOK_EVERY
-    if (now < sentAt + DEAF_AFTER) {
+    if (now < sentAt + UNRESPONSIVE_AFTER) {
       if (unstarted.length > 1) return Math.min(next, now + LOOK_EVERY)
       // It may start at any moment, and its limit counts from then.
-      return Math.min(next, sentAt + DEAF_AFTER, now + this.#host.timeoutOf(unstarted[0] as JobRecord))
+      return Math.min(
+        next,
+        sentAt + UNRESPONSIVE_AFTER,
+        now + this.#limits.timeoutOf(unstarted[0] as JobRecord),
+      )
     }
-    this.#host.deaf(lane)
+    this.#host.unresponsive(lane)
     this.#lanes.delete(lane)
     lane.kill()
     return Number.POSITIVE_INFINITY
@@ -141,16 +145,16 @@ export class Watch {
   #lookAtRunning(lane: Lane, job: JobRecord, started: number, now: number): number {
     const abort = job.extras?.abort
     if (abort === undefined) {
-      const timeout = this.#host.timeoutOf(job)
+      const timeout = this.#limits.timeoutOf(job)
       if (now < started + timeout) return started + timeout
       this.end(lane, job, 'timeout', undefined, `The timeout of ${timeout} ms has passed.`)
-      return now + this.#host.killGraceOf(job)
+      return now + this.#limits.killGraceOf(job)
     }
     if (now < abort.killAt) return abort.killAt
     if (lane.concurrency > 1 && !abort.isGivenUp) {
       // Others run on this thread: if its loop still turns, it can give up this one alone.
       abort.isGivenUp = true
-      abort.killAt = now + this.#host.killGraceOf(job)
+      abort.killAt = now + this.#limits.killGraceOf(job)
       lane.giveUp(job)
       return abort.killAt
     }

@@ -4,13 +4,8 @@
  */
 import { types } from 'node:util'
 import { z } from 'zod'
-import {
-  type AnyRuntime,
-  createRuntime,
-  isRuntime,
-  type Runtime,
-  type RuntimeOptions,
-} from '../engine/runtime.ts'
+import { type AnyRuntime, createRuntime, isRuntime, type Runtime } from '../engine/runtime.ts'
+import type { RuntimeOptions } from '../engine/runtime-options.ts'
 import { isRecord, isSynchronous, readSafely, refusal } from '../rules/arguments.ts'
 import { readOptions } from '../rules/options.ts'
 import { refuseInThread } from '../rules/own-thread.ts'

@@ -2,7 +2,8 @@
 // Loads the types of Node where `tsc --init` has set `types: []`: `req.after` is declared on its requests.
 /// <reference types="node" preserve="true" />
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { AnyRuntime, Runtime, RuntimeOptions, TaskList, TasksIn } from '../engine/runtime.ts'
+import type { AnyRuntime, Runtime } from '../engine/runtime.ts'
+import type { RuntimeOptions, TaskList, TasksIn } from '../engine/runtime-options.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { type AfterResponse, type AfterResponseOptions, makeAfterResponse } from './after-response.ts'
 

@@ -1,5 +1,5 @@
 /** What a shutdown says on stderr: what it waits for, and what did not finish. */
-import type { StopReport, Unfinished } from '../engine/lifecycle.ts'
+import type { StopReport, Unfinished } from '../engine/stopping.ts'
 
 // A line is read by somebody who waits.
 const MOST_NAMES = 5

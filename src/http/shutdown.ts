@@ -3,9 +3,9 @@ import { Server } from 'node:net'
 import { constants } from 'node:os'
 import { z } from 'zod'
 import { leave } from '../engine/leave.ts'
-import type { StopReport } from '../engine/lifecycle.ts'
 import { type AnyRuntime, engineOf, isRuntime } from '../engine/runtime.ts'
 import { onStopSignals } from '../engine/stop-signals.ts'
+import type { StopReport } from '../engine/stopping.ts'
 import { isA } from '../rules/arguments.ts'
 import { readOptions } from '../rules/options.ts'
 import { refuseInThread } from '../rules/own-thread.ts'
@@ -200,7 +200,7 @@ class Sequence {
     if (this.#isOver) return
     // Somebody who has asked twice has not been told to wait.
     if (this.#deadline <= this.#runtime[engineOf].clock.now()) return
-    const jobs = this.#runtime[engineOf].waitedFor(this.#deadline)
+    const jobs = this.#runtime[engineOf].stopping.waitedFor(this.#deadline)
     const line = waitingLine({ signal, timeout, responses: this.#server.busy(), jobs })
     if (line !== null) process.stderr.write(`aftertask: ${line}\n`)
   }

@@ -1,5 +1,5 @@
 /** What a test runtime takes and tells, and the check of it. */
-import type { RuntimeOptions, TaskList, TasksIn } from '../engine/runtime.ts'
+import type { RuntimeOptions, TaskList, TasksIn } from '../engine/runtime-options.ts'
 import { isA, isRecord, refusal } from '../rules/arguments.ts'
 import type { Handler } from '../rules/handler.ts'
 import type { AnyTask, ParsedPayloadOf, ResultOf } from '../rules/task.ts'

@@ -2,7 +2,8 @@
 import { AssertionError } from 'node:assert/strict'
 import type { AnyHandler } from '../../workers/loaded-handlers.ts'
 import { Job } from '../engine/job.ts'
-import { engineOf, Runtime, type TaskList, type TasksIn } from '../engine/runtime.ts'
+import { engineOf, Runtime } from '../engine/runtime.ts'
+import type { TaskList, TasksIn } from '../engine/runtime-options.ts'
 import { PiscinaSource } from '../pools/piscina.ts'
 import { ThreadPool } from '../pools/thread-pool.ts'
 import { refusal } from '../rules/arguments.ts'
@@ -209,8 +210,8 @@ export class TestRuntime<Tasks extends AnyTask = AnyTask> extends Runtime<Tasks>
       id,
       name: record.entry.task.name,
       payload: record.payload === undefined ? undefined : readOrError(record.payload as never, 'payload'),
-      job: new Job(record, engine),
-      dueAt: dueAt === undefined ? undefined : new Date(engine.wallTime(dueAt)),
+      job: new Job(record, engine.jobs),
+      dueAt: dueAt === undefined ? undefined : new Date(engine.jobs.wallTime(dueAt)),
       addedAt: callerIn(stack),
     })
     this.#changes.note()

@@ -3,8 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { memoryBroker } from '../../src/brokers/memory.ts'
 import type { Broker } from '../../src/brokers/port/broker.ts'
 import { sqliteBroker } from '../../src/brokers/sqlite.ts'
-import { Batch } from '../../src/engine/batch.ts'
-import { engineOf } from '../../src/engine/runtime.ts'
+import type { Batch } from '../../src/engine/batch.ts'
 import type { JobOptions, ResponseFacts } from '../../src/words/job.ts'
 import { gated } from '../fixtures/http-tasks.ts'
 import { gate } from '../kit/jobs.ts'
@@ -100,8 +99,7 @@ describe.each([
       method: 'GET',
       url: '/',
     }
-    const batch = (): Batch =>
-      new Batch(runtime[engineOf], { order: 'sequential', onFailure: 'continue' }, undefined)
+    const batch = (): Batch => runtime.openBatch({ order: 'sequential', onFailure: 'continue' })
     const sure = runtime.enqueue(ok, 'sure', replacing)
     const [failing, fine] = [batch(), batch()]
     const skipped = failing.add(ok, 'never', replacing)

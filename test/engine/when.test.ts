@@ -1,6 +1,6 @@
 /** What a predicate on the response may answer, and what becomes of a job whose predicate does not. */
 import { expect, test } from 'vitest'
-import { isFaultOfPredicate, whyNot } from '../../src/engine/batch.ts'
+import { isFaultOfPredicate, whyNot } from '../../src/engine/when.ts'
 
 const facts = { statusCode: 200, outcome: 'sent', error: undefined, method: 'GET', url: '/' } as const
 const answer = (value: unknown): string | null => whyNot((() => value) as never, facts)

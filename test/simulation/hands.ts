@@ -1,8 +1,8 @@
 /** The hands that operate the runtime: each step of a plan as calls, and what the calls should answer. */
 import type { Batch } from '../../src/engine/batch.ts'
 import { Job } from '../../src/engine/job.ts'
-import type { StopReport } from '../../src/engine/lifecycle.ts'
 import { engineOf, type Runtime } from '../../src/engine/runtime.ts'
+import type { StopReport } from '../../src/engine/stopping.ts'
 import type { JobRecord } from '../../src/rules/job-record.ts'
 import { QueueFullError, RuntimeStoppedError } from '../../src/words/errors.ts'
 import { isCalledFor, type Model } from './model.ts'
@@ -271,7 +271,7 @@ export class Hands {
     const job = from[which % from.length]
     if (job === undefined) return
     const wasOver = job.over !== undefined
-    const handle = this.#handles.get(job) ?? new Job(job.record, this.runtime[engineOf])
+    const handle = this.#handles.get(job) ?? new Job(job.record, this.runtime[engineOf].jobs)
     const calls = job.calls.filter(({ controller }) => controller !== undefined)
     const call = calls[which % calls.length]
     if (by === 'signal' && call?.controller !== undefined) {
@@ -313,7 +313,7 @@ export class Hands {
     const isFull = this.runtime.stats().pending >= this.#maxPending
     const mayRun = !isFull && (holder === undefined || holder === job) && model.phase === 'running'
     try {
-      this.runtime[engineOf].revive(job.record)
+      this.runtime[engineOf].jobs.revive(job.record)
     } catch (error) {
       model.expect(isFull && error instanceof QueueFullError, () => `revive() threw ${String(error)}`)
     }

@@ -1,5 +1,5 @@
 /** What the specs and the world of a plan mean for the runtime: names, options, pools. */
-import type { RuntimeOptions } from '../../src/engine/runtime.ts'
+import type { RuntimeOptions } from '../../src/engine/runtime-options.ts'
 import type { JobOptions } from '../../src/words/job.ts'
 import type { Plan, Spec } from './plan.ts'
 import { KILL_GRACE, taskRules } from './tasks.ts'

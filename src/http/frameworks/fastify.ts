@@ -2,7 +2,8 @@
 // Loads the types of Node where `tsc --init` has set `types: []`.
 /// <reference types="node" preserve="true" />
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
-import type { AnyRuntime, RuntimeOptions } from '../../engine/runtime.ts'
+import type { AnyRuntime } from '../../engine/runtime.ts'
+import type { RuntimeOptions } from '../../engine/runtime-options.ts'
 import { refusal } from '../../rules/arguments.ts'
 import { isThenable } from '../../words/thenables.ts'
 import { type AfterResponseOptions, openFor, readPolicy, runtimeOf } from '../after-response.ts'

@@ -2,7 +2,8 @@
 // Loads the types of Node where `tsc --init` has set `types: []`.
 /// <reference types="node" preserve="true" />
 import type { H3, H3Event, Middleware } from 'h3'
-import type { AnyRuntime, Runtime, RuntimeOptions, TaskList, TasksIn } from '../../engine/runtime.ts'
+import type { AnyRuntime, Runtime } from '../../engine/runtime.ts'
+import type { RuntimeOptions, TaskList, TasksIn } from '../../engine/runtime-options.ts'
 import type { AnyTask } from '../../rules/task.ts'
 import { NoResponseError } from '../../words/errors.ts'
 import { type AfterResponseOptions, openFor, readPolicy, runtimeOf } from '../after-response.ts'

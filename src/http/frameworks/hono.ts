@@ -2,7 +2,8 @@
 // Loads the types of Node where `tsc --init` has set `types: []`.
 /// <reference types="node" preserve="true" />
 import type { Context, MiddlewareHandler } from 'hono'
-import type { AnyRuntime, Runtime, RuntimeOptions, TaskList, TasksIn } from '../../engine/runtime.ts'
+import type { AnyRuntime, Runtime } from '../../engine/runtime.ts'
+import type { RuntimeOptions, TaskList, TasksIn } from '../../engine/runtime-options.ts'
 import { isRecord } from '../../rules/arguments.ts'
 import type { AnyTask } from '../../rules/task.ts'
 import { AftertaskError, NoResponseError } from '../../words/errors.ts'

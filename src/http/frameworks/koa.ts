@@ -2,7 +2,8 @@
 // Loads the types of Node where `tsc --init` has set `types: []`.
 /// <reference types="node" preserve="true" />
 import type { Middleware } from 'koa'
-import type { AnyRuntime, Runtime, RuntimeOptions, TaskList, TasksIn } from '../../engine/runtime.ts'
+import type { AnyRuntime, Runtime } from '../../engine/runtime.ts'
+import type { RuntimeOptions, TaskList, TasksIn } from '../../engine/runtime-options.ts'
 import type { AnyTask } from '../../rules/task.ts'
 import { type AfterResponseOptions, openFor, readPolicy, runtimeOf } from '../after-response.ts'
 import type { After, TryAfter } from '../req-after.ts'

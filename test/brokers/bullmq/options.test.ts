@@ -1,7 +1,8 @@
 /** Options of a runtime that BullMQ has no use for. */
 import { expect, test } from 'vitest'
 import { bullmqBroker } from '../../../src/brokers/bullmq.ts'
-import { createRuntime, type RuntimeOptions } from '../../../src/engine/runtime.ts'
+import { createRuntime } from '../../../src/engine/runtime.ts'
+import type { RuntimeOptions } from '../../../src/engine/runtime-options.ts'
 import { defineTask } from '../../../src/rules/task.ts'
 import { trail } from './fixture/tasks.ts'
 

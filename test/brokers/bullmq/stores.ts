@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { type BullmqOptions, bullmqBroker } from '../../../src/brokers/bullmq.ts'
-import { createRuntime, type Runtime, type RuntimeOptions } from '../../../src/engine/runtime.ts'
+import { createRuntime, type Runtime } from '../../../src/engine/runtime.ts'
+import type { RuntimeOptions } from '../../../src/engine/runtime-options.ts'
 import { START_TIMEOUT, type StoreServer, storeServer, whyNot } from '../../kit/store-servers.ts'
 import * as tasks from './fixture/tasks.ts'
 

@@ -1,7 +1,7 @@
 /** The hands that operate one process: each step of a plan as calls, and what the calls should answer. */
 import type { Batch } from '../../../src/engine/batch.ts'
 import type { Job } from '../../../src/engine/job.ts'
-import type { StopReport } from '../../../src/engine/lifecycle.ts'
+import type { StopReport } from '../../../src/engine/stopping.ts'
 import { BrokerUnavailableError, QueueFullError, RuntimeStoppedError } from '../../../src/words/errors.ts'
 import type { Op, Plan, ReactsTo, ResponseEnd, Spec } from '../plan.ts'
 import { RESPONSES } from '../responses.ts'

@@ -278,7 +278,7 @@ export class DurableWorld {
   #host(isAlive: () => boolean): LifeHost {
     const isOver = (): boolean => this.#hands.isOver || !isAlive()
     const jobOf = (record: JobRecord): DurableJob | undefined => {
-      const job = this.model.byId.get(this.#life.runtime[engineOf].idOf(record))
+      const job = this.model.byId.get(this.#life.runtime[engineOf].jobs.idOf(record))
       if (job === undefined) this.model.violate(`job ${record.seq}, which was never accepted, runs`)
       return job
     }
@@ -301,7 +301,7 @@ export class DurableWorld {
         if (job !== undefined) this.#checks.handlerStops(job, how)
       },
       finishing: (record, state) => {
-        const job = isOver() ? undefined : this.model.byId.get(this.#life.runtime[engineOf].idOf(record))
+        const job = isOver() ? undefined : this.model.byId.get(this.#life.runtime[engineOf].jobs.idOf(record))
         if (job?.over === undefined && job !== undefined) job.ending ??= state
       },
     }
@@ -322,7 +322,7 @@ export class DurableWorld {
     const behaviour = runs[Math.min(record.attempts, runs.length) - 1] ?? RETURNS
     if (behaviour.adds === undefined) return behaviour
     // A job adds once, and what it adds adds nothing: a plan must come to an end.
-    const id = this.#life.runtime[engineOf].idOf(record)
+    const id = this.#life.runtime[engineOf].jobs.idOf(record)
     const adds = number >= NESTED || this.#hasAdded.has(id) ? undefined : behaviour.adds
     this.#hasAdded.add(id)
     return { ...behaviour, adds }

@@ -128,7 +128,7 @@ export class Life {
   /** The job that a call finds which adds an equal one now. */
   holderOf(uniqueKey: string): string | undefined {
     const holder = this.#broker.holderOf(uniqueKey)
-    return holder === undefined ? undefined : this.runtime[engineOf].idOf(holder)
+    return holder === undefined ? undefined : this.runtime[engineOf].jobs.idOf(holder)
   }
 
   /** The broker itself ends jobs whose queueTimeout has passed: that is seen when it says so to the journal. */
@@ -144,9 +144,9 @@ export class Life {
   /** The process is gone: nobody will hear of it again. */
   end(): void {
     this.link.drop()
-    const { intake } = this.runtime[engineOf]
+    const { host, pending } = this.runtime[engineOf]
     // Or it would keep the process of the simulation alive.
-    this.runtime[engineOf].pendingChanged(-intake.pending)
+    host.pendingChanged(-pending.count)
   }
 }
 

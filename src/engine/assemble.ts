@@ -1,0 +1,146 @@
+/** Makes the parts of an engine, each out of those before it, and starts them. */
+import type { Broker } from '../brokers/port/broker.ts'
+import type { BrokerHost } from '../brokers/port/host.ts'
+import { Registry } from '../rules/registry.ts'
+import { retryPolicy } from '../rules/retry.ts'
+import { IO_POOL, poolOptionsSchema, type ReadRuntimeOptions } from '../rules/runtime-schemas.ts'
+import type { AnyTask } from '../rules/task.ts'
+import { OptionsInvalidError } from '../words/errors.ts'
+import { Announcer } from './announcer.ts'
+import { EngineHost } from './broker-host.ts'
+import { CrashHolds } from './crash-holds.ts'
+import type { Engine } from './engine.ts'
+import { JobIds } from './ids.ts'
+import { Intake } from './intake.ts'
+import { JobControl } from './job-control.ts'
+import { Limits } from './limits.ts'
+import type { Log } from './log.ts'
+import { Outcomes } from './outcomes.ts'
+import { Pending } from './pending.ts'
+import { PoolSet } from './pool-set.ts'
+import type { Ports } from './ports.ts'
+import { Rate } from './rate.ts'
+import { Responses } from './responses.ts'
+import { RunTimes } from './run-times.ts'
+import { Scheduler } from './scheduler.ts'
+import { Schedules } from './schedules.ts'
+import { SharedJobs } from './shared-jobs.ts'
+import { Stopping } from './stopping.ts'
+import { ThreadReports } from './thread-reports.ts'
+import { WaitingHint } from './waiting-hint.ts'
+import { Watch } from './watch.ts'
+
+/** Makes the engine of a runtime: opens the broker and starts the threads. */
+export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports, log: Log): Engine {
+  // An `io` pool is there for whoever asks for one, unless the user has made it otherwise.
+  const options = { ...given, pools: { io: poolOptionsSchema.parse(IO_POOL), ...given.pools } }
+  const { clock, random } = ports
+  const { intake: intakeBroker, ready, attempts, durability } = broker
+  const say = (line: string): void => log.say(line)
+
+  // What all parts are made with.
+  const registry = new Registry(Object.values(options.tasks) as AnyTask[])
+  const { entries } = registry
+  const ids = new JobIds(clock.wall(), random)
+  const announcer = new Announcer((job) => ids.idOf(job), log)
+  const rate = new Rate(clock.now())
+  const pending = new Pending({ announcer, clock, rate, max: options.maxPending })
+  const limits = new Limits(options)
+  const ended = { completed: 0, cancelled: 0, skipped: 0, dead: 0, lost: 0 }
+  const poolSettings = { default: options.pool, ...options.pools }
+  const pools = new PoolSet(poolSettings, entries, ids.prefix, ports, broker, say)
+
+  // From the broker to the threads, and back.
+  const runTimes = new RunTimes(entries.length)
+  // The scheduler asks what is held, and what is held no more wakes the scheduler: the one circle among the parts.
+  const wake = (pool: string): void => scheduler.wake(pool)
+  const holds = new CrashHolds({ ready, clock, pools: pools.byName, wake })
+  const retry = options.retry && retryPolicy(options.retry)
+  const outcomes = new Outcomes({ announcer, sink: attempts, clock, limits, random, retry, runTimes, holds })
+  const watch = new Watch(clock, limits, {
+    takenBack: (job) => outcomes.notStarted(job),
+    unresponsive(lane) {
+      const pool = pools.poolOf(lane)
+      if (pool !== undefined) announcer.unresponsive(pool, lane.id)
+    },
+  })
+  const scheduler: Scheduler = new Scheduler({
+    ...{ ready, clock, holds, runTimes, watch },
+    hint: new WaitingHint({ ready, clock, say }),
+    hasLimits: entries.some(({ task }) => Number.isFinite(task.policy.concurrency)),
+    limits: options.bundles,
+    pools: pools.byName,
+  })
+  const stopping = new Stopping({
+    ...{ announcer, broker, clock, ended, holds, ids, limits, outcomes, pending, pools, scheduler, watch },
+  })
+
+  // From a call to the broker.
+  const isRunning = (): boolean => stopping.phase === 'running'
+  const jobs = new JobControl({ broker, clock, ids, isRunning, pending, pools, scheduler, watch })
+  const { handlerGrace } = options
+  const responses = new Responses({ attempts, intake: intakeBroker, clock, jobs, handlerGrace })
+  const shared = new SharedJobs(responses)
+  const intake = new Intake({
+    ...{ announcer, broker: intakeBroker, clock, pending, registry, shared, stopping },
+    announcing: (announce) => scheduler.announcing(announce),
+    cancel: (job, reason) => void jobs.cancel(job, reason),
+  })
+
+  const { priorityAgeing, retention } = options
+  const host = new EngineHost({
+    ...{ announcer, clock, ended, entries, idPrefix: ids.prefix, jobs, outcomes, pending, pools },
+    ...{ priorityAgeing, rate, retention, scheduler, shared, stopping, watch },
+    warn: say,
+  })
+  const opened = open(broker, host)
+  // `ready()` rejects with it; nobody has to ask.
+  opened.catch(() => {})
+  const schedules = new Schedules(
+    {
+      ...{ registry, clock, isRunning, say },
+      // Some brokers know only once they are open.
+      store: broker.schedules,
+      enqueue: (task, payload, how) => {
+        const job = intake.take({ door: 'call', task, payload, options: how, batch: null })
+        return () => jobs.stored(job)
+      },
+    },
+    opened,
+  )
+  pools.start(
+    new ThreadReports({
+      ...{
+        announcer,
+        attempts,
+        clock,
+        durability,
+        entries,
+        ids,
+        intake,
+        outcomes,
+        scheduler,
+        stopping,
+        watch,
+      },
+    }),
+  )
+  return {
+    ...{ options, clock, ids, registry, intake, responses, broker, host, opened, scheduler, holds, pools },
+    ...{ announcer, jobs, pending, rate, ended, schedules, stopping },
+  }
+}
+
+/** Brokers that have a runtime. */
+const taken = new WeakSet<Broker>()
+
+/** Opens a broker for its one runtime. */
+function open(broker: Broker, host: BrokerHost): Promise<void> {
+  if (taken.has(broker)) {
+    const message =
+      'createRuntime: option "broker" is the broker of another runtime; expected one of its own, since a broker serves one runtime, once. Make another.'
+    throw new OptionsInvalidError(message, 'broker')
+  }
+  taken.add(broker)
+  return broker.open(host) ?? Promise.resolve()
+}
