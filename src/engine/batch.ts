@@ -175,6 +175,8 @@ export class Batch implements BatchLink {
 
   /** True when a job stands in the order of this batch as one of its own. */
   has(job: JobRecord): boolean {
+    // One that was revived is past its place.
+    if (job.extras?.isRevived === true) return false
     if (this.#sequence !== undefined) return this.#sequence.has(job)
     return Array.isArray(this.#chain) ? this.#chain.includes(job) : this.#chain === job
   }

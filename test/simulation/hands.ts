@@ -125,7 +125,7 @@ export class Hands {
       batch,
       model: {
         ...{ stops, isParallel: parallel, jobs: [], calls: [] },
-        ...{ isShared: false, end: undefined },
+        ...{ isShared: false, hasRevived: false, end: undefined },
       },
     })
   }

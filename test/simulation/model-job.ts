@@ -36,6 +36,8 @@ export interface ModelBatch {
   readonly calls: ModelCall[]
   /** It has a place in its order for a job that it shares: it lets its jobs go one by one from then on. */
   isShared: boolean
+  /** A job of it was revived: whether the broker keeps its order or it does so itself is not known. */
+  hasRevived: boolean
   end: ResponseEnd | undefined
 }
 

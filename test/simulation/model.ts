@@ -290,6 +290,7 @@ export class Model {
     for (const call of job.calls) {
       call.behind.clear()
       call.controller = undefined
+      if (call.batch !== undefined) call.batch.hasRevived = true
     }
     job.cancelAsked = false
     job.isCancelled = false
