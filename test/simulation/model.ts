@@ -180,8 +180,8 @@ export class Model {
 
   /** A job is asked for by several: the batches in which it stands keep their order themselves. */
   #shares(job: ModelJob, call: ModelCall): void {
-    for (const { batch, stands } of [...(job.isAsked ? [] : job.calls), call]) {
-      if (batch !== undefined && stands) batch.isShared = true
+    for (const { batch, stands, revivals } of [...(job.isAsked ? [] : job.calls), call]) {
+      if (batch !== undefined && stands && revivals === job.revivals) batch.isShared = true
     }
   }
 

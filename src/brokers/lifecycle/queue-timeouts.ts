@@ -14,19 +14,17 @@ export class QueueTimeouts {
   /** `expired` ends a job that has waited too long. */
   constructor(clock: Clock, expired: (job: JobRecord) => void) {
     this.#clock = clock
-    this.#timeline = new Timeline(clock, expired, (job) => job.attempts === 0 && !isTerminal(job.state))
+    // A job that is with a thread keeps its place: it may come back unstarted.
+    const due = (job: JobRecord): void => {
+      if (waits(job)) expired(job)
+    }
+    this.#timeline = new Timeline(clock, due, (job) => !isTerminal(job.state))
   }
 
   /** A job was accepted, and has a limit. */
   add(job: JobRecord): void {
     const limit = limitOf(job)
     if (limit !== Number.POSITIVE_INFINITY) this.#timeline.add(job, this.#clock.now() + limit)
-  }
-
-  /** A job was sent to a thread and came back unstarted: it waits here again. */
-  again(job: JobRecord): void {
-    const limit = limitOf(job)
-    if (limit !== Number.POSITIVE_INFINITY && waits(job)) this.#timeline.add(job, job.acceptedAt + limit)
   }
 
   /** The job is over: it waits here no more. */

@@ -132,7 +132,6 @@ export class MemoryBroker implements Broker, IntakeBroker, ReadyJobs, AttemptSin
   putBack(job: JobRecord, attempt: Attempt | null): void {
     if (attempt !== null) this.#note(job, attempt)
     else if (hasWaitedTooLong(job, this.#host.clock.now())) return this.finish(job, expiry(job))
-    else if (job.extras !== null) this.#timeouts.again(job)
     this.#leaveRunning(job)
     this.#move(job, 'available')
     this.#queue(job).putBack(job)

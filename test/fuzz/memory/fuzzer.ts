@@ -17,7 +17,11 @@ export function memoryFuzzer(spoil?: (broker: Broker) => Broker): Fuzzer {
 /** The fuzzer of memory. */
 export const fuzzer = memoryFuzzer()
 
-async function play(program: Program, spoil?: (broker: Broker) => Broker): Promise<string | undefined> {
+/** Plays one program. Resolves to what is still there at its end, or undefined. */
+export async function play(
+  program: Program,
+  spoil?: (broker: Broker) => Broker,
+): Promise<string | undefined> {
   const watched = new Watched()
   const bench = new Bench(program, watched, spoil)
   try {
