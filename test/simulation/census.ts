@@ -65,18 +65,10 @@ export class Census {
     }
     const expected = this.#states()
     if (expected === undefined) return
-    const isVague = this.#isOrderVague()
-    const actual = isVague ? heldWait(counts) : counts
-    for (const [state, count] of Object.entries(isVague ? heldWait(expected) : expected)) {
-      const found = actual[state as JobState]
-      model.expect(found === count, () => `${found} jobs are ${state}, not ${count}`)
+    for (const [state, count] of Object.entries(expected)) {
+      const actual = counts[state as JobState]
+      model.expect(actual === count, () => `${actual} jobs are ${state}, not ${count}`)
     }
-  }
-
-  /** Who waits for the one before it in its batch is held, or waits, by who keeps the order. */
-  #isOrderVague(): boolean {
-    for (const { calls } of this.#model.pending) if (calls.some(({ batch }) => batch?.hasRevived)) return true
-    return false
   }
 
   /** How many jobs should be in each state; undefined when a timer is just due and may or may not have fired. */
@@ -86,6 +78,7 @@ export class Census {
     const states = { held: 0, waiting: 0, scheduled: 0, available: 0, running: 0, retryable: 0 }
     const keys = new Set<string>()
     for (const job of model.pending) {
+      if (model.isVague(job)) return undefined
       const isTimed = job.dueAt > 0 || job.retryAt > 0
       if (isTimed && (isNear(job.retryAt, now) || isNear(job.runnableAt ?? 0, now))) return undefined
       const state = this.#stateOf(job)
@@ -133,12 +126,6 @@ export class Census {
       )
     }
   }
-}
-
-/** Held jobs count as waiting. */
-function heldWait(counts: Partial<Record<JobState, number>>): Partial<Record<JobState, number>> {
-  const { held = 0, waiting = 0, ...rest } = counts
-  return { ...rest, waiting: held + waiting }
 }
 
 function isNear(moment: number, now: number): boolean {

@@ -152,6 +152,11 @@ export class Model {
     return job.calls.some((call) => call.batch?.end !== undefined && !isCalledFor(call))
   }
 
+  /** True when a job of one of its batches was revived: whether the broker keeps the order there, or it does, is not known. */
+  isVague(job: ModelJob): boolean {
+    return job.calls.some(({ batch }) => batch?.hasRevived === true)
+  }
+
   isHeld(job: ModelJob): boolean {
     return !job.isAsked
   }
@@ -242,6 +247,7 @@ export class Model {
   surelyWaits(job: ModelJob): boolean {
     const now = this.clock.now()
     if (job.isSent || job.over !== undefined || job.runnableAt === undefined) return false
+    if (this.isVague(job)) return false
     if (!this.isWanted(job) || Math.max(job.readyAt, job.retryAt) > now - TIMER_SLACK) return false
     if (job.key !== undefined && this.lineOf(job.key).length > 1) return false
     if (this.isShut(job)) return false
