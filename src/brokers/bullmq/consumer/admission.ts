@@ -14,6 +14,8 @@ export interface Candidate {
   readonly line: string | undefined
   /** How it stands in its locks, once it has been taken to them; who is behind is not with this process any more. */
   readonly place: Exclude<Admitted, 'behind'> | undefined
+  /** How many locks it has been taken to. Its time may have come meanwhile, and with that its turn to join another. */
+  readonly admitted: number
   /** Attempts and crashes on record, the last crash included. */
   readonly attempts: number
   readonly crashes: number
@@ -62,10 +64,10 @@ function endOf(
 }
 
 /** What it waits for: the job before it in its batch, its time, the job before it of its key. */
-function waitOf({ data, line, attempts, place }: Candidate, wall: number): Decision | undefined {
+function waitOf({ data, line, attempts, admitted }: Candidate, wall: number): Decision | undefined {
   // Whoever called a job of a batch did not know when it is due.
   const early = line === undefined || attempts > 0 ? 0 : (data.d ?? 0) - wall
   const locks = locksOf(early > 0 ? {} : data, line)
-  if (place === undefined && locks.length > 0) return { do: 'admit', locks }
+  if (locks.length > admitted) return { do: 'admit', locks }
   return early > 0 ? { do: 'postpone', delay: early } : undefined
 }

@@ -150,23 +150,25 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
 
   async #admit(lease: Lease): Promise<void> {
     let place: Place
+    let admitted = 0
     for (;;) {
-      const decision = this.#decide(lease, false, place)
+      const decision = this.#decide(lease, false, place, admitted)
       if (decision.do === 'end') return this.finish(lease, decision.ended)
       if (decision.do === 'postpone') return this.#postpone(lease, decision.delay)
       if (decision.do === 'run') return this.#run(lease, decision)
       const answer = await lease.loop.source.admit(lease, decision.locks)
       if (answer === 'behind') return this.#isBack(lease, 'waiting')
       place = answer
+      admitted = decision.locks.length
     }
   }
 
-  #decide(lease: Lease, isCrash: boolean, place?: Place): Decision {
+  #decide(lease: Lease, isCrash: boolean, place?: Place, admitted = 0): Decision {
     const { job, data, stalls } = lease
     const { attempts, crashes } = job
     const { task } = job.entry
     const line = this.lineOf(lease)
-    const candidate = { task, data, line, place, attempts, crashes, stalls, hasCrashed: isCrash }
+    const candidate = { task, data, line, place, admitted, attempts, crashes, stalls, hasCrashed: isCrash }
     return decide(candidate, this.#parts.engine.clock.wall())
   }
 

@@ -155,7 +155,8 @@ export class Leases {
     const begun = this.#clock.now()
     await Promise.all(
       [...loops].map(async ([loop, leases]) => {
-        const ours = leases.filter(({ isLost }) => !isLost)
+        // A job that was given back may have come again before the answer to that: its new lease is the one that counts.
+        const ours = leases.filter((lease) => !lease.isLost && this.byId.get(lease.id) === lease)
         if (ours.length === 0) return
         const failed = new Set(await loop.source.renew(ours, this.#length))
         for (const lease of ours) {

@@ -86,6 +86,8 @@ export class Producer {
   }
 
   #take(job: JobRecord, step: Step): void {
+    // One that was to be held takes its place anew as it is released: those of its batch before it come first.
+    this.#buffer.delete(job)
     this.#buffer.set(job, step)
     this.#flushSoon()
   }

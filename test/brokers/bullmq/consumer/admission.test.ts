@@ -10,6 +10,7 @@ const plain: Candidate = {
   data: { a: WALL - 500 },
   line: undefined,
   place: undefined,
+  admitted: 0,
   attempts: 0,
   crashes: 0,
   stalls: 0,
@@ -39,7 +40,7 @@ describe('a job that was fetched', () => {
     const job = { line: 'b:1', data: { a: WALL, key: 'ada' } }
     expect(decided(job)).toEqual({ do: 'admit', locks: ['b:1', 'k:ada'] })
     expect(decided({ ...job, line: undefined })).toEqual({ do: 'admit', locks: ['k:ada'] })
-    expect(decided({ ...job, place: 'first' })).toMatchObject({ do: 'run' })
+    expect(decided({ ...job, place: 'first', admitted: 2 })).toMatchObject({ do: 'run' })
   })
 
   test('is skipped when a job of its batch has stopped the rest', () => {
@@ -52,8 +53,13 @@ describe('a job that was fetched', () => {
   test('waits for its time, without a place in the lock of its key, when the job before it of its batch has called it too early', () => {
     const job = { line: 'b:1', data: { a: WALL, d: WALL + 40, key: 'ada' } }
     expect(decided(job)).toEqual({ do: 'admit', locks: ['b:1'] })
-    expect(decided({ ...job, place: 'first' })).toEqual({ do: 'postpone', delay: 40 })
-    expect(decided({ ...job, attempts: 1, place: 'first' })).toMatchObject({ do: 'run' })
+    expect(decided({ ...job, place: 'first', admitted: 1 })).toEqual({ do: 'postpone', delay: 40 })
+    expect(decided({ ...job, attempts: 1, place: 'first', admitted: 2 })).toMatchObject({ do: 'run' })
+  })
+
+  test('joins the lock of its key when its time has come while it was taken to that of its batch', () => {
+    const job = { line: 'b:1', data: { a: WALL, d: WALL, key: 'ada' } }
+    expect(decided({ ...job, place: 'first', admitted: 1 })).toEqual({ do: 'admit', locks: ['b:1', 'k:ada'] })
   })
 
   test('has its start recorded before it runs when it is a suspect, or when a crash is its end', () => {

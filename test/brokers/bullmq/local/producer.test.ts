@@ -84,3 +84,13 @@ test('a job that is known to have come is not written again when the answer to i
   expect(asked).toEqual(['insert 1 2 3', 'insert 1 3'])
   producer.close()
 })
+
+test('a job that was to be written as held goes after those before it when its response is over first', async () => {
+  const { asked, producer, jobs } = producerWith(ids)
+  const [, , third] = jobs
+  third.more.storing = Promise.withResolvers<void>()
+  producer.hold(third)
+  for (const job of jobs) producer.add(job)
+  await producer.settle(60_000)
+  expect(asked).toEqual(['insert 1 2 3'])
+})

@@ -79,13 +79,16 @@ begin
   perform promote(p_queue, p_id);
 end $$;
 
--- Leaves a lock that is held, and lets the next job come forward. It may be on its way, or running already.
+-- Leaves a lock that is held, and lets the next job come forward. It may be on its way, or running already. A job that was
+-- first before may wait for its time.
 create or replace function aftertask.leave(p_lock text, p_member text, p_stop boolean, p_now float8) returns void
 language plpgsql as $$
 declare v_head text;
 begin
+  select member into v_head from aftertask.lines where line = p_lock order by n limit 1;
   delete from aftertask.lines where line = p_lock and member = p_member;
   if p_stop then insert into aftertask.stopped_lines values (p_lock, p_now) on conflict do nothing; end if;
+  if v_head is distinct from p_member then return; end if;
   select member into v_head from aftertask.lines where line = p_lock order by n limit 1;
   if found then
     perform aftertask.promote(split_part(v_head, '|', 1), substr(v_head, position('|' in v_head) + 1));

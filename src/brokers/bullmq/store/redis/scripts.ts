@@ -81,12 +81,13 @@ return 'first'`
 
 const LEAVING = `
 local leaving = function(lock, member, isStopped)
+  local wasFirst = redis.call('ZRANGE', lock, 0, 0)[1] == member
   redis.call('ZREM', lock, member)
   if isStopped then redis.call('SET', lock .. ':stopped', '1', 'PX', 86400000) end
-  return redis.call('ZRANGE', lock, 0, 0)[1]
+  return wasFirst and redis.call('ZRANGE', lock, 0, 0)[1]
 end`
 
-/** Leaves a lock; answers who is first now. */
+/** Leaves a lock; answers who has become first by that. A job that was first already may wait for its time. */
 export const LEAVE = `${LEAVING}
 return leaving(KEYS[1], ARGV[1], ARGV[2] == '1')`
 
