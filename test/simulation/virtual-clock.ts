@@ -47,6 +47,11 @@ export class VirtualClock implements Clock {
     this.#soon.push(callback)
   }
 
+  /** True when something waits for the end of the turn. */
+  get hasSoon(): boolean {
+    return this.#soon.length > 0
+  }
+
   /** Somebody sets the machine's clock. */
   jump(milliseconds: number): void {
     this.#wallOffset += milliseconds

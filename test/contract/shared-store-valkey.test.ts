@@ -1,0 +1,3 @@
+import { serverContract } from './shared-store-benches.ts'
+
+serverContract('valkey')
