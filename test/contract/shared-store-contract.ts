@@ -613,15 +613,19 @@ export function sharedStoreContract(name: string, make: () => Promise<SharedStor
     })
 
     test('a message comes to every process that listens to its topic', async () => {
-      const heard = Promise.withResolvers<string>()
+      const heard: string[] = []
       await open({
         topics: ['news'],
-        onMessage: (topic, text) => heard.resolve(`${topic.slice(-4)} ${text}`),
+        onMessage: (topic, text) => void heard.push(`${topic.slice(-4)} ${text}`),
       })
       const store = await open()
-      store.publish('other', 'no')
-      store.publish('news', 'yes')
-      expect(await heard.promise).toBe('news yes')
+      // One may get lost.
+      while (heard.length === 0) {
+        store.publish('other', 'no')
+        store.publish('news', 'yes')
+        await bench.elapse(20)
+      }
+      expect(new Set(heard)).toEqual(new Set(['news yes']))
     })
   })
 }

@@ -73,6 +73,20 @@ export type Op =
       readonly missed: 'once' | 'all' | 'skip'
     }
   | { readonly do: 'unschedule'; readonly id: string }
+  /** One of several processes does something. */
+  | { readonly do: 'in'; readonly process: number; readonly does: Op }
+  /** One of several processes is gone between two events, and another takes its place after so many milliseconds. */
+  | { readonly do: 'kill'; readonly process: number; readonly after: number; readonly downtime: number }
+  /** One of several processes stands still. */
+  | { readonly do: 'freeze'; readonly process: number; readonly ms: number }
+  /** The connections of a process break. */
+  | { readonly do: 'cut'; readonly process: number; readonly ms: number }
+  /** The store that processes share stands still, is restarted, or loses messages. */
+  | {
+      readonly do: 'store'
+      readonly what: 'hangs' | 'restarts' | 'forgets leases' | 'loses messages'
+      readonly ms: number
+    }
   /** The next such event makes its listener do something. */
   | { readonly do: 'react'; readonly on: ReactsTo; readonly does: Op }
 
@@ -111,6 +125,9 @@ export interface WorldOptions {
   readonly stillborn: number
   /** Jobs of each pool that a journal grants at a time. */
   readonly window?: number
+  /** Of a cluster: how many processes, and the kind of their store. */
+  readonly processes?: number
+  readonly isOrdered?: boolean
 }
 
 /** Rare: mostly not there. */
@@ -118,9 +135,11 @@ function seldom<T>(arbitrary: fc.Arbitrary<T>, outOf = 8): fc.Arbitrary<T | unde
   return fc.oneof({ weight: outOf - 1, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary })
 }
 
-const pick = <const T>(...values: T[]): fc.Arbitrary<T> => fc.constantFrom(...values)
+/** One of some values. */
+export const pick = <const T>(...values: T[]): fc.Arbitrary<T> => fc.constantFrom(...values)
 
-const SPECS = 6
+/** Specs of a plan. */
+export const SPECS = 6
 
 const behaviour: fc.Arbitrary<Behaviour> = fc.record({
   ends: pick(
@@ -144,7 +163,8 @@ const behaviour: fc.Arbitrary<Behaviour> = fc.record({
   adds: seldom(fc.nat(SPECS - 1), 12),
 })
 
-const spec: fc.Arbitrary<Spec> = fc.record({
+/** A job to add. */
+export const spec: fc.Arbitrary<Spec> = fc.record({
   task: fc.nat(taskRules.length - 1),
   runs: fc.array(behaviour, { minLength: 1, maxLength: 3 }),
   delay: seldom(pick(0, 5, 80)),
@@ -164,7 +184,11 @@ const spec: fc.Arbitrary<Spec> = fc.record({
 const number = fc.nat(63)
 const pools = pick(null, 'default', 'io', 'elastic')
 const specNumber = fc.nat(SPECS - 1)
-const advance = fc.record({ do: fc.constant('advance' as const), ms: pick(0, 1, 5, 0.3, 20, 100, 1000) })
+/** Time passes. */
+export const advance = fc.record({
+  do: fc.constant('advance' as const),
+  ms: pick(0, 1, 5, 0.3, 20, 100, 1000),
+})
 const add = fc.record({ do: fc.constant('add' as const), spec: specNumber, try: fc.boolean() })
 const cancel = fc.record({
   do: fc.constant('cancel' as const),
@@ -186,7 +210,8 @@ const many = fc.record({
 const open = fc.record({ do: fc.constant('open' as const), parallel: fc.boolean(), stops: fc.boolean() })
 const wall = fc.record({ do: fc.constant('wall' as const), ms: pick(1000, -1000, 86_400_000, -86_400_000) })
 const death = fc.record({ do: fc.constant('thread dies' as const), lane: number })
-const stop = fc.record({
+/** The runtime stops. */
+export const stop = fc.record({
   do: fc.constant('stop' as const),
   timeout: pick(0, 50, 2000, Number.POSITIVE_INFINITY),
 })
@@ -197,7 +222,8 @@ const crash = fc.record({
   downtime: pick(0, 1, 30, 500, 5000),
 })
 const journalDeath = fc.record({ do: fc.constant('journal dies' as const), when: pick('now', 'untold') })
-const schedule = fc.oneof(
+/** A schedule is set or removed. */
+export const schedule = fc.oneof(
   fc.record({
     do: fc.constant('schedule' as const),
     id: pick('s', 't'),
@@ -225,13 +251,14 @@ function reaction(mayStop: boolean): fc.Arbitrary<Op> {
   })
 }
 
-interface Weighted {
+/** How often a kind of step comes. */
+export interface Weighted {
   readonly weight: number
   readonly arbitrary: fc.Arbitrary<unknown>
 }
 
 /** The steps of every broker. */
-function common(mayStop: boolean): Weighted[] {
+export function common(mayStop: boolean): Weighted[] {
   return [
     { weight: 60, arbitrary: advance },
     { weight: 40, arbitrary: add },
@@ -247,7 +274,8 @@ function common(mayStop: boolean): Weighted[] {
   ]
 }
 
-function oneOf(steps: readonly Weighted[]): fc.Arbitrary<Op> {
+/** One of some steps. */
+export function oneOf(steps: readonly Weighted[]): fc.Arbitrary<Op> {
   return fc.oneof(...steps) as fc.Arbitrary<Op>
 }
 
@@ -268,7 +296,8 @@ const durableStep = oneOf([
   { weight: 5, arbitrary: schedule },
 ])
 
-const options: fc.Arbitrary<WorldOptions> = fc.record({
+/** What differs from run to run. */
+export const options: fc.Arbitrary<WorldOptions> = fc.record({
   seed: fc.nat(),
   threads: pick(1, 2, 3),
   maxPending: pick(1000, 1000, 1000, 3, 6),

@@ -1,7 +1,7 @@
 /** `npm run simulate -- --broker sqlite --seed N --runs N --jobs N`: long runs by hand, and the replay of one that failed. */
 import { fork } from 'node:child_process'
 import { parseArgs } from 'node:util'
-import { inMemory, onDisk, report, search } from './simulate.ts'
+import { inCluster, inMemory, onDisk, report, type Simulation, search } from './simulate.ts'
 
 const { values } = parseArgs({
   options: {
@@ -25,9 +25,15 @@ const most = Number(values.steps)
 const least = Number(values.least)
 const steps = { least, most }
 const { broker } = values
-if (broker !== 'memory' && broker !== 'sqlite')
-  throw new RangeError(`--broker ${broker}: expected memory or sqlite`)
-const simulation = broker === 'sqlite' ? onDisk() : inMemory()
+const simulations = new Map<string, () => Simulation>([
+  ['memory', inMemory],
+  ['sqlite', onDisk],
+  ['cluster', inCluster],
+])
+const make = simulations.get(broker)
+if (make === undefined)
+  throw new RangeError(`--broker ${broker}: expected ${[...simulations.keys()].join(', ')}`)
+const simulation = make()
 
 // A runtime with a fault may not come to its end, and would keep this process alive.
 process.exit(jobs > 1 ? await share() : await run())

@@ -1,6 +1,9 @@
 /** Runs plans, looks for one that fails, and shrinks it. */
 import fc from 'fast-check'
 import { memoryBroker } from '../../src/brokers/memory.ts'
+import { clusterPlans } from './cluster/cluster-plan.ts'
+import { ClusterWorld } from './cluster/cluster-world.ts'
+import type { ClusterSubject } from './cluster/sim-process.ts'
 import { DurableWorld } from './durable/durable-world.ts'
 import type { DurableSubject } from './durable/life.ts'
 import { durablePlans, type Op, type Plan, plans } from './plan.ts'
@@ -32,6 +35,14 @@ export async function simulateDurable(plan: Plan, subject: DurableSubject = {}):
   return world.model.violation
 }
 
+/** The same with several processes over the model of a store that they share. */
+export async function simulateCluster(plan: Plan, subject: ClusterSubject = {}): Promise<string | undefined> {
+  const world = new ClusterWorld(plan, subject)
+  await play(plan, world)
+  world.end()
+  return world.model.violation
+}
+
 async function play({ ops }: Plan, world: Playable): Promise<void> {
   const { model } = world
   try {
@@ -47,7 +58,7 @@ async function play({ ops }: Plan, world: Playable): Promise<void> {
 
 /** Kinds of plans, and how one is run. */
 export interface Simulation {
-  readonly broker: 'memory' | 'sqlite'
+  readonly broker: 'memory' | 'sqlite' | 'cluster'
   readonly plans: typeof plans
   readonly run: (plan: Plan) => Promise<string | undefined>
 }
@@ -60,6 +71,11 @@ export function inMemory(subject?: Subject): Simulation {
 /** Plans with crashes for the sqlite broker. */
 export function onDisk(subject?: DurableSubject): Simulation {
   return { broker: 'sqlite', plans: durablePlans, run: (plan) => simulateDurable(plan, subject) }
+}
+
+/** Plans for several processes and the store that they share. */
+export function inCluster(subject?: ClusterSubject): Simulation {
+  return { broker: 'cluster', plans: clusterPlans, run: (plan) => simulateCluster(plan, subject) }
 }
 
 /** How far to look. */
