@@ -23,9 +23,6 @@ export default defineConfig({
     setupFiles: ['test/house/leak-guard.ts'],
     // Guards against a test that hangs, and no measure of speed: a busy machine takes many times as long as a quiet one.
     testTimeout: 60_000,
-    // A machine of two processors that others use as well starves a test with servers and processes of its own now and
-    // then. What fails twice is a fault.
-    retry: process.env['CI'] === undefined ? 0 : 1,
     hookTimeout: 60_000,
     // What imports `aftertask` gets the build, as a user does, and Node loads it, not Vite.
     server: { deps: { external: [/\/dist\//] } },

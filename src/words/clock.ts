@@ -29,10 +29,29 @@ const LONGEST_TIMER = 2 ** 31 - 1
 /**
  * The zero of this thread's `performance.now()` on the scale of `process.hrtime`, in milliseconds. Every thread has a
  * zero of its own, but hrtime is one scale for all: with the zeros, times can be compared across threads.
+ *
+ * The two are read one after the other, and on a busy machine the thread may lose its processor in between, for
+ * milliseconds. So they are read several times, and those count that lie closest together.
  */
-export function clockZero(): number {
+export function clockZero(now = () => performance.now(), scale = hrtime): number {
+  let zero = 0
+  let closest = Number.POSITIVE_INFINITY
+  for (let reading = 0; reading < READINGS; reading++) {
+    const before = now()
+    const at = scale()
+    const apart = now() - before
+    if (apart >= closest) continue
+    closest = apart
+    zero = at - before - apart / 2
+  }
+  return zero
+}
+
+const READINGS = 5
+
+function hrtime(): number {
   const [seconds, nanoseconds] = process.hrtime()
-  return seconds * 1e3 + nanoseconds / 1e6 - performance.now()
+  return seconds * 1e3 + nanoseconds / 1e6
 }
 
 // A timer calls back in the context in which it was set. That is often a request, whose store the listeners of a

@@ -143,7 +143,7 @@ describe('the timeout of an attempt', () => {
   })
 
   test('of a deaf handler on an io thread whose loop turns is given up alone: its neighbours finish there', async () => {
-    const { runtime, gate } = await withGate({ pool: { threads: 1, concurrency: 8 }, killGrace: 300 })
+    const { runtime, gate } = await withGate({ pool: { threads: 1, concurrency: 8 }, killGrace: 2000 })
     const interrupted = collectEvents(runtime, 'job:interrupted')
     const neighbours = [1, 2].map((at) => runtime.enqueue('gate.wait', { at }))
     for (const at of [1, 2]) await gate.reached(at)

@@ -47,3 +47,19 @@ test('the zero of a thread lies on a scale that all threads share', () => {
   const difference = clockZero() - clockZero()
   expect(Math.abs(difference)).toBeLessThan(5)
 })
+
+test('the zero of a clock is right although the thread loses its processor while it is read', () => {
+  // The scale runs 1,000 ms ahead of the clock; readings 0 and 2 are torn apart.
+  let time = 50
+  let reading = 0
+  const zero = clockZero(
+    () => time,
+    () => {
+      if (reading++ % 2 === 0) time += 20
+      const at = time + 1000
+      if (reading === 3) time += 40
+      return at
+    },
+  )
+  expect(zero).toBe(1000)
+})

@@ -16,7 +16,7 @@ export const search = defineTask({
   payload: z.object({ polite: z.boolean() }),
   handler: new URL('./workers/search.ts', import.meta.url),
   timeout: 50, // milliseconds that an attempt may run
-  killGrace: 500, // further milliseconds to react to ctx.signal before the thread is ended
+  killGrace: 2000, // further milliseconds to react to ctx.signal before the thread is ended
   queueTimeout: 60_000, // milliseconds that a job may wait for its first attempt
 })
 // #endregion timeout
