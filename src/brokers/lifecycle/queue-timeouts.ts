@@ -9,12 +9,11 @@ import { Timeline } from '../structures/timeline.ts'
 /** One timer for all waits, counted from acceptance. */
 export class QueueTimeouts {
   readonly #timeline: Timeline
-  readonly #clock: Clock
 
   /** `expired` ends a job that has waited too long. */
   constructor(clock: Clock, expired: (job: JobRecord) => void) {
-    this.#clock = clock
-    // A job that is with a thread keeps its place: it may come back unstarted.
+    // A job that is with a thread keeps its place: it may come back unstarted. When its time passes there, who puts it
+    // back asks `hasWaitedTooLong`, which reckons from the same moment.
     const due = (job: JobRecord): void => {
       if (waits(job)) expired(job)
     }
@@ -24,7 +23,7 @@ export class QueueTimeouts {
   /** A job was accepted, and has a limit. */
   add(job: JobRecord): void {
     const limit = limitOf(job)
-    if (limit !== Number.POSITIVE_INFINITY) this.#timeline.add(job, this.#clock.now() + limit)
+    if (limit !== Number.POSITIVE_INFINITY) this.#timeline.add(job, job.acceptedAt + limit)
   }
 
   /** The job is over: it waits here no more. */
