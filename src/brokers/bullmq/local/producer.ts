@@ -134,11 +134,7 @@ export class Producer {
     const underWay = new Set<Promise<void>>()
     this.#isWriting = true
     while (this.#buffer.size > 0 && !this.#isClosed) {
-      const jobs = [...this.#buffer].slice(0, isOrdered ? PART : MOST_AT_ONCE)
-      for (const [job, step] of jobs) {
-        this.#buffer.delete(job)
-        if (step !== 'release') this.#parts.local.writing(job, step === 'hold')
-      }
+      const jobs = this.#next(isOrdered ? PART : MOST_AT_ONCE)
       this.#writing += jobs.length
       const written = this.#write(jobs).then(() => {
         underWay.delete(written)
@@ -159,6 +155,18 @@ export class Producer {
     if (this.size > 0) return
     this.#idle?.resolve()
     this.#idle = undefined
+  }
+
+  #next(most: number): Written[] {
+    const next: Written[] = []
+    for (const written of this.#buffer) {
+      if (next.length === most) break
+      const [job, step] = written
+      next.push(written)
+      this.#buffer.delete(job)
+      if (step !== 'release') this.#parts.local.writing(job, step === 'hold')
+    }
+    return next
   }
 
   #isLocked([job, step]: Written): boolean {

@@ -39,11 +39,11 @@ export function toJson(job: NewJob, wall: number, isJsonb: boolean): JobJson {
 
 /** The `data` of a job as BullMQ's tools show it: the payload, and what is ours beside it. */
 export function toDataText(data: WrittenData, payload: Encoded, isJsonb: boolean): string {
+  const kept = isJsonb && typeof payload === 'string' ? inJsonb(payload) : 'same'
   // Where PostgreSQL would sort the properties, the order is kept beside them.
-  const isSorted = isJsonb && typeof payload === 'string' && inJsonb(payload) === 'reordered'
-  const own = JSON.stringify(isSorted ? { ...data, exact: payload } : data)
+  const own = JSON.stringify(kept === 'reordered' ? { ...data, exact: payload } : data)
   if (payload === undefined) return `{"aftertask":${own}}`
-  return `{"aftertask":${own.slice(0, -1)}${SPLIT}${toReadable(payload, { isJsonb })}}`
+  return `{"aftertask":${own.slice(0, -1)}${SPLIT}${toReadable(payload, { isJsonb: kept === 'refused' })}}`
 }
 
 /** What is read of BullMQ's jobs, as its own `JobJson` has it. */
