@@ -8,16 +8,16 @@ import type { BrokerSettings } from './options.ts'
 export class Availability {
   readonly #host: BrokerHost
   readonly #settings: BrokerSettings
-  readonly #buffered: () => number
+  readonly #producer: { readonly size: number }
   #fault: Error | undefined
   #downSince = 0
   #isFinal = false
   #isKnown = false
 
-  constructor(host: BrokerHost, settings: BrokerSettings, buffered: () => number) {
+  constructor(host: BrokerHost, settings: BrokerSettings, producer: { readonly size: number }) {
     this.#host = host
     this.#settings = settings
-    this.#buffered = buffered
+    this.#producer = producer
   }
 
   get isUp(): boolean {
@@ -46,7 +46,7 @@ export class Availability {
   }
 
   stats(): Pick<BrokerStats, 'state' | 'buffered'> {
-    return { state: this.#fault === undefined ? 'up' : 'down', buffered: this.#buffered() }
+    return { state: this.#fault === undefined ? 'up' : 'down', buffered: this.#producer.size }
   }
 
   /** Why a job cannot be taken. */
@@ -59,7 +59,7 @@ export class Availability {
       const what = `The store of jobs cannot be reached (${cause.message}); it is tried again all the time.`
       return new BrokerUnavailableError('unreachable', what, { cause })
     }
-    if (this.#buffered() < buffer) return undefined
+    if (this.#producer.size < buffer) return undefined
     const what = `The store of jobs cannot be reached (${cause.message}), and ${buffer} jobs wait for it already.`
     return new BrokerUnavailableError('full', what, { cause })
   }

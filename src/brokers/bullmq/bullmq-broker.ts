@@ -28,7 +28,7 @@ import { Queries } from './queries.ts'
 import { queueOf, queuesOf } from './queues.ts'
 import { type ClusterSchedules, SCHEDULES_TOPIC } from './store/cluster-schedules.ts'
 import type { SharedStore } from './store/shared-store.ts'
-import { type PartEvents, type Parts, recheckOf, wire } from './wiring.ts'
+import { type PartEvents, Parts } from './wiring.ts'
 
 // How long a stop waits for what is still to be written.
 const LAST_WRITES = 5000
@@ -73,11 +73,11 @@ export class BullmqBroker
     this.#engine = engine
     const ignored = ignoredOptions(engine)
     if (ignored !== undefined) engine.warn(ignored)
-    const parts = wire(this.#settings, this.#store, engine, this)
+    const parts = new Parts(this.#settings, this.#store, engine, this)
     this.#parts = parts
     this.#queries = new Queries(parts, () => this.#written())
     const { clock, retention } = engine
-    const recheck = recheckOf(this.#settings)
+    const { recheck } = parts
     const queues = queuesOf(engine.entries).map(({ name }) => name)
     const topics = [CANCEL_TOPIC, SCHEDULES_TOPIC, Settlements.topic(engine.idPrefix)]
     const events = {
@@ -231,6 +231,10 @@ export class BullmqBroker
     const job = local.byId.get(id)
     if (job !== undefined) local.arrived(job)
     return job
+  }
+
+  lineOf(job: JobRecord): string | undefined {
+    return this.#parts.local.lineOf(job)
   }
 
   // ── Ends ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,7 +4,8 @@ import type { AttemptInfo, JobState } from '../../words/job.ts'
 import { fitting } from '../lifecycle/job-filter.ts'
 import { pause } from '../lifecycle/retries.ts'
 import type { JobFilter } from '../port/broker.ts'
-import { attemptsOf, takeState, toRecord } from './store/job-data.ts'
+import { queueOf } from './queues.ts'
+import { attemptsOf } from './store/job-data.ts'
 import { historyOf } from './store/progress-mark.ts'
 import type { StoredJob } from './store/stored-job.ts'
 import type { Parts } from './wiring.ts'
@@ -29,7 +30,7 @@ export class Queries {
     if (leased !== undefined) return leased.job
     await this.#written()
     const ours = local.byId.get(id)
-    const found = await store.directory.find(id, ours && this.#parts.queueOf(ours))
+    const found = await store.directory.find(id, ours && queueOf(ours.entry))
     if (found !== undefined) return this.#recordOf(found)
     return local.byId.get(id) ?? local.endedHere.get(id)
   }
@@ -82,7 +83,7 @@ export class Queries {
   }
 
   #recordOf(found: StoredJob): JobRecord | undefined {
-    const { consumer, local, settlements, entryOf, engine, foreignSeq } = this.#parts
+    const { consumer, local, settlements, records } = this.#parts
     const leased = consumer.leases.byId.get(found.id)
     if (leased !== undefined) return leased.job
     const ours = local.byId.get(found.id)
@@ -90,12 +91,8 @@ export class Queries {
       settlements.take(found)
       return ours
     }
-    const entry = entryOf(found.name)
-    if (entry === undefined) return undefined
-    const { clock } = engine
-    const job = toRecord(found, { seq: foreignSeq(), id: found.id, entry, clock })
-    takeState(job, found, clock)
-    return job
+    const job = records.make(found)
+    return job && records.takeState(job, found)
   }
 }
 

@@ -3,7 +3,6 @@
  * the time of its lease, which is renewed; an outcome counts only as long as the lease is ours.
  */
 import type { JobRecord } from '../../../rules/job-record.ts'
-import type { TaskEntry } from '../../../rules/registry.ts'
 import { ProcessExitedError } from '../../../words/errors.ts'
 import { isTerminal, type JobState } from '../../../words/job.ts'
 import { applyEnding } from '../../lifecycle/ending.ts'
@@ -13,7 +12,7 @@ import type { BrokerHost } from '../../port/host.ts'
 import type { BrokerSettings } from '../options.ts'
 import type { QueueOfTasks } from '../queues.ts'
 import type { HealthCheck } from '../store/health-check.ts'
-import { toRecord } from '../store/job-data.ts'
+import type { Records } from '../store/job-data.ts'
 import { hasCrashed, noteAttempt } from '../store/progress-mark.ts'
 import type { Admitted, Claimed, SharedStore } from '../store/shared-store.ts'
 import { type Decision, decide } from './admission.ts'
@@ -27,9 +26,6 @@ import { Quarantine } from './quarantine.ts'
 export interface ConsumerHost {
   /** The record of a job that this process accepted: the store has it, since it was fetched. */
   accepted(id: string): JobRecord | undefined
-  entryOf(name: string): TaskEntry | undefined
-  /** A number for the record of a job that another process accepted. */
-  foreignSeq(): number
   /** The lock of the batch that a job of this process is in. */
   lineOf(job: JobRecord): string | undefined
   /** The end of a job that ran here is written. */
@@ -43,6 +39,7 @@ export interface ConsumerParts {
   readonly settings: BrokerSettings
   readonly health: HealthCheck
   readonly engine: BrokerHost
+  readonly records: Records
   /** Milliseconds after which a job that waits for another looks again. */
   readonly recheck: number
 }
@@ -98,21 +95,20 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
   }
 
   fetched(loop: FetchLoop, { token, job: stored }: Claimed): void {
-    const { id, name, data, left, starts, stalls } = stored
+    const { id, data, left, starts, stalls } = stored
     // After a fault it can come twice: with the answer, and with a look for what no answer came for.
     if (this.leases.byId.get(id)?.token === token) return
     this.moves++
-    const { retries, recheck, engine } = this.#parts
-    const entry = this.#host.entryOf(name)
+    const { retries, recheck, engine, records } = this.#parts
+    const known = this.#host.accepted(id)
+    const job = known === undefined ? records.make(stored) : records.update(known, stored)
     // A job whose task this process does not know waits for one that does: a deploy may be under way.
-    if (entry === undefined) {
+    if (job === undefined) {
       return retries.see(() => loop.source.postpone({ id, token, starts, stalls }, recheck))
     }
-    const known = this.#host.accepted(id)
     const isForeign = known === undefined
-    const { clock } = engine
-    const job = toRecord(stored, { seq: known?.seq ?? this.#host.foreignSeq(), id, entry, clock, known })
     if (isForeign) engine.pendingChanged(1)
+    const { clock } = engine
     const now = clock.now()
     const lease: Lease = {
       job,
@@ -140,7 +136,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     if (isCrash) lease.history.push([job.attempts, 'crashed', null, null, null])
     const decision = this.#decide(lease, isCrash)
     if (isCrash && decision.do !== 'end') {
-      job.more.errors = [...(job.more.errors ?? []), new ProcessExitedError(entry.task.name)]
+      job.more.errors = [...(job.more.errors ?? []), new ProcessExitedError(job.entry.task.name)]
     }
     // Nothing can keep most jobs from running, and nothing has to be written before.
     if (decision.do === 'run' && !decision.recordStart) return this.#handOut.enter(lease)

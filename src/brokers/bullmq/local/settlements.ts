@@ -8,7 +8,7 @@ import type { Clock } from '../../../words/clock.ts'
 import { isTerminal, type JobState } from '../../../words/job.ts'
 import { every } from '../../lifecycle/every.ts'
 import { queueOf } from '../queues.ts'
-import { originOf, takeState, toRecord } from '../store/job-data.ts'
+import { originOf, type Records } from '../store/job-data.ts'
 import type { SharedStore } from '../store/shared-store.ts'
 import type { StoredJob } from '../store/stored-job.ts'
 import type { LocalJobs } from './local-jobs.ts'
@@ -21,13 +21,20 @@ const MOST_AT_ONCE = 200
 const LONGEST_VALUE = 300
 const MOST_IN_A_MESSAGE = 16
 
+/** What is told of ends. */
+export interface SettlementEvents {
+  /** A job of ours ended in another process. */
+  endedElsewhere(job: JobRecord, id: string): void
+}
+
 /** Tells of ends, and hears of them. */
 export class Settlements {
   readonly #store: SharedStore
   readonly #local: LocalJobs
+  readonly #records: Records
   readonly #clock: Clock
   readonly #origin: string
-  readonly #ended: (job: JobRecord, id: string) => void
+  readonly #events: SettlementEvents
   /** Jobs that were not found once. */
   readonly #missing = new Set<string>()
   readonly #toTell = new Map<string, Told[]>()
@@ -35,19 +42,21 @@ export class Settlements {
   #stop = (): void => {}
   #looking: Promise<void> | undefined
 
-  /** `origin`: what the ids of this process's jobs start with. `ended`: a job of ours ended elsewhere. */
+  /** `origin`: what the ids of this process's jobs start with. */
   constructor(
     store: SharedStore,
     local: LocalJobs,
+    records: Records,
     clock: Clock,
     origin: string,
-    ended: (job: JobRecord, id: string) => void,
+    events: SettlementEvents,
   ) {
     this.#store = store
     this.#local = local
+    this.#records = records
     this.#clock = clock
     this.#origin = origin
-    this.#ended = ended
+    this.#events = events
   }
 
   /** The topic on which a process hears of its jobs. */
@@ -117,7 +126,7 @@ export class Settlements {
   #over(job: JobRecord, id: string, endedAt = this.#clock.now()): void {
     job.readyAt = Math.round(endedAt)
     this.#missing.delete(id)
-    this.#ended(job, id)
+    this.#events.endedElsewhere(job, id)
   }
 
   /** Looks up how a job of ours stands. */
@@ -137,10 +146,9 @@ export class Settlements {
     const { id } = found
     const job = this.#local.byId.get(id)
     if (job === undefined || !this.#local.isAway(job) || isTerminal(job.state)) return
-    const clock = this.#clock
     this.#missing.delete(id)
-    toRecord(found, { seq: job.seq, id: undefined, entry: job.entry, clock, known: job })
-    takeState(job, found, clock)
+    this.#records.update(job, found)
+    this.#records.takeState(job, found)
     if (isTerminal(job.state)) this.#over(job, id, job.readyAt)
   }
 

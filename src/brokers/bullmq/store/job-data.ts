@@ -7,8 +7,9 @@ import { errorFromText } from '../../../rules/journal-protocol.ts'
 import { Moved } from '../../../rules/moved.ts'
 import type { TaskEntry } from '../../../rules/registry.ts'
 import type { Clock } from '../../../words/clock.ts'
+import type { BrokerHost } from '../../port/host.ts'
 import { hasCrashed } from './progress-mark.ts'
-import type { NewJob, StoredData, StoredJob, WrittenData } from './stored-job.ts'
+import type { NewJob, StoredJob, WrittenData } from './stored-job.ts'
 
 function finite(value: number | undefined): number | undefined {
   return value === Number.POSITIVE_INFINITY ? -1 : value
@@ -93,56 +94,65 @@ export function byAge(one: { id: string; at: number }, other: { id: string; at: 
   return one.id < other.id ? -1 : 1
 }
 
-/** Makes the record of a stored job, or brings one that is known up to date. */
-export function toRecord(
-  stored: StoredJob,
-  made: {
-    seq: number
-    id: string | undefined
-    entry: TaskEntry
-    clock: Clock
-    known?: JobRecord | undefined
-  },
-): JobRecord {
-  const { clock, known } = made
-  const { data, left } = stored
-  const job =
-    known ?? new JobRecord(made.seq, made.entry, stored.payload, data.priority, monotonicOf(clock, data.a))
-  if (known === undefined) takeData(job, data, made.id, clock)
-  const crashes = hasCrashed(left, stored.stalls) ? 1 : 0
-  const isFresh = data.revived !== undefined && left.n <= data.revived
-  job.attempts = attemptsOf(stored) + crashes
-  job.failures = isFresh ? 0 : left.f
-  job.crashes = (isFresh ? 0 : left.c) + crashes
-  const errors = left.e.map(errorFromText)
-  if (errors.length > 0) job.more.errors = errors
-  if (stored.progress !== undefined) job.more.progress = stored.progress
-  return job
+/** Makes the records of stored jobs. */
+export class Records {
+  readonly #clock: Clock
+  readonly #entries: ReadonlyMap<string, TaskEntry>
+  #made = 0
+
+  constructor({ clock, entries }: Pick<BrokerHost, 'clock' | 'entries'>) {
+    this.#clock = clock
+    this.#entries = new Map(entries.map((entry) => [entry.task.name, entry]))
+  }
+
+  /** The record of a job that another process has accepted; undefined when its task is not known here. */
+  make(stored: StoredJob): JobRecord | undefined {
+    const { id, name, data, payload } = stored
+    const entry = this.#entries.get(name)
+    if (entry === undefined) return undefined
+    const clock = this.#clock
+    // Below 0: no job of this process has such a number.
+    const job = new JobRecord(--this.#made, entry, payload, data.priority, monotonicOf(clock, data.a))
+    const { more } = job
+    more.id = id
+    if (data.key !== undefined) more.key = data.key
+    if (data.d !== undefined) more.dueAt = monotonicOf(clock, data.d)
+    const timeout = infinite(data.timeout)
+    if (timeout !== undefined) more.timeout = timeout
+    const maxAttempts = infinite(data.maxAttempts)
+    if (maxAttempts !== undefined) more.maxAttempts = maxAttempts
+    if (data.context !== undefined) more.context = data.context
+    return this.update(job, stored)
+  }
+
+  /** Brings a record up to what the attempts of the job have left behind. */
+  update(job: JobRecord, stored: StoredJob): JobRecord {
+    const { data, left, stalls, progress } = stored
+    const crashes = hasCrashed(left, stalls) ? 1 : 0
+    const isFresh = data.revived !== undefined && left.n <= data.revived
+    job.attempts = attemptsOf(stored) + crashes
+    job.failures = isFresh ? 0 : left.f
+    job.crashes = (isFresh ? 0 : left.c) + crashes
+    const errors = left.e.map(errorFromText)
+    if (errors.length > 0) job.more.errors = errors
+    if (progress !== undefined) job.more.progress = progress
+    return job
+  }
+
+  /** Gives a record the state that the job has in the store, with what belongs to its end. */
+  takeState(job: JobRecord, { state, left, endedAt, result }: StoredJob): JobRecord {
+    job.state = state
+    if (left.end?.[1] !== undefined) job.more.reason = left.end[1]
+    if (endedAt !== undefined) job.readyAt = monotonicOf(this.#clock, endedAt)
+    if (state === 'completed') {
+      job.attempts++
+      job.result = result
+    }
+    return job
+  }
 }
 
 /** The attempts of a job that are over. */
 export function attemptsOf({ left, data }: Pick<StoredJob, 'left' | 'data'>): number {
   return Math.max(left.n, data.revived ?? 0)
-}
-
-function takeData(job: JobRecord, data: StoredData, id: string | undefined, clock: Clock): void {
-  const { more } = job
-  if (id !== undefined) more.id = id
-  if (data.key !== undefined) more.key = data.key
-  if (data.d !== undefined) more.dueAt = monotonicOf(clock, data.d)
-  const timeout = infinite(data.timeout)
-  if (timeout !== undefined) more.timeout = timeout
-  const maxAttempts = infinite(data.maxAttempts)
-  if (maxAttempts !== undefined) more.maxAttempts = maxAttempts
-  if (data.context !== undefined) more.context = data.context
-}
-
-/** Gives a record the state that it has in the store, with what belongs to its end. */
-export function takeState(job: JobRecord, { state, left, endedAt, result }: StoredJob, clock: Clock): void {
-  job.state = state
-  if (left.end?.[1] !== undefined) job.more.reason = left.end[1]
-  if (endedAt !== undefined) job.readyAt = monotonicOf(clock, endedAt)
-  if (state !== 'completed') return
-  job.attempts++
-  job.result = result
 }

@@ -7,7 +7,7 @@ import {
   toReturnValue,
   toStored,
 } from '../../../../src/brokers/bullmq/store/bullmq-jobs.ts'
-import { toData, toNewJob, toRecord } from '../../../../src/brokers/bullmq/store/job-data.ts'
+import { Records, toData, toNewJob } from '../../../../src/brokers/bullmq/store/job-data.ts'
 import { decode, encode } from '../../../../src/rules/codec.ts'
 import type { JobRecord } from '../../../../src/rules/job-record.ts'
 import { HandClock } from '../../../kit/hand-clock.ts'
@@ -51,10 +51,14 @@ function storedAgain(
   return toStored('q', 'id', { ...json, data: kept(json.data, store), ...more }, 'active', clock.wall())
 }
 
+function recordFrom(stored: ReturnType<typeof toStored>, { entry }: JobRecord): JobRecord {
+  return new Records({ clock, entries: [entry] }).make(stored) as JobRecord
+}
+
 function readAgain(job: JobRecord): JobRecord {
   const json = written(job)
   const stored = toStored('q', 'id', json, 'active', clock.wall())
-  return toRecord(stored, { seq: 2, id: undefined, entry: job.entry, clock })
+  return recordFrom(stored, job)
 }
 
 test('a job of the default priority has nothing in its data but its payload', () => {
@@ -138,7 +142,7 @@ test.each(['nonsense', '"text"', 'null', '7'])(
       stacktrace: JSON.stringify([`aftertask:${data}`, 'aftertask:{"n":1,"e":5}']),
     }
     const stored = toStored('q', 'id', json, 'active', clock.wall())
-    const read = toRecord(stored, { seq: 2, id: undefined, entry: job.entry, clock })
-    expect(read).toMatchObject({ payload: undefined, attempts: 0 })
+    const record = recordFrom(stored, job)
+    expect(record).toMatchObject({ payload: undefined, attempts: 0 })
   },
 )
