@@ -1,4 +1,4 @@
 import { memoryBroker } from '../../src/brokers/memory.ts'
-import { brokerContract } from './broker-contract.ts'
+import { heldToContract } from './held-to-contract.ts'
 
-brokerContract({ name: 'memory', make: () => memoryBroker(), survives: false })
+heldToContract({ name: 'memory', make: () => memoryBroker(), survives: false })

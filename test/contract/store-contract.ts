@@ -3,7 +3,7 @@ import { basename } from 'node:path'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { bullmqBroker } from '../../src/brokers/bullmq.ts'
 import { START_TIMEOUT, type StoreName, type StoreServer, storeServer, whyNot } from '../kit/store-servers.ts'
-import { brokerContract } from './broker-contract.ts'
+import { heldToContract } from './held-to-contract.ts'
 
 /** Holds the BullMQ broker to the contract over this store. */
 export function storeContract(store: StoreName): void {
@@ -21,7 +21,7 @@ export function storeContract(store: StoreName): void {
     await server.start()
   }, START_TIMEOUT)
   afterAll(() => server.dispose())
-  brokerContract({
+  heldToContract({
     name,
     make: (place) => bullmqBroker({ connection: server.url, prefix: basename(place).slice(-40) }),
     survives: true,

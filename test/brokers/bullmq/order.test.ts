@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import { expect } from 'vitest'
 import { bullmqBroker } from '../../../src/brokers/bullmq.ts'
 import type { Broker } from '../../../src/brokers/port/broker.ts'
-import { Bench } from '../../contract/bench.ts'
+import { Bench } from '../../../src/testing/broker-contract/bench.ts'
 import { overStore, testAt } from './stores.ts'
 
 overStore('redis', (place) => {

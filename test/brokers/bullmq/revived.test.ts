@@ -2,7 +2,7 @@
 import { expect } from 'vitest'
 import { bullmqBroker } from '../../../src/brokers/bullmq.ts'
 import type { Broker } from '../../../src/brokers/port/broker.ts'
-import { Bench } from '../../contract/bench.ts'
+import { Bench } from '../../../src/testing/broker-contract/bench.ts'
 import { overStore, testAt } from './stores.ts'
 
 for (const store of ['redis', 'postgres'] as const) {

@@ -1,16 +1,16 @@
-/** An engine's place at a broker, taken by a test: adds, claims and finishes jobs by hand, over the real clock. */
+/** Takes the engine's place at a broker: adds, claims and finishes jobs by hand, over the real clock. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Attempt } from '../../src/brokers/port/attempt.ts'
-import type { Broker } from '../../src/brokers/port/broker.ts'
-import type { BrokerHost } from '../../src/brokers/port/host.ts'
-import type { Encoded } from '../../src/rules/codec.ts'
-import { type BatchLink, JobRecord } from '../../src/rules/job-record.ts'
-import { Registry } from '../../src/rules/registry.ts'
-import { defineTask } from '../../src/rules/task.ts'
-import { systemClock } from '../../src/words/clock.ts'
-import type { BrokerKind } from './broker-contract.ts'
+import type { Attempt } from '../../brokers/port/attempt.ts'
+import type { Broker } from '../../brokers/port/broker.ts'
+import type { BrokerHost } from '../../brokers/port/host.ts'
+import type { Encoded } from '../../rules/codec.ts'
+import { type BatchLink, JobRecord } from '../../rules/job-record.ts'
+import { Registry, type TaskEntry } from '../../rules/registry.ts'
+import { defineTask } from '../../rules/task.ts'
+import { systemClock } from '../../words/clock.ts'
+import type { BrokerKind } from './kind.ts'
 
 const handler = new URL('./none.ts', import.meta.url)
 const names = ['plain', 'io', 'single'] as const
@@ -21,13 +21,14 @@ const tasks = [
 ]
 let prefixes = 0
 
-/** What a test says of a job that it adds. */
+/** What a rule says of a job that it adds. */
 export interface Given {
   readonly task?: (typeof names)[number]
   readonly priority?: number
   readonly key?: string
   readonly unique?: string
   readonly delay?: number
+  readonly queueTimeout?: number
   readonly batch?: BatchLink
   readonly after?: JobRecord
   readonly payload?: string
@@ -41,8 +42,10 @@ export class Bench implements BrokerHost {
   readonly entries = new Registry(tasks).entries
   readonly idPrefix = `j${Date.now().toString(36)}x${++prefixes}-`
   readonly broker: Broker
-  /** Jobs whose end was told, in that order. */
+  /** Jobs whose end was reported, in that order. */
   readonly told: JobRecord[] = []
+  /** The run times that were reported with them. */
+  readonly ran = new Map<JobRecord, number>()
   readonly #kind: BrokerKind
   readonly #place: string
   #next: Bench | undefined
@@ -80,15 +83,16 @@ export class Bench implements BrokerHost {
     this.#change()
   }
 
-  settled(job: JobRecord): void {
+  settled(job: JobRecord, ran: number): void {
     this.told.push(job)
+    this.ran.set(job, ran)
     this.#change()
   }
 
   warn(): void {}
 
   settledLate(job: JobRecord): void {
-    this.settled(job)
+    this.settled(job, 0)
   }
 
   pendingChanged(): void {
@@ -116,11 +120,11 @@ export class Bench implements BrokerHost {
   }
 
   add({ task = 'plain', priority = 0, batch, after, payload, ...given }: Given = {}): JobRecord {
-    const entry = this.entries[names.indexOf(task)]
-    if (entry === undefined) throw new Error('no such task')
+    const entry = this.entryOf(task)
     const job = new JobRecord(++this.#seq, entry, payload, priority, Math.round(this.clock.now()))
     if (given.key !== undefined) job.more.key = given.key
     if (given.unique !== undefined) job.more.uniqueKey = given.unique
+    if (given.queueTimeout !== undefined) job.more.queueTimeout = given.queueTimeout
     if (given.delay !== undefined) job.more.dueAt = this.clock.now() + given.delay
     // As one whose end is awaited: its record stays the same, wherever the job waits.
     job.more.settle = Promise.withResolvers()
@@ -161,35 +165,45 @@ export class Bench implements BrokerHost {
     return ran
   }
 
-  complete(job: JobRecord, result?: Encoded): void {
-    this.broker.attempts.finish(job, {
-      state: 'completed',
-      ...(result !== undefined && { result }),
-      attempt: this.attempt(job, 'completed'),
-    })
+  /** The attempt of a job returned after so many milliseconds. */
+  complete(job: JobRecord, result?: Encoded, ran = 0): void {
+    const attempt = this.attempt(job, 'completed', undefined, ran)
+    this.broker.attempts.finish(job, { state: 'completed', ...(result !== undefined && { result }), attempt })
   }
 
+  /** The attempt of a job threw, and there is no further one. */
   fail(job: JobRecord): void {
+    job.failures++
     const error = new Error('no')
     this.broker.attempts.finish(job, { state: 'dead', error, attempt: this.attempt(job, 'failed', error) })
   }
 
+  /** The attempt of a job threw, and the next may start after so many milliseconds. */
   retry(job: JobRecord, delay: number): void {
-    const attempt = this.attempt(job, 'failed', new Error('not yet'))
-    this.broker.attempts.retry(job, this.clock.now() + delay, attempt)
+    job.failures++
+    const error = new Error('not yet')
+    const { more } = job
+    more.errors = [...(more.errors ?? []), error]
+    this.broker.attempts.retry(job, this.clock.now() + delay, this.attempt(job, 'failed', error))
   }
 
   /** The attempt of a job that is under way is over. */
-  attempt(job: JobRecord, outcome: Attempt['outcome'], error?: Error): Attempt {
+  attempt(job: JobRecord, outcome: Attempt['outcome'], error?: Error, ran = 0): Attempt {
     const now = this.clock.now()
-    return { number: job.attempts, outcome, started: now, ended: now, ...(error && { error }) }
+    return { number: job.attempts, outcome, started: now - ran, ended: now, ...(error && { error }) }
+  }
+
+  entryOf(task: (typeof names)[number]): TaskEntry {
+    const entry = this.entries[names.indexOf(task)]
+    if (entry === undefined) throw new Error(`There is no task ${task}.`)
+    return entry
   }
 
   idOf(job: JobRecord): string {
     return job.extras?.id ?? this.idPrefix + job.seq.toString(36)
   }
 
-  // ── What tests wait for ────────────────────────────────────────────────────────────────────────────────────────
+  // ── What rules wait for ────────────────────────────────────────────────────────────────────────────────────────
 
   /** The end of a job has been told. */
   over(job: JobRecord): Promise<void> {
@@ -210,9 +224,9 @@ export class Bench implements BrokerHost {
     }
   }
 
-  /** Everything that was added is stored. */
-  async stored(): Promise<void> {
-    await this.broker.jobs.counts()
+  /** These jobs survive the process. */
+  async stored(...jobs: readonly JobRecord[]): Promise<void> {
+    await Promise.all(jobs.map((job) => this.broker.durability?.stored(job)))
   }
 
   /** True when no further job can be claimed, whatever is still on its way. */

@@ -1,0 +1,38 @@
+/** `aftertask/broker-contract`: the rules that every broker keeps, as checks for any test runner. */
+import { Bench } from './broker-contract/bench.ts'
+import { durableRules } from './broker-contract/durable-rules.ts'
+import type { BrokerKind } from './broker-contract/kind.ts'
+import { rules } from './broker-contract/rules.ts'
+
+export type { BrokerKind } from './broker-contract/kind.ts'
+
+/** One rule of the contract. */
+export interface ContractRule {
+  /** The rule as a sentence, with the broker's name. */
+  readonly name: string
+  /** Opens a broker, checks the rule, closes the broker. Rejects with an AssertionError when the rule is broken. */
+  run(): Promise<void>
+}
+
+/**
+ * The contract for one kind of broker. Each rule is checked with a broker of its own, over the real clock; a rule that is
+ * broken may also never come to an end, so give each a timeout.
+ *
+ * @example
+ * for (const { name, run } of brokerContract({ name: 'small', make: () => smallBroker(), survives: false })) test(name, run)
+ */
+export function brokerContract(kind: BrokerKind): ContractRule[] {
+  const all = [...rules, ...(kind.survives ? durableRules : [])]
+  return all.map(({ name, check }) => ({
+    name: `the ${kind.name} broker ${name}`,
+    async run() {
+      const bench = new Bench(kind)
+      try {
+        await bench.open()
+        await check(bench)
+      } finally {
+        await bench.close()
+      }
+    },
+  }))
+}
