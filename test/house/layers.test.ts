@@ -18,7 +18,7 @@ const floors: { name: string; rooms: string[] }[] = [
  * share lies beneath, and the port beneath everything.
  */
 const brokerRooms: string[][] = [
-  ['src/brokers/memory.ts', 'src/brokers/sqlite.ts', 'src/brokers/bullmq.ts'],
+  ['src/brokers/memory.ts', 'src/brokers/sqlite.ts', 'src/brokers/bullmq.ts', 'src/brokers/broker.ts'],
   ['src/brokers/memory/', 'src/brokers/sqlite/', 'src/brokers/bullmq/'],
   ['src/brokers/lifecycle/'],
   ['src/brokers/structures/'],
@@ -71,7 +71,7 @@ describe('the check of imports', () => {
       'of one broker by another',
     ],
     ['src/brokers/sqlite.ts', "import { memoryBroker } from './memory.ts'", 'of one face by another'],
-    ['src/brokers/heap.ts', "import type { Broker } from './port/broker.ts'", 'in no room of the brokers'],
+    ['src/brokers/attic.ts', "import type { Broker } from './port/broker.ts'", 'in no room of the brokers'],
     ['src/http/batch.ts', "export * from '../telemetry/spans.ts'", 'across the edges'],
     ['src/engine/runtime.ts', "const { Runtime } = await import('../index.ts')", 'of the face'],
     ['src/engine/runtime.ts', "import 'aftertask/errors'", 'of the package by its own name'],

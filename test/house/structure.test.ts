@@ -64,6 +64,14 @@ describe('the broker port', () => {
     expect(port.flatMap(({ file, name }) => optionalMembers(file, name))).toEqual([])
   })
 
+  test('is described member by member', () => {
+    const page = read('docs/reference/broker.md')
+    const members = port.flatMap(({ file, name }) => methodsOf(file, name).map((member) => [name, member]))
+    expect(
+      members.filter(([, member]) => !(page.includes(`\`${member}`) || page.includes(`${member}(`))),
+    ).toEqual([])
+  })
+
   test('has the methods that createRuntime looks for in a broker', () => {
     const broker = read('src/brokers/port/broker.ts')
     for (const [capability, methods] of Object.entries(CAPABILITY_METHODS)) {

@@ -14,7 +14,7 @@ export interface Rule {
 const SEQ_OF = (job: JobRecord): number => job.seq
 
 /** These jobs, in this order. */
-export function expectJobs(actual: readonly JobRecord[], expected: readonly JobRecord[]): void {
+function expectJobs(actual: readonly JobRecord[], expected: readonly JobRecord[]): void {
   deepStrictEqual(actual.map(SEQ_OF), expected.map(SEQ_OF))
 }
 
