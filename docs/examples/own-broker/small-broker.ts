@@ -185,7 +185,6 @@ class SmallBroker implements Broker {
     putBack: (job, attempt) => {
       if (attempt !== null) this.#note(job, attempt)
       else if (hasWaitedTooLong(job, this.#host.clock.now())) return this.#finish(job, expiry(job))
-      else this.#timeouts.again(job)
       job.state = 'available'
       this.#host.wake(job.entry.task.policy.pool)
     },
