@@ -388,7 +388,7 @@ export class BullmqBroker
     void consumer.leases.renew()
     retries.retryNow()
     // Messages that were sent in the meantime have not come.
-    settlements.look().catch(() => {})
+    void settlements.look()
     schedules.look()
   }
 
@@ -429,6 +429,7 @@ export class BullmqBroker
     for (const part of parts) part.close()
     local.loseWhatIsNotStored()
     await this.#store.close()
+    // Whoever waits for `ready()` hears of what was wrong.
     await this.#opening.catch(() => {})
   }
 }

@@ -30,6 +30,7 @@ export class Retries {
 
   /** The same where nobody asks what came of it. */
   see(write: () => Promise<unknown>): void {
+    // The store refuses what has been overtaken by something else, and the rest ends with the process.
     this.retry(write).catch(() => {})
   }
 

@@ -115,6 +115,7 @@ export class Producer {
     this.#stopTimer ??= clock.timer(HOLD / 3, () => {
       this.#stopTimer = undefined
       const held = [...local.heldInStore()]
+      // After a fault there are two more times until another process takes it up.
       for (const job of held) store.hold(queueOf(job.entry), local.idOf(job), HOLD).catch(() => {})
       if (held.length > 0 || this.size > 0) this.#arm()
     })
@@ -201,6 +202,7 @@ export class Producer {
         else local.isDuplicate(job)
       }
     }
+    // Only the end of everything ends the tries: what was not written is told as lost then.
     await retries.retry(insert).catch(() => {})
   }
 

@@ -57,6 +57,7 @@ export class RemoteJobs {
       const now = this.#clock.now()
       for (const [id, request] of this.#requests) {
         if (request.until < now) this.#requests.delete(id)
+        // After a fault it is asked for again by the next look.
         else void this.#cancel(id, request).catch(() => {})
       }
       if (this.#requests.size > 0) this.#arm()

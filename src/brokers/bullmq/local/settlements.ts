@@ -119,7 +119,10 @@ export class Settlements {
         job.attempts = attempts
         job.result = (value as string | null) ?? undefined
         this.#over(job, id)
-      } else void this.learn(job, id).catch(() => {})
+      } else {
+        // After a fault the next look learns of it.
+        void this.learn(job, id).catch(() => {})
+      }
     }
   }
 

@@ -68,6 +68,7 @@ export class ClusterSchedules implements ScheduleStore {
   }
 
   put(schedule: StoredSchedule): void {
+    // It is tried until the store has it, or everything ends.
     void this.#change(() => this.#table.put(schedule)).catch(() => {})
   }
 

@@ -50,9 +50,10 @@ export class PostgresStore extends BullmqStore {
     const pg = await peer('pg', SUBPATH, () => import('pg'))
     this.#pg = pg.default as unknown as typeof import('pg')
     this.#pool = new this.#pg.Pool({ max: 20, ...this.#config() })
+    // A connection that breaks while nobody uses it says so by events, which would end the process if unheard. The one that
+    // is listened on tells whether the store is there.
     this.#pool.on('error', () => {})
     this.#pool.on('connect', (client) => {
-      // One that breaks between two queries of whoever has it says so by an event, which ends the process if unheard.
       client.on('error', () => {})
       this.#clients.add(client)
     })
@@ -87,6 +88,7 @@ export class PostgresStore extends BullmqStore {
   /** The connection that is listened on is also what tells whether the store is there. */
   async #listen(): Promise<void> {
     const client = new this.#pg.Client(this.#config())
+    // After an error comes the end.
     client.on('error', () => {})
     client.on('notification', ({ payload }) => this.#heard(payload ?? ''))
     this.#clients.add(client)
@@ -101,6 +103,7 @@ export class PostgresStore extends BullmqStore {
     } catch (error) {
       this.#clients.delete(client)
       client.removeAllListeners('end')
+      // It may be broken already.
       client.end().catch(() => {})
       throw error
     }
@@ -156,6 +159,7 @@ export class PostgresStore extends BullmqStore {
       this.#options() as never,
       createPostgresBackend as never,
     ) as unknown as Queue
+    // Its queries fail as well, and are tried again.
     queue.on('error', () => {})
     return this.#keep(this.#queues, name, queue)
   }
@@ -168,6 +172,7 @@ export class PostgresStore extends BullmqStore {
     kept.set(name, made)
     const forget = (): void => {
       if (kept.get(name) === made) kept.delete(name)
+      // What never got ready has nothing to be closed in good order.
       made.close().catch(() => {})
     }
     made.waitUntilReady().catch(forget)
@@ -181,6 +186,7 @@ export class PostgresStore extends BullmqStore {
       if (known !== undefined) return known
       const blocking = { withBlockingConnection: true }
       const made = this.#bullmq.createPostgresBackend(this.#name(name), options as never, blocking)
+      // Its queries fail as well, and are tried again.
       made.on('error', () => {})
       return this.#keep(this.#backends, name, made)
     }
@@ -224,7 +230,7 @@ export class PostgresStore extends BullmqStore {
   publish(topic: string, text: string): void {
     const message = `${this.#key(topic)} ${text}`
     if (Buffer.byteLength(message) > LONGEST_MESSAGE) return
-    // Queries can get through before the connection is back that is listened on.
+    // Queries can get through before the connection is back that is listened on. A message may get lost: nobody relies on one.
     this.#pool?.query("select pg_notify('aftertask', $1)", [message]).catch(() => {})
   }
 
@@ -291,10 +297,11 @@ export class PostgresStore extends BullmqStore {
     if (this.#pool === undefined) return
     // Whoever waits for a server that hangs is told that no answer will come.
     const timer = setInterval(() => this.reconnect(), this.settings.patience)
+    // A connection that is broken has ended.
     await this.#listener?.end().catch(() => {})
     // What waits for an idle connection gets it in this turn; a pool that ends gives out none.
     await setImmediate()
-    const ended = this.#pool.end().catch(() => {})
+    const ended = Promise.allSettled([this.#pool.end()])
     await Promise.all([...this.#backends.values(), ...this.#queues.values()].map(closeOnceReady))
     await ended
     clearInterval(timer)
@@ -315,8 +322,8 @@ function unknownFunctions(names: readonly string[]): Error {
 
 /** BullMQ forgets the connection that it takes while it gets ready, when it is closed meanwhile: the pool would not end. */
 async function closeOnceReady(made: Queue | IQueueBackend): Promise<void> {
-  await made.waitUntilReady().catch(() => {})
-  await made.close().catch(() => {})
+  await Promise.allSettled([made.waitUntilReady()])
+  await Promise.allSettled([made.close()])
 }
 
 /** Ends a connection without a word: whoever waits for an answer on it is told that there will be none. */

@@ -81,6 +81,7 @@ export class RedisStore extends BullmqStore {
     const known = this.#queues.get(name)
     if (known !== undefined) return known
     const queue = new this.#bullmq.Queue(name, this.#options() as never)
+    // What it hears of the connection, the store hears as well.
     queue.on('error', () => {})
     this.#queues.set(name, queue)
     return queue
@@ -134,6 +135,7 @@ export class RedisStore extends BullmqStore {
   }
 
   publish(topic: string, text: string): void {
+    // A message may get lost: nobody relies on one.
     this.#redis.publish(this.#key(topic), text).catch(() => {})
   }
 
@@ -185,8 +187,9 @@ export class RedisStore extends BullmqStore {
     this.isClosed = true
     this.#closed.reject(new Error('The broker was closed before the store was reached.'))
     if (this.#redis === undefined) return
-    await Promise.all(this.#backends.map((backend) => backend.close(true).catch(() => {})))
-    await Promise.all([...this.#queues.values()].map((queue) => queue.close().catch(() => {})))
+    // Whatever cannot be closed in good order goes with its connection.
+    await Promise.allSettled(this.#backends.map((backend) => backend.close(true)))
+    await Promise.allSettled([...this.#queues.values()].map((queue) => queue.close()))
     this.#listener.disconnect()
     this.#redis.disconnect()
   }
