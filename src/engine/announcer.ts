@@ -146,6 +146,15 @@ export class Announcer {
     }))
   }
 
+  promiseRejected(name: string, thrown: unknown): void {
+    const error = isA(thrown, Error) ? thrown : new Error(inWords(thrown), { cause: thrown })
+    this.#tell('promise:rejected', { name, error }, () => ({
+      message: `a promise given to waitUntil (${name}) was rejected: ${inWords(error)}`,
+      level: 'error',
+      error,
+    }))
+  }
+
   stray(pool: Pool, thread: number, jobId: string, wire: WireError, tasks: readonly string[]): void {
     const error = fromWireError(wire)
     this.#tell('thread:error', { pool: pool.name, thread, jobId, error }, () => {

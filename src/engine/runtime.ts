@@ -29,6 +29,7 @@ import { isTerminal, type JobInfo, type JobOptions, type JobState, type Terminal
 import { expectNode } from '../words/node-version.ts'
 import { checkEach, checkUnique, unlessFull } from './acceptance.ts'
 import { assemble } from './assemble.ts'
+import type { WaitUntilOptions } from './awaited-promises.ts'
 import { Batch, type BatchOptions } from './batch.ts'
 import type { Engine } from './engine.ts'
 import { checkListener } from './event-names.ts'
@@ -323,6 +324,17 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     engine.announcer.events.off(name, listener)
     if (name === 'job:started') engine.pools.tellStarts(engine.announcer.events.has(name))
     return this
+  }
+
+  /**
+   * Lets a stop wait for work on the event loop that has no task, such as a request to another server that the response does not
+   * wait for: `runtime.waitUntil(audit(order), { name: 'audit' })`. It has no thread, no retry and no bound. Its rejection is the
+   * event `promise:rejected`, and the report of a stop names it when it has not settled by the deadline.
+   *
+   * @throws OptionsInvalidError when the promise is none; RuntimeStoppedError once the runtime has stopped.
+   */
+  waitUntil(promise: PromiseLike<unknown>, options?: WaitUntilOptions): void {
+    this[engineOf].stopping.awaited.add(promise, options)
   }
 
   /**

@@ -5,6 +5,7 @@ import type { Clock } from '../words/clock.ts'
 import { JobLostError } from '../words/errors.ts'
 import { UNFINISHED_STATES } from '../words/job.ts'
 import type { Announcer } from './announcer.ts'
+import { AwaitedPromises } from './awaited-promises.ts'
 import type { CrashHolds } from './crash-holds.ts'
 import type { JobIds } from './ids.ts'
 import type { Limits } from './limits.ts'
@@ -30,6 +31,8 @@ export interface StopReport {
   readonly lost: readonly Unfinished[]
   /** Jobs that did not finish and go on at the next start: the broker keeps them. The newest 1,000 at most. */
   readonly left: readonly Unfinished[]
+  /** Names of promises given to `waitUntil` that had not settled. */
+  readonly unsettled: readonly string[]
 }
 
 // A durable broker may have millions left; a report is read by a person.
@@ -54,6 +57,8 @@ export interface StoppingParts {
 
 /** The one stop of a runtime. */
 export class Stopping {
+  /** Promises that the stop waits for. */
+  readonly awaited: AwaitedPromises
   readonly #parts: StoppingParts
   #phase: 'running' | 'stopping' | 'aborting' | 'stopped' = 'running'
   #deadline = Number.POSITIVE_INFINITY
@@ -65,6 +70,11 @@ export class Stopping {
 
   constructor(parts: StoppingParts) {
     this.#parts = parts
+    this.awaited = new AwaitedPromises({
+      announcer: parts.announcer,
+      isOpen: () => this.#phase !== 'stopped',
+      settled: () => this.look(),
+    })
   }
 
   get phase(): 'running' | 'stopping' | 'stopped' {
@@ -129,6 +139,7 @@ export class Stopping {
   /** True when nothing is left that could finish before the deadline. */
   #isDrained(): boolean {
     const { broker, pending, pools } = this.#parts
+    if (this.awaited.size > 0) return false
     if (broker.durability !== null) return !pools.isBusy
     if (pending.count === 0) return true
     const counts = broker.jobs.counts()
@@ -199,13 +210,14 @@ export class Stopping {
     await broker.close()
     pending.close()
     const report: StopReport = {
+      unsettled: this.awaited.names,
       completed: ended.completed - this.#before.completed,
       failed: ended.dead - this.#before.dead,
       lost: isDurable ? [] : named,
       left: isDurable ? named : [],
     }
-    const { lost, left } = report
-    announcer.events.emit('runtime:stopped', { ...report, lost: lost.length, left: left.length })
+    const { completed, failed, lost, left } = report
+    announcer.events.emit('runtime:stopped', { completed, failed, lost: lost.length, left: left.length })
     return report
   }
 

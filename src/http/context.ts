@@ -1,17 +1,22 @@
 /** `after` with no request at hand: the request is found through AsyncLocalStorage. */
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
+import type { WaitUntilOptions } from '../engine/awaited-promises.ts'
 import type { Job } from '../engine/job.ts'
+import type { AnyRuntime } from '../engine/runtime.ts'
 import type { PayloadAndOptions, ResultOfCall, TaskOf } from '../rules/calls.ts'
 import { refuseInThread } from '../rules/own-thread.ts'
 import type { RegisteredTask } from '../rules/registry.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { NoRequestError } from '../words/errors.ts'
 import type { JobOptions } from '../words/job.ts'
+import { ignoreRejection, isThenable } from '../words/thenables.ts'
 
 /** What `after` finds: a request that is being handled. */
 export interface Scope {
   /** Stands for the response: a request that meets several runtimes has one. */
   readonly response: object
+  /** The runtime that was met last. */
+  readonly runtime: AnyRuntime
   add(task: string | AnyTask, payload?: unknown, options?: JobOptions): Job
 }
 
@@ -46,6 +51,22 @@ export function enter(scope: Scope): void {
 /** True in the scope of a request, whichever of its runtimes was met last. */
 export function isWithin(response: object): boolean {
   return current.getStore()?.response === response
+}
+
+/**
+ * Lets the stop of the request's runtime wait for work on the event loop that has no task: what `runtime.waitUntil` does, with no
+ * runtime at hand. The work is under way already; it waits neither for the response nor for a thread.
+ *
+ * @throws NoRequestError outside of a request. Besides, what `runtime.waitUntil` throws.
+ */
+export function waitUntil(promise: PromiseLike<unknown>, options?: WaitUntilOptions): void {
+  const scope = current.getStore()
+  if (scope === undefined) {
+    refuseInThread('waitUntil')
+    if (isThenable(promise)) ignoreRejection(promise)
+    throw new NoRequestError('', 'waitUntil')
+  }
+  scope.runtime.waitUntil(promise, options)
 }
 
 /**

@@ -64,4 +64,11 @@ export const removeFilterSchema = z.lazy(() =>
 )
 
 /** What `runtime.stop` takes. */
+/** What `waitUntil` takes besides the promise. */
+export const waitUntilOptionsSchema = z.lazy(() =>
+  z.strictObject({
+    name: z.string({ error: 'expected a string' }).min(1, 'expected a name').default('unnamed'),
+  }),
+)
+
 export const stopOptionsSchema = z.lazy(() => z.strictObject({ timeout: limit.default(10_000) }))

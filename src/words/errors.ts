@@ -179,11 +179,13 @@ export class RuntimeStoppedError extends AftertaskError {
 
 /** Thrown by `after()` outside of a request: there is no response that the job could wait for. */
 export class NoRequestError extends AftertaskError {
-  constructor(task: unknown) {
+  constructor(task: unknown, call: 'after' | 'waitUntil' = 'after') {
     const name = typeof task === 'string' ? task : memberOf(task, 'name')
     super(
       'ERR_NO_REQUEST',
-      `after(${typeof name === 'string' ? `"${name}"` : ''}) was called outside of a request: there is no response to wait for. Use runtime.enqueue(), which starts the job at once; within a request use req.after(), or put the middleware of afterResponse() before what calls after().`,
+      call === 'waitUntil'
+        ? 'waitUntil() was called outside of a request: no runtime is known that would wait. Use runtime.waitUntil(); within a request put the middleware of afterResponse() before what calls waitUntil().'
+        : `after(${typeof name === 'string' ? `"${name}"` : ''}) was called outside of a request: there is no response to wait for. Use runtime.enqueue(), which starts the job at once; within a request use req.after(), or put the middleware of afterResponse() before what calls after().`,
     )
   }
 }

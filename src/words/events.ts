@@ -72,6 +72,8 @@ export interface RuntimeEvents {
     readonly jobId: string
     readonly error: Error
   }
+  /** A promise that was given to `waitUntil` was rejected. */
+  'promise:rejected': { readonly name: string; readonly error: Error }
   /** A job was refused because `maxPending` jobs are unfinished. */
   'runtime:overloaded': { readonly pending: number; readonly maxPending: number; readonly retryAfter: number }
   /** The place where the broker keeps jobs cannot be reached; it is tried again by itself. */
@@ -112,6 +114,7 @@ const names: Readonly<Record<EventName, true>> = {
   'runtime:overloaded': true,
   'broker:down': true,
   'broker:up': true,
+  'promise:rejected': true,
   'runtime:stopping': true,
   'runtime:stopped': true,
 }

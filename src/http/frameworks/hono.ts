@@ -62,9 +62,22 @@ export function afterResponse(
     const request = openFor(policy, incoming, outgoing)
     c.set('after', answerable(request.after))
     c.set('tryAfter', answerable(request.tryAfter))
+    offerExecutionContext(c, runtime)
     return throughChain(request, next, () => told(c))
   }
   return Object.assign(middleware, { runtime })
+}
+
+/** `c.executionCtx.waitUntil(promise)`, which portable code calls and Node does not have: a stop of the runtime waits for it. */
+function offerExecutionContext(c: Context, runtime: AnyRuntime): void {
+  try {
+    if (c.executionCtx !== undefined) return
+  } catch {
+    // Hono throws where the server has none.
+  }
+  const waitUntil = (promise: Promise<unknown>): void => runtime.waitUntil(promise, { name: c.req.path })
+  const executionCtx = { waitUntil, passThroughOnException: () => {}, props: {} }
+  Object.defineProperty(c, 'executionCtx', { value: executionCtx, configurable: true })
 }
 
 /** What Hono knows once the chain is over: it takes errors to `onError` itself, and `next()` resolves. */

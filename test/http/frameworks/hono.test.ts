@@ -77,3 +77,14 @@ test('a job waits for the end of a stream of events of Hono', async () => {
   expect(states).toEqual(['held', 'held'])
   expect((await (await added.job).settled).state).toBe('completed')
 })
+
+test('c.executionCtx.waitUntil() of Hono is waited for by a stop', async () => {
+  const own = httpRuntime({ pool: { threads: 1 } }, () => {})
+  const app = new Hono<{ Bindings: HttpBindings }>()
+  app.use(afterResponse(own)).get('/audit', (c) => {
+    c.executionCtx.waitUntil(new Promise(() => {}))
+    return c.text('ok')
+  })
+  await get(await serve(app as never), '/audit')
+  expect((await own.stop({ timeout: 1 })).unsettled).toEqual(['/audit'])
+})
