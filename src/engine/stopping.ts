@@ -31,8 +31,8 @@ export interface StopReport {
   readonly lost: readonly Unfinished[]
   /** Jobs that did not finish and go on at the next start: the broker keeps them. The newest 1,000 at most. */
   readonly left: readonly Unfinished[]
-  /** Names of promises given to `waitUntil` that had not settled. */
-  readonly unsettled: readonly string[]
+  /** Names of promises given to `waitUntil` that had not settled; absent when all had. */
+  readonly unsettled?: readonly string[]
 }
 
 // A durable broker may have millions left; a report is read by a person.
@@ -210,11 +210,11 @@ export class Stopping {
     await broker.close()
     pending.close()
     const report: StopReport = {
-      unsettled: this.awaited.names,
       completed: ended.completed - this.#before.completed,
       failed: ended.dead - this.#before.dead,
       lost: isDurable ? [] : named,
       left: isDurable ? named : [],
+      ...(this.awaited.size > 0 && { unsettled: this.awaited.names }),
     }
     const { completed, failed, lost, left } = report
     announcer.events.emit('runtime:stopped', { completed, failed, lost: lost.length, left: left.length })

@@ -13,6 +13,6 @@ runtime.on('promise:rejected', ({ name, error }) => console.log(`${name}: ${erro
 
 runtime.waitUntil(ship('17'), { name: 'ship 17' })
 runtime.waitUntil(ship('lost'), { name: 'ship lost' })
-const { unsettled } = await runtime.stop() // waits for both
+const { unsettled = [] } = await runtime.stop() // waits for both
 // #endregion wait
 console.log(unsettled)
