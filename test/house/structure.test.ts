@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { CAPABILITY_METHODS } from '../../src/rules/broker-shape.ts'
 import { circles, importGraph, methodsOf, optionalMembers, portInterfaces } from './structure.ts'
-import { importsOf, read } from './tree.ts'
+import { importsOf, projectFiles, read } from './tree.ts'
 
 /** Rooms that still have circles inside; the list may only get shorter. */
 const unfinished = /^workers\/[^/]+$/
@@ -77,6 +77,27 @@ describe('the broker port', () => {
     for (const [capability, methods] of Object.entries(CAPABILITY_METHODS)) {
       const type = new RegExp(`readonly ${capability}: (\\w+)`).exec(broker)?.[1] ?? ''
       expect([capability, methodsOf('src/brokers/port/broker.ts', type)]).toEqual([capability, methods])
+    }
+  })
+})
+
+describe('the architecture page', () => {
+  const page = read('docs/architecture.md')
+  const sources = [...importGraph().keys()]
+
+  test('names files that exist', () => {
+    const named = [...page.matchAll(/`((?:[\w.-]+\/)*[\w-]+\.ts)`/g)].map(([, file = '']) => file)
+    expect(named.length).toBeGreaterThan(50)
+    const known = [...sources, ...projectFiles(/^test\/house\//)]
+    expect(named.filter((file) => !known.some((path) => `/${path}`.endsWith(`/${file}`)))).toEqual([])
+  })
+
+  test('walks down without coming to the same file twice', () => {
+    const walks = page.split(/^### /m).filter((section) => section.startsWith('Down, '))
+    expect(walks.length).toBe(4)
+    for (const walk of walks) {
+      const files = [...walk.matchAll(/`((?:src|workers)\/[\w./-]+\.ts)`/g)].map(([, file]) => file)
+      expect(files).toEqual([...new Set(files)])
     }
   })
 })
