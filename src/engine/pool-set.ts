@@ -2,10 +2,11 @@
 import type { Broker } from '../brokers/port/broker.ts'
 import type { Lane, Pool, PoolHost } from '../pools/pool.ts'
 import { heapFlag } from '../pools/surroundings.ts'
+import { refusal } from '../rules/arguments.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import type { TaskEntry } from '../rules/registry.ts'
 import type { ReadPoolOptions } from '../rules/runtime-schemas.ts'
-import { OptionsInvalidError } from '../words/errors.ts'
+import { describeValue, type HandlerProblem, OptionsInvalidError } from '../words/errors.ts'
 import type { Ports } from './ports.ts'
 
 /** All pools of a runtime by name. */
@@ -49,6 +50,15 @@ export class PoolSet {
     }
   }
 
+  /** @throws OptionsInvalidError when a call names a pool that is not there. */
+  expectKnown(pool: string | undefined, call: string): void {
+    const known = Object.keys(this.#settings)
+    if (pool === undefined || known.includes(pool)) return
+    if (typeof pool !== 'string') throw refusal(call, 'the pool', pool, 'the name of a pool')
+    const names = `Known: ${known.join(', ')}.`
+    throw new OptionsInvalidError(`${call}: no pool is named ${describeValue(pool)}. ${names}`, 'pool')
+  }
+
   /** Jobs that a pool can run at once, when all its threads are up. */
   slots(name: string): number {
     const size = this.byName.get(name)?.size()
@@ -57,6 +67,11 @@ export class PoolSet {
 
   start(host: PoolHost): void {
     for (const pool of this.byName.values()) pool.start(host)
+  }
+
+  /** Resolves once every pool has imported its handlers, to what is wrong with those that it could not import. */
+  async ready(): Promise<HandlerProblem[]> {
+    return (await Promise.all([...this.byName.values()].map((pool) => pool.ready()))).flat()
   }
 
   async stop(): Promise<void> {

@@ -1,16 +1,9 @@
 /** The public face of the engine: `createRuntime` and what it returns. */
-// long because: it is one class, every method of which is public and has its promise written above it
-
 import { memoryBroker } from '../brokers/memory.ts'
 import type { Broker, JobFilter } from '../brokers/port/broker.ts'
 import { expectJobId, isA, refusal } from '../rules/arguments.ts'
 import type { ManyEntry, PayloadAndOptions, ResultOfCall, TaskOf } from '../rules/calls.ts'
-import {
-  jobFilterSchema,
-  removeFilterSchema,
-  reviveFilterSchema,
-  stopOptionsSchema,
-} from '../rules/filter-schemas.ts'
+import { stopOptionsSchema } from '../rules/filter-schemas.ts'
 import type { JobContext } from '../rules/job-record.ts'
 import { readOptions } from '../rules/options.ts'
 import { refuseInThread } from '../rules/own-thread.ts'
@@ -18,12 +11,7 @@ import type { RegisteredTask } from '../rules/registry.ts'
 import { type ReadRuntimeOptions, runtimeOptionsSchema } from '../rules/runtime-schemas.ts'
 import { type AnyTask, type PayloadOf, readTasks } from '../rules/task.ts'
 import { memberOf } from '../words/describe.ts'
-import {
-  describeValue,
-  HandlerNotFoundError,
-  OptionsInvalidError,
-  RuntimeStoppedError,
-} from '../words/errors.ts'
+import { HandlerNotFoundError, RuntimeStoppedError } from '../words/errors.ts'
 import type { EventName, Listener } from '../words/events.ts'
 import { isTerminal, type JobInfo, type JobOptions, type JobState, type TerminalState } from '../words/job.ts'
 import { expectNode } from '../words/node-version.ts'
@@ -34,11 +22,13 @@ import { Batch, type BatchOptions } from './batch.ts'
 import type { Engine } from './engine.ts'
 import { checkListener } from './event-names.ts'
 import { type Inspect, infoOf, Job } from './job.ts'
+import { listJobs, removeAll, reviveAll } from './job-queries.ts'
 import { Log } from './log.ts'
 import { type Ports, realPorts } from './ports.ts'
 import type { JobsOf, RuntimeOptions, RuntimeStats, TaskList, TasksIn } from './runtime-options.ts'
 import type { ScheduleInfo } from './schedule-definition.ts'
 import type { ScheduleOptions } from './schedule-times.ts'
+import { statsOf } from './stats.ts'
 import type { StopReport } from './stopping.ts'
 
 // Once, where the package is imported: an older Node would fail in the middle of something.
@@ -78,8 +68,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   async ready(): Promise<void> {
     if (this[engineOf].stopping.phase === 'stopped') throw new RuntimeStoppedError('stopped')
     await this[engineOf].opened
-    const pools = [...this[engineOf].pools.byName.values()]
-    const problems = (await Promise.all(pools.map((pool) => pool.ready()))).flat()
+    const problems = await this[engineOf].pools.ready()
     if (problems.length > 0) throw new HandlerNotFoundError(problems)
   }
 
@@ -94,8 +83,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     ...rest: PayloadAndOptions<TaskOf<Tasks, NoInfer<Given>>>
   ): Job<ResultOfCall<Tasks, Given>>
   enqueue(task: string | AnyTask, payload?: unknown, options?: JobOptions): Job {
-    const engine = this[engineOf]
-    return new Job(engine.intake.take({ door: 'call', task, payload, options, batch: null }), engine.jobs)
+    return this.#add('enqueue', task, payload, options)
   }
 
   /** As `enqueue`, but returns null instead of throwing when the queue is full. */
@@ -104,23 +92,19 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     ...rest: PayloadAndOptions<TaskOf<Tasks, NoInfer<Given>>>
   ): Job<ResultOfCall<Tasks, Given>> | null
   tryEnqueue(task: string | AnyTask, payload?: unknown, options?: JobOptions): Job | null {
-    const engine = this[engineOf]
-    return unlessFull(
-      () =>
-        new Job(
-          engine.intake.take({ door: 'call', task, payload, options, batch: null, call: 'tryEnqueue' }),
-          engine.jobs,
-        ),
-    )
+    return unlessFull(() => this.#add('tryEnqueue', task, payload, options))
+  }
+
+  #add(call: string, task: string | AnyTask, payload: unknown, options: JobOptions | undefined): Job {
+    const { intake, jobs } = this[engineOf]
+    return new Job(intake.take({ door: 'call', task, payload, options, batch: null, call }), jobs)
   }
 
   /** Adds many jobs: all of them, or, when one is refused, none. Throws what `enqueue` throws. */
   enqueueMany<const Entries extends readonly ManyEntry<Tasks>[]>(entries: Entries): JobsOf<Tasks, Entries>
   enqueueMany(entries: readonly ManyEntry<AnyTask>[]): Job[] {
-    const engine = this[engineOf]
-    return engine.intake
-      .takeAll(checkEach(engine.registry, entries))
-      .map((record) => new Job(record, engine.jobs))
+    const { intake, jobs, registry } = this[engineOf]
+    return intake.takeAll(checkEach(registry, entries)).map((record) => new Job(record, jobs))
   }
 
   /** The facts of a job; undefined when it is unknown here or was too long finished. */
@@ -128,8 +112,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     const engine = this[engineOf]
     const record = await engine.jobs.find(expectJobId('job', id))
     if (record === undefined) return undefined
-    const history = await engine.broker.jobs.history(record)
-    return { ...infoOf(record, engine.jobs), ...(history && { history }) }
+    return { ...infoOf(record, engine.jobs), history: await engine.broker.jobs.history(record) }
   }
 
   /**
@@ -138,13 +121,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    * @throws OptionsInvalidError (as a rejection) when the filter has an unknown key or a bad value.
    */
   async jobs(filter: Omit<JobFilter, 'task'> & { task?: string | AnyTask } = {}): Promise<JobInfo[]> {
-    const engine = this[engineOf]
-    const { state, task, limit } = readOptions(jobFilterSchema, filter, 'jobs', 'the filter')
-    const read: JobFilter = {}
-    if (state !== undefined) read.state = state
-    if (limit !== undefined) read.limit = limit
-    if (task !== undefined) read.task = this.#knowTask(task, 'jobs')
-    return (await engine.jobs.list(read)).map((record) => infoOf(record, engine.jobs))
+    return listJobs(this[engineOf], filter)
   }
 
   /** Cancels a job by its id; false when it is unknown or already over. */
@@ -173,17 +150,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    * OptionsInvalidError when the filter has an unknown key or a bad value.
    */
   async reviveAll(filter: { task?: string | AnyTask } = {}): Promise<number> {
-    const engine = this[engineOf]
-    const { task } = readOptions(reviveFilterSchema, filter, 'reviveAll', 'the filter')
-    if (task !== undefined) this.#knowTask(task, 'reviveAll')
-    let revived = 0
-    for (;;) {
-      const dead = await engine.jobs.list({ state: 'dead', limit: 500, ...(task !== undefined && { task }) })
-      const started = dead.filter((record) => engine.jobs.revive(record)).length
-      revived += started
-      // What cannot start over (its unique key has a new holder) would be listed for ever.
-      if (started === 0) return revived
-    }
+    return reviveAll(this[engineOf], filter)
   }
 
   /** Forgets a job that is over, such as a dead one that nobody will revive; false when it is unknown or not over. */
@@ -200,18 +167,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    * @throws OptionsInvalidError (as a rejection) when the filter has an unknown key or a bad value.
    */
   async removeAll(filter: { state?: TerminalState; task?: string | AnyTask } = {}): Promise<number> {
-    const engine = this[engineOf]
-    const { state, task } = readOptions(removeFilterSchema, filter, 'removeAll', 'the filter')
-    if (task !== undefined) this.#knowTask(task, 'removeAll')
-    let removed = 0
-    for (;;) {
-      const over = await engine.jobs.list({ state, limit: 500, ...(task !== undefined && { task }) })
-      const gone = await Promise.all(over.map((record) => engine.broker.jobs.remove(record)))
-      const count = gone.filter(Boolean).length
-      removed += count
-      // What cannot go yet would be listed for ever.
-      if (count === 0) return removed
-    }
+    return removeAll(this[engineOf], filter)
   }
 
   /**
@@ -251,8 +207,9 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    * @throws OptionsInvalidError when no pool has that name.
    */
   pause(pool?: string): void {
-    this.#knowPool(pool, 'pause')
-    this[engineOf].scheduler.pause(pool)
+    const { pools, scheduler } = this[engineOf]
+    pools.expectKnown(pool, 'pause')
+    scheduler.pause(pool)
   }
 
   /**
@@ -261,42 +218,14 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    * @throws OptionsInvalidError when no pool has that name.
    */
   resume(pool?: string): void {
-    this.#knowPool(pool, 'resume')
-    this[engineOf].scheduler.resume(pool)
-  }
-
-  #knowPool(pool: string | undefined, call: string): void {
-    const known = ['default', ...Object.keys(this[engineOf].options.pools)]
-    if (pool === undefined || known.includes(pool)) return
-    if (typeof pool !== 'string') throw refusal(call, 'the pool', pool, 'the name of a pool')
-    const names = `Known: ${known.join(', ')}.`
-    throw new OptionsInvalidError(`${call}: no pool is named ${describeValue(pool)}. ${names}`, 'pool')
-  }
-
-  /** A task that a filter names. Where jobs outlive the process, there may be some of a task that it does not have. */
-  #knowTask(task: string, call: string): string {
-    const { broker, registry } = this[engineOf]
-    if (broker.durability === null) registry.find(task, call)
-    return task
+    const { pools, scheduler } = this[engineOf]
+    pools.expectKnown(pool, 'resume')
+    scheduler.resume(pool)
   }
 
   /** This process at this moment; synchronous and cheap. */
   stats(): RuntimeStats {
-    const { options, ended, rate, clock, pending, stopping, pools, broker } = this[engineOf]
-    const reach = broker.cluster?.stats()
-    const perPool = [...pools.byName].map(([name, pool]) => {
-      const busy = [...pool.lanes].filter((lane) => lane.inFlight.size > 0).length
-      return [name, { ...pool.size(), busy }] as const
-    })
-    return {
-      pending: pending.count,
-      maxPending: options.maxPending,
-      ...ended,
-      rate: rate.perSecond(clock.now()),
-      phase: stopping.phase,
-      ...(reach && { broker: reach }),
-      pools: Object.fromEntries(perPool),
-    }
+    return statsOf(this[engineOf])
   }
 
   /** How many jobs are in each state, across the broker. */
@@ -361,8 +290,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
 
   /** Opens a batch: for the edges of this package. @internal */
   openBatch(options: BatchOptions, context?: JobContext): Batch {
-    const { intake, responses } = this[engineOf]
-    return new Batch(intake, responses, options, context)
+    return new Batch(this[engineOf].intake, this[engineOf].responses, options, context)
   }
 }
 

@@ -8,7 +8,7 @@ import { poolOptionsSchema, runtimeOptionsSchema } from '../../src/rules/runtime
 import { defineTask } from '../../src/rules/task.ts'
 import * as errors from '../../src/words/errors.ts'
 import { isTerminal, TERMINAL_STATES, UNFINISHED_STATES } from '../../src/words/job.ts'
-import { read } from './tree.ts'
+import { projectFiles, read } from './tree.ts'
 
 describe('the reference of options', () => {
   test.each([
@@ -132,7 +132,9 @@ describe('the reference of events', () => {
 })
 
 describe('the reference of errors', () => {
-  const source = read('src/words/errors.ts')
+  const source = projectFiles(/^src\/words\/[\w-]*error[\w-]*\.ts$/)
+    .map(read)
+    .join('\n')
   const classes = Object.entries(errors)
     .filter(([, value]) => typeof value === 'function' && value.prototype instanceof errors.AftertaskError)
     .map(([name]) => ({

@@ -1,0 +1,162 @@
+/** What a call refuses: an argument, a payload, a job for which there is no room. */
+import { AftertaskError, type ErrorDetails } from './aftertask-error.ts'
+import { asList, asText, memberOf } from './describe.ts'
+
+/** Thrown by every function that is given an argument or an option which is unknown or has a bad value. */
+export class OptionsInvalidError extends AftertaskError {
+  /** Where the fault is, as a dotted path such as `pool.threads`. */
+  readonly path: string
+
+  constructor(message: string, path = '', options: { cause?: unknown } = {}) {
+    super('ERR_OPTIONS_INVALID', message, options)
+    this.path = path
+  }
+}
+
+/** Thrown when a job is added for a name that no task of the runtime has. */
+export class UnknownTaskError extends AftertaskError {
+  /** The name that was asked for. */
+  readonly task: string
+
+  constructor(task: string, known: readonly string[], suggestion?: string) {
+    const hint = suggestion ? `Did you mean "${asText(suggestion)}"? ` : ''
+    const names = asList<string>(known).map(asText)
+    const more = names.length > 12 ? ', ...' : ''
+    const list = names.length > 0 ? `Known tasks: ${names.slice(0, 12).join(', ')}${more}. ` : ''
+    const isTwin = names.includes(task)
+    super(
+      'ERR_UNKNOWN_TASK',
+      isTwin
+        ? `The runtime has another task named "${asText(task)}" than this one.`
+        : `No task is named "${asText(task)}".`,
+      {
+        advice: isTwin
+          ? 'The module that defines it was loaded twice, perhaps under two names. Pass the runtime the object that you add jobs with, or use the name.'
+          : `${hint}${list}Pass it in createRuntime({ tasks: [...] }).`,
+      },
+    )
+    this.task = asText(task)
+  }
+}
+
+/** One finding of a payload schema, in the shape that Standard Schema gives it. */
+export interface PayloadIssue {
+  /** What is wrong, in the schema library's words. */
+  readonly message: string
+  /** The keys that lead to the value, outermost first. */
+  readonly path: readonly (string | number)[]
+}
+
+/** Thrown at `req.after()` or `enqueue()` when the payload does not fit the task's schema; carries the schema's issues. */
+export class PayloadInvalidError extends AftertaskError {
+  /** The task whose schema refused. */
+  readonly task: string
+  /** What the schema found, one entry a fault. */
+  readonly issues: readonly PayloadIssue[]
+
+  constructor(task: string, issues: readonly PayloadIssue[]) {
+    super('ERR_PAYLOAD_INVALID', `The payload of "${asText(task)}" is not valid: ${inWords(issues)}`, {
+      status: 400,
+    })
+    this.task = asText(task)
+    this.issues = asList(issues)
+  }
+}
+
+/** The result of a handler did not fit the task's `result` schema: the attempt fails with this. */
+export class ResultInvalidError extends AftertaskError {
+  /** What the schema found. */
+  readonly issues: readonly PayloadIssue[]
+
+  constructor(task: string, issues: readonly PayloadIssue[]) {
+    super(
+      'ERR_RESULT_INVALID',
+      `The handler of "${asText(task)}" returned what its result schema refuses: ${inWords(issues)}`,
+    )
+    this.issues = asList(issues)
+  }
+}
+
+/** A payload, result or baggage holds something that cannot travel to or from a thread, such as a function or a socket. */
+export class NotSerializableError extends AftertaskError {
+  /** Where the value is, such as `payload.user.save`. */
+  readonly path: string
+
+  /** `why` and `remedy` take the place of the usual words. */
+  constructor(path: string, what: string, options: { cause?: unknown; why?: string; remedy?: string } = {}) {
+    const why = memberOf(options, 'why') ?? 'which cannot travel between threads'
+    const remedy =
+      memberOf(options, 'remedy') ??
+      'Send plain data: ids, strings, numbers, dates, maps, sets, bytes, errors.'
+    super(
+      'ERR_NOT_SERIALIZABLE',
+      `${asText(path)} is ${asText(what)}, ${asText(why)}. ${asText(remedy)}`,
+      options,
+    )
+    this.path = path
+  }
+}
+
+/** Thrown at `req.after()` or `enqueue()` when `maxPending` jobs are unfinished: nothing was accepted. */
+export class QueueFullError extends AftertaskError {
+  /** Seconds after which a retry has a chance, estimated from the current rate; fits the `Retry-After` header. */
+  readonly retryAfter: number
+
+  constructor(pending: number, maxPending: number, retryAfter: number) {
+    const jobs = pending === 1 ? '1 job is' : `${asText(pending)} jobs are`
+    super('ERR_QUEUE_FULL', 'The queue is full. Try again later.', {
+      status: 503,
+      advice: `${jobs} unfinished and maxPending is ${asText(maxPending)}. Answer 503 with Retry-After: ${asText(retryAfter)}, use tryAfter(), or raise maxPending.`,
+    })
+    this.retryAfter = retryAfter
+  }
+
+  /** The headers of an answer that tells it to the client; Express sets them. */
+  get headers(): { readonly 'retry-after': string } {
+    return { 'retry-after': asText(this.retryAfter) }
+  }
+}
+
+/** Thrown when a job is added to a runtime that is stopping or has stopped. */
+export class RuntimeStoppedError extends AftertaskError {
+  constructor(state: 'stopping' | 'stopped') {
+    super('ERR_RUNTIME_STOPPED', `The runtime is ${asText(state)} and accepts no more jobs.`, { status: 503 })
+  }
+}
+
+/** Thrown by `after()` outside of a request: there is no response that the job could wait for. */
+export class NoRequestError extends AftertaskError {
+  constructor(task: unknown, call: 'after' | 'waitUntil' = 'after') {
+    const name = typeof task === 'string' ? task : memberOf(task, 'name')
+    super(
+      'ERR_NO_REQUEST',
+      call === 'waitUntil'
+        ? 'waitUntil() was called outside of a request: no runtime is known that would wait. Use runtime.waitUntil(); within a request put the middleware of afterResponse() before what calls waitUntil().'
+        : `after(${typeof name === 'string' ? `"${name}"` : ''}) was called outside of a request: there is no response to wait for. Use runtime.enqueue(), which starts the job at once; within a request use req.after(), or put the middleware of afterResponse() before what calls after().`,
+    )
+  }
+}
+
+/**
+ * Thrown by an adapter whose framework has no Node response for a request, as in `app.request()` of Hono: there is nothing
+ * whose end a job could wait for.
+ */
+export class NoResponseError extends AftertaskError {
+  constructor(adapter: string, options: ErrorDetails = {}) {
+    super(
+      'ERR_NO_RESPONSE',
+      `${asText(adapter)}: this request has no response of Node, so there is no end of a response that jobs could wait for.`,
+      options,
+    )
+  }
+}
+
+/** The first findings of a schema, as one sentence. */
+function inWords(issues: readonly PayloadIssue[]): string {
+  const all = asList(issues)
+  const list = all.slice(0, 5).map((issue) => {
+    const path = asList(memberOf(issue, 'path') as PayloadIssue['path'])
+    return `${path.length > 0 ? `${path.map(asText).join('.')}: ` : ''}${asText(memberOf(issue, 'message'))}`
+  })
+  return `${list.join('; ')}${all.length > 5 ? ` (and ${all.length - 5} more)` : ''}`
+}
