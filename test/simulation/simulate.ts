@@ -37,10 +37,15 @@ export async function simulateDurable(plan: Plan, subject: DurableSubject = {}):
 
 /** The same with several processes over the model of a store that they share. */
 export async function simulateCluster(plan: Plan, subject: ClusterSubject = {}): Promise<string | undefined> {
-  const world = new ClusterWorld(plan, subject)
-  await play(plan, world)
-  world.end()
-  return world.model.violation
+  const undo = subject.patch?.()
+  try {
+    const world = new ClusterWorld(plan, subject)
+    await play(plan, world)
+    world.end()
+    return world.model.violation
+  } finally {
+    undo?.()
+  }
 }
 
 async function play({ ops }: Plan, world: Playable): Promise<void> {

@@ -244,9 +244,9 @@ export class BullmqBroker
     const { local, producer, consumer, retries, progress } = this.#parts
     progress.write(job)
     const location = local.at(job)
+    // While an outcome is being written, such as that it is to be tried again, no second one can be.
+    if (location?.at === 'leased' && !location.lease.isEnding) return consumer.finish(location.lease, ended)
     switch (location?.at) {
-      case 'leased':
-        return consumer.finish(location.lease, ended)
       case 'held':
       case 'buffered':
         producer.takeBack(job)
@@ -262,7 +262,7 @@ export class BullmqBroker
     const { local, consumer, remote } = this.#parts
     if (isTerminal(job.state)) return
     const location = local.at(job)
-    const isLeased = location?.at === 'leased'
+    const isLeased = location?.at === 'leased' && !location.lease.isEnding
     if (isLeased && job.state !== 'running') return consumer.finish(location.lease, ended)
     const id = local.idOf(job)
     const isOver = !isLeased && (await remote.end(id, ended, queueOf(job.entry)))
@@ -408,7 +408,8 @@ export class BullmqBroker
     const { id, reason } = JSON.parse(text) as { id: string; reason?: string }
     const { consumer } = this.#parts
     const lease = consumer.leases.byId.get(id)
-    if (lease === undefined || isTerminal(lease.job.state)) return
+    // Of one whose outcome is being written, the request is made again.
+    if (lease === undefined || lease.isEnding || isTerminal(lease.job.state)) return
     const { name } = lease.job.entry.task
     if (lease.job.state === 'running') this.#engine.cancel(lease.job, reason)
     else consumer.finish(lease, { state: 'cancelled', error: new TaskCancelledError(name, reason) })

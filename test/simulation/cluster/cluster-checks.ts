@@ -15,7 +15,7 @@ export interface Evidence {
   /** True time. */
   now(): number
   /** When the store was away last. */
-  outage(): { readonly since: number; readonly until: number }
+  outage(): { readonly since: number; readonly until: number; readonly forgotAt: number }
 }
 
 /** The wall clocks of two processes are so far apart at most, and timers are coarse. */
@@ -75,13 +75,22 @@ export class ClusterChecks implements StoreWitness {
       )
       model.keys.set(key, job)
     }
+    if (job.uniqueKey?.includes(':schedule ') === true) this.#isOnlyRun(job)
     if (!job.isSequential || batch === undefined || job.revivals > 0 || job.joined.length > 0) return
     for (const before of batch.jobs) {
       if (before === job) return
-      if (!before.isSequential || before.isOver || before.joined.length > 0) continue
+      if (!before.isSequential || before.isOver || before.isDuplicate || before.joined.length > 0) continue
       if (batch.end === 'gone' && !before.isThere) continue
       model.violate(`${id} starts before ${before.id} of its batch was over`)
     }
+  }
+
+  /** Of a schedule's run there is one job that runs, whichever processes have added one. */
+  #isOnlyRun({ id, uniqueKey }: ClusterJob): void {
+    const other = this.#model.jobs.find(
+      (job) => job.uniqueKey === uniqueKey && job.id !== id && job.runs.length > 0,
+    )
+    this.#model.expect(other === undefined, () => `${id} and ${other?.id} are the same run, "${uniqueKey}"`)
   }
 
   handlerStops(job: ClusterJob, process: SimProcess, how: HandlerEnd): void {
@@ -142,6 +151,11 @@ export class ClusterChecks implements StoreWitness {
     this.#model.expect(hasFailed || mayExpire, () => `${id} is dead, and no attempt of it has failed`)
   }
 
+  duplicate(id: string): void {
+    const job = this.#model.byId.get(id)
+    if (job !== undefined) job.isDuplicate = true
+  }
+
   revived(id: string): void {
     const job = this.#model.byId.get(id)
     if (job !== undefined) this.#model.revived(job)
@@ -174,7 +188,9 @@ export class ClusterChecks implements StoreWitness {
    * has ended before that: its outcome is written as soon as the store is back, before anybody may take the job.
    */
   #mayHaveGivenUp(run: Run | undefined, now: number): boolean {
-    const { since, until } = this.#evidence.outage()
+    const { since, until, forgotAt } = this.#evidence.outage()
+    // What is refused then is not tried again in every case: the job waits until it is taken back.
+    if (now - Math.max(forgotAt, until) < 2.5 * LEASE && forgotAt >= since) return true
     if (until - since < LEASE / 2 || now - until > 2.5 * LEASE) return false
     return run?.endedAt === undefined || run.endedAt > since + LEASE * 0.6
   }
@@ -197,7 +213,7 @@ export class ClusterChecks implements StoreWitness {
       () => `${id} is told to be ${state}, and it is ${job.ends.at(-1) ?? 'not over'}`,
     )
     model.expect(
-      told.length <= job.ends.length,
+      told.length <= job.ends.length + job.revivesAsked,
       () => `${id} is told to be ${told.join()} in process ${process.number}`,
     )
   }

@@ -18,6 +18,8 @@ interface Adding {
   batch?: ClusterBatch
   when?: ClusterJob['when']
   controller?: AbortController
+  /** Each call has a number. */
+  call?: number
 }
 
 interface OpenBatch {
@@ -41,6 +43,7 @@ export class ClusterHands {
   readonly #settled = new Map<ClusterJob, string | undefined>()
   readonly #aborts = new Map<ClusterJob, AbortController>()
   #adding: Adding = {}
+  #calls = 0
   #isReacting = false
 
   constructor(process: SimProcess, model: ClusterModel, plan: Plan, now: () => number) {
@@ -171,7 +174,7 @@ export class ClusterHands {
     const model = this.#model
     const { runtime, client } = this.process
     const before = this.#adding
-    this.#adding = how
+    this.#adding = { ...how, call: ++this.#calls }
     const isFull = runtime.stats().pending + jobs > this.#plan.world.maxPending
     try {
       take()
@@ -198,7 +201,7 @@ export class ClusterHands {
     const isScheduled = uniqueKey?.includes(':schedule ') === true
     const isOurs = number < NESTED && !isScheduled
     const spec = isOurs ? this.#spec(number) : NOBODY
-    const { batch, controller, when = 'ok' } = isOurs ? this.#adding : {}
+    const { batch, controller, when = 'ok', call } = isOurs ? this.#adding : {}
     const isHeld = batch !== undefined && batch.end === undefined
     const now = this.#now()
     const runAt = spec.delay === undefined && spec.runAt !== undefined ? now + Math.max(0, spec.runAt) : 0
@@ -210,6 +213,7 @@ export class ClusterHands {
         rules,
         batch,
         when,
+        call,
         key,
         uniqueKey,
         process: this.process.number,
@@ -221,9 +225,11 @@ export class ClusterHands {
       ...{
         retryAt: 0,
         takenTimes: 0,
+        revivesAsked: 0,
         isThere: false,
         isStored: false,
         isOver: false,
+        isDuplicate: false,
         cancelAsked: false,
         revivals: 0,
       },
@@ -250,11 +256,11 @@ export class ClusterHands {
     const job = model.byId.get(handle.id)
     if (job === undefined)
       return model.expect(this.#isReacting, () => `${handle.id} was returned and never announced`)
-    if (this.#handles.has(job)) {
+    if (job.call !== this.#adding.call) {
       job.joined.push({ batch: this.#adding.batch, when: this.#adding.when ?? 'ok' })
       job.dueAt = 0
-      return
     }
+    if (this.#handles.has(job)) return
     this.#handles.set(job, handle)
     // Of some nobody asks anything. A held one is written when somebody wants it to be safe: then it is held for long.
     const isHeld = job.batch !== undefined && job.batch.end === undefined
@@ -303,6 +309,7 @@ export class ClusterHands {
     )
     const job = dead[which % dead.length]
     if (job === undefined) return
+    job.revivesAsked++
     this.process.runtime.revive(job.id).catch((error: unknown) => {
       if (!(error instanceof QueueFullError)) unlessUnavailable(error)
     })

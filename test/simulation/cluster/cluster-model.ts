@@ -40,6 +40,8 @@ export interface ClusterJob {
   readonly process: number
   /** Its place in the order of acceptance of its process. */
   readonly place: number
+  /** The call that added it; undefined when that was a handler or a schedule. */
+  readonly call: number | undefined
   readonly key: string | undefined
   readonly uniqueKey: string | undefined
   readonly batch: ClusterBatch | undefined
@@ -61,8 +63,12 @@ export interface ClusterJob {
   /** Its `stored` has resolved: from now on it cannot be lost. */
   isStored: boolean
   isOver: boolean
+  /** The store has an equal one instead. */
+  isDuplicate: boolean
   cancelAsked: boolean
   revivals: number
+  /** Calls that asked for it to be revived: of two at once, one is too late, and tells of the end that it finds. */
+  revivesAsked: number
 }
 
 /** All that is known. */
@@ -101,6 +107,7 @@ export class ClusterModel {
     job.isOver = false
     job.revivals++
     job.retryAt = 0
+    job.dueAt = 0
   }
 
   /** Whether its responses let it run: one that is over calls for it, or its process is gone. */

@@ -28,7 +28,6 @@ export class ClusterWorld {
   readonly server: SimServer
   events = 0
   readonly #plan: Plan
-  readonly #subject: ClusterSubject
   readonly #random: () => number
   readonly #checks: ClusterChecks
   readonly #clock = new VirtualClock(0, START)
@@ -40,7 +39,6 @@ export class ClusterWorld {
 
   constructor(plan: Plan, subject: ClusterSubject) {
     this.#plan = plan
-    this.#subject = subject
     this.#random = seeded(plan.world.seed)
     this.server = new SimServer(this.#clock, { lease: LEASE, retention: { count: plan.world.retention } })
     this.model.time = () => this.#clock.now()
@@ -49,9 +47,10 @@ export class ClusterWorld {
       ownerOf: (id) => this.#ownerOf(id),
       holder: (token) => this.#holder(token),
       now: () => this.#clock.now(),
-      outage: () => this.server.outage,
+      outage: () => ({ ...this.server.outage, forgotAt: this.server.forgotAt }),
     })
     this.server.store.witness = this.#checks
+    subject.tamper?.(this.server)
     const { processes = 2 } = plan.world
     for (let place = 0; place < processes; place++) this.#begin(place)
   }
@@ -124,7 +123,7 @@ export class ClusterWorld {
   #begin(place: number): void {
     const process = new SimProcess({
       ...{ number: this.#processes++, server: this.server, world: this.#plan.world, random: this.#random },
-      ...{ subject: this.#subject, host: (made) => this.#host(made) },
+      host: (made) => this.#host(made),
     })
     const hands = new ClusterHands(process, this.model, this.#plan, () => this.#clock.now())
     this.#hands[place] = hands
@@ -207,7 +206,8 @@ export class ClusterWorld {
     if (process === undefined) return void this.#clock.run()
     process.keepUp(process.clock.next())
     process.clock.run()
-    if (process.failure !== undefined)
+    const isStopping = this.#all.get(process.number)?.isStopping === true
+    if (process.failure !== undefined && !isStopping)
       this.model.violate(`the broker cannot be opened: ${String(process.failure)}`)
     await this.#turn()
   }

@@ -22,6 +22,8 @@ export interface StoreWitness {
   arrived(id: string): void
   /** A job is over; `token`: of whoever had it. */
   ended(id: string, state: string, token: string | undefined): void
+  /** A job was not added, since an equal one is there. */
+  duplicate(id: string): void
   /** A dead job starts over. */
   revived(id: string): void
   /** A job was taken from whoever had this token, since the lease had run out. `by` looked for it. */
@@ -66,7 +68,7 @@ interface KeptSchedule {
 const TAKEN = 'taken'
 // A job joins a lock before it is added to its queue: one that is in no queue after this time never will be.
 const NEVER_ADDED_AFTER = 30_000
-const NOBODY: StoreWitness = { arrived() {}, ended() {}, revived() {}, reclaimed() {} }
+const NOBODY: StoreWitness = { arrived() {}, ended() {}, duplicate() {}, revived() {}, reclaimed() {} }
 
 /** The store. */
 export class ModelStore {
@@ -103,7 +105,10 @@ export class ModelStore {
     const { unique } = job
     if (unique !== undefined) {
       const holder = queue.holderOf(unique.key, this.now())
-      if (holder !== undefined) return holder
+      if (holder !== undefined) {
+        this.witness.duplicate(job.id)
+        return holder
+      }
       const until = unique.forMs === undefined ? undefined : this.now() + unique.forMs
       queue.unique.set(unique.key, { id: job.id, until })
     }

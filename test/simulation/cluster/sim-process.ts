@@ -1,7 +1,6 @@
 /** One simulated process: a runtime with simulated threads, over its own way to the shared store, with clocks of its own. */
 import { BullmqBroker } from '../../../src/brokers/bullmq/bullmq-broker.ts'
 import { type BullmqOptions, readBullmqOptions } from '../../../src/brokers/bullmq/options.ts'
-import type { SharedStore } from '../../../src/brokers/bullmq/store/shared-store.ts'
 import { engineOf, Runtime } from '../../../src/engine/runtime.ts'
 import type { JobRecord } from '../../../src/rules/job-record.ts'
 import type { Behaviour, Plan } from '../plan.ts'
@@ -18,10 +17,12 @@ import type { SimServer } from './sim-server.ts'
 export const LEASE = 4000
 const PATIENCE = 400
 
-/** What is put to the test: the broker, and perhaps a store that does something wrong on purpose. */
+/** What is put to the test: the broker as it is, or with something wrong on purpose. */
 export interface ClusterSubject {
-  readonly store?: (store: SharedStore, broker: () => BullmqBroker) => SharedStore
-  readonly broker?: (broker: BullmqBroker) => BullmqBroker
+  /** Does something to the store. */
+  readonly tamper?: (server: SimServer) => void
+  /** Does something to a part of the broker; the call that it returns takes it back. */
+  readonly patch?: () => () => void
 }
 
 /** What a process tells of its threads. */
@@ -37,7 +38,6 @@ export interface ProcessParts {
   readonly server: SimServer
   readonly world: Plan['world']
   readonly random: () => number
-  readonly subject: ClusterSubject
   readonly host: (process: SimProcess) => ProcessHost
 }
 
@@ -62,7 +62,7 @@ export class SimProcess {
   readonly #server: SimServer
   readonly #records = new Map<string, JobRecord>()
 
-  constructor({ number, server, world, random, subject, host: hostOf }: ProcessParts) {
+  constructor({ number, server, world, random, host: hostOf }: ProcessParts) {
     this.number = number
     this.#server = server
     this.born = server.clock.now()
@@ -84,9 +84,7 @@ export class SimProcess {
       whenDown: world.seed % 2 === 0 ? 'buffer' : 'refuse',
       prefetch: world.seed % 3 === 0 ? 3 : 0,
     })
-    const store = subject.store?.(this.client, () => real) ?? this.client
-    const real: BullmqBroker = new BullmqBroker(store, settings)
-    this.broker = subject.broker?.(real) ?? real
+    this.broker = new BullmqBroker(this.client, settings)
     const add = this.broker.add.bind(this.broker)
     this.broker.add = (job, after) => {
       this.#records.set(this.idOf(job), job)

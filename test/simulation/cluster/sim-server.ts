@@ -26,6 +26,8 @@ export class SimServer {
   isDown = false
   /** How often it was started again: a connection does not outlive that. */
   starts = 0
+  /** When it forgot all leases last. */
+  forgotAt = Number.NEGATIVE_INFINITY
   /** Messages get lost until then. */
   deafUntil = 0
   readonly #waiters = new Set<Waiter>()
@@ -86,7 +88,10 @@ export class SimServer {
     this.#unread = []
     this.isDown = true
     this.starts++
-    if (forgetsLeases) this.store.forgetLeases()
+    if (forgetsLeases) {
+      this.store.forgetLeases()
+      this.forgotAt = this.clock.now()
+    }
     for (const client of [...this.connected]) client.cut()
     this.#recoverAfter(milliseconds)
   }

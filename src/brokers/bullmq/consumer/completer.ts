@@ -24,6 +24,8 @@ export interface CompleterHost {
   ended(lease: Lease): void
   /** The job is not with this process any more. */
   letGo(lease: Lease): void
+  /** The same, and what became of it here does not count. */
+  giveUp(lease: Lease): void
   /** The store has refused an outcome: the job was not ours any more. */
   fenced(lease: Lease, state: JobState): void
 }
@@ -84,7 +86,7 @@ export class Completer {
       .retry(() => this.#tryToWrite(outcome))
       .then(written, (error: unknown) => {
         if (isRefusal(error)) this.#refused(lease, state)
-        else this.#giveUp(lease)
+        else this.#host.giveUp(lease)
       })
   }
 
@@ -133,15 +135,8 @@ export class Completer {
 
   /** The job is not ours any more, and what it has done here does not count. */
   #refused(lease: Lease, state: JobState): void {
-    this.#giveUp(lease)
+    this.#host.giveUp(lease)
     this.#host.fenced(lease, state)
-  }
-
-  #giveUp(lease: Lease): void {
-    const { job } = lease
-    job.more.isUntold = false
-    job.state = 'available'
-    this.#host.letGo(lease)
   }
 }
 

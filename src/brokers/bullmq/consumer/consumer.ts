@@ -141,13 +141,27 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     // Nothing can keep most jobs from running, and nothing has to be written before.
     if (decision.do === 'run' && !decision.recordStart) return this.#handOut.enter(lease)
     if (decision.do === 'end') return this.finish(lease, decision.ended)
-    retries.retry(() => this.#admit(lease)).catch(() => this.#lost(lease))
+    retries.retry(() => this.#admit(lease)).catch(() => this.#admitAgain(lease))
+  }
+
+  /** A lease that ran out while the store was away, or that it has forgotten, may still be ours. */
+  async #admitAgain(lease: Lease): Promise<void> {
+    const { retries } = this.#parts
+    const { source, of } = lease.loop
+    try {
+      const gone = await retries.retry(() => source.renew([lease], of.lease))
+      if (gone.length === 0) return await retries.retry(() => this.#admit(lease))
+    } catch {
+      // Then it is not.
+    }
+    this.#lost(lease)
   }
 
   async #admit(lease: Lease): Promise<void> {
     let place: Place
     let admitted = 0
-    for (;;) {
+    // Meanwhile it may have been cancelled, or taken from this process.
+    while (!(lease.isLost || isTerminal(lease.job.state))) {
       const decision = this.#decide(lease, false, place, admitted)
       if (decision.do === 'end') return this.finish(lease, decision.ended)
       if (decision.do === 'postpone') return this.#postpone(lease, decision.delay)
@@ -294,6 +308,16 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     if (this.#handOut.leave(lease) || job.state !== 'running') return this.letGo(lease)
     this.#parts.engine.leaseLost(job)
     this.#parts.engine.wake(loop.of.pool)
+  }
+
+  /** What became of a job here does not count. It may have come again meanwhile, under another lease. */
+  giveUp(lease: Lease): void {
+    const { job } = lease
+    if ((this.leases.byJob.get(job) ?? lease) === lease) {
+      job.more.isUntold = false
+      job.state = 'available'
+    }
+    this.letGo(lease)
   }
 
   letGo(lease: Lease): void {

@@ -183,6 +183,11 @@ export class LocalJobs {
     return this.#lines.get(job)
   }
 
+  /** The job of its batch that one stands behind. */
+  previousOf(job: JobRecord): JobRecord | undefined {
+    return this.#behind.get(job)
+  }
+
   /** Puts a job behind another of its batch. True when the other had no lock until now. */
   putBehind(job: JobRecord, other: JobRecord): boolean {
     const known = this.#lines.get(other)

@@ -221,9 +221,19 @@ export class Producer {
     const data = toData(job, clock, local.lineOf(job), isHeld)
     const of = { queue: queueOf(job.entry), id: local.idOf(job) }
     const made = toNewJob(of, job, data, clock, isHeld ? HOLD : this.#timeToWait(job))
-    const before = this.#before.get(job)
+    const before = data.line === undefined ? undefined : this.#firstOf(job)
     if (before === undefined || isTerminal(before.state)) return made
     return { ...made, behind: { queue: queueOf(before.entry), id: local.idOf(before) } }
+  }
+
+  /** Who is to join the lock before a job. One that ended before it was written leaves that to the job behind it. */
+  #firstOf(job: JobRecord): JobRecord | undefined {
+    for (let at: JobRecord | undefined = job; at !== undefined; at = this.#parts.local.previousOf(at)) {
+      const before = this.#before.get(at)
+      if (before !== undefined) return before
+      if (at !== job && !isTerminal(at.state)) return undefined
+    }
+    return undefined
   }
 
   #timeToWait(job: JobRecord): number {

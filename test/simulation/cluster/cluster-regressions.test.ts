@@ -1,0 +1,93 @@
+/** Plans of several processes that failed once, as small as they would go. */
+import { describe, expect, test } from 'vitest'
+import type { Behaviour, Op, Plan, Spec } from '../plan.ts'
+import { simulateCluster } from '../simulate.ts'
+
+const RETURNS: Behaviour = { ends: 'returns', ms: 0, blocks: false, onAbort: 'throws' }
+const PLAIN = 0
+const SINGLE = 3
+const IO = 11
+
+function plan(specs: readonly Partial<Spec>[], ops: readonly Op[], world: Partial<Plan['world']> = {}): Plan {
+  return {
+    world: {
+      ...{ seed: 0, threads: 1, maxPending: 1000, ageing: 1000, retention: 1000, force: false, stillborn: 0 },
+      ...{ processes: 2, isOrdered: false, ...world },
+    },
+    specs: specs.map((spec) => ({ task: PLAIN, runs: [RETURNS], ...spec })),
+    ops,
+  }
+}
+
+const at = (process: number, does: Op): Op => ({ do: 'in', process, does })
+const add = (spec: number): Op => ({ do: 'add', spec })
+const batch = (spec: number): Op => ({ do: 'batch', batch: 0, spec })
+const settle: Op = { do: 'settle', batch: 0, end: 'sent' }
+const advance = (ms: number): Op => ({ do: 'advance', ms })
+
+/** What failed, and the plan that showed it. */
+const plans: Readonly<Record<string, Plan>> = {
+  'a task with a limit of its own runs on a pool of one thread': plan(
+    [{ task: SINGLE }],
+    [at(0, add(0)), at(0, { do: 'pause', pool: null })],
+    { seed: 1 },
+  ),
+  'a duplicate does not stay in the lock of its key': plan(
+    [{ key: 'a', runs: [{ ...RETURNS, ms: 300 }], unique: 'u' }],
+    [at(0, add(0)), at(1, batch(0)), advance(20)],
+  ),
+  'a batch keeps its order over several queues': plan(
+    [{ key: 'a', delay: 0 }, { task: IO }],
+    [at(0, batch(0)), at(0, batch(1)), at(0, batch(0))],
+  ),
+  'a batch keeps its order when one of its jobs is in the store before its response is over': plan(
+    [{}, { delay: 0 }],
+    [
+      ...[0, 0, 0, 0].map((spec) => at(0, add(spec))),
+      ...[at(0, batch(1)), at(0, add(0)), { do: 'store', what: 'restarts', ms: 30 } as const],
+      ...[at(0, batch(1)), at(0, add(0))],
+    ],
+    { processes: 3 },
+  ),
+  'a job of a batch waits for the first one when the one between them ended before it was written': plan(
+    [{ key: 'a' }, { queueTimeout: 0, when: 'always' }, { task: SINGLE, when: 'always' }],
+    [advance(1000), at(0, batch(0)), at(0, settle), at(0, batch(1)), at(0, batch(2))],
+    { isOrdered: true },
+  ),
+  'a job that is cancelled elsewhere before the answer to its being written has come does not come back':
+    plan(
+      [{ delay: 0 }],
+      [
+        ...[advance(1), at(0, add(0)), { do: 'freeze', process: 0, ms: 7000 } as const],
+        ...[
+          at(1, { do: 'cancel', job: 0, by: 'handle' }),
+          advance(100),
+          { do: 'cut', process: 0, ms: 0 } as const,
+        ],
+      ],
+      { seed: 1 },
+    ),
+  'a job that is cancelled while its retry is being written settles': plan(
+    [
+      {
+        task: 9,
+        runs: [
+          { ...RETURNS, ends: 'dies', ms: 0.4, blocks: true },
+          { ...RETURNS, ends: 'throws', ms: 1 },
+        ],
+      },
+      { task: 8 },
+    ],
+    [
+      ...[advance(1000), at(3, add(0)), at(2, add(1)), at(3, { do: 'cancel', job: 28, by: 'signal' })],
+      ...[at(0, { do: 'cancel', job: 47, by: 'signal' }), advance(20)],
+    ],
+    { seed: 2_079_578_684, threads: 3, processes: 4 },
+  ),
+}
+
+describe('among several processes', () => {
+  test.each(Object.entries(plans))('%s', async (_name, failed) => {
+    expect((await simulateCluster(failed)) ?? 'no fault').toBe('no fault')
+  })
+})
