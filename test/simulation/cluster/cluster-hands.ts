@@ -12,6 +12,7 @@ import { NESTED } from '../sim-pool.ts'
 import { nameOf, optionsOf } from '../specs.ts'
 import { taskRules } from '../tasks.ts'
 import type { ClusterBatch, ClusterJob, ClusterModel } from './cluster-model.ts'
+import { Unreachable } from './model-client.ts'
 import type { SimProcess } from './sim-process.ts'
 
 interface Adding {
@@ -366,5 +367,8 @@ export class ClusterHands {
 }
 
 function unlessUnavailable(error: unknown): void {
-  if (!(error instanceof BrokerUnavailableError || error instanceof RuntimeStoppedError)) throw error
+  const isExpected = [BrokerUnavailableError, RuntimeStoppedError, Unreachable].some(
+    (kind) => error instanceof kind,
+  )
+  if (!isExpected) throw error
 }

@@ -48,6 +48,9 @@ interface Request {
 const FIRST_RETRY = 50
 const LONGEST_RETRY = 500
 
+/** No answer will come over a connection. */
+export class Unreachable extends Error {}
+
 /** A store, for one process. */
 export class ModelClient implements SharedStore, Connected {
   readonly isOrdered: boolean
@@ -106,8 +109,8 @@ export class ModelClient implements SharedStore, Connected {
 
   async close(): Promise<void> {
     this.#isClosed = true
-    this.#drop(new Error('The connection was closed.'))
-    this.#opened?.reject(new Error('The broker was closed before the store was reached.'))
+    this.#drop(new Unreachable('The connection was closed.'))
+    this.#opened?.reject(new Unreachable('The broker was closed before the store was reached.'))
     this.#opened?.promise.catch(() => {})
   }
 
@@ -166,7 +169,7 @@ export class ModelClient implements SharedStore, Connected {
   /** The connection breaks. */
   cut(): void {
     if (!this.#isConnected) return
-    const fault = new Error('The connection is closed.')
+    const fault = new Unreachable('The connection is closed.')
     this.#drop(fault)
     this.#atProcess(0, () => {
       if (this.#isClosed) return
@@ -216,7 +219,7 @@ export class ModelClient implements SharedStore, Connected {
     const refusal = this.#isClosed ? 'The connection was closed.' : 'The connection was refused.'
     const isHopeless = this.#isClosed || !(this.isOrdered || this.#isConnected)
     if (isHopeless) {
-      this.#atProcess(1, () => answer.reject(new Error(refusal)))
+      this.#atProcess(1, () => answer.reject(new Unreachable(refusal)))
       return answer.promise as Promise<T>
     }
     this.#unanswered.add(request)
@@ -268,7 +271,8 @@ export class ModelClient implements SharedStore, Connected {
   // ── The store ──────────────────────────────────────────────────────────────────────────────────────────────────
 
   ping(): Promise<unknown> {
-    if (!(this.isOrdered || this.#isConnected)) return Promise.reject(new Error('There is no connection.'))
+    if (!(this.isOrdered || this.#isConnected))
+      return Promise.reject(new Unreachable('There is no connection.'))
     return this.#ask(() => 'PONG')
   }
 
@@ -411,7 +415,7 @@ export class ModelClient implements SharedStore, Connected {
 
   #waitForWork(queue: string, milliseconds: number): Promise<number> {
     const { server, latency } = this.#parts
-    if (!this.#isConnected) return Promise.reject(new Error('There is no connection.'))
+    if (!this.#isConnected) return Promise.reject(new Unreachable('There is no connection.'))
     const { promise, resolve, reject } = Promise.withResolvers<number>()
     const epoch = this.#epoch
     const over = (): void => {
@@ -439,7 +443,7 @@ export class ModelClient implements SharedStore, Connected {
       if (waiter.queue !== queue) continue
       this.#parts.server.waitNoMore(waiter)
       this.#waits.delete(waiter)
-      reject(new Error('Nobody waits any more.'))
+      reject(new Unreachable('Nobody waits any more.'))
     }
   }
 }
