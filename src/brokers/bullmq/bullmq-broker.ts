@@ -283,7 +283,9 @@ export class BullmqBroker
 
   /** The end of a job that ran here is written. */
   ended({ job, id, data, ran }: Lease): void {
-    const value = job.state === 'completed' ? job.result : undefined
+    const { extras } = job
+    const why = job.state === 'dead' ? extras?.errors?.at(-1)?.message : extras?.reason
+    const value = job.state === 'completed' ? job.result : why
     this.#parts.settlements.tell(id, job.state, job.attempts, value, data.by)
     this.#parts.local.over(job, id, ran)
   }

@@ -70,7 +70,8 @@ export class RemoteJobs {
     if (isRunning) return false
     if (job === undefined) return true
     this.#settlements.take(job)
-    if (isDone) this.#settlements.tell(id, ended.state, job.left.n, undefined, job.data.by)
+    const why = ended.state === 'dead' ? ended.error?.message : ended.reason
+    if (isDone) this.#settlements.tell(id, ended.state, job.left.n, why, job.data.by)
     return true
   }
 

@@ -13,7 +13,7 @@ import type { SharedStore } from '../store/shared-store.ts'
 import type { StoredJob } from '../store/stored-job.ts'
 import type { LocalJobs } from './local-jobs.ts'
 
-/** What is told of a job of another process: its id, how it ended, its attempts, its result if it is short. */
+/** What is told of a job of another process: its id, how it ended, its attempts, its result or the reason if it is short. */
 type Told = readonly [id: string, state: JobState | 'progress', attempts: number, value?: unknown]
 
 const LOOK_EVERY = 5000
@@ -106,7 +106,8 @@ export class Settlements {
 
   /** A message has come. */
   onMessage(text: string): void {
-    for (const [id, state, attempts, value] of JSON.parse(text) as Told[]) {
+    for (const told of JSON.parse(text) as Told[]) {
+      const [id, state, attempts, value] = told
       const job = this.#local.byId.get(id)
       if (job === undefined) continue
       // The news of what ran elsewhere can be faster than the answer that the store has it.
@@ -121,7 +122,7 @@ export class Settlements {
         this.#over(job, id)
       } else {
         // After a fault the next look learns of it.
-        void this.learn(job, id).catch(() => {})
+        void this.learn(job, id, told).catch(() => {})
       }
     }
   }
@@ -132,11 +133,21 @@ export class Settlements {
     this.#events.endedElsewhere(job, id)
   }
 
-  /** Looks up how a job of ours stands. */
-  async learn(job: JobRecord, id: string): Promise<void> {
+  /** Looks up how a job of ours stands. `told`: what another process has told of it. */
+  async learn(job: JobRecord, id: string, told?: Told): Promise<void> {
     const found = await this.#store.directory.find(id, queueOf(job.entry))
     if (found !== undefined) return this.take(found)
     if (!(this.#local.byId.has(id) && this.#local.isAway(job))) return
+    const [, state = 'progress', attempts = 0, value] = told ?? []
+    if (state === 'cancelled' || state === 'skipped' || state === 'dead') {
+      // The store keeps nothing of it: what was told is all there is.
+      job.state = state
+      job.attempts = attempts
+      if (state === 'dead')
+        job.more.errors = [new Error(typeof value === 'string' ? value : 'The job failed.')]
+      else if (typeof value === 'string') job.more.reason = value
+      return this.#over(job, id)
+    }
     // A job that is being moved can be missed once.
     if (!this.#missing.has(id)) return void this.#missing.add(id)
     job.state = 'cancelled'
