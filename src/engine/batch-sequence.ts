@@ -98,5 +98,5 @@ export function isOver(member: Member): boolean {
 
 /** True when a job is over and that was told: a durable broker tells of an end once it is written. */
 function hasEnded(job: JobRecord): boolean {
-  return isTerminal(job.state) && job.extras?.isUntold !== true
+  return isTerminal(job.state) && job.extras?.isUnreported !== true
 }

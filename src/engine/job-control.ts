@@ -106,7 +106,7 @@ export class JobControl implements JobOwner {
   /** The job is dead, and can still be found. */
   mayBeRevived(job: JobRecord): boolean {
     // A job whose death is yet to be written is not there yet.
-    if (job.state !== 'dead' || job.extras?.isUntold === true) return false
+    if (job.state !== 'dead' || job.extras?.isUnreported === true) return false
     return this.#parts.broker.jobs.isKept(job)
   }
 

@@ -71,7 +71,7 @@ export class Job<Result = unknown> {
     const record = this.#owner.current(this.#record)
     if (record.extras?.isStub === true) return this.#owner.settlementOf(record) as Promise<Settlement<Result>>
     // A durable broker tells of an end once it is written.
-    const isOver = isTerminal(record.state) && record.extras?.isUntold !== true
+    const isOver = isTerminal(record.state) && record.extras?.isUnreported !== true
     if (isOver) return Promise.resolve(settlementOf(record)) as Promise<Settlement<Result>>
     record.more.settle ??= Promise.withResolvers<KeptEnd>()
     this.#owner.pin(record)

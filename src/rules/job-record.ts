@@ -61,11 +61,11 @@ export interface JobExtras {
     reject: (reason?: unknown) => void
   }
   /** Its end is known here, but not yet written where the broker keeps it. */
-  isUntold?: boolean
+  isUnreported?: boolean
   /** The job is over, and this is what remains of it here: it holds its unique key for a time. */
   isStub?: boolean
   /** It waits where its broker keeps it, and its record here is not told of what becomes of it. */
-  isFar?: boolean
+  isEvicted?: boolean
   /** Its record had been let go and is back, but what became of the job meanwhile is still being asked for. */
   isStale?: boolean
   /** It may have brought a process down: it travels alone. */

@@ -72,7 +72,7 @@ export class JobsHere {
     this.records.forget(job)
     if (!isOwn(job)) return this.leaveToOthers(job)
     job.state = 'available'
-    job.more.isUntold = false
+    job.more.isUnreported = false
     job.more.errors = []
     this.records.letGo(job)
   }
@@ -130,7 +130,7 @@ export class JobsHere {
     applyEnding(job, written, this.#host.clock.now())
     if (from === 'available') this.leftUnclaimed(job)
     const { more } = job
-    more.isUntold = true
+    more.isUnreported = true
     more.ran = ranOf(attempt)
     const { next } = this.#outbox
     if (attempt !== undefined && attempt.outcome !== 'completed') attemptOp(next.ops, job, attempt, this.wall)

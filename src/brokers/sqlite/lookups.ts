@@ -40,7 +40,7 @@ export class Lookups {
   /** The record that is told of what becomes of the job, for one that may not be. */
   current(job: JobRecord): JobRecord {
     // A dead job that was revived goes on under another record.
-    if (job.extras?.isFar !== true && job.state !== 'dead') return job
+    if (job.extras?.isEvicted !== true && job.state !== 'dead') return job
     const { records } = this.#jobs
     const atHand = records.get(job.seq)
     if (atHand !== undefined) return atHand
@@ -100,7 +100,7 @@ export class Lookups {
   async #recall(job: JobRecord): Promise<void> {
     const { records } = this.#jobs
     const { more } = job
-    more.isFar = false
+    more.isEvicted = false
     more.isStale = true
     records.kept.set(job.seq, job)
     const row = await this.#connection.rowOf(job.seq)

@@ -43,7 +43,7 @@ export class Records {
       return
     }
     this.kept.delete(job.seq)
-    job.more.isFar = true
+    job.more.isEvicted = true
   }
 
   /** The job is over, and its end was told. */

@@ -83,21 +83,21 @@ export class Replies {
     if (job !== undefined && !isTerminal(job.state)) job.state = STATES[state] ?? job.state
   }
 
-  /** `isUntold`: the journal has just ended it, and that is yet to be told. */
-  #holdUnique(row: Row, isUntold: boolean): void {
+  /** `isUnreported`: the journal has just ended it, and that is yet to be told. */
+  #holdUnique(row: Row, isUnreported: boolean): void {
     const { records, unique } = this.#jobs
     const job = records.of(row)
     const uniqueKey = row[13]
     const until = row[14]
     if (job === undefined || uniqueKey === null) return
-    if (isUntold) job.more.isUntold = true
+    if (isUnreported) job.more.isUnreported = true
     // To the journal such a key is free already: it goes to the job that was added before the journal was open.
     const isFree = until !== null && until <= this.#host.clock.wall() + KEY_SLACK
     // One whose time is over does not take it, and so is not in the way of who has taken the key since.
     if (!isFree || unique.holder(uniqueKey) === undefined) unique.hold(uniqueKey, job)
     // Of one that is over only its name is kept, unless its end is yet to be told.
     if (isTerminal(job.state)) unique.over(job)
-    if (isUntold || !isTerminal(job.state)) records.letGo(job)
+    if (isUnreported || !isTerminal(job.state)) records.letGo(job)
   }
 
   /** Returns the jobs whose end was not taken. */
@@ -119,7 +119,7 @@ export class Replies {
       for (const job of endings) {
         if (refusals?.has(job.seq)) late.push({ job, isRepeated })
         else {
-          if (unfit.has(job.seq) && job.extras?.isUntold === true)
+          if (unfit.has(job.seq) && job.extras?.isUnreported === true)
             this.#endedOtherwise(job, unfit.get(job.seq))
           this.#tell(job)
         }
@@ -160,8 +160,8 @@ export class Replies {
   /** The end of a job is written. */
   #tell(job: JobRecord): void {
     const { more } = job
-    if (more.isUntold !== true) return
-    more.isUntold = false
+    if (more.isUnreported !== true) return
+    more.isUnreported = false
     this.#jobs.records.forget(job)
     if (!this.#jobs.takeEnd(job)) return
     this.#host.settled(job, more.ran ?? 0)
@@ -169,7 +169,7 @@ export class Replies {
 
   /** Our end of a job came too late: it is over already, or another process has it. */
   #late(job: JobRecord, isRepeated: boolean): void {
-    if (job.extras?.isUntold !== true) return this.#jobs.records.forget(job)
+    if (job.extras?.isUnreported !== true) return this.#jobs.records.forget(job)
     if (!this.#isShared) return void this.#correct(job, isRepeated)
     const isCancelled = job.state === 'cancelled'
     this.#jobs.disown(job)
@@ -183,7 +183,7 @@ export class Replies {
     // Written by a journal that died before it could say so, and let go of since.
     if (row === null && isRepeated) return this.#tell(job)
     records.forget(job)
-    job.more.isUntold = false
+    job.more.isUnreported = false
     // The journal has closed: what it would say is told by whoever opens the file next.
     if (row === undefined) return
     if (row !== null) records.update(job, row)
@@ -211,7 +211,7 @@ export class Replies {
     const { records } = this.#jobs
     if (row[3] >= COMPLETED || records.window.has(row[0])) return
     const known = records.get(row[0])
-    if (known !== undefined && isTerminal(known.state) && known.extras?.isUntold === true) return
+    if (known !== undefined && isTerminal(known.state) && known.extras?.isUnreported === true) return
     // A journal that starts anew grants what it believes to be ours, and has not heard that this is to be tried again.
     const isBehind = known !== undefined && (row[9] !== known.failures || row[10] !== known.crashes)
     const isUnwritten = known !== undefined && this.#jobs.releasing.has(known)
@@ -230,13 +230,13 @@ export class Replies {
     const [seq] = row
     const { records } = this.#jobs
     const known = records.get(seq)
-    if (known !== undefined && isTerminal(known.state) && known.extras?.isUntold !== true) return
+    if (known !== undefined && isTerminal(known.state) && known.extras?.isUnreported !== true) return
     const job = known ?? records.view(row)
     if (job === undefined || !this.#isToTell(job)) return
     this.#jobs.leaveWindow(job)
     records.update(job, row)
     this.#jobs.leftUnclaimed(job)
-    job.more.isUntold = false
+    job.more.isUnreported = false
     this.#jobs.unique.over(job)
     records.forget(job)
     this.#host.settled(job, 0)

@@ -67,12 +67,12 @@ export class Completer {
 
   /** The job is over. */
   end(lease: Lease, ended: Ending): void {
-    lease.job.more.isUntold = true
+    lease.job.more.isUnreported = true
     const write = (): Promise<Claimed | undefined> => this.#end(lease, ended)
     const isIn: Outcome['isIn'] = ({ endedAt }) => endedAt !== undefined
     this.#write({ lease, state: ended.state, write, isIn }, (next) => {
       this.#host.written(lease, next)
-      lease.job.more.isUntold = false
+      lease.job.more.isUnreported = false
       this.#host.ended(lease)
     })
   }
