@@ -17,7 +17,7 @@ import { BrokerUnavailableError } from '../../words/errors.ts'
 import { errorOfFault, passingError, threadError } from './faults.ts'
 import type { JournalLink } from './link.ts'
 import { Outbox, type Outgoing } from './outbox.ts'
-import { Questioner } from './questioner.ts'
+import { RequestChannel } from './request-channel.ts'
 
 /** Who hears what the journal says. */
 export interface ConnectionHost {
@@ -47,7 +47,7 @@ export class Connection {
   readonly #link: JournalLink
   readonly #clock: Clock
   readonly #host: ConnectionHost
-  readonly #questioner: Questioner
+  readonly #questioner: RequestChannel
   readonly #opening = Promise.withResolvers<void>()
   #closing: PromiseWithResolvers<void> | undefined
   #phase: 'new' | 'open' | 'restarting' | 'failed' | 'closed' = 'new'
@@ -63,7 +63,7 @@ export class Connection {
     this.#host = host
     const post = (message: readonly unknown[]): void => this.#post(message)
     this.outbox = new Outbox(clock, post)
-    this.#questioner = new Questioner(post)
+    this.#questioner = new RequestChannel(post)
   }
 
   /** Resolves when the journal is open for the first time; rejects with why it cannot be. */

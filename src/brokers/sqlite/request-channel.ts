@@ -3,7 +3,7 @@ import { type JournalFault, type Questions, TO_JOURNAL } from '../../rules/journ
 import { errorOfFault } from './faults.ts'
 
 /** Asks, and hands answers to whoever asked. */
-export class Questioner {
+export class RequestChannel {
   readonly #post: (message: readonly unknown[]) => void
   readonly #open = new Map<number, PromiseWithResolvers<never>>()
   #unsent: (() => void)[] = []
