@@ -17,7 +17,7 @@ import type { Jobs } from './jobs.ts'
 import type { CancelNotice, Notices } from './notices.ts'
 import type { Statements } from './statements.ts'
 import type { TaskNumbers } from './task-numbers.ts'
-import type { Turn } from './turn.ts'
+import type { Transaction } from './transaction.ts'
 import type { Twins } from './twins.ts'
 import type { Windows } from './windows.ts'
 
@@ -25,7 +25,7 @@ import type { Windows } from './windows.ts'
 export class Endings {
   readonly #jobs: Jobs
   readonly #sql: Statements
-  readonly #turn: Turn
+  readonly #transaction: Transaction
   readonly #numbers: TaskNumbers
   readonly #windows: Windows
   readonly #notices: Notices
@@ -36,7 +36,7 @@ export class Endings {
   constructor(jobs: Jobs, notices: Notices, twins: Twins) {
     this.#jobs = jobs
     this.#sql = jobs.sql
-    this.#turn = jobs.turn
+    this.#transaction = jobs.transaction
     this.#numbers = jobs.numbers
     this.#windows = jobs.windows
     this.#notices = notices
@@ -49,8 +49,8 @@ export class Endings {
     const [state, result, error, reason, attempts, failures, crashes, started, ended, thread, cpu] =
       values as never[]
     if (facts === undefined) return this.#isSaidAgain(n, state ?? null, attempts ?? null, ended ?? null)
-    const isOthers = facts.owner !== 0 && facts.owner !== this.#turn.run
-    if (isOthers || (isClaimed && facts.owner !== this.#turn.run)) return false
+    const isOthers = facts.owner !== 0 && facts.owner !== this.#transaction.run
+    if (isOthers || (isClaimed && facts.owner !== this.#transaction.run)) return false
     this.#leave(facts)
     this.#sql.finish.run(
       state ?? CANCELLED,
@@ -61,20 +61,20 @@ export class Endings {
       failures ?? null,
       crashes ?? null,
       started ?? null,
-      ended ?? this.#turn.now,
+      ended ?? this.#transaction.now,
       thread ?? null,
       cpu ?? null,
       n,
       this.#shelve(facts.taskId, Number(state)),
     )
-    this.#turn.count(facts.state, Number(state))
+    this.#transaction.count(facts.state, Number(state))
     this.#goOn(n, facts, Number(state), reason ?? null)
     return true
   }
 
   /** An end that is said again: the thread that wrote it has died before it could say so. */
   #isSaidAgain(n: number, ...end: SQLInputValue[]): boolean {
-    return this.#turn.isRepeated && this.#sql.isSameEnd.get(n, ...end) !== undefined
+    return this.#transaction.isRepeated && this.#sql.isSameEnd.get(n, ...end) !== undefined
   }
 
   /** Ends a job by the journal's own decision, and tells of it. */
@@ -82,9 +82,17 @@ export class Endings {
     const facts = factsOf(this.#sql, this.#numbers, n)
     if (facts === undefined) return
     this.#leave(facts)
-    this.#sql.end.run(state, reason, error, crashes, this.#turn.now, n, this.#shelve(facts.taskId, state))
-    this.#turn.count(facts.state, state)
-    this.#turn.toTell.push(n)
+    this.#sql.end.run(
+      state,
+      reason,
+      error,
+      crashes,
+      this.#transaction.now,
+      n,
+      this.#shelve(facts.taskId, state),
+    )
+    this.#transaction.count(facts.state, state)
+    this.#transaction.toTell.push(n)
     this.#goOn(n, facts, state, reason)
   }
 
@@ -93,9 +101,9 @@ export class Endings {
     const facts = factsOf(this.#sql, this.#numbers, n)
     if (facts === undefined) return
     if (facts.owner === 0) return this.cancelHere(n, facts, text)
-    if (facts.owner !== this.#turn.run) return this.#notices.cancel(n, facts.owner, text)
+    if (facts.owner !== this.#transaction.run) return this.#notices.cancel(n, facts.owner, text)
     // It may be on its way to the event loop, which knows more of it by now.
-    this.#turn.reply.cancels.push(this.#jobs.seqOf(n), text)
+    this.#transaction.reply.cancels.push(this.#jobs.seqOf(n), text)
   }
 
   /** Cancels a job that runs nowhere. */
@@ -107,7 +115,7 @@ export class Endings {
 
   #shelve(taskId: number, state: number): number {
     const shelf = this.#numbers.shelfOf(taskId)
-    this.#turn.shelve(shelf, state)
+    this.#transaction.shelve(shelf, state)
     return shelf
   }
 
@@ -143,7 +151,7 @@ export class Endings {
 
   #leave(facts: { state: number; owner: number; taskId: number }): void {
     if (facts.state !== AVAILABLE && facts.state !== RUNNING) return
-    if (facts.owner === this.#turn.run) this.#windows.leave(this.#numbers.indexOf(facts.taskId))
+    if (facts.owner === this.#transaction.run) this.#windows.leave(this.#numbers.indexOf(facts.taskId))
     else if (facts.owner === 0) this.#windows.unspill(this.#numbers.indexOf(facts.taskId))
   }
 }

@@ -1,7 +1,7 @@
 /**
  * The rules of when a job may run, as changes to the file: a job waits for its response, for the one before it in its
  * batch, for its time, for its place in its key's line; then it is available, and granted to the event loop's window
- * or spilled. Every change of one turn is one transaction, so a crash finds either all of it or none.
+ * or spilled. Every change of one turn of the event loop is one transaction, so a crash finds either all of it or none.
  */
 import type { SQLInputValue } from 'node:sqlite'
 import {
@@ -18,7 +18,7 @@ import { type Add, type Facts, factsOf, type Place } from './job-facts.ts'
 import { KeyLines } from './key-lines.ts'
 import type { Statements } from './statements.ts'
 import type { TaskNumbers } from './task-numbers.ts'
-import type { Turn } from './turn.ts'
+import type { Transaction } from './transaction.ts'
 import type { Twins } from './twins.ts'
 import type { Windows } from './windows.ts'
 
@@ -28,7 +28,7 @@ const NO_AGEING = 2 ** 40
 /** The jobs of the file that are not over. */
 export class Jobs {
   readonly sql: Statements
-  readonly turn: Turn
+  readonly transaction: Transaction
   readonly windows: Windows
   readonly numbers: TaskNumbers
   readonly lines: KeyLines
@@ -38,12 +38,18 @@ export class Jobs {
   readonly #twins: Twins
 
   constructor(
-    parts: { sql: Statements; turn: Turn; windows: Windows; numbers: TaskNumbers; twins: Twins },
+    parts: {
+      sql: Statements
+      transaction: Transaction
+      windows: Windows
+      numbers: TaskNumbers
+      twins: Twins
+    },
     ageing: number,
   ) {
-    const { sql, turn, windows, numbers, twins } = parts
+    const { sql, transaction, windows, numbers, twins } = parts
     this.sql = sql
-    this.turn = turn
+    this.transaction = transaction
     this.windows = windows
     this.numbers = numbers
     this.lines = new KeyLines(sql)
@@ -75,7 +81,7 @@ export class Jobs {
     const first = uniqueKey === null ? undefined : this.#twins.firstOf(n, uniqueKey)
     if (first !== undefined) return this.#twins.add(n, first, after, add)
     const place: Place = isHeld
-      ? { state: HELD, owner: this.turn.run, line: null, rank: accepted }
+      ? { state: HELD, owner: this.transaction.run, line: null, rank: accepted }
       : this.#placeFor(n, { task, priority, due, after, key })
     const { changes } = this.sql.insert.run(
       n,
@@ -98,8 +104,8 @@ export class Jobs {
       rest,
     )
     if (changes === 0) return this.#wasThere(n)
-    this.turn.countIn(place.state)
-    if (expires !== null) this.turn.isDueDirty = true
+    this.transaction.countIn(place.state)
+    if (expires !== null) this.transaction.isDueDirty = true
     this.#tellPlace(seq, place)
   }
 
@@ -116,29 +122,30 @@ export class Jobs {
     if (facts === undefined) return
     const place = this.#move(n, facts, facts.state)
     if (place.owner === 0) return
-    this.turn.toSend.push(n)
+    this.transaction.toSend.push(n)
     // Its queueTimeout is ours to watch now.
-    if (this.windows.isShared) this.turn.isDueDirty = true
+    if (this.windows.isShared) this.transaction.isDueDirty = true
   }
 
   /** A held job whose process is gone goes on as if its response had ended now: its delay counts from here. */
   letGoOn(n: number): void {
     const delay = this.sql.delay.get(n)?.[0]
-    if (typeof delay === 'number') this.sql.setDue.run(this.turn.now + delay, n)
+    if (typeof delay === 'number') this.sql.setDue.run(this.transaction.now + delay, n)
     this.advance(n)
   }
 
   /** A granted job failed and is to be tried again, unless it is not ours any more. */
   retry(n: number, due: number, [attempts, failures, crashes, error]: readonly SQLInputValue[]): void {
     const facts = factsOf(this.sql, this.numbers, n)
-    if (facts === undefined || facts.owner !== this.turn.run) return
+    if (facts === undefined || facts.owner !== this.transaction.run) return
     // It is said again when the thread that wrote it has died before it could say so.
-    if (this.turn.isRepeated && this.sql.isSameRetry.get(n, failures ?? 0, crashes ?? 0) !== undefined) return
+    if (this.transaction.isRepeated && this.sql.isSameRetry.get(n, failures ?? 0, crashes ?? 0) !== undefined)
+      return
     this.windows.leave(this.numbers.indexOf(facts.taskId))
     this.sql.retry.run(due, attempts ?? 0, failures ?? 0, crashes ?? 0, error ?? null, n)
-    this.turn.count(facts.state, RETRYABLE)
-    this.turn.isDueDirty = true
-    if (due <= this.turn.now) this.advance(n)
+    this.transaction.count(facts.state, RETRYABLE)
+    this.transaction.isDueDirty = true
+    if (due <= this.transaction.now) this.advance(n)
   }
 
   /** A job of a run that is gone is available again, at its old rank. */
@@ -148,9 +155,15 @@ export class Jobs {
     if (row === undefined || facts === undefined) return
     const isGranted = this.windows.admit(facts.task, facts.rank)
     const [, before, , lastError] = row as [number, number, number | null, string | null]
-    this.sql.reclaim.run(isGranted ? this.turn.run : 0, suspect, crashes ?? before, error ?? lastError, n)
-    this.turn.count(facts.state, AVAILABLE)
-    if (isGranted) this.turn.toSend.push(n)
+    this.sql.reclaim.run(
+      isGranted ? this.transaction.run : 0,
+      suspect,
+      crashes ?? before,
+      error ?? lastError,
+      n,
+    )
+    this.transaction.count(facts.state, AVAILABLE)
+    if (isGranted) this.transaction.toSend.push(n)
   }
 
   /** A dead job starts over: held, if it died of waiting for a response that is not over. */
@@ -161,8 +174,17 @@ export class Jobs {
     const due = factsOf(this.sql, this.numbers, n)?.due ?? null
     // Who is added to its batch next waits for it, and so for those before it.
     const after = this.#openFrom(before ?? null)
-    this.sql.place.run(HELD, this.turn.run, null, this.turn.now, this.turn.now, due, after, n)
-    this.turn.count(DEAD, HELD)
+    this.sql.place.run(
+      HELD,
+      this.transaction.run,
+      null,
+      this.transaction.now,
+      this.transaction.now,
+      due,
+      after,
+      n,
+    )
+    this.transaction.count(DEAD, HELD)
   }
 
   /** A job that is not over takes a unique key that no other holds, or lets go of its own. */
@@ -173,12 +195,12 @@ export class Jobs {
 
   /** Jobs whose time has come. */
   tick(): void {
-    for (const [n] of this.sql.dueNow.all(this.turn.now)) this.advance(n as number)
-    for (const [n] of this.sql.expiredNow.all(this.turn.now, this.turn.run)) {
+    for (const [n] of this.sql.dueNow.all(this.transaction.now)) this.advance(n as number)
+    for (const [n] of this.sql.expiredNow.all(this.transaction.now, this.transaction.run)) {
       this.sql.expiryTold.run(n as number)
-      this.turn.toExpire.push(n as number)
+      this.transaction.toExpire.push(n as number)
     }
-    this.turn.isDueDirty = true
+    this.transaction.isDueDirty = true
   }
 
   /** A row that is not taken is there already, or it lacks what every job has. */
@@ -188,7 +210,7 @@ export class Jobs {
 
   /** The number that the event loop knows a job by. */
   seqOf(n: number): number {
-    return n - this.turn.run * RUN_SPAN
+    return n - this.transaction.run * RUN_SPAN
   }
 
   rankOf(ready: number, priority: number): number {
@@ -206,29 +228,44 @@ export class Jobs {
   }
 
   #placeFor(n: number, { task, priority, due, after, key }: Facts): Place {
-    const rank = this.rankOf(this.turn.now, priority)
+    const rank = this.rankOf(this.transaction.now, priority)
     if (after !== null) return { state: WAITING, owner: 0, line: null, rank }
-    if (due !== null && due > this.turn.now) {
-      this.turn.isDueDirty = true
+    if (due !== null && due > this.transaction.now) {
+      this.transaction.isDueDirty = true
       return { state: SCHEDULED, owner: 0, line: null, rank }
     }
     if (key !== null && !this.lines.take(n, key)) {
       return { state: WAITING, owner: 0, line: this.lines.end(key), rank }
     }
-    return { state: AVAILABLE, owner: this.windows.admit(task, rank) ? this.turn.run : 0, line: null, rank }
+    return {
+      state: AVAILABLE,
+      owner: this.windows.admit(task, rank) ? this.transaction.run : 0,
+      line: null,
+      rank,
+    }
   }
 
   #move(n: number, facts: Facts, from: number): Place {
     const place = this.#placeFor(n, facts)
     const due = place.state === SCHEDULED || place.state === WAITING ? facts.due : null
-    this.sql.place.run(place.state, place.owner, place.line, place.rank, this.turn.now, due, facts.after, n)
-    this.turn.count(from, place.state)
+    this.sql.place.run(
+      place.state,
+      place.owner,
+      place.line,
+      place.rank,
+      this.transaction.now,
+      due,
+      facts.after,
+      n,
+    )
+    this.transaction.count(from, place.state)
     return place
   }
 
   #tellPlace(seq: number, place: Place): void {
-    if (place.state === AVAILABLE && place.owner !== 0) this.turn.reply.granted.push(seq, this.turn.now)
+    if (place.state === AVAILABLE && place.owner !== 0)
+      this.transaction.reply.granted.push(seq, this.transaction.now)
     else if (place.state === WAITING || place.state === SCHEDULED)
-      this.turn.reply.moved.push(seq, place.state)
+      this.transaction.reply.moved.push(seq, place.state)
   }
 }

@@ -27,7 +27,7 @@ import { Retention } from './retention.ts'
 import { Spilled } from './spilled.ts'
 import { type ArrayStatement, asArrays, prepare, type Statements } from './statements.ts'
 import { TaskNumbers } from './task-numbers.ts'
-import { Turn } from './turn.ts'
+import { Transaction } from './transaction.ts'
 import { Twins } from './twins.ts'
 import { Windows } from './windows.ts'
 
@@ -37,7 +37,7 @@ export class Journal {
   readonly #db: DatabaseSync
   readonly #lock: DatabaseSync
   readonly #sql: Statements
-  readonly #turn = new Turn()
+  readonly #transaction = new Transaction()
   readonly #windows: Windows
   readonly #spilled: Spilled
   readonly #jobs: Jobs
@@ -63,17 +63,17 @@ export class Journal {
     this.#dataVersion = asArrays(db.prepare('PRAGMA data_version'))
     const numbers = new TaskNumbers(this.#sql, setup.tasks)
     this.#windows = new Windows(setup.tasks, setup.window, setup.isShared)
-    this.#spilled = new Spilled(this.#sql, this.#turn, this.#windows, numbers)
-    this.#notices = new Notices(this.#sql, this.#turn, setup.isShared)
-    const basics = { sql: this.#sql, turn: this.#turn, windows: this.#windows, numbers }
-    const twins = new Twins(this.#sql, this.#turn, numbers, this.#notices, setup.isShared)
+    this.#spilled = new Spilled(this.#sql, this.#transaction, this.#windows, numbers)
+    this.#notices = new Notices(this.#sql, this.#transaction, setup.isShared)
+    const basics = { sql: this.#sql, transaction: this.#transaction, windows: this.#windows, numbers }
+    const twins = new Twins(this.#sql, this.#transaction, numbers, this.#notices, setup.isShared)
     this.#jobs = new Jobs({ ...basics, twins }, setup.ageing)
     const endings = new Endings(this.#jobs, this.#notices, twins)
     this.#endings = endings
     this.#operations = new Operations(this.#jobs, endings)
     this.#owners = new Owners(db, { jobs: this.#jobs, endings, notices: this.#notices }, setup)
     this.#queries = new Queries(db, this.#sql, numbers)
-    this.#retention = new Retention(this.#sql, this.#turn, numbers, setup.retention)
+    this.#retention = new Retention(this.#sql, this.#transaction, numbers, setup.retention)
     this.#failPoints = new FailPoints(setup.failAt)
     this.#log = new Log(db, setup.logLimit, setup.patience, this.#failPoints)
   }
@@ -83,14 +83,14 @@ export class Journal {
     const { wall, resume } = this.#setup
     const reply = emptyReply()
     let unique: readonly Row[] = []
-    this.#transaction(wall, reply, () => {
+    this.#inTransaction(wall, reply, () => {
       const run = this.#owners.enter(wall)
-      this.#turn.run = run
+      this.#transaction.run = run
       this.#operations.base = run * RUN_SPAN
       this.#jobs.known = Number(this.#sql.lastBefore.get((run + 1) * RUN_SPAN)?.[0] ?? 0)
       this.#queries.base = run * RUN_SPAN
-      this.#turn.counts = this.#queries.countAll()
-      this.#turn.shelves = new Map(this.#sql.shelves.all() as [number, number][])
+      this.#transaction.counts = this.#queries.countAll()
+      this.#transaction.shelves = new Map(this.#sql.shelves.all() as [number, number][])
       this.#spilled.count()
       this.#owners.recover(wall, resume?.window)
       this.#sql.expireAgain.run()
@@ -98,7 +98,7 @@ export class Journal {
       // Of other processes' jobs we would not hear when they let go of their keys.
       if (!this.#setup.isShared) unique = this.#queries.uniqueHolders()
     })
-    return { run: this.#turn.run, unfinished: this.#unfinished(), unique, reply }
+    return { run: this.#transaction.run, unfinished: this.#unfinished(), unique, reply }
   }
 
   /** True when finished jobs wait to be let go of, for when there is nothing else to do. */
@@ -142,7 +142,7 @@ export class Journal {
     this.#seenVersion = version
     const reply = emptyReply()
     try {
-      this.#transaction(wall, reply, () => {
+      this.#inTransaction(wall, reply, () => {
         this.#owners.lookAround(wall)
         this.#notices.read((notice) => this.#endings.cancel(notice))
         this.#spilled.look()
@@ -163,7 +163,8 @@ export class Journal {
       const n = this.#operations.base + (argument as number)
       return this.#retention.remove(n) as Questions[Q]['answer']
     }
-    if (question === 'counts' && !this.#setup.isShared) return this.#turn.counts as Questions[Q]['answer']
+    if (question === 'counts' && !this.#setup.isShared)
+      return this.#transaction.counts as Questions[Q]['answer']
     return this.#queries.answer(question, argument)
   }
 
@@ -189,10 +190,10 @@ export class Journal {
     const last = batches.at(-1)
     reply.upTo = last?.number ?? 0
     try {
-      this.#transaction(last?.wall ?? this.#turn.now, reply, () => {
+      this.#inTransaction(last?.wall ?? this.#transaction.now, reply, () => {
         for (const batch of batches) {
-          this.#turn.now = batch.wall
-          this.#turn.isRepeated = batch.isRepeated
+          this.#transaction.now = batch.wall
+          this.#transaction.isRepeated = batch.isRepeated
           this.#operations.apply(batch.ops, reply, guard)
         }
       })
@@ -206,7 +207,7 @@ export class Journal {
   }
 
   readonly #guard: Guard = (work, failed) => {
-    const undo = [this.#turn.mark(), this.#windows.mark()]
+    const undo = [this.#transaction.mark(), this.#windows.mark()]
     this.#db.exec('SAVEPOINT one')
     try {
       work()
@@ -219,12 +220,12 @@ export class Journal {
     this.#db.exec('RELEASE one')
   }
 
-  #transaction(wall: number, reply: Reply, work: () => void): void {
-    this.#turn.begin(wall, reply)
+  #inTransaction(wall: number, reply: Reply, work: () => void): void {
+    this.#transaction.begin(wall, reply)
     this.#windows.save()
     try {
       this.#sql.begin.run()
-      if (this.#setup.isShared && this.#turn.run > 0) {
+      if (this.#setup.isShared && this.#transaction.run > 0) {
         this.#owners.stayOpen(wall)
         this.#spilled.lookAtOthers()
       }
@@ -233,13 +234,13 @@ export class Journal {
       this.#spilled.grant()
       // What is told is read before it may be let go of.
       this.#complete(reply)
-      this.#retention.step(this.#turn.now)
+      this.#retention.step(this.#transaction.now)
       this.#failPoints.at('before-commit')
       this.#sql.commit.run()
       this.#notices.keptEnds()
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
-      this.#turn.undo()
+      this.#transaction.undo()
       this.#windows.restore()
       throw error
     }
@@ -248,15 +249,15 @@ export class Journal {
 
   /** Fills in what the reply tells of whole jobs. */
   #complete(reply: Reply): void {
-    const turn = this.#turn
-    this.#queries.rows(turn.toSend, reply.rows)
-    this.#queries.rows(turn.toTell, reply.settled)
-    this.#queries.rows(turn.toExpire, reply.expired)
-    this.#notices.keepEnds(turn.toTell)
-    turn.told()
-    if (!turn.isDueDirty) return
-    turn.isDueDirty = false
-    const times = (this.#sql.nextDue.get(turn.run) ?? []).filter(
+    const transaction = this.#transaction
+    this.#queries.rows(transaction.toSend, reply.rows)
+    this.#queries.rows(transaction.toTell, reply.settled)
+    this.#queries.rows(transaction.toExpire, reply.expired)
+    this.#notices.keepEnds(transaction.toTell)
+    transaction.told()
+    if (!transaction.isDueDirty) return
+    transaction.isDueDirty = false
+    const times = (this.#sql.nextDue.get(transaction.run) ?? []).filter(
       (time): time is number => typeof time === 'number',
     )
     reply.nextDue = Math.min(Number.POSITIVE_INFINITY, ...times)
@@ -264,7 +265,7 @@ export class Journal {
 
   /** Unfinished jobs that can run here. */
   #unfinished(): number {
-    const all = this.#turn.counts.slice(0, COMPLETED).reduce((total, count) => total + count, 0)
+    const all = this.#transaction.counts.slice(0, COMPLETED).reduce((total, count) => total + count, 0)
     return all - this.#spilled.strangers
   }
 }

@@ -5,7 +5,7 @@
  */
 import { RUN_SPAN } from '../../src/rules/journal-protocol.ts'
 import type { Statements } from './statements.ts'
-import type { Turn } from './turn.ts'
+import type { Transaction } from './transaction.ts'
 
 const CANCEL = 1
 
@@ -18,7 +18,7 @@ export interface CancelNotice {
 /** Writes and reads notices. */
 export class Notices {
   readonly #sql: Statements
-  readonly #turn: Turn
+  readonly #transaction: Transaction
   readonly #isShared: boolean
   /** The last one that was passed on, the last that is about to be, and the last that was taken away. */
   #told = 0
@@ -28,9 +28,9 @@ export class Notices {
   #kept = 0
   #keeping = 0
 
-  constructor(sql: Statements, turn: Turn, isShared: boolean) {
+  constructor(sql: Statements, transaction: Transaction, isShared: boolean) {
     this.#sql = sql
-    this.#turn = turn
+    this.#transaction = transaction
     this.#isShared = isShared
   }
 
@@ -43,7 +43,7 @@ export class Notices {
   ended(n: number): void {
     if (!this.#isShared) return
     const run = Math.floor(n / RUN_SPAN)
-    if (run !== this.#turn.run) this.#sql.notifyEnd.run(run, n)
+    if (run !== this.#transaction.run) this.#sql.notifyEnd.run(run, n)
   }
 
   /**
@@ -52,7 +52,7 @@ export class Notices {
    */
   keepEnds(jobs: readonly number[]): void {
     this.#keeping = 0
-    for (const n of jobs) this.#keeping = this.#sql.keepEnd.get(this.#turn.run, n)?.[0] as number
+    for (const n of jobs) this.#keeping = this.#sql.keepEnd.get(this.#transaction.run, n)?.[0] as number
   }
 
   /** The commit with these ends is done. */
@@ -63,15 +63,15 @@ export class Notices {
 
   /** What went out with an earlier commit was told. In a shared file they are read, and dropped, with all others. */
   dropEnds(): void {
-    if (this.#kept > 0 && !this.#isShared) this.#sql.dropNotices.run(this.#turn.run, this.#kept)
+    if (this.#kept > 0 && !this.#isShared) this.#sql.dropNotices.run(this.#transaction.run, this.#kept)
   }
 
   /** Ends that a thread before this one may not have told of any more. */
   takeEnds(): readonly number[] {
     if (this.#isShared) return []
-    const all = this.#all(this.#turn.run, 0)
+    const all = this.#all(this.#transaction.run, 0)
     const last = all.at(-1)
-    if (last !== undefined) this.#sql.dropNotices.run(this.#turn.run, last[0])
+    if (last !== undefined) this.#sql.dropNotices.run(this.#transaction.run, last[0])
     return all.map(([, , n]) => n)
   }
 
@@ -82,7 +82,7 @@ export class Notices {
 
   /** Passes on what is there for us. */
   read(cancel: (notice: CancelNotice) => void): void {
-    const { run, toTell } = this.#turn
+    const { run, toTell } = this.#transaction
     if (this.isBehind) this.#sql.dropNotices.run(run, this.#told)
     this.#telling = this.#told
     for (const [id, kind, n, text] of this.#all(run, this.#told)) {

@@ -16,7 +16,7 @@ import type { Endings } from './endings.ts'
 import type { Add } from './job-facts.ts'
 import type { Jobs } from './jobs.ts'
 import type { Statements } from './statements.ts'
-import type { Turn } from './turn.ts'
+import type { Transaction } from './transaction.ts'
 
 /** What one message asks to be written. */
 export interface Batch {
@@ -37,13 +37,13 @@ export class Operations {
   /** What `seq` is counted from. */
   base = 0
   readonly #sql: Statements
-  readonly #turn: Turn
+  readonly #transaction: Transaction
   readonly #jobs: Jobs
   readonly #endings: Endings
 
   constructor(jobs: Jobs, endings: Endings) {
     this.#sql = jobs.sql
-    this.#turn = jobs.turn
+    this.#transaction = jobs.transaction
     this.#jobs = jobs
     this.#endings = endings
   }
@@ -88,11 +88,11 @@ export class Operations {
       case OP.release:
         return this.#jobs.release(n, seq, ops[at + 2] as number | null)
       case OP.mark:
-        this.#sql.mark.run(values[at + 2] ?? 0, this.#turn.now, n, this.#turn.run)
+        this.#sql.mark.run(values[at + 2] ?? 0, this.#transaction.now, n, this.#transaction.run)
         return
       case OP.unmark:
-        this.#sql.unmark.run(values[at + 2] ?? 0, n, this.#turn.run)
-        this.#turn.isDueDirty = true
+        this.#sql.unmark.run(values[at + 2] ?? 0, n, this.#transaction.run)
+        this.#transaction.isDueDirty = true
         return
       case OP.retry:
         return this.#jobs.retry(n, ops[at + 2] as number, values.slice(at + 3, at + 7))
@@ -109,7 +109,7 @@ export class Operations {
       case OP.cancel:
         return this.#endings.cancel({ n, text: ops[at + 2] as string | null })
       case OP.progress:
-        this.#sql.progress.run(values[at + 2] ?? null, n, this.#turn.run)
+        this.#sql.progress.run(values[at + 2] ?? null, n, this.#transaction.run)
         return
       case OP.uniqueKey:
         return this.#jobs.holdKey(n, ops[at + 2] as string | null)

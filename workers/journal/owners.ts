@@ -89,7 +89,7 @@ export class Owners {
   recover(wall: number, window?: readonly number[]): void {
     if (window !== undefined) {
       this.#resume(new Set(window))
-      this.#jobs.turn.toTell.push(...this.#notices.takeEnds())
+      this.#jobs.transaction.toTell.push(...this.#notices.takeEnds())
     }
     this.#takeOver(wall)
   }
@@ -98,14 +98,14 @@ export class Owners {
   lookAround(wall: number): void {
     if (wall - this.#beatAt >= BEAT) {
       this.#beatAt = wall
-      this.#sql.beat.run(wall, this.#jobs.turn.run)
+      this.#sql.beat.run(wall, this.#jobs.transaction.run)
     }
     this.#takeOver(wall)
   }
 
   /** Others may have taken us for dead, as after a long pause of the machine: what we had is theirs, and we begin anew. */
   stayOpen(wall: number): void {
-    const { run, toTell } = this.#jobs.turn
+    const { run, toTell } = this.#jobs.transaction
     if (this.#sql.isClosed.get(run) === undefined) return
     this.#sql.reopen.run(wall, run)
     // What they have to say to us was not kept.
@@ -117,14 +117,14 @@ export class Owners {
     if (wall - this.#beatAt >= BEAT) return true
     if (Math.abs(wall - this.#lookedAt) < LOOK) return false
     this.#lookedAt = wall
-    const runs = this.#sql.open.all(this.#jobs.turn.run).map(toRun)
+    const runs = this.#sql.open.all(this.#jobs.transaction.run).map(toRun)
     return runs.some((run) => !isAlive(run, wall))
   }
 
   /** Gives back what is granted but has not run, and closes the run. */
   leave(wall: number): void {
-    const { turn, sql } = this.#jobs
-    const { run } = turn
+    const { transaction, sql } = this.#jobs
+    const { run } = transaction
     sql.begin.run()
     for (const [n, state] of sql.owned.all(run) as [number, number][]) {
       if (state === HELD) this.#jobs.letGoOn(n)
@@ -138,7 +138,7 @@ export class Owners {
 
   #takeOver(wall: number): void {
     for (const [number] of this.#sql.owners.all() as [number][]) {
-      if (number === this.#jobs.turn.run) continue
+      if (number === this.#jobs.transaction.run) continue
       const row = this.#sql.run.get(number)
       const run = row && toRun(row)
       if (run !== undefined && run.closed === null && this.#setup.isShared && isAlive(run, wall)) continue
@@ -187,12 +187,12 @@ export class Owners {
 
   /** Our own run goes on: what was granted without the event loop's hearing of it is told again. */
   #resume(window: ReadonlySet<number>): void {
-    const { sql, windows, numbers, turn } = this.#jobs
-    for (const [n, state] of sql.owned.all(turn.run) as [number, number][]) {
+    const { sql, windows, numbers, transaction } = this.#jobs
+    for (const [n, state] of sql.owned.all(transaction.run) as [number, number][]) {
       if (state !== AVAILABLE && state !== RUNNING) continue
       const facts = sql.facts.get(n)
       windows.grant(numbers.indexOf(facts?.[0] as number), facts?.[8] as number)
-      if (!window.has(this.#jobs.seqOf(n))) turn.toSend.push(n)
+      if (!window.has(this.#jobs.seqOf(n))) transaction.toSend.push(n)
     }
   }
 }

@@ -3,7 +3,7 @@ import type { JournalSetup } from '../../src/rules/journal-protocol.ts'
 import { COMPLETED, DEAD } from '../../src/rules/journal-protocol.ts'
 import type { Statements } from './statements.ts'
 import type { TaskNumbers } from './task-numbers.ts'
-import type { Turn } from './turn.ts'
+import type { Transaction } from './transaction.ts'
 
 const STEP = 256
 /** Milliseconds between looks at ages. */
@@ -16,16 +16,21 @@ type Rows = readonly (readonly unknown[])[]
 /** Keeps finished jobs by count and age, those of some tasks by the task's own rule, and dead ones by their own age. */
 export class Retention {
   readonly #sql: Statements
-  readonly #turn: Turn
+  readonly #transaction: Transaction
   readonly #numbers: TaskNumbers
   readonly #limits: JournalSetup['retention']
   #lookedAt = Number.NEGATIVE_INFINITY
   /** True when the last look at ages has left more that are too old. */
   #hasOld = false
 
-  constructor(sql: Statements, turn: Turn, numbers: TaskNumbers, limits: JournalSetup['retention']) {
+  constructor(
+    sql: Statements,
+    transaction: Transaction,
+    numbers: TaskNumbers,
+    limits: JournalSetup['retention'],
+  ) {
     this.#sql = sql
-    this.#turn = turn
+    this.#transaction = transaction
     this.#numbers = numbers
     this.#limits = limits
   }
@@ -60,7 +65,7 @@ export class Retention {
   }
 
   #shelves(): number[] {
-    return [COMMON, ...this.#turn.shelves.keys()]
+    return [COMMON, ...this.#transaction.shelves.keys()]
   }
 
   /** A shelf whose task is gone, or has no rule any more, is kept as all others are. */
@@ -70,7 +75,7 @@ export class Retention {
   }
 
   #over(shelf: number): number {
-    const { counts, shelves } = this.#turn
+    const { counts, shelves } = this.#transaction
     const { count } = this.#limitsOf(shelf)
     if (shelf !== COMMON) return (shelves.get(shelf) ?? 0) - count
     return sum(counts.slice(COMPLETED, DEAD)) - sum([...shelves.values()]) - count
@@ -83,13 +88,13 @@ export class Retention {
   /** Returns how many it has let go of. */
   #drop(rows: Rows): number {
     const sql = this.#sql
-    const { counts } = this.#turn
+    const { counts } = this.#transaction
     let dropped = 0
     for (const [n, state, shelf] of rows as readonly (readonly [number, number, number])[]) {
       if (Number(sql.remove.run(n).changes) === 0) continue
       sql.removeAttempts.run(n)
       counts[state] = (counts[state] ?? 0) - 1
-      this.#turn.shelve(shelf, state, -1)
+      this.#transaction.shelve(shelf, state, -1)
       dropped++
     }
     return dropped

@@ -1,7 +1,7 @@
 /** Jobs that are available and granted to nobody: they are on disk only, and come into a window as it empties. */
 import type { Statements } from './statements.ts'
 import type { TaskNumbers } from './task-numbers.ts'
-import type { Turn } from './turn.ts'
+import type { Transaction } from './transaction.ts'
 import type { Windows } from './windows.ts'
 
 /** Counts and grants what is spilled. */
@@ -9,13 +9,13 @@ export class Spilled {
   /** Available jobs of tasks that this process does not have: they wait for one that does. */
   strangers = 0
   readonly #sql: Statements
-  readonly #turn: Turn
+  readonly #transaction: Transaction
   readonly #windows: Windows
   readonly #numbers: TaskNumbers
 
-  constructor(sql: Statements, turn: Turn, windows: Windows, numbers: TaskNumbers) {
+  constructor(sql: Statements, transaction: Transaction, windows: Windows, numbers: TaskNumbers) {
     this.#sql = sql
-    this.#turn = turn
+    this.#transaction = transaction
     this.#windows = windows
     this.#numbers = numbers
   }
@@ -50,7 +50,10 @@ export class Spilled {
   /** In a shared file a task's concurrency counts over all processes: looks what the others were granted. */
   lookAtOthers(): void {
     if (!this.#windows.isLimited) return
-    const rows = this.#sql.grantedToOthers.all(this.#turn.run) as readonly (readonly [number, number])[]
+    const rows = this.#sql.grantedToOthers.all(this.#transaction.run) as readonly (readonly [
+      number,
+      number,
+    ])[]
     this.#windows.setOthers(new Map(rows.map(([id, count]) => [this.#numbers.indexOf(id), count])))
   }
 
@@ -71,11 +74,11 @@ export class Spilled {
     for (const { n, rank, task } of found.slice(0, room)) {
       if (rank > bound) break
       this.#windows.unspill(task, rank)
-      const taken = this.#sql.take.get(this.#turn.run, n)
+      const taken = this.#sql.take.get(this.#transaction.run, n)
       if (taken === undefined) continue
-      if (taken[0] !== null) this.#turn.isDueDirty = true
+      if (taken[0] !== null) this.#transaction.isDueDirty = true
       this.#windows.grant(task, rank)
-      this.#turn.toSend.push(n)
+      this.#transaction.toSend.push(n)
     }
   }
 }

@@ -7,19 +7,25 @@ import type { Add } from './job-facts.ts'
 import type { Notices } from './notices.ts'
 import type { Statements } from './statements.ts'
 import type { TaskNumbers } from './task-numbers.ts'
-import type { Turn } from './turn.ts'
+import type { Transaction } from './transaction.ts'
 
 /** Finds them, takes them in, and ends them. */
 export class Twins {
   readonly #sql: Statements
-  readonly #turn: Turn
+  readonly #transaction: Transaction
   readonly #numbers: TaskNumbers
   readonly #notices: Notices
   #areThere: boolean
 
-  constructor(sql: Statements, turn: Turn, numbers: TaskNumbers, notices: Notices, isShared: boolean) {
+  constructor(
+    sql: Statements,
+    transaction: Transaction,
+    numbers: TaskNumbers,
+    notices: Notices,
+    isShared: boolean,
+  ) {
     this.#sql = sql
-    this.#turn = turn
+    this.#transaction = transaction
     this.#numbers = numbers
     this.#notices = notices
     // A file that was shared may still have some.
@@ -28,7 +34,7 @@ export class Twins {
 
   /** The other job that holds the unique key. */
   firstOf(n: number, uniqueKey: string): number | undefined {
-    this.#sql.freeUnique.run(uniqueKey, this.#turn.now)
+    this.#sql.freeUnique.run(uniqueKey, this.#transaction.now)
     const holder = this.#sql.uniqueHolder.get(uniqueKey)?.[0] as number | undefined
     return holder === n ? undefined : holder
   }
@@ -43,9 +49,9 @@ export class Twins {
     const places = [null, stops ? 1 : 0, key, null, null, null, null] as const
     const { changes } = this.#sql.insert.run(n, id, AVAILABLE, 0, ...times, ...places, payload, rest)
     if (changes === 0) return
-    this.#turn.countIn(WAITING)
+    this.#transaction.countIn(WAITING)
     this.#sql.twin.run(after, first, n)
-    this.#turn.reply.moved.push(seq, WAITING)
+    this.#transaction.reply.moved.push(seq, WAITING)
     // It may hold its key for a time beyond its end.
     if (this.#sql.chain.get(first)?.[0] !== null) this.ended(first)
   }
@@ -54,11 +60,11 @@ export class Twins {
   ended(n: number): void {
     if (!this.#areThere) return
     for (const [twin] of this.#sql.twins.all(n) as [number][]) {
-      const ended = this.#sql.endTwin.get(n, TWIN, this.#turn.now, twin)
+      const ended = this.#sql.endTwin.get(n, TWIN, this.#transaction.now, twin)
       const [state, shelf] = ended as readonly [number, number]
-      this.#turn.count(WAITING, state)
-      this.#turn.shelve(shelf, state)
-      this.#turn.toTell.push(twin)
+      this.#transaction.count(WAITING, state)
+      this.#transaction.shelve(shelf, state)
+      this.#transaction.toTell.push(twin)
       this.#notices.ended(twin)
     }
   }

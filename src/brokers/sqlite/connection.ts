@@ -47,7 +47,7 @@ export class Connection {
   readonly #link: JournalLink
   readonly #clock: Clock
   readonly #host: ConnectionHost
-  readonly #questioner: RequestChannel
+  readonly #requests: RequestChannel
   readonly #opening = Promise.withResolvers<void>()
   #closing: PromiseWithResolvers<void> | undefined
   #phase: 'new' | 'open' | 'restarting' | 'failed' | 'closed' = 'new'
@@ -63,7 +63,7 @@ export class Connection {
     this.#host = host
     const post = (message: readonly unknown[]): void => this.#post(message)
     this.outbox = new Outbox(clock, post)
-    this.#questioner = new RequestChannel(post)
+    this.#requests = new RequestChannel(post)
   }
 
   /** Resolves when the journal is open for the first time; rejects with why it cannot be. */
@@ -113,7 +113,7 @@ export class Connection {
     }
     // What was said before the question comes before it.
     this.outbox.flush(true)
-    return this.#questioner.ask(question, argument)
+    return this.#requests.ask(question, argument)
   }
 
   /** What the file has of a job, asked again when the journal dies meanwhile; undefined when it cannot be asked any more. */
@@ -141,7 +141,7 @@ export class Connection {
         this.#host.committed(message[1] as Reply)
         break
       case FROM_JOURNAL.answer:
-        this.#questioner.answered(message)
+        this.#requests.answered(message)
         break
       case FROM_JOURNAL.closed:
         this.#closed()
@@ -157,7 +157,7 @@ export class Connection {
     if (isClosing && this.#lastTries++ === 0) this.#deaths = 0
     const error = threadError(cause, this.#phase === 'new')
     this.outbox.closed()
-    this.#questioner.failAll(error)
+    this.#requests.failAll(error)
     if (this.#phase === 'new') return this.#failed(error)
     this.#phase = 'restarting'
     this.#fault = { error, at: this.#clock.now(), isStuck: true }
@@ -166,7 +166,7 @@ export class Connection {
   }
 
   get #isAwaiting(): boolean {
-    return !(this.outbox.isEmpty && this.#questioner.isIdle)
+    return !(this.outbox.isEmpty && this.#requests.isIdle)
   }
 
   #startAgain(): void {
@@ -192,8 +192,8 @@ export class Connection {
     this.#host.opened(opened, isFirst)
     this.outbox.opened()
     // What was said before a question comes before it.
-    if (!this.#questioner.isIdle) this.outbox.flush(true)
-    this.#questioner.opened()
+    if (!this.#requests.isIdle) this.outbox.flush(true)
+    this.#requests.opened()
     this.#opening.resolve()
     if (this.#closing === undefined) this.#link.await(this.#isAwaiting)
     else this.#takeLeave()
@@ -209,7 +209,7 @@ export class Connection {
     this.#phase = 'failed'
     this.#fault = { error, at: this.#clock.now(), isStuck: true }
     this.outbox.closed()
-    this.#questioner.failAll(error)
+    this.#requests.failAll(error)
     this.#abandon(error)
     this.#opening.reject(error)
     this.#link.await(false)
@@ -220,7 +220,7 @@ export class Connection {
     const error = new BrokerUnavailableError('closed', 'The journal has closed.')
     this.outbox.closed()
     this.#abandon(error)
-    this.#questioner.failAll(error)
+    this.#requests.failAll(error)
     this.#phase = this.#phase === 'failed' ? 'failed' : 'closed'
     this.#closing?.resolve()
   }

@@ -2,7 +2,7 @@
 import { DEAD, type Reply } from '../../src/rules/journal-protocol.ts'
 
 /** What the parts of the journal share while a transaction is made. `now` and `reply` are set for each. */
-export class Turn {
+export class Transaction {
   now = 0
   reply!: Reply
   /** What is carried out was said to a thread that died, and may be written. */
@@ -39,7 +39,7 @@ export class Turn {
     this.isDueDirty = true
   }
 
-  /** Where the turn stands; the call takes back what was done since. */
+  /** Where the transaction stands; the call takes back what was done since. */
   mark(): () => void {
     const { reply, toSend, toTell, toExpire, isDueDirty } = this
     const lists = [toSend, toTell, toExpire, reply.granted, reply.moved, reply.refused, reply.cancels]
