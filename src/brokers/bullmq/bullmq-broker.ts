@@ -163,7 +163,7 @@ export class BullmqBroker
   }
 
   holderOf(uniqueKey: string): JobRecord | undefined {
-    return this.#parts.local.duplicateOf(uniqueKey)
+    return this.#parts.local.holderOf(uniqueKey)
   }
 
   takeKey(): void {}
@@ -197,7 +197,7 @@ export class BullmqBroker
     const { consumer } = this.#parts
     if (attempt !== null) consumer.attempted(job, attempt)
     else if (hasWaitedTooLong(job, this.#engine.clock.now())) return this.finish(job, expiry(job))
-    consumer.giveBack(job)
+    consumer.putBack(job)
   }
 
   nextDue(): number {

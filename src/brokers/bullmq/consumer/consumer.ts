@@ -223,7 +223,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     return lease.job
   }
 
-  giveBack(job: JobRecord): void {
+  putBack(job: JobRecord): void {
     job.state = 'available'
     const lease = this.leases.byJob.get(job)
     if (lease === undefined) return
@@ -314,7 +314,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
   giveUp(lease: Lease): void {
     const { job } = lease
     if ((this.leases.byJob.get(job) ?? lease) === lease) {
-      job.more.isUntold = false
+      job.more.isUnreported = false
       job.state = 'available'
     }
     this.letGo(lease)

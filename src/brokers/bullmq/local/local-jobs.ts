@@ -209,7 +209,7 @@ export class LocalJobs {
     return other !== undefined && !isTerminal(other.state)
   }
 
-  duplicateOf(uniqueKey: string): JobRecord | undefined {
+  holderOf(uniqueKey: string): JobRecord | undefined {
     return this.#unique.holder(uniqueKey)
   }
 
