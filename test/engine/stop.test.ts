@@ -271,6 +271,17 @@ describe('the events of a stop', () => {
     ])
   })
 
+  test('have one runtime:stopping, also when its listener stops the runtime again', async () => {
+    const { runtime } = await withGate()
+    let begun = 0
+    runtime.on('runtime:stopping', () => {
+      begun++
+      if (begun < 10) void runtime.stop()
+    })
+    await runtime.stop()
+    expect(begun).toBe(1)
+  })
+
   test('tell that its threads end as expected', async () => {
     const { runtime } = await withGate()
     const exits = collectEvents(runtime, 'thread:exited')
