@@ -79,7 +79,14 @@ export class ClusterChecks implements StoreWitness {
     if (!job.isSequential || batch === undefined || job.revivals > 0 || job.joined.length > 0) return
     for (const before of batch.jobs) {
       if (before === job) return
-      if (!before.isSequential || before.isOver || before.isDuplicate || before.joined.length > 0) continue
+      if (
+        !before.isSequential ||
+        before.isOver ||
+        before.isDuplicate ||
+        before.revivals > 0 ||
+        before.joined.length > 0
+      )
+        continue
       if (batch.end === 'gone' && !before.isThere) continue
       model.violate(`${id} starts before ${before.id} of its batch was over`)
     }

@@ -84,6 +84,22 @@ const plans: Readonly<Record<string, Plan>> = {
     ],
     { seed: 2_079_578_684, threads: 3, processes: 4 },
   ),
+  'a job that is cancelled elsewhere after its process stood still is not told to be completed there': plan(
+    [
+      {
+        task: SINGLE,
+        runs: [{ ends: 'returns', ms: 5000, blocks: true, onAbort: 'returns' }],
+        queueTimeout: 60,
+      },
+      { task: 2, runs: [{ ...RETURNS, ms: 3 }], queueTimeout: 0 },
+    ],
+    [
+      ...[at(1, add(0)), advance(1000), at(1, { do: 'cancel', job: 34, by: 'handle' })],
+      ...[at(0, { do: 'cancel', job: 10, by: 'signal' }), at(0, { do: 'many', specs: [1, 0] })],
+      { do: 'freeze', process: 1, ms: 7000 },
+    ],
+    { seed: 1_379_704_514, force: true, ageing: 0 },
+  ),
 }
 
 describe('among several processes', () => {

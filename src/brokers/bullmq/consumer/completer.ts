@@ -6,7 +6,7 @@ import type { JobState } from '../../../words/job.ts'
 import type { Retries } from '../../lifecycle/retries.ts'
 import type { Ending } from '../../port/attempt.ts'
 import { failedReason } from '../store/job-data.ts'
-import { markOf, type StoredProgress, toStacktrace } from '../store/progress-mark.ts'
+import { markOf, progressOf, type StoredProgress, toStacktrace } from '../store/progress-mark.ts'
 import { hasLapsed, isRefusal } from '../store/refusals.ts'
 import { type Claimed, type LeftBehind, locksOf, type StoredEnding } from '../store/shared-store.ts'
 import type { StoredJob } from '../store/stored-job.ts'
@@ -69,7 +69,9 @@ export class Completer {
   end(lease: Lease, ended: Ending): void {
     lease.job.more.isUnreported = true
     const write = (): Promise<Claimed | undefined> => this.#end(lease, ended)
-    const isIn: Outcome['isIn'] = ({ endedAt }) => endedAt !== undefined
+    // Another process may have ended it otherwise.
+    const isIn: Outcome['isIn'] = ({ endedAt, mark }) =>
+      endedAt !== undefined && (progressOf(mark).end?.[0] ?? 'completed') === ended.state
     this.#write({ lease, state: ended.state, write, isIn }, (next) => {
       this.#host.written(lease, next)
       lease.job.more.isUnreported = false
