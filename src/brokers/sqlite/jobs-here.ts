@@ -23,8 +23,11 @@ export class JobsHere {
   readonly #untold = new Set<number>()
   /** Jobs that are not written yet. */
   readonly adding = new Set<JobRecord>()
-  /** Jobs whose response is over, which is not written yet: their grant finds them here. */
-  readonly releasing = new Set<JobRecord>()
+  /**
+   * Jobs whose response is over, or that start over, which is not written yet: their grant finds them here. With each
+   * stand the releases of the last message that says so: an earlier one may be unwritten as well.
+   */
+  readonly #releasing = new Map<JobRecord, readonly JobRecord[]>()
   readonly #suspects: Suspects
   readonly #host: BrokerHost
   readonly #outbox: Outbox
@@ -114,7 +117,29 @@ export class JobsHere {
   /** What was not granted waits on disk; its record is held for nobody but those who have it. */
   settleDown(job: JobRecord): void {
     if (isTerminal(job.state) || job.state === 'held' || this.records.window.has(job.seq)) return
-    if (!this.releasing.has(job)) this.records.letGo(job)
+    if (!this.#releasing.has(job)) this.records.letGo(job)
+  }
+
+  /** The journal is told with the next message that it may grant the job. */
+  release(job: JobRecord): void {
+    const { releases } = this.#outbox.next
+    releases.push(job)
+    this.#releasing.set(job, releases)
+  }
+
+  /** True until it is written that the journal may grant the job. */
+  isReleasing(job: JobRecord): boolean {
+    return this.#releasing.has(job)
+  }
+
+  /** A message is written that releases these jobs. */
+  released(releases: readonly JobRecord[]): void {
+    for (const job of releases) {
+      // A later message speaks of it, too: until that is written the file knows less of the job than its record.
+      if (this.#releasing.get(job) !== releases) continue
+      this.#releasing.delete(job)
+      this.settleDown(job)
+    }
   }
 
   /** A job is over as far as this process goes; it is told once that is written. */

@@ -134,7 +134,7 @@ export class Lookups {
     if (known === undefined) return records.view(row)
     const isAhead = records.window.has(row[0]) || isTerminal(known.state) || known.state === 'held'
     // Of one that was just released, or revived, the file does not know that yet.
-    if (isAhead || this.#jobs.releasing.has(known)) return known
+    if (isAhead || this.#jobs.isReleasing(known)) return known
     // Its end is yet to be told, on the record that is at hand.
     if (row[3] >= COMPLETED) return records.view(row)
     records.update(known, row)

@@ -112,10 +112,7 @@ export class Replies {
         if (unfit.has(job.seq)) this.#refuse(job, unwritableError(job, unfit.get(job.seq)))
         else this.#arrived(job)
       }
-      for (const job of releases) {
-        this.#jobs.releasing.delete(job)
-        this.#jobs.settleDown(job)
-      }
+      this.#jobs.released(releases)
       for (const job of endings) {
         if (refusals?.has(job.seq)) late.push({ job, isRepeated })
         else {
@@ -214,7 +211,7 @@ export class Replies {
     if (known !== undefined && isTerminal(known.state) && known.extras?.isUnreported === true) return
     // A journal that starts anew grants what it believes to be ours, and has not heard that this is to be tried again.
     const isBehind = known !== undefined && (row[9] !== known.failures || row[10] !== known.crashes)
-    const isUnwritten = known !== undefined && this.#jobs.releasing.has(known)
+    const isUnwritten = known !== undefined && this.#jobs.isReleasing(known)
     if (isBehind && isUnwritten && known.state === 'retryable') return
     const job = known === undefined || isTerminal(known.state) ? records.view(row) : known
     if (job === undefined) return

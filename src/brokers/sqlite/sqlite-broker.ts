@@ -148,10 +148,8 @@ export class SqliteBroker
     if (job.state !== 'held') return this.#here.records.responseIsOver(job)
     const { dueAt } = job.extras ?? {}
     job.state = dueAt !== undefined && dueAt > this.#host.clock.now() ? 'scheduled' : 'available'
-    const next = this.#next
-    next.ops.push(OP.release, job.seq, dueAt === undefined ? null : this.#here.wall(dueAt))
-    next.releases.push(job)
-    this.#here.releasing.add(job)
+    this.#next.ops.push(OP.release, job.seq, dueAt === undefined ? null : this.#here.wall(dueAt))
+    this.#here.release(job)
   }
 
   detach(job: JobRecord): void {
@@ -306,8 +304,7 @@ export class SqliteBroker
   /** Then it is granted or waits on disk. Until then the file does not know, and whoever asks for the job finds it here. */
   #letGoOnceWritten(job: JobRecord): void {
     this.#here.records.keep(job)
-    this.#here.releasing.add(job)
-    this.#next.releases.push(job)
+    this.#here.release(job)
   }
 
   get #next(): Outgoing {

@@ -487,6 +487,30 @@ const sequences: readonly Sequence[] = [
       { do: 'advance', ms: 1000 },
     ],
   },
+  {
+    name: 'it dies untold with a revival, and the job is cancelled by its id while its retry is yet to be written',
+    specs: [
+      plain({ priority: 1, key: 'a', queueTimeout: 60, maxAttempts: 1 }),
+      plain({ delay: 0, when: 'always' }),
+      { task: 11, runs: [returns], uniqueFor: 20, signal: true },
+      plain({ runs: [{ ...returns, ends: 'exits' }, returns], queueTimeout: 0, when: 'always' }),
+      plain({ runs: [after(5000)] }),
+    ],
+    options: { seed: 739_822_663, threads: 2 },
+    ops: [
+      { do: 'many', specs: [0, 1, 2, 3] },
+      { do: 'crash', after: 14, downtime: 0 },
+      { do: 'batch', batch: 0, spec: 4 },
+      { do: 'crash', after: 15, downtime: 0 },
+      { do: 'react', on: 'thread:exited', does: { do: 'cancel', job: 31, by: 'handle' } },
+      { do: 'advance', ms: 5 },
+      { do: 'revive', job: 0 },
+      { do: 'journal dies', when: 'untold' },
+      { do: 'advance', ms: 20 },
+      { do: 'advance', ms: 20 },
+      { do: 'advance', ms: 0 },
+    ],
+  },
 ]
 
 describe('a journal keeps its promises when', () => {
