@@ -46,7 +46,7 @@ export class Call implements SharedCall {
   when: When
   calledAt: number | undefined
   isTakenBack = false
-  /** The job was over once; revived since, it is not waited for again. */
+  /** The job was over once; revived since, it is not waited for again. Or the call was taken back, and others were left. */
   hasEnded = false
 
   constructor(shared: SharedJob, { batch, when, signal, stands }: Asked) {
@@ -160,9 +160,11 @@ export class SharedJob implements BatchLink {
     this.#calls.delete(call)
     if (call.signal !== undefined) this.#signals.forget(call.signal, call)
     if ('cancelled' in back) this.#reason = back.cancelled
-    // Should the job be ended later, its batch waits for that.
-    if (call.batch !== null) this.#told.add(call.batch)
-    if (this.#calls.size === 0 && !this.#isCertain) this.#end(back)
+    if (this.#calls.size === 0 && !this.#isCertain && !this.isEnding) {
+      // Those behind it in its batch wait for that end.
+      if (call.batch !== null) this.#told.add(call.batch)
+      this.#end(back)
+    } else call.hasEnded = true
     call.batch?.passed()
   }
 

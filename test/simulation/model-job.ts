@@ -23,6 +23,8 @@ export interface ModelCall {
   isFixed: boolean
   /** The job was being cancelled when the call was made. */
   readonly wasDying: boolean
+  /** It was taken back while the job had other calls, or was being cancelled already: nobody waits for it again. */
+  isPassed: boolean
   /** How often the job had been revived when the call was made. */
   readonly revivals: number
 }
@@ -124,6 +126,7 @@ export function newCall(
     calledAt: undefined,
     isTakenBack: false,
     isFixed: false,
+    isPassed: false,
     revivals: job.revivals,
     wasDying,
   }

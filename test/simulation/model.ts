@@ -137,8 +137,10 @@ export class Model {
     if (call.isTakenBack || call.job.over !== undefined) return
     call.isTakenBack = true
     // Nobody wants it: where it is with a thread already, it is cancelled there.
-    if (call.wasDying || (this.isWanted(call.job) && !call.isFixed)) this.#pass(call)
-    else call.job.cancelAsked = true
+    if (call.wasDying || (this.isWanted(call.job) && !call.isFixed)) {
+      call.isPassed = true
+      this.#pass(call)
+    } else call.job.cancelAsked = true
     if (call.batch !== undefined) this.look(call.batch)
   }
 
@@ -207,8 +209,8 @@ export class Model {
     this.#runnable(job)
   }
 
-  #isPassed({ isTakenBack, job, wasDying, isFixed }: ModelCall): boolean {
-    return job.over !== undefined || (isTakenBack && !isFixed && (wasDying || this.isWanted(job)))
+  #isPassed({ job, isPassed }: ModelCall): boolean {
+    return job.over !== undefined || isPassed
   }
 
   /** Where a batch stops at a dead job, its calls behind that do not ask any more. */

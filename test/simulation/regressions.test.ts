@@ -15,6 +15,8 @@ const world: Plan['world'] = {
 const returns: Behaviour = { ends: 'returns', ms: 0, blocks: false, onAbort: 'throws' }
 const after = (ms: number): Behaviour => ({ ...returns, ms })
 const plain = (spec: Partial<Spec> = {}): Spec => ({ task: 0, runs: [returns], ...spec })
+/** Each call for this one has a signal; once the last has aborted it takes a while to end. */
+const SHARED = plain({ runs: [{ ...after(5000), onAbort: 'ignores' }], unique: 'u', signal: true })
 
 const sequences: readonly { name: string; specs: readonly Spec[]; ops: readonly Op[]; threads?: number }[] = [
   {
@@ -202,6 +204,90 @@ const sequences: readonly { name: string; specs: readonly Spec[]; ops: readonly 
       { do: 'add', spec: 1 },
       { do: 'cancel', job: 9, by: 'signal' },
       { do: 'advance', ms: 0 },
+    ],
+  },
+  {
+    name: 'the queueTimeout of a job passes while it is with a thread, and it comes back unstarted',
+    specs: [{ task: 8, runs: [returns] }, plain({ runs: [after(10)] }), { task: 5, runs: [after(60)] }],
+    ops: [
+      { do: 'many', specs: [0] },
+      { do: 'advance', ms: 0.3 },
+      { do: 'advance', ms: 100 },
+      { do: 'add', spec: 1 },
+      { do: 'add', spec: 2 },
+      { do: 'add', spec: 0 },
+      { do: 'advance', ms: 0 },
+    ],
+  },
+  {
+    name: 'the queueTimeout of a job with a delay passes while it is with a thread, and it comes back unstarted',
+    specs: [
+      plain({ runs: [after(3)], timeout: 5 }),
+      { task: 8, runs: [returns], delay: 0, maxAttempts: 1 },
+      plain({ runs: [after(300)], uniqueFor: 20, when: 'always' }),
+    ],
+    ops: [
+      { do: 'pause', pool: null },
+      { do: 'add', spec: 0 },
+      { do: 'many', specs: [2, 0, 2] },
+      { do: 'react', on: 'job:enqueued', does: { do: 'cancel', job: 41, by: 'handle' } },
+      { do: 'advance', ms: 100 },
+      { do: 'advance', ms: 0.3 },
+      { do: 'many', specs: [1] },
+      { do: 'pause', pool: null },
+    ],
+  },
+  {
+    name: 'a response refuses a job that another call asks for, whose signal aborts before the next one is added',
+    specs: [plain({ when: 'always' }), SHARED],
+    threads: 3,
+    ops: [
+      { do: 'open', parallel: false, stops: false },
+      { do: 'settle', batch: 0, end: 'error' },
+      { do: 'add', spec: 1 },
+      { do: 'advance', ms: 100 },
+      { do: 'batch', batch: 0, spec: 1 },
+      { do: 'cancel', job: 0, by: 'signal' },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'advance', ms: 20 },
+    ],
+  },
+  {
+    name: 'a response refuses a job that another call asks for, whose signal aborts before its turn in the batch',
+    specs: [plain({ when: 'always' }), SHARED, plain({ runs: [after(30)], when: 'always' })],
+    threads: 3,
+    ops: [
+      { do: 'open', parallel: false, stops: false },
+      { do: 'add', spec: 1 },
+      { do: 'advance', ms: 100 },
+      { do: 'batch', batch: 0, spec: 2 },
+      { do: 'batch', batch: 0, spec: 1 },
+      { do: 'settle', batch: 0, end: 'error' },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'advance', ms: 20 },
+      { do: 'cancel', job: 0, by: 'signal' },
+      { do: 'advance', ms: 5 },
+      { do: 'advance', ms: 10 },
+      { do: 'advance', ms: 10 },
+      { do: 'advance', ms: 10 },
+      { do: 'advance', ms: 20 },
+    ],
+  },
+  {
+    name: 'a response refuses a job whose calls were all taken back before',
+    specs: [plain({ when: 'always' }), SHARED],
+    threads: 3,
+    ops: [
+      { do: 'open', parallel: false, stops: false },
+      { do: 'settle', batch: 0, end: 'error' },
+      { do: 'add', spec: 1 },
+      { do: 'add', spec: 1 },
+      { do: 'advance', ms: 100 },
+      { do: 'cancel', job: 0, by: 'signal' },
+      { do: 'cancel', job: 1, by: 'signal' },
+      { do: 'batch', batch: 0, spec: 1 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'advance', ms: 20 },
     ],
   },
 ]
