@@ -231,6 +231,7 @@ export class ClusterHands {
         isStored: false,
         isOver: false,
         isDuplicate: false,
+        isOrphan: false,
         cancelAsked: false,
         revivals: 0,
       },
@@ -317,6 +318,7 @@ export class ClusterHands {
   }
 
   #schedule({ id, spec, every, missed }: Extract<Op, { do: 'schedule' }>): void {
+    this.#model.hasSchedules = true
     try {
       this.process.runtime.schedule(id, nameOf(this.#spec(spec)), spec, { every, missed })
     } catch (error) {

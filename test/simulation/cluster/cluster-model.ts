@@ -65,6 +65,8 @@ export interface ClusterJob {
   isOver: boolean
   /** The store has an equal one instead. */
   isDuplicate: boolean
+  /** Its process died before the store heard what its response says: the store lets it run after a while. */
+  isOrphan: boolean
   cancelAsked: boolean
   revivals: number
   /** Calls that asked for it to be revived: of two at once, one is too late, and tells of the end that it finds. */
@@ -78,6 +80,8 @@ export class ClusterModel {
   /** Who has a key: from the first start until the end. */
   readonly keys = new Map<string, ClusterJob>()
   violation: string | undefined
+  /** Somebody has set a schedule. */
+  hasSchedules = false
   time: () => number = () => 0
 
   /** The first violation is the one that counts. */
@@ -112,7 +116,7 @@ export class ClusterModel {
 
   /** Whether its responses let it run: one that is over calls for it, or its process is gone. */
   isHeld(job: ClusterJob): boolean {
-    if (job.revivals > 0) return false
+    if (job.revivals > 0 || job.isOrphan) return false
     return [job, ...job.joined].every(({ batch, when }) => {
       if (batch === undefined || batch.mayGo) return false
       return batch.end === undefined || !isCalledFor(batch.end, when)

@@ -100,6 +100,27 @@ const plans: Readonly<Record<string, Plan>> = {
     ],
     { seed: 1_379_704_514, force: true, ageing: 0 },
   ),
+  'a held job runs in the end when its process died before the store heard that its response had failed':
+    plan(
+      [
+        { runs: [{ ...RETURNS, adds: 0 }], unique: 'u' },
+        { key: 'a', uniqueFor: 20 },
+      ],
+      [
+        ...[at(0, add(0)), at(0, add(0)), at(0, add(0)), at(0, batch(0)), at(0, batch(0)), at(0, add(0))],
+        ...[at(0, batch(1)), advance(5), at(0, { do: 'settle', batch: 0, end: 'error' })],
+        { do: 'kill', process: 0, after: 0, downtime: 0 },
+      ],
+    ),
+  'a schedule that comes to the store only after a stop can be taken away': plan(
+    [{ key: 'b', runs: [{ ...RETURNS, ms: 5000 }] }],
+    [
+      ...[{ do: 'store', what: 'restarts', ms: 3000 } as const, advance(1000)],
+      at(0, { do: 'schedule', id: 's', spec: 0, every: 400, missed: 'skip' }),
+      ...[advance(20), { do: 'store', what: 'forgets leases', ms: 400 } as const],
+      at(0, { do: 'stop', timeout: Number.POSITIVE_INFINITY }),
+    ],
+  ),
 }
 
 describe('among several processes', () => {

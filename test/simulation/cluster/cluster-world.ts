@@ -17,6 +17,8 @@ const RETURNS: Behaviour = { ends: 'returns', ms: 0, blocks: false, onAbort: 'ig
 const START = 1_700_000_000_000
 /** A held job comes forward so long after its process has died. */
 const HOLD = 60_000
+/** A write that the store does not have yet is tried again so often at least. */
+const LONGEST_WAIT = 1000
 const EVENTS: readonly ReactsTo[] = [
   ...(['job:enqueued', 'job:started', 'job:completed', 'job:retrying', 'job:dead'] as const),
   ...(['job:cancelled', 'job:skipped', 'job:interrupted', 'thread:exited'] as const),
@@ -137,7 +139,11 @@ export class ClusterWorld {
     for (const { model: batch } of batches) batch.end ??= 'gone'
     for (const job of this.model.jobs) {
       for (const run of job.runs) if (run.process === process.number) run.how ??= 'died'
-      if (job.process !== process.number || job.isThere || job.isOver) continue
+      if (job.process !== process.number || job.isOver) continue
+      if (job.isThere) {
+        job.isOrphan = this.server.dataOf(job.id).held === true
+        continue
+      }
       this.model.expect(!job.isStored, () => `${job.id} was stored, and the store does not have it`)
       // What it sent last may still arrive.
       job.ends.push('lost')
@@ -247,12 +253,14 @@ export class ClusterWorld {
 
   /** Whatever was in trouble is well again, and nobody adds anything any more. */
   async #recover(): Promise<void> {
+    const { model } = this
     this.server.recover()
     this.server.deafUntil = 0
     for (const { process } of this.#hands) process.client.unblock()
     const isWell = ({ process }: ClusterHands): boolean =>
       !(process.isFrozen || process.isGone) && process.client.isConnected
     await this.#until(() => this.#hands.every(isWell), 20_000)
+    if (model.hasSchedules) await this.#schedulesAreWritten()
     for (const hands of this.#hands) {
       hands.reactions.clear()
       if (hands.process.isGone || hands.isStopping) continue
@@ -261,6 +269,15 @@ export class ClusterWorld {
       for (const { model: batch } of hands.batches) if (batch.end === undefined) hands.settle(0, 'sent')
       for (const id of ['s', 't']) hands.act({ do: 'unschedule', id })
     }
+  }
+
+  /**
+   * What was scheduled while the store was away is in the store, and somebody is there to take it away: of two processes
+   * that call at once, the one whose call comes last has the last word.
+   */
+  async #schedulesAreWritten(): Promise<void> {
+    await this.#until(() => this.#hands.some((hands) => !(hands.process.isGone || hands.isStopping)), 20_000)
+    await this.#until(() => false, 2 * LONGEST_WAIT)
   }
 
   async #stopAll(): Promise<void> {
