@@ -124,8 +124,10 @@ export class BullmqBroker
     local.accept(job)
     if (after !== null && !isTerminal(after.state)) {
       const isNew = local.putBehind(job, after)
-      // The other is on its way to the store, or there, and knows of no lock: it joins by this job.
-      if (isNew && after.state !== 'held') producer.enterFirst(job, after)
+      // The other is on its way to the store, or there, and knows of no lock: it joins by this job. So does one whose batch
+      // is letting its jobs go, and which comes to the store after a job that a listener adds meanwhile.
+      const joins = after.state === 'held' ? (after.batch?.facts ?? null) !== null : isNew
+      if (joins) producer.enterFirst(job, after)
     }
     if (job.batch !== null && job.batch.facts === null) job.state = 'held'
     else this.#admit(job)

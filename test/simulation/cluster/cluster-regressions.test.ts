@@ -112,6 +112,13 @@ const plans: Readonly<Record<string, Plan>> = {
         { do: 'kill', process: 0, after: 0, downtime: 0 },
       ],
     ),
+  'a batch keeps its order when a listener adds to it while it lets its jobs go': plan(
+    [{ delay: 0, uniqueFor: 20, when: 'always' }, { signal: true }],
+    [
+      ...[at(0, batch(1)), at(0, batch(0)), at(0, { do: 'react', on: 'job:skipped', does: batch(0) })],
+      ...[at(0, { do: 'settle', batch: 0, end: 'status 500' }), at(0, add(0))],
+    ],
+  ),
   'a schedule that comes to the store only after a stop can be taken away': plan(
     [{ key: 'b', runs: [{ ...RETURNS, ms: 5000 }] }],
     [
