@@ -19,7 +19,7 @@ export interface AddedJob<Payload = unknown, Result = unknown> {
 }
 
 /** True when the value has all that the pattern asks for: objects in part, everything else whole. */
-export function matches(value: unknown, pattern: unknown): boolean {
+function matches(value: unknown, pattern: unknown): boolean {
   if (!isPlain(pattern)) return isDeepStrictEqual(value, pattern)
   if (typeof value !== 'object' || value === null) return false
   return Reflect.ownKeys(pattern).every((key) => matches(Reflect.get(value, key), Reflect.get(pattern, key)))

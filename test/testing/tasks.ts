@@ -25,7 +25,7 @@ export const stuck = defineTask({
   killGrace: 1000,
 })
 export const parent = defineTask({ name: 'parent', payload: z.number(), handler: handler('parent') })
-export const anything = defineTask({ name: 'anything', payload: z.unknown(), handler: handler('odd') })
+const anything = defineTask({ name: 'anything', payload: z.unknown(), handler: handler('odd') })
 export const odd = defineTask({ name: 'odd', handler: handler('odd') })
 
 export const tasks = [greet, flaky, broken, stuck, parent, odd, anything] as const
