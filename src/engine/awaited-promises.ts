@@ -50,18 +50,16 @@ export class AwaitedPromises {
     if (typeof promise === 'function')
       throw refusal(call, 'the promise', promise, 'a promise', 'Call the function: waitUntil(work()).')
     if (!isThenable(promise)) throw refusal(call, 'the promise', promise, 'a promise')
+    // Asked for `then` once: some work begins with that. Heard in any case: a promise that is refused must not end the process.
+    const work = new Promise<unknown>((resolve) => resolve(promise))
+    work.catch(() => {})
     if (!isRecord(options)) throw refusal(call, 'the options', options, 'an object such as { name }')
     const { name } = readOptions(waitUntilOptionsSchema, options, call)
     const { announcer, isOpen, settled } = this.#parts
-    // Heard in any case: a promise that is refused must not end the process when it rejects.
+    if (!isOpen()) throw new RuntimeStoppedError('stopped')
     const token = {}
     const over = (): void => {
       if (this.#names.delete(token)) settled()
-    }
-    const work = new Promise<unknown>((resolve) => resolve(promise))
-    if (!isOpen()) {
-      work.catch(() => {})
-      throw new RuntimeStoppedError('stopped')
     }
     this.#names.set(token, name)
     work.then(over, (error: unknown) => {

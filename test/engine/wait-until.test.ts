@@ -92,6 +92,14 @@ describe('waitUntil', () => {
     expect((await runtime.stop()).unsettled).toBeUndefined()
   })
 
+  test('with an option that is refused ends no process by the promise', async () => {
+    const runtime = runtimeOfTest()
+    expect(() => runtime.waitUntil(Promise.reject(new Error('unheard')), { name: 5 as never })).toThrow(
+      expect.objectContaining({ code: 'ERR_OPTIONS_INVALID', path: 'name' }),
+    )
+    await runtime.stop()
+  })
+
   test('is refused once the runtime has stopped', async () => {
     const runtime = runtimeOfTest()
     await runtime.stop()

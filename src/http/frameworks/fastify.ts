@@ -4,12 +4,12 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { AnyRuntime } from '../../engine/runtime.ts'
 import type { RuntimeOptions } from '../../engine/runtime-options.ts'
-import { refusal } from '../../rules/arguments.ts'
 import { isThenable } from '../../words/thenables.ts'
 import { type AfterResponseOptions, openFor, readPolicy, runtimeOf } from '../after-response.ts'
 import type { OpenRequest } from '../open-request.ts'
 import { OpenResponse } from '../open-response.ts'
 import type { After, TryAfter } from '../req-after.ts'
+import { readStopTimeout } from './own-stop.ts'
 
 export type { AfterResponseOptions } from '../after-response.ts'
 export { failed } from '../after-response.ts'
@@ -49,12 +49,9 @@ export interface AftertaskPluginOptions extends AfterResponseOptions {
  * @throws OptionsInvalidError when an option is unknown (with the nearest known one) or has a bad value.
  */
 const aftertask: FastifyPluginAsync<AftertaskPluginOptions> = async (app, given) => {
-  const { runtime: what, stopTimeout = 10_000, ...options } = given
+  const { runtime: what, stopTimeout: asked, ...options } = given
   const runtime = runtimeOf(what, 'aftertask/fastify', 'Write app.register(aftertask, { runtime }).')
-  if (stopTimeout !== false && !(typeof stopTimeout === 'number' && stopTimeout >= 0)) {
-    const expected = 'milliseconds, 0 or more, or false'
-    throw refusal('aftertask/fastify', 'the option stopTimeout', stopTimeout, expected)
-  }
+  const stopTimeout = readStopTimeout('aftertask/fastify', asked)
   const policy = readPolicy(runtime, options, 'aftertask/fastify')
   decorate(app, runtime)
   app.addHook('onRequest', (request, reply, next) => {

@@ -10,6 +10,7 @@ import { type AfterResponseOptions, openFor, readPolicy, runtimeOf } from '../af
 import type { After, TryAfter } from '../req-after.ts'
 import type { AnyRequest, AnyResponse } from '../response-end.ts'
 import { type Told, throughChain } from './onion.ts'
+import { readStopTimeout } from './own-stop.ts'
 
 export type { AfterResponseOptions } from '../after-response.ts'
 export { failed } from '../after-response.ts'
@@ -38,8 +39,8 @@ export interface NitroAppLike {
 
 /** What `nitroPlugin` takes besides the options of `afterResponse`. */
 export interface NitroPluginOptions extends AfterResponseOptions {
-  /** Milliseconds that jobs get to finish when Nitro closes. Default 10,000. */
-  stopTimeout?: number
+  /** Milliseconds that jobs get to finish when Nitro closes, or false to leave the runtime running. Default 10,000. */
+  stopTimeout?: number | false
 }
 
 /**
@@ -87,11 +88,13 @@ export function afterResponse(
  */
 export function nitroPlugin(
   runtime: AnyRuntime | RuntimeOptions,
-  { stopTimeout = 10_000, ...options }: NitroPluginOptions = {},
+  { stopTimeout: asked, ...options }: NitroPluginOptions = {},
 ): (nitroApp: NitroAppLike) => void {
   const middleware = afterResponse(runtime as AnyRuntime, options)
+  const stopTimeout = readStopTimeout('nitroPlugin', asked)
   return ({ h3, hooks }) => {
     h3?.use(middleware)
+    if (stopTimeout === false) return
     hooks.hook('close', async () => {
       await middleware.runtime.stop({ timeout: stopTimeout })
     })

@@ -70,14 +70,17 @@ export function afterResponse(
 
 /** `c.executionCtx.waitUntil(promise)`, which portable code calls and Node does not have: a stop of the runtime waits for it. */
 function offerExecutionContext(c: Context, runtime: AnyRuntime): void {
+  // Looked for at the first use: where the server has none, Hono's own throws, and most requests never ask.
+  Object.defineProperty(c, 'executionCtx', { get: () => executionContextOf(c, runtime), configurable: true })
+}
+
+function executionContextOf(c: Context, runtime: AnyRuntime): object {
   try {
-    if (c.executionCtx !== undefined) return
+    return Reflect.get(Object.getPrototypeOf(c) as object, 'executionCtx', c) as object
   } catch {
-    // Hono throws where the server has none.
+    const waitUntil = (promise: Promise<unknown>): void => runtime.waitUntil(promise, { name: c.req.path })
+    return { waitUntil, passThroughOnException: () => {}, props: {} }
   }
-  const waitUntil = (promise: Promise<unknown>): void => runtime.waitUntil(promise, { name: c.req.path })
-  const executionCtx = { waitUntil, passThroughOnException: () => {}, props: {} }
-  Object.defineProperty(c, 'executionCtx', { value: executionCtx, configurable: true })
 }
 
 /** What Hono knows once the chain is over: it takes errors to `onError` itself, and `next()` resolves. */

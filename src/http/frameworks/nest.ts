@@ -24,6 +24,7 @@ import { after } from '../context.ts'
 import { OpenResponse } from '../open-response.ts'
 import type { After } from '../req-after.ts'
 import type { AnyResponse } from '../response-end.ts'
+import { readStopTimeout } from './own-stop.ts'
 
 export type { AfterResponseOptions } from '../after-response.ts'
 export { failed } from '../after-response.ts'
@@ -57,9 +58,10 @@ interface Parts {
 
 const PARTS = Symbol('aftertask.parts')
 
-function makeParts({ runtime: given, stopTimeout = 10_000, ...options }: AftertaskModuleOptions): Parts {
+function makeParts({ runtime: given, stopTimeout, ...options }: AftertaskModuleOptions): Parts {
   const runtime = runtimeOf(given, 'AftertaskModule', 'Write AftertaskModule.forRoot({ runtime }).')
-  return { runtime, middleware: makeAfterResponse({ answer: passOn }, runtime, options), stopTimeout }
+  const middleware = makeAfterResponse({ answer: passOn }, runtime, options)
+  return { runtime, middleware, stopTimeout: readStopTimeout('AftertaskModule', stopTimeout) }
 }
 
 /** Adds jobs from any provider: inject it, and call `aftertask.after('email.welcome', { to })`. */

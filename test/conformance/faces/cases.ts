@@ -11,7 +11,7 @@ import {
   type ResponseFacts,
 } from '../../../src/index.ts'
 import { everythingElseRan, gate, httpRuntime, nextEvent } from '../../kit/jobs.ts'
-import { get, getBytes, rawClient } from '../../kit/serve.ts'
+import { get, getBytes, type RawClient, rawClient } from '../../kit/serve.ts'
 import type { Add, Answer, Face, FaceRuntime, Route, Serving, Turn } from './face.ts'
 
 /** One promise of the response. */
@@ -113,13 +113,18 @@ async function leftAlone(
   return { job, proceed: proceeded.resolve, facts: decided.then(({ facts }) => facts) }
 }
 
-async function leavesInStream(face: Face, runtime: FaceRuntime): Promise<void> {
+/** Serves a stream whose first part the client has, with a watched job behind it. */
+async function midStream(
+  face: Face,
+  runtime: FaceRuntime,
+): Promise<{ body: Readable; client: RawClient; job: Promise<Job>; decided: Promise<Decided> }> {
+  const added = Promise.withResolvers<Job>()
   const { add, decided } = watched()
   const body = new Readable({ read: () => {} })
   const port = await face.serve({
     runtime,
     route: ({ after }) => {
-      add(after)
+      added.resolve(add(after))
       body.push('first ')
       return { body }
     },
@@ -127,7 +132,16 @@ async function leavesInStream(face: Face, runtime: FaceRuntime): Promise<void> {
   const client = await rawClient(port)
   client.send(getBytes('/'))
   await client.received('first')
+  return { body, client, job: added.promise, decided }
+}
+
+async function leavesInStream(face: Face, runtime: FaceRuntime): Promise<void> {
+  const { client, decided } = await midStream(face, runtime)
   client.leave()
+  await wasAborted(decided)
+}
+
+async function wasAborted(decided: Promise<Decided>): Promise<void> {
   const { facts, job } = await decided
   expect(facts.outcome).toBe('aborted')
   expect((await job.settled).state).toBe('completed')
@@ -174,20 +188,8 @@ export const cases: readonly Case[] = [
   {
     promise: 'a job is held while a stream is being sent',
     async run(face, runtime) {
-      const added = Promise.withResolvers<Job>()
-      const body = new Readable({ read: () => {} })
-      const port = await face.serve({
-        runtime,
-        route: ({ after }) => {
-          added.resolve(after('note', { text: 'streamed' }))
-          body.push('first ')
-          return { body }
-        },
-      })
-      const client = await rawClient(port)
-      client.send(getBytes('/'))
-      await client.received('first')
-      const job = await added.promise
+      const { body, job: added } = await midStream(face, runtime)
+      const job = await added
       await everythingElseRan(runtime)
       expect(job.state).toBe('held')
       body.push('last')
@@ -198,23 +200,9 @@ export const cases: readonly Case[] = [
   {
     promise: 'a response whose stream breaks was aborted',
     async run(face, runtime) {
-      const { add, decided } = watched()
-      const body = new Readable({ read: () => {} })
-      const port = await face.serve({
-        runtime,
-        route: ({ after }) => {
-          add(after)
-          body.push('first ')
-          return { body }
-        },
-      })
-      const client = await rawClient(port)
-      client.send(getBytes('/'))
-      await client.received('first')
+      const { body, decided } = await midStream(face, runtime)
       body.destroy(new Error('the disk is gone'))
-      const { facts, job } = await decided
-      expect(facts.outcome).toBe('aborted')
-      expect((await job.settled).state).toBe('completed')
+      await wasAborted(decided)
     },
   },
   {

@@ -54,3 +54,9 @@ test('the plugin for Nitro gives events after, and stops the runtime when Nitro 
     expect.objectContaining({ code: 'ERR_RUNTIME_STOPPED' }),
   )
 })
+
+test('the plugin for Nitro refuses a stopTimeout that is no time', () => {
+  expect(() => nitroPlugin(runtime, { stopTimeout: -1 })).toThrow(
+    expect.objectContaining({ code: 'ERR_OPTIONS_INVALID', path: 'option stopTimeout' }),
+  )
+})

@@ -146,3 +146,9 @@ test('forRoot of Nest refuses what is no runtime', () => {
     expect.objectContaining({ code: 'ERR_OPTIONS_INVALID', path: 'runtime' }),
   )
 })
+
+test('forRoot of Nest refuses a stopTimeout that is no time', () => {
+  expect(() => AftertaskModule.forRoot({ runtime, stopTimeout: 'soon' as never })).toThrow(
+    expect.objectContaining({ code: 'ERR_OPTIONS_INVALID', path: 'option stopTimeout' }),
+  )
+})
