@@ -1,4 +1,4 @@
-/** aftertask/express: jobs after the response, for Express 5 (and 4). */
+/** aftertask/express: jobs after the response, for Express 5. */
 // Loads the types of Node where `tsc --init` has set `types: []`: `req.after` is declared on its requests.
 /// <reference types="node" preserve="true" />
 export type {

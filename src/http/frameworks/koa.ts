@@ -1,4 +1,4 @@
-/** aftertask/koa: jobs after the response, for Koa 3 (and 2). */
+/** aftertask/koa: jobs after the response, for Koa 3. */
 // Loads the types of Node where `tsc --init` has set `types: []`.
 /// <reference types="node" preserve="true" />
 import type { Middleware } from 'koa'
