@@ -4,7 +4,6 @@ import { once } from 'node:events'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Job } from '../../../src/index.ts'
-import { FROM_JOURNAL } from '../../../src/rules/journal-protocol.ts'
 import { GatedLink } from './gated-link.fixture.ts'
 import { journalFile } from './journal.fixture.ts'
 import { sharing, until } from './shared.fixture.ts'
@@ -22,7 +21,7 @@ async function adderAndWorker(given = {}) {
 
 /** Resolves once a job is in the file of which this holds. */
 async function row(file: string, condition: string): Promise<void> {
-  const outside = new DatabaseSync(file, { readOnly: true })
+  const outside = new DatabaseSync(file, { readOnly: true, timeout: 60_000 })
   const found = outside.prepare(`SELECT 1 FROM jobs WHERE ${condition}`)
   await until(() => found.get() !== undefined)
   outside.close()
@@ -79,24 +78,22 @@ describe('the end of a job that another process has run', () => {
     { how: 'ended the job before it in the line of its key', key: 'k' },
   ])('is told when its queueTimeout had passed before another process $how', async ({ key }) => {
     const file = journalFile()
-    const link = new GatedLink()
+    const [link, other] = [new GatedLink(), new GatedLink()]
     const adds = await sharing(file, { window: 1, link })
-    const works = await sharing(file, { window: 1 })
+    const works = await sharing(file, { window: 1, link: other })
     adds.pause()
     works.pause()
     await adds.enqueue(echo, 'fills the window').stored
     const options = key === undefined ? {} : { key }
     const first = works.enqueue(echo, 'fills the other window', options)
     await first.stored
+    // A journal says that the job's time is over, and its event loop hears of that only once the other has taken the job.
+    for (const gate of [link, other]) gate.shutAtExpiry()
     const job = adds.enqueue(echo, 1, { ...options, queueTimeout: 20 })
-    await job.stored
-    // The journal says that its time is over, and the event loop hears of it only once the other has taken it.
-    link.shut(FROM_JOURNAL.committed)
     await row(file, 'expires < 0')
     expect(first.cancel()).toBe(true)
-    // The other process has taken the job, and may have found by now that its time is over.
-    await row(file, '(owner = 2 OR finished IS NOT NULL) AND n = (SELECT max(n) FROM jobs)')
-    link.open()
+    await row(file, 'expires IS NOT NULL AND owner = 2')
+    for (const gate of [link, other]) gate.open()
     expect(await job.settled).toMatchObject({
       state: 'dead',
       error: expect.objectContaining({ code: 'ERR_QUEUE_TIMEOUT' }),
@@ -114,7 +111,7 @@ describe('the end of a job that another process has run', () => {
     await job.stored
     await started
     link.loseReplies()
-    const outside = new DatabaseSync(file, { readOnly: true })
+    const outside = new DatabaseSync(file, { readOnly: true, timeout: 60_000 })
     const ended = outside.prepare('SELECT count(*) AS jobs FROM jobs WHERE finished IS NOT NULL')
     await until(() => ended.get()?.['jobs'] === 2)
     outside.close()
