@@ -1,6 +1,5 @@
 /** One run over a file that survives: process after process, each ended by a crash or a stop, the last one drained. */
-import { existsSync } from 'node:fs'
-import { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import { engineOf } from '../../../src/engine/runtime.ts'
 import { decode, type Encoded } from '../../../src/rules/codec.ts'
 import type { JobRecord } from '../../../src/rules/job-record.ts'
@@ -13,12 +12,14 @@ import { Accounts } from './accounts.ts'
 import { DurableChecks } from './durable-checks.ts'
 import { DurableHands } from './durable-hands.ts'
 import { type DurableJob, DurableModel } from './durable-model.ts'
-import { JournalFiles, readJob, readJobs, type StoredJob } from './journal-files.ts'
+import { type Disk, JournalFiles, JournalInMemory, readJob, readJobs } from './journal-files.ts'
 import { type DurableSubject, Life, type LifeHost } from './life.ts'
 
 const MOST_EVENTS = 400_000
 const START = 1_700_000_001_000.25
 const RETURNS: Behaviour = { ends: 'returns', ms: 0, blocks: false, onAbort: 'ignores' }
+/** Of so many runs one writes to real files, which takes several times as long. */
+const ON_DISK = 8
 const NOBODY: Spec = { task: 0, runs: [] }
 
 /** The world of one run. */
@@ -26,7 +27,7 @@ export class DurableWorld {
   readonly model = new DurableModel()
   readonly #plan: Plan
   readonly #subject: DurableSubject
-  readonly #files = new JournalFiles()
+  readonly #disk: Disk
   readonly #random: () => number
   readonly #checks: DurableChecks
   readonly #accounts: Accounts
@@ -39,6 +40,8 @@ export class DurableWorld {
   constructor(plan: Plan, subject: DurableSubject) {
     this.#plan = plan
     this.#subject = subject
+    const isOnDisk = plan.world.seed % ON_DISK === 0 || subject.openFile !== undefined
+    this.#disk = isOnDisk ? new JournalFiles() : new JournalInMemory()
     this.#random = seeded(plan.world.seed)
     this.#checks = new DurableChecks(this.model, {
       stored: (id) => this.#look((db) => readJob(db, id)),
@@ -98,7 +101,7 @@ export class DurableWorld {
   end(): void {
     this.#hands.isOver = true
     this.#life.end()
-    this.#files.remove()
+    this.#disk.remove()
   }
 
   // ── Processes ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -112,7 +115,7 @@ export class DurableWorld {
     const host = this.#host(() => this.#life === life)
     const life: Life = new Life({
       ...{ options: this.#plan.world, subject: this.#subject, host, random: this.#random, time },
-      file: this.#files.path,
+      disk: this.#disk,
     })
     this.#life = life
     model.time = () => life.clock.time
@@ -129,9 +132,9 @@ export class DurableWorld {
     const { time } = this.#life.clock
     this.#hands.isOver = true
     // The image is taken before anything is closed, for a crash closes nothing.
-    const crashed = this.#files.crashed()
+    const crashed = this.#disk.crashed()
     this.#life.link.rollBack()
-    const jobs = this.#look(readJobs) ?? this.#readClosed()
+    const jobs = this.#look(readJobs) ?? this.#disk.closed()
     this.#life.end()
     crashed.forget()
     this.#settle(jobs, false)
@@ -146,7 +149,7 @@ export class DurableWorld {
     this.#hands.promisesWereKept()
     this.#hands.isOver = true
     this.#life.end()
-    const jobs = this.#readClosed()
+    const jobs = this.#disk.closed()
     model.expect(report?.lost.length === 0, () => `stop() has lost ${report?.lost.length} jobs`)
     const left = new Set(report?.left.map(({ id }) => id))
     // A journal that has died may not have been there to be asked.
@@ -160,7 +163,7 @@ export class DurableWorld {
     this.#begin(time + downtime)
   }
 
-  #settle(stored: ReadonlyMap<string, StoredJob>, isClean: boolean): void {
+  #settle(stored: ReturnType<typeof readJobs>, isClean: boolean): void {
     this.#accounts.settle(stored, { isClean, life: this.#lives })
     for (const { model: batch } of this.#hands.batches)
       if (batch.end === undefined) this.model.settles(batch, 'gone')
@@ -261,16 +264,6 @@ export class DurableWorld {
   #look<T>(read: (db: DatabaseSync) => T): T | undefined {
     const db = this.#life.link.file?.db
     return db?.isOpen ? read(db) : undefined
-  }
-
-  #readClosed(): Map<string, StoredJob> {
-    const { path } = this.#files
-    if (!existsSync(path)) return new Map()
-    const db = new DatabaseSync(path)
-    const { tables } = db.prepare('SELECT count(*) AS tables FROM sqlite_schema').get() as { tables: number }
-    const jobs = tables === 0 ? new Map<string, StoredJob>() : readJobs(db)
-    db.close()
-    return jobs
   }
 
   // ── Wiring ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,9 +2,11 @@
 import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { RUN_SPAN, STATES } from '../../../src/rules/journal-protocol.ts'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { type JournalSetup, RUN_SPAN, STATES } from '../../../src/rules/journal-protocol.ts'
 import type { JobState } from '../../../src/words/job.ts'
+import { type OpenFile, openFile } from '../../../workers/journal/file.ts'
+import { KeptDatabase } from './kept-database.ts'
 
 // In memory where there is such a folder: a process that dies loses nothing that the system has.
 const SHM = '/dev/shm'
@@ -21,14 +23,60 @@ export interface StoredJob {
   readonly due: number | null
 }
 
+/** What a journal writes to in the course of a run. */
+export interface Disk {
+  /** The path that a journal opens. */
+  readonly path: string
+  open(setup: JournalSetup): OpenFile
+  /** The process has died, and has closed nothing. What it leaves is forgotten when it has been read. */
+  crashed(): { readonly forget: () => void }
+  /** What stands there while no journal has it open. */
+  closed(): Map<string, StoredJob>
+  remove(): void
+}
+
+const spare: KeptDatabase[] = []
+
+/** A disk without files: runs one after the other share its database, which each leaves empty. */
+export class JournalInMemory implements Disk {
+  readonly path = 'journal.sqlite'
+  readonly #db = spare.pop() ?? new KeptDatabase()
+
+  open(setup: JournalSetup): OpenFile {
+    return this.#db.open(setup)
+  }
+
+  crashed(): { readonly forget: () => void } {
+    return { forget() {} }
+  }
+
+  closed(): Map<string, StoredJob> {
+    const { db } = this.#db.open({ file: this.path })
+    try {
+      return readJobs(db)
+    } finally {
+      db.close()
+    }
+  }
+
+  remove(): void {
+    this.#db.clear()
+    spare.push(this.#db)
+  }
+}
+
 /** The journal of one run. */
-export class JournalFiles {
+export class JournalFiles implements Disk {
   readonly #folder = mkdtempSync(join(existsSync(SHM) ? SHM : tmpdir(), 'aftertask-simulation-'))
   #files = 0
   #path = this.#next()
 
   get path(): string {
     return this.#path
+  }
+
+  open(setup: JournalSetup): OpenFile {
+    return openFile(setup)
   }
 
   /** The process has died: what the system has of its file goes on as another, for the old one may still be open. */
@@ -38,6 +86,15 @@ export class JournalFiles {
     if (existsSync(before)) copyFileSync(before, this.#path)
     if (existsSync(`${before}-wal`)) copyFileSync(`${before}-wal`, `${this.#path}-wal`)
     return { forget: () => remove(before) }
+  }
+
+  closed(): Map<string, StoredJob> {
+    if (!existsSync(this.#path)) return new Map()
+    const db = new DatabaseSync(this.#path)
+    const { tables } = db.prepare('SELECT count(*) AS tables FROM sqlite_schema').get() as { tables: number }
+    const jobs = tables === 0 ? new Map<string, StoredJob>() : readJobs(db)
+    db.close()
+    return jobs
   }
 
   remove(): void {

@@ -6,7 +6,7 @@ import type { Lane, PoolHost } from '../../../src/pools/pool.ts'
 import type { JobRecord } from '../../../src/rules/job-record.ts'
 import { type JournalSetup, OP, OP_LENGTH, STATES, TO_JOURNAL } from '../../../src/rules/journal-protocol.ts'
 import type { JobState } from '../../../src/words/job.ts'
-import { type OpenFile, openFile } from '../../../workers/journal/file.ts'
+import type { OpenFile } from '../../../workers/journal/file.ts'
 import { Journal } from '../../../workers/journal/journal.ts'
 import type { Behaviour, WorldOptions } from '../plan.ts'
 import { SimPool } from '../sim-pool.ts'
@@ -14,6 +14,7 @@ import type { HandlerEnd } from '../sim-thread.ts'
 import { runtimeOptionsOf } from '../specs.ts'
 import { tasks } from '../tasks.ts'
 import { VirtualClock } from '../virtual-clock.ts'
+import type { Disk } from './journal-files.ts'
 import { SimLink } from './sim-link.ts'
 
 /** What is put to the test: the broker and its journal as they are, or with a fault that is seeded on purpose. */
@@ -44,7 +45,7 @@ export interface LifeParts {
   readonly subject: DurableSubject
   readonly host: LifeHost
   readonly random: () => number
-  readonly file: string
+  readonly disk: Disk
   /** The time on the wall. */
   readonly time: number
 }
@@ -60,20 +61,20 @@ export class Life {
   readonly #added = new Map<number, JobRecord>()
   readonly #broker: SqliteBroker
 
-  constructor({ options, subject, host, random, file, time }: LifeParts) {
+  constructor({ options, subject, host, random, disk, time }: LifeParts) {
     const clock = new VirtualClock(Math.floor(random() * 1e6) + 0.25, time)
     const wait = (): number => latency(random())
     this.clock = clock
     this.link = new SimLink({
       clock,
       latency: wait,
-      openFile: subject.openFile ?? openFile,
+      openFile: subject.openFile ?? ((setup) => disk.open(setup)),
       openJournal: subject.openJournal ?? ((setup, open) => new Journal(setup, open)),
       seen: (message) => this.#seeEnds(message, real, host),
     })
     const window = options.window ?? 4096
     const retention = { dead: Number.POSITIVE_INFINITY }
-    const settings = { file, durability: 'process', isShared: false, window, retention } as const
+    const settings = { file: disk.path, durability: 'process', isShared: false, window, retention } as const
     const real = new SqliteBroker({ ...settings, logLimit: 100_000, patience: 0 }, this.link)
     this.#broker = real
     const finish = real.finish.bind(real)

@@ -93,8 +93,10 @@ export class SimLink {
   /** What is not committed is gone, as it is when a process ends. */
   rollBack(): void {
     const { file } = this
+    if (!(file?.db.isOpen && file.db.isTransaction)) return
     // As the class does it: a fault that is seeded on purpose may stand in between.
-    if (file?.db.isOpen && file.db.isTransaction) DatabaseSync.prototype.exec.call(file.db, 'ROLLBACK')
+    const { exec } = file.db instanceof DatabaseSync ? DatabaseSync.prototype : file.db
+    exec.call(file.db, 'ROLLBACK')
   }
 
   /** Lets go of the file without a goodbye. */
