@@ -24,6 +24,7 @@ export class Checks {
     const job = model.byId.get(id)
     if (job === undefined) return model.violate(`${id}, which was never accepted, is ${how}`)
     if (job.over !== undefined) return model.violate(`${id} is ${how} although it was ${job.over} before`)
+    if (how === 'skipped' || how === 'cancelled') model.endsUnrun(job)
     const isBatchStopped = job.calls.some(
       ({ batch }) => batch?.stops === true && batch.calls.some((other) => other.job.ends.includes('dead')),
     )

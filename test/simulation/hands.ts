@@ -156,6 +156,7 @@ export class Hands {
     // A skipped job lets go of the next one at a moment of its own.
     this.model.isReacting ||= found.model.calls.some((call) => !isCalledFor(call))
     found.batch.settle(RESPONSES[end].facts)
+    this.model.settled(found.model)
     this.#isSettling = false
     this.model.isReacting = wasReacting
     for (const { job } of found.model.calls) {

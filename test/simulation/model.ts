@@ -49,6 +49,8 @@ export class Model {
   isShut: (job: ModelJob) => boolean = () => false
   #places = 0
   readonly #early = new Map<string, Join[]>()
+  /** Calls of batches whose response is about to be over that it has said nothing of yet. */
+  readonly #undecided = new Map<ModelBatch, ModelCall[]>()
 
   constructor(clock: VirtualClock, ageing: number) {
     this.clock = clock
@@ -123,11 +125,37 @@ export class Model {
     this.#early.set(id, [...(this.#early.get(id) ?? []), join])
   }
 
+  /** A response is over: what it says of one call after the other is heard until `settled`. */
   settles(batch: ModelBatch, end: ResponseEnd): void {
     batch.end = end
+    this.#undecided.set(batch, [...batch.calls])
+  }
+
+  /** It has had its say. */
+  settled(batch: ModelBatch): void {
+    const calls = this.#undecided.get(batch) ?? []
+    this.#undecided.delete(batch)
+    this.#decideAll(batch, calls)
+  }
+
+  /**
+   * A job ends unrun. If a response that is about to be over has refused the last call for it, a listener hears of that
+   * when those before it in the batch have been decided, and those behind it have not.
+   */
+  endsUnrun(job: ModelJob): void {
+    for (const [batch, calls] of this.#undecided) {
+      const refused = new Set(calls.filter((call) => call.job === job && !isCalledFor(call)))
+      if (refused.size === 0) continue
+      if (!job.calls.every((call) => call.isTakenBack || refused.has(call))) continue
+      const last = calls.findLastIndex((call) => refused.has(call))
+      this.#decideAll(batch, calls.splice(0, last + 1))
+    }
+  }
+
+  #decideAll(batch: ModelBatch, calls: readonly ModelCall[]): void {
     const wasReacting = this.isReacting
     this.isReacting ||= batch.calls.some((call) => !isCalledFor(call))
-    for (const call of batch.calls) this.#decide(call)
+    for (const call of calls) this.#decide(call)
     this.look(batch)
     this.isReacting = wasReacting
   }

@@ -12,6 +12,7 @@ const world: Plan['world'] = {
   force: false,
   stillborn: 0,
 }
+const HELD_NAME = 10
 const returns: Behaviour = { ends: 'returns', ms: 0, blocks: false, onAbort: 'throws' }
 const after = (ms: number): Behaviour => ({ ...returns, ms })
 const plain = (spec: Partial<Spec> = {}): Spec => ({ task: 0, runs: [returns], ...spec })
@@ -288,6 +289,48 @@ const sequences: readonly { name: string; specs: readonly Spec[]; ops: readonly 
       { do: 'batch', batch: 0, spec: 1 },
       { do: 'batch', batch: 0, spec: 0 },
       { do: 'advance', ms: 20 },
+    ],
+  },
+  {
+    name: 'a response refuses two jobs, and a listener of the first adds an equal of the second',
+    specs: [plain({ key: 'a' }), plain({ key: 'a', unique: 'u' }), plain({ delay: 0, when: 'always' })],
+    ops: [
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'batch', batch: 0, spec: 1 },
+      { do: 'react', on: 'job:skipped', does: { do: 'add', spec: 1 } },
+      { do: 'settle', batch: 0, end: 'error' },
+      { do: 'batch', batch: 0, spec: 2 },
+      { do: 'advance', ms: 0 },
+    ],
+  },
+  {
+    name: 'a response refuses two jobs, a listener adds an equal of the second, and another call finds that',
+    specs: [plain({ runs: [after(5000), returns], unique: 'u' }), plain({ when: 'always' }), plain()],
+    ops: [
+      { do: 'batch', batch: 0, spec: 2 },
+      { do: 'react', on: 'job:skipped', does: { do: 'add', spec: 0 } },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'settle', batch: 0, end: 'error' },
+      { do: 'batch', batch: 0, spec: 1 },
+      { do: 'add', spec: 0 },
+    ],
+  },
+  {
+    name: 'a response ends in a listener, and a listener of its first job, which it refuses, adds an equal of the second',
+    specs: [
+      { task: HELD_NAME, runs: [returns] },
+      plain({ timeout: 5, queueTimeout: 0, when: 'always' }),
+      plain({ when: 'error' }),
+    ],
+    ops: [
+      { do: 'react', on: 'job:skipped', does: { do: 'add', spec: 0 } },
+      { do: 'react', on: 'job:dead', does: { do: 'settle', batch: 0, end: 'sent' } },
+      { do: 'batch', batch: 0, spec: 2 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'advance', ms: 1000 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'batch', batch: 0, spec: 1 },
+      { do: 'advance', ms: 1000 },
     ],
   },
 ]
