@@ -9,6 +9,7 @@ import { ThreadPool } from '../pools/thread-pool.ts'
 import { refusal } from '../rules/arguments.ts'
 import type { PayloadAndOptions, ResultOfCall, TaskOf } from '../rules/calls.ts'
 import { readOrError } from '../rules/codec.ts'
+import type { JobRecord } from '../rules/job-record.ts'
 import { refuseInThread } from '../rules/own-thread.ts'
 import type { AnyTask, ParsedPayloadOf } from '../rules/task.ts'
 import { systemClock } from '../words/clock.ts'
@@ -27,6 +28,9 @@ import {
   type WaitForOptions,
 } from './test-options.ts'
 
+/** Milliseconds: no timer of Node's is longer. */
+const LONGEST_TIMER = 2 ** 31 - 1
+
 /** A test runtime, whatever its tasks. */
 // biome-ignore lint/suspicious/noExplicitAny: of a runtime of any tasks, the tasks do not matter.
 export type AnyTestRuntime = TestRuntime<any>
@@ -40,6 +44,8 @@ export class TestRuntime<Tasks extends AnyTask = AnyTask> extends Runtime<Tasks>
   readonly #options: TestRuntimeOptions
   readonly #added: AddedJob[] = []
   readonly #changes: Changes
+  /** Aborts whose handlers have had their grace. */
+  readonly #graced = new WeakSet<object>()
 
   /** @internal */
   constructor(given: TestRuntimeOptions) {
@@ -201,9 +207,14 @@ export class TestRuntime<Tasks extends AnyTask = AnyTask> extends Runtime<Tasks>
     await this.stop({ timeout: 0 })
   }
 
+  #recordOf(id: string): JobRecord | undefined {
+    const { broker, ids } = this[engineOf]
+    return broker.jobs.get(Number.parseInt(id.slice(ids.prefix.length), 36))
+  }
+
   #note(id: string, stack: string | undefined): void {
     const engine = this[engineOf]
-    const record = engine.broker.jobs.get(Number.parseInt(id.slice(engine.ids.prefix.length), 36))
+    const record = this.#recordOf(id)
     if (record === undefined) return
     const dueAt = record.extras?.dueAt
     this.#added.push({
@@ -224,9 +235,19 @@ export class TestRuntime<Tasks extends AnyTask = AnyTask> extends Runtime<Tasks>
       const seen = this.#changes.count
       const isOnItsWay = ({ id, job }: AddedJob): boolean =>
         job.state === 'running' && !this.#changes.hasStarted(id)
-      if (!this.#added.some(isOnItsWay)) return
+      if (!this.#added.some(isOnItsWay)) break
       if (this.#changes.count === seen) await this.#changes.next()
     }
+    await Promise.all(this.#added.map((added) => this.#grace(added)))
+  }
+
+  /** Gives a handler that was asked to end its grace, in real time: on a thread it hears of it only then. */
+  async #grace({ id, job }: AddedJob): Promise<void> {
+    const abort = this.#recordOf(id)?.extras?.abort
+    if (abort === undefined || job.state !== 'running' || this.#graced.has(abort)) return
+    this.#graced.add(abort)
+    const isOver = (): true | undefined => (this.#recordOf(id)?.extras?.abort === abort ? undefined : true)
+    await this.#changes.until(isOver, Math.min(abort.killAt - this.clock.now(), LONGEST_TIMER))
   }
 
   async #hasScheduled(): Promise<boolean> {

@@ -60,6 +60,17 @@ describe.each(['inline', 'threads'] as const)('a test runtime that runs jobs %s'
     expect((await job.settled).error).toMatchObject({ code: 'ERR_TASK_TIMEOUT' })
   })
 
+  test(`gives a handler its grace also when time goes far beyond that (${mode})`, async () => {
+    await using runtime = createTestRuntime({ tasks, mode })
+    const exits: unknown[] = []
+    runtime.on('thread:exited', (event) => exits.push(event))
+    const job = runtime.enqueue('stuck')
+    await runtime.waitFor('stuck', { state: 'running' })
+    await runtime.clock.advance('1h')
+    expect((await job.settled).error).toMatchObject({ code: 'ERR_TASK_TIMEOUT' })
+    expect(exits).toEqual([])
+  })
+
   test(`performs one job with its whole context (${mode})`, async () => {
     await using runtime = createTestRuntime({ tasks, mode })
     expect(await runtime.perform('greet', { to: 'Ada' })).toMatchObject({
