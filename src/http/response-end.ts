@@ -37,6 +37,8 @@ interface OpenList {
 export abstract class ResponseWatch {
   readonly req: AnyRequest
   readonly res: AnyResponse
+  /** Whoever emits the events of the response tells of its `finish`, so that no listener has to be added and removed. */
+  isToldOfFinish = false
   #isWatching = false
   /** The socket as it was when the watch began: a response lets go of its socket before it is over. */
   #socket: Socket | null = null
@@ -67,7 +69,7 @@ export abstract class ResponseWatch {
     if (over !== null) return over
     this.#isWatching = true
     this.#socket = socket
-    res.on('finish', onFinish)
+    if (!this.isToldOfFinish) res.on('finish', onFinish)
     if (socket === null) res.on('close', onClose)
     else this.#follow(socket)
     return null
@@ -75,12 +77,12 @@ export abstract class ResponseWatch {
 
   /** The response says that all of it has been handed over. */
   finished(): void {
-    this.#end(wasSent(this.res, this.#socket) ? 'sent' : 'aborted')
+    if (this.#isWatching) this.#end(wasSent(this.res, this.#socket) ? 'sent' : 'aborted')
   }
 
   /** What it was written to has closed. */
   closed(): void {
-    this.#end('aborted')
+    if (this.#isWatching) this.#end('aborted')
   }
 
   #follow(socket: WatchedSocket): void {
@@ -107,9 +109,8 @@ export abstract class ResponseWatch {
   }
 
   #end(outcome: Outcome): void {
-    if (!this.#isWatching) return
     this.#isWatching = false
-    this.res.removeListener('finish', onFinish)
+    if (!this.isToldOfFinish) this.res.removeListener('finish', onFinish)
     if (this.#open === null) this.res.removeListener('close', onClose)
     else this.#forget(this.#open)
     this.ended(outcome)

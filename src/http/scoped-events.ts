@@ -4,6 +4,7 @@
  * is piped to, would be outside of the request, where nothing waits for the response.
  */
 import { EventEmitter } from 'node:events'
+import { ServerResponse } from 'node:http'
 import { isWithin, within } from './context.ts'
 import type { OpenRequest } from './open-request.ts'
 import { OpenResponse } from './open-response.ts'
@@ -13,44 +14,58 @@ const responseOf: unique symbol = Symbol('aftertask.response')
 
 const plainEmit = EventEmitter.prototype.emit
 
-type ScopedRequest = AnyRequest & { [responseOf]?: AnyResponse }
+type ScopedRequest = AnyRequest & { [responseOf]?: OpenResponse }
 
 /** Lets listeners of a request and its response find what `after` adds to, which is from now on `jobs`. */
 export function scopeEvents(req: ScopedRequest, res: AnyResponse, jobs: OpenRequest): void {
-  const isFirst = jobs.response.scope === null
-  jobs.response.scope = jobs
+  const { response } = jobs
+  const isFirst = response.scope === null
+  response.scope = jobs
   if (!isFirst) return
-  req[responseOf] = res
   // One function for all requests, which finds its request by `this`: no closure for each.
-  req.emit = req.emit === plainEmit ? emitOfRequest : scoped(req.emit, res)
-  res.emit = res.emit === plainEmit ? emitOfResponse : scoped(res.emit, res)
+  if (req.emit === plainEmit) {
+    req[responseOf] = response
+    req.emit = emitOfRequest
+  } else req.emit = scoped(req.emit, response)
+  if (res.emit === plainEmit) {
+    response.isToldOfFinish = res instanceof ServerResponse
+    res.emit = emitOfResponse
+  } else res.emit = scoped(res.emit, response)
 }
 
 function emitOfRequest(this: ScopedRequest, name: string, ...more: unknown[]): boolean {
   // Most events of most requests are for nobody, and what is for nobody needs no scope.
-  if (this.listenerCount(name) === 0) return plainEmit.call(this, name, ...more)
-  return emitIn(this[responseOf], plainEmit, this, [name, ...more])
+  if (isForNobody(this, name)) return false
+  const response = this[responseOf]
+  if (response === undefined || isWithin(response)) return plainEmit.call(this, name, ...more)
+  return emitWithin(response, plainEmit, this, [name, ...more])
 }
 
 function emitOfResponse(this: AnyResponse, name: string, ...more: unknown[]): boolean {
-  if (this.listenerCount(name) === 0) return plainEmit.call(this, name, ...more)
-  return emitIn(this, plainEmit, this, [name, ...more])
+  const response = OpenResponse.of(this)
+  if (response !== undefined && name === 'finish' && response.isToldOfFinish) response.finished()
+  if (isForNobody(this, name)) return false
+  if (response === undefined || isWithin(response)) return plainEmit.call(this, name, ...more)
+  return emitWithin(response, plainEmit, this, [name, ...more])
+}
+
+/** An error that nobody listens for is thrown, which is for the emitter to do. */
+function isForNobody(emitter: AnyRequest | AnyResponse, name: string): boolean {
+  return emitter.listenerCount(name) === 0 && name !== 'error'
 }
 
 /** Somebody else has replaced `emit` before. */
-function scoped(emit: EventEmitter['emit'], res: AnyResponse): EventEmitter['emit'] {
+function scoped(emit: EventEmitter['emit'], response: OpenResponse): EventEmitter['emit'] {
   return function emitScoped(this: unknown, ...event: unknown[]): boolean {
-    return emitIn(res, emit, this, event)
+    return isWithin(response) ? Reflect.apply(emit, this, event) : emitWithin(response, emit, this, event)
   }
 }
 
-function emitIn(
-  res: AnyResponse | undefined,
+function emitWithin(
+  response: OpenResponse,
   emit: EventEmitter['emit'],
   self: unknown,
   event: unknown[],
 ): boolean {
-  const response = res === undefined ? undefined : OpenResponse.of(res)
-  if (response === undefined || isWithin(response)) return Reflect.apply(emit, self, event)
   return within(response.scope as OpenRequest, () => Reflect.apply(emit, self, event))
 }

@@ -1,7 +1,6 @@
 /** What of a request travels with its jobs: who asked, the trace that it belongs to, and what the server chooses to send along. */
 import { isA, isRecord, messageOf } from '../rules/arguments.ts'
 import type { JobContext } from '../rules/job-record.ts'
-import { memberOf } from '../words/describe.ts'
 import { describeValue, OptionsInvalidError } from '../words/errors.ts'
 import { ignoreRejection, isThenable } from '../words/thenables.ts'
 import type { AnyRequest } from './response-end.ts'
@@ -24,7 +23,7 @@ export function travellingContext(
   req: AnyRequest,
   readBaggage: ReadBaggage | undefined,
 ): JobContext | undefined {
-  const requestId = sane(memberOf(req, 'id')) ?? sane(header(req, 'x-request-id'))
+  const requestId = sane(idOf(req)) ?? sane(header(req, 'x-request-id'))
   const traceparent = header(req, 'traceparent')
   const hasTrace = traceparent !== undefined && TRACEPARENT.test(traceparent)
   const baggage = readBaggage === undefined ? undefined : read(readBaggage, req)
@@ -49,6 +48,15 @@ function header(req: AnyRequest, name: string): string | undefined {
     found = rawHeaders[at + 1]
   }
   return found
+}
+
+// What `memberOf` would find, but quicker: every request that adds a job is asked.
+function idOf(req: AnyRequest & { readonly id?: unknown }): unknown {
+  try {
+    return req.id
+  } catch {
+    return undefined
+  }
 }
 
 function sane(id: unknown): string | undefined {

@@ -42,7 +42,10 @@ export function asList<Item>(value: readonly Item[]): readonly Item[] {
 /** What an object has under a key; undefined for what is no object, or throws when it is asked. */
 export function memberOf(value: unknown, key: PropertyKey): unknown {
   try {
-    return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined
+    // Not Reflect.get, which looks every time as if it had never seen the like.
+    return typeof value === 'object' && value !== null
+      ? (value as Record<PropertyKey, unknown>)[key]
+      : undefined
   } catch {
     return undefined
   }
