@@ -66,7 +66,7 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   })
   const scheduler: Scheduler = new Scheduler({
     ...{ ready, clock, holds, runTimes, watch },
-    hint: new WaitingHint({ ready, clock, say }),
+    hint: new WaitingHint({ ready, clock, runTimes, say }),
     hasLimits: entries.some(({ task }) => Number.isFinite(task.policy.concurrency)),
     limits: options.bundles,
     pools: pools.byName,

@@ -16,7 +16,7 @@ import type { Lane, Pool } from '../../src/pools/pool.ts'
 import type { JobRecord } from '../../src/rules/job-record.ts'
 import type { ResponseFacts } from '../../src/words/job.ts'
 import { HandClock } from '../kit/hand-clock.ts'
-import { recordOf } from '../kit/records.ts'
+import { entryOf, recordOf } from '../kit/records.ts'
 
 describe('when', () => {
   const facts = (given: Partial<ResponseFacts>): ResponseFacts => ({
@@ -152,14 +152,15 @@ describe('the scheduler', () => {
     const pools = new Map([['default', pool]])
     const watch = { sent: () => {} } as unknown as Watch
     const holds = new CrashHolds({ ready, clock, pools, wake: () => {} })
-    const hint = new WaitingHint({ ready, clock, say: () => {} })
+    const runTimes = new RunTimes(1)
+    const hint = new WaitingHint({ ready, clock, runTimes, say: () => {} })
     const scheduler = new Scheduler({
       ready,
       pools,
       clock,
       hasLimits: false,
       limits,
-      runTimes: new RunTimes(1),
+      runTimes,
       watch,
       holds,
       hint,
@@ -178,6 +179,48 @@ describe('the scheduler', () => {
 
   test('lets no bundle wait where the next jobs come as those in it end', () => {
     expect(bundlesIn(10, true)).toBe(40)
+  })
+})
+
+describe('the hint at threads that only wait', () => {
+  // One thread whose loop is idle, with a job in it and another that waits, each time that it is looked at.
+  function hintsAfter(ran: number | undefined, { loopActive = 0, isSameJob = false } = {}): number {
+    let hints = 0
+    let now = 0
+    let idle = 0
+    const clock = Object.assign(new HandClock(), { loopActive: () => now * loopActive })
+    const entry = { index: 0, task: entryOf().task }
+    const runTimes = new RunTimes(1)
+    if (ran !== undefined) runTimes.learn(0, ran)
+    let running = recordOf(1, { entry })
+    const inFlight = { size: 1, keys: () => [running] }
+    const lane = { inFlight, loopTimes: () => ({ idle, active: 0 }) } as unknown as Lane
+    const pool = { name: 'default', lanes: [lane] } as unknown as Pool
+    const ready = { peek: () => recordOf(2, { entry }) } as unknown as ReadyJobs
+    const hint = new WaitingHint({ ready, clock, runTimes, say: () => void hints++ })
+    for (let second = 0; second < 5; second++) {
+      hint.jobsWait(pool)
+      now += 1000
+      idle += 1000
+      if (!isSameJob) running = recordOf(2, { entry })
+      clock.advance(1000)
+    }
+    return hints
+  }
+
+  test.each([
+    ['comes once for jobs that wait 10 ms each', 10, {}, 1],
+    [
+      'comes once for a job that is still there, however short its task was before',
+      0.01,
+      { isSameJob: true },
+      1,
+    ],
+    ['comes once for a task that has never ended', undefined, {}, 1],
+    ['does not come for empty jobs', 0.005, {}, 0],
+    ['does not come while the event loop is what jobs wait for', 10, { loopActive: 0.9 }, 0],
+  ] as const)('%s', (_, ran, how, hints) => {
+    expect(hintsAfter(ran, how)).toBe(hints)
   })
 })
 
