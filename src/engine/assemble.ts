@@ -15,6 +15,7 @@ import { Intake } from './intake.ts'
 import { JobControl } from './job-control.ts'
 import { Limits } from './limits.ts'
 import type { Log } from './log.ts'
+import { Metrics } from './metrics.ts'
 import { Outcomes } from './outcomes.ts'
 import { Pending } from './pending.ts'
 import { PoolSet } from './pool-set.ts'
@@ -46,6 +47,7 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   const rate = new Rate(clock.now())
   const pending = new Pending({ announcer, clock, rate, max: options.maxPending })
   const limits = new Limits(options)
+  const metrics = new Metrics(entries, clock)
   const ended = { completed: 0, cancelled: 0, skipped: 0, dead: 0, lost: 0 }
   const poolSettings = { default: options.pool, ...options.pools }
   const pools = new PoolSet(poolSettings, entries, ids.prefix, ports, broker, say)
@@ -56,7 +58,17 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   const wake = (pool: string): void => scheduler.wake(pool)
   const holds = new CrashHolds({ ready, clock, pools: pools.byName, wake })
   const retry = options.retry && retryPolicy(options.retry)
-  const outcomes = new Outcomes({ announcer, sink: attempts, clock, limits, random, retry, runTimes, holds })
+  const outcomes = new Outcomes({
+    announcer,
+    sink: attempts,
+    clock,
+    limits,
+    metrics,
+    random,
+    retry,
+    runTimes,
+    holds,
+  })
   const watch = new Watch(clock, limits, {
     takenBack: (job) => outcomes.notStarted(job),
     unresponsive(lane) {
@@ -82,14 +94,14 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   const responses = new Responses({ attempts, intake: intakeBroker, clock, jobs, handlerGrace })
   const shared = new SharedJobs(responses)
   const intake = new Intake({
-    ...{ announcer, broker: intakeBroker, clock, pending, registry, shared, stopping },
+    ...{ announcer, broker: intakeBroker, clock, metrics, pending, registry, shared, stopping },
     announcing: (announce) => scheduler.announcing(announce),
     cancel: (job, reason) => void jobs.cancel(job, reason),
   })
 
   const { priorityAgeing, retention } = options
   const host = new EngineHost({
-    ...{ announcer, clock, ended, entries, idPrefix: ids.prefix, jobs, outcomes, pending, pools },
+    ...{ announcer, clock, ended, entries, idPrefix: ids.prefix, jobs, metrics, outcomes, pending, pools },
     ...{ priorityAgeing, rate, retention, scheduler, shared, stopping, watch },
     warn: say,
   })
@@ -110,24 +122,13 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   )
   pools.start(
     new ThreadReports({
-      ...{
-        announcer,
-        attempts,
-        clock,
-        durability,
-        entries,
-        ids,
-        intake,
-        outcomes,
-        scheduler,
-        stopping,
-        watch,
-      },
+      ...{ announcer, attempts, clock, durability, entries, ids },
+      ...{ intake, metrics, outcomes, scheduler, stopping, watch },
     }),
   )
   return {
     ...{ options, clock, ids, registry, intake, responses, broker, host, opened, scheduler, holds, pools },
-    ...{ announcer, jobs, pending, rate, ended, schedules, stopping },
+    ...{ announcer, jobs, metrics, pending, rate, ended, schedules, stopping },
   }
 }
 

@@ -9,6 +9,7 @@ import type { Announcer } from './announcer.ts'
 import { keptEndOf } from './job.ts'
 import type { JobControl } from './job-control.ts'
 import { letGo } from './let-go.ts'
+import type { Metrics } from './metrics.ts'
 import type { Outcomes } from './outcomes.ts'
 import type { Pending } from './pending.ts'
 import type { PoolSet } from './pool-set.ts'
@@ -29,6 +30,7 @@ export interface HostParts {
   readonly entries: readonly TaskEntry[]
   readonly idPrefix: string
   readonly jobs: JobControl
+  readonly metrics: Metrics
   readonly outcomes: Outcomes
   readonly pending: Pending
   readonly pools: PoolSet
@@ -73,10 +75,12 @@ export class EngineHost implements BrokerHost {
   }
 
   settled(job: JobRecord, ran: number): void {
-    const { announcer, ended, pending, rate, shared, stopping } = this.#parts
+    const { announcer, ended, metrics, pending, rate, shared, stopping } = this.#parts
     rate.add(job.readyAt)
     const { extras, batch } = job
-    ended[extras?.reason === 'lost' ? 'lost' : (job.state as 'completed')]++
+    const end = extras?.reason === 'lost' ? 'lost' : (job.state as 'completed')
+    ended[end]++
+    metrics.ended(job, end)
     if (extras !== null) shared.over(job, extras)
     pending.done()
     announcer.settled(job, ran)

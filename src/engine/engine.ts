@@ -10,6 +10,7 @@ import type { CrashHolds } from './crash-holds.ts'
 import type { JobIds } from './ids.ts'
 import type { Intake } from './intake.ts'
 import type { JobControl } from './job-control.ts'
+import type { Metrics } from './metrics.ts'
 import type { Pending } from './pending.ts'
 import type { PoolSet } from './pool-set.ts'
 import type { Rate } from './rate.ts'
@@ -43,6 +44,8 @@ export interface Engine {
   readonly announcer: Announcer
   /** Finds, cancels and revives jobs. */
   readonly jobs: JobControl
+  /** Counts what happens. */
+  readonly metrics: Metrics
   readonly pending: Pending
   readonly rate: Rate
   /** How many jobs have ended in each way since the start. */

@@ -10,9 +10,10 @@ import type { Clock } from '../words/clock.ts'
 import { memberOf } from '../words/describe.ts'
 import { RuntimeStoppedError } from '../words/errors.ts'
 import { isTerminal, type JobOptions } from '../words/job.ts'
-import { type Checked, check, expectOwnKeys, toRecord, uniqueKeyOf } from './acceptance.ts'
+import { type Checked, check, checkEach, expectOwnKeys, toRecord, uniqueKeyOf } from './acceptance.ts'
 import type { Announcer } from './announcer.ts'
 import type { Batch } from './batch.ts'
+import type { Metrics } from './metrics.ts'
 import type { Pending } from './pending.ts'
 import type { SharedJobs } from './shared-jobs.ts'
 import type { Stopping } from './stopping.ts'
@@ -30,6 +31,19 @@ const CALLS: Readonly<Record<Door, string>> = {
 /** Why a job is cancelled whose place another takes. */
 export const REPLACED = 'A newer job has taken its place.'
 
+/** One job that somebody adds. */
+export interface IntakeCall {
+  readonly door: Door
+  readonly task: string | AnyTask
+  readonly payload: unknown
+  readonly options: JobOptions | undefined
+  readonly batch: Batch | null
+  /** What the caller called, where that is not the usual function of the door. */
+  readonly call?: string
+  /** The context that travels with it, where that is not its batch's. */
+  readonly context?: JobContext | undefined
+}
+
 /** What the intake works with. */
 export interface IntakeParts {
   readonly registry: Registry
@@ -37,6 +51,7 @@ export interface IntakeParts {
   readonly clock: Clock
   readonly stopping: Stopping
   readonly announcer: Announcer
+  readonly metrics: Metrics
   readonly pending: Pending
   /** Runs announcements during which no job is sent to a thread. */
   readonly announcing: (announce: () => void) => void
@@ -54,17 +69,26 @@ export class Intake {
   }
 
   /** Accepts one job or throws; nothing is kept of one that is refused. */
-  take(call: {
-    readonly door: Door
-    readonly task: string | AnyTask
-    readonly payload: unknown
-    readonly options: JobOptions | undefined
-    readonly batch: Batch | null
-    /** What the caller called, where that is not the usual function of the door. */
-    readonly call?: string
-    /** The context that travels with it, where that is not its batch's. */
-    readonly context?: JobContext | undefined
-  }): JobRecord {
+  take(call: IntakeCall): JobRecord {
+    try {
+      return this.#take(call)
+    } catch (error) {
+      this.#parts.metrics.refused(error)
+      throw error
+    }
+  }
+
+  /** Accepts all entries of a list, or none. */
+  takeAll(entries: unknown): JobRecord[] {
+    try {
+      return this.#takeAll(checkEach(this.#parts.registry, entries))
+    } catch (error) {
+      this.#parts.metrics.refused(error)
+      throw error
+    }
+  }
+
+  #take(call: IntakeCall): JobRecord {
     this.#open(call.door)
     const name = call.call ?? CALLS[call.door]
     const { broker, clock, pending, registry } = this.#parts
@@ -87,8 +111,7 @@ export class Intake {
     return first
   }
 
-  /** Accepts all of these or none. */
-  takeAll(calls: readonly Checked[]): JobRecord[] {
+  #takeAll(calls: readonly Checked[]): JobRecord[] {
     this.#open('call')
     const { pending } = this.#parts
     if (calls.some(({ unique }) => unique?.isWhileWaiting === true)) {
@@ -186,7 +209,8 @@ export class Intake {
   }
 
   #announce(record: JobRecord, { options }: Checked, batch: Batch | null): void {
-    const { announcer, shared } = this.#parts
+    const { announcer, metrics, shared } = this.#parts
+    metrics.added(record)
     // Only a refusal has given it a reason so far.
     const isCalled = record.extras?.reason === undefined
     const signal = options?.signal

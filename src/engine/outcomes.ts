@@ -23,6 +23,7 @@ import type { AttemptOutcome } from '../words/job.ts'
 import type { Announcer } from './announcer.ts'
 import type { CrashHolds } from './crash-holds.ts'
 import type { Limits } from './limits.ts'
+import type { Metrics } from './metrics.ts'
 import type { RunTimes } from './run-times.ts'
 
 // The errors of a job's latest attempts are kept; a job that is retried for ever must not grow for ever.
@@ -43,6 +44,7 @@ export class Outcomes {
   #blamed: TaskEntry | undefined
   readonly #announcer: Announcer
   readonly #limits: Limits
+  readonly #metrics: Metrics
   #isClosed = false
 
   constructor(parts: {
@@ -50,6 +52,7 @@ export class Outcomes {
     sink: AttemptSink
     clock: Clock
     limits: Limits
+    metrics: Metrics
     random: () => number
     retry: RetryPolicy | undefined
     runTimes: RunTimes
@@ -59,6 +62,7 @@ export class Outcomes {
     this.#sink = parts.sink
     this.#clock = parts.clock
     this.#limits = parts.limits
+    this.#metrics = parts.metrics
     this.#random = parts.random
     this.#retry = parts.retry ?? NO_RETRY
     this.#runTimes = parts.runTimes
@@ -74,6 +78,7 @@ export class Outcomes {
     if (job.extras !== null) job.extras.abort = undefined
     job.startedAt = Math.round(started)
     const attempt: Attempt = { number: job.attempts, outcome: 'completed', started, ended }
+    this.#metrics.attempted(job, attempt)
     this.#sink.finish(job, { state: 'completed', result, attempt })
   }
 
@@ -170,12 +175,12 @@ export class Outcomes {
     const error = new TaskCancelledError(job.entry.task.name, reason)
     const ending = { state: 'cancelled', error } as const
     if (times === undefined) this.#sink.finish(job, ending)
-    else this.#sink.finish(job, { ...ending, attempt: attemptOf(job, 'cancelled', times, error) })
+    else this.#sink.finish(job, { ...ending, attempt: this.#attemptOf(job, 'cancelled', times, error) })
   }
 
   #interrupted(job: JobRecord, times: Times, reason: string, error?: Error): void {
     if (this.#isGone(job)) return this.#crashed(job, times, new ThreadExitedError(job.entry.task.name, 1))
-    const attempt = attemptOf(job, 'interrupted', times)
+    const attempt = this.#attemptOf(job, 'interrupted', times)
     job.attempts--
     // Told once it is so: a listener may cancel the job.
     this.#sink.putBack(job, attempt)
@@ -184,7 +189,7 @@ export class Outcomes {
 
   #attemptFailed(job: JobRecord, times: Times, error: WireError | Error): void {
     job.failures++
-    const attempt = attemptOf(job, 'failed', times, error)
+    const attempt = this.#attemptOf(job, 'failed', times, error)
     const policy = job.entry.task.policy.retry ?? this.#retry
     const most = job.payload instanceof Moved ? 1 : (job.extras?.maxAttempts ?? policy.maxAttempts)
     const real = error instanceof Error ? error : fromWireError(error)
@@ -195,7 +200,7 @@ export class Outcomes {
 
   #crashed(job: JobRecord, times: Times, error: Error): void {
     job.crashes++
-    const attempt = attemptOf(job, 'crashed', times, error)
+    const attempt = this.#attemptOf(job, 'crashed', times, error)
     const { onCrash, maxCrashes } = job.entry.task.policy
     // A moved payload went down with the thread.
     const isFinal = onCrash === 'fail' || job.crashes >= maxCrashes || job.payload instanceof Moved
@@ -208,6 +213,18 @@ export class Outcomes {
     return { started: undefined, ended: this.#clock.now() }
   }
 
+  /** An attempt that is over, and counted. */
+  #attemptOf(
+    job: JobRecord,
+    outcome: AttemptOutcome,
+    { started, ended }: Times,
+    error?: WireError | Error,
+  ): Attempt {
+    const attempt = { number: job.attempts, outcome, started, ended }
+    this.#metrics.attempted(job, attempt)
+    return error === undefined ? attempt : { ...attempt, error }
+  }
+
   #again(job: JobRecord, attempt: Attempt, error: WireError | Error, real: Error, delay: number): void {
     const { more } = job
     more.errors ??= []
@@ -217,16 +234,6 @@ export class Outcomes {
     // Told once it is so: a listener may cancel the job.
     this.#announcer.retrying(job, real, delay)
   }
-}
-
-function attemptOf(
-  job: JobRecord,
-  outcome: AttemptOutcome,
-  { started, ended }: Times,
-  error?: WireError | Error,
-): Attempt {
-  const attempt = { number: job.attempts, outcome, started, ended }
-  return error === undefined ? attempt : { ...attempt, error }
 }
 
 /** What is wrong with a result, by the schema of its task. A schema that throws counts as a refusal. */

@@ -15,7 +15,7 @@ import { HandlerNotFoundError, RuntimeStoppedError } from '../words/errors.ts'
 import type { EventName, Listener } from '../words/events.ts'
 import { isTerminal, type JobInfo, type JobOptions, type JobState, type TerminalState } from '../words/job.ts'
 import { expectNode } from '../words/node-version.ts'
-import { checkEach, checkUnique, unlessFull } from './acceptance.ts'
+import { checkUnique, unlessFull } from './acceptance.ts'
 import { assemble } from './assemble.ts'
 import type { WaitUntilOptions } from './awaited-promises.ts'
 import { Batch, type BatchOptions } from './batch.ts'
@@ -25,6 +25,7 @@ import { type Inspect, infoOf, Job } from './job.ts'
 import { listJobs, removeAll, reviveAll } from './job-queries.ts'
 import { Log } from './log.ts'
 import { type Ports, realPorts } from './ports.ts'
+import { metricsOf, type RuntimeMetrics } from './runtime-metrics.ts'
 import type { JobsOf, RuntimeOptions, RuntimeStats, TaskList, TasksIn } from './runtime-options.ts'
 import type { ScheduleInfo } from './schedule-definition.ts'
 import type { ScheduleOptions } from './schedule-times.ts'
@@ -103,8 +104,8 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   /** Adds many jobs: all of them, or, when one is refused, none. Throws what `enqueue` throws. */
   enqueueMany<const Entries extends readonly ManyEntry<Tasks>[]>(entries: Entries): JobsOf<Tasks, Entries>
   enqueueMany(entries: readonly ManyEntry<AnyTask>[]): Job[] {
-    const { intake, jobs, registry } = this[engineOf]
-    return intake.takeAll(checkEach(registry, entries)).map((record) => new Job(record, jobs))
+    const { intake, jobs } = this[engineOf]
+    return intake.takeAll(entries).map((record) => new Job(record, jobs))
   }
 
   /** The facts of a job; undefined when it is unknown here or was too long finished. */
@@ -226,6 +227,14 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   /** This process at this moment; synchronous and cheap. */
   stats(): RuntimeStats {
     return statsOf(this[engineOf])
+  }
+
+  /**
+   * What this process has counted since the runtime was created, by task and by pool: jobs and attempts by how they ended,
+   * and histograms of waiting, running and the whole, in milliseconds. Synchronous; a copy that nobody changes.
+   */
+  metrics(): RuntimeMetrics {
+    return metricsOf(this[engineOf])
   }
 
   /** How many jobs are in each state, across the broker. */

@@ -11,6 +11,7 @@ import type { JobOptions } from '../words/job.ts'
 import type { Announcer } from './announcer.ts'
 import type { JobIds } from './ids.ts'
 import type { Intake } from './intake.ts'
+import type { Metrics } from './metrics.ts'
 import type { Outcomes } from './outcomes.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { Stopping } from './stopping.ts'
@@ -25,6 +26,7 @@ export interface ReportParts {
   readonly entries: readonly TaskEntry[]
   readonly intake: Intake
   readonly ids: JobIds
+  readonly metrics: Metrics
   readonly outcomes: Outcomes
   readonly scheduler: Scheduler
   readonly stopping: Stopping
@@ -111,6 +113,7 @@ export class ThreadReports implements PoolHost {
   }
 
   threadStarted(pool: Pool, lane: Lane): void {
+    this.#parts.metrics.threadStarted(pool.name)
     this.#parts.announcer.threadStarted(pool, lane.id)
   }
 
@@ -122,6 +125,7 @@ export class ThreadReports implements PoolHost {
   exited(pool: Pool, exit: LaneExit): void {
     this.#parts.watch.forget(exit.lane)
     for (const job of exit.running) this.started(job)
+    this.#parts.metrics.threadExited(pool.name, exit.expected)
     this.#parts.announcer.threadExited(pool, exit)
     this.#parts.outcomes.threadExited(exit)
     this.#parts.stopping.look()
