@@ -83,10 +83,24 @@ export class JobControl implements JobOwner {
 
   /** Cancels a job that has not started, or asks its attempt to end. False when the job is over. */
   cancel(given: JobRecord, reason: unknown): boolean {
-    const { broker, pools, scheduler, watch } = this.#parts
     const job = this.current(given)
     if (isTerminal(job.state)) return false
-    if (broker.cluster?.cancelRemote(job, reason) === true) return true
+    const isElsewhere = (this.#parts.broker.cluster?.cancelRemote(job, reason) ?? false) !== false
+    return isElsewhere || this.#cancelHere(job, reason)
+  }
+
+  /** The same, once it is so wherever the job is: whoever asks for the job next finds it cancelled, unless it runs. */
+  async cancelAndWait(given: JobRecord, reason: unknown): Promise<boolean> {
+    const job = this.current(given)
+    if (isTerminal(job.state)) return false
+    const asked = this.#parts.broker.cluster?.cancelRemote(job, reason) ?? false
+    if (asked === false) return this.#cancelHere(job, reason)
+    await asked
+    return true
+  }
+
+  #cancelHere(job: JobRecord, reason: unknown): boolean {
+    const { broker, pools, scheduler, watch } = this.#parts
     const lane = job.state === 'running' ? pools.laneOf(job) : undefined
     if (job.state === 'running' && lane?.revoke(job) !== true) {
       lane?.drain()

@@ -129,7 +129,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   async cancel(id: string, reason?: unknown): Promise<boolean> {
     const engine = this[engineOf]
     const record = await engine.jobs.find(expectJobId('cancel', id))
-    return record !== undefined && engine.jobs.cancel(record, reason)
+    return record !== undefined && engine.jobs.cancelAndWait(record, reason)
   }
 
   /**

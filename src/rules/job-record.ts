@@ -15,6 +15,8 @@ export const ATTEMPTS_KEPT = 50
 export interface JobExtras {
   /** The id of a job that another process accepted; ours are made from `seq`. */
   id?: string
+  /** The queue of a shared store that it lies in, where that is known from the store. */
+  queue?: string
   key?: string
   uniqueKey?: string | undefined
   uniqueUntil?: number

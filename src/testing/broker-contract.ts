@@ -3,6 +3,7 @@ import { Bench } from './broker-contract/bench.ts'
 import { durableRules } from './broker-contract/durable-rules.ts'
 import type { BrokerKind } from './broker-contract/kind.ts'
 import { rules } from './broker-contract/rules.ts'
+import { sharedStrangerRules, strangerRules } from './broker-contract/stranger-rules.ts'
 
 export type { BrokerKind } from './broker-contract/kind.ts'
 
@@ -24,7 +25,8 @@ export interface ContractRule {
  * for (const { name, run } of brokerContract({ name: 'small', make: () => smallBroker(), survives: false })) test(name, run)
  */
 export function brokerContract(kind: BrokerKind): ContractRule[] {
-  const all = [...rules, ...(kind.survives ? durableRules : [])]
+  const durable = kind.survives ? [...durableRules, ...strangerRules] : []
+  const all = [...rules, ...durable, ...(kind.shares === true ? sharedStrangerRules : [])]
   return all.map(({ name, check }) => ({
     name: `the ${kind.name} broker ${name}`,
     async run() {

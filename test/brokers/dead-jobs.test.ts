@@ -123,3 +123,30 @@ describe.each([
     expect((await runtime.counts()).dead).toBe(4)
   })
 })
+
+test('jobs of a task that a journal has and its runtime does not are told of, cancelled, revived and removed as all others', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'aftertask-gone-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  const broker = () => sqliteBroker({ file: join(folder, 'journal.sqlite'), durability: 'process' })
+  const { runtime: before, ids: dead } = await withDead(broker())
+  before.pause()
+  const [waits, due] = [before.enqueue('a', { n: 1 }), before.enqueue('a', { n: 2 }, { delay: 60_000 })]
+  await Promise.all([waits.stored, due.stored])
+  await before.stop({ timeout: 0 })
+  const runtime = startThreads([taskOf('b')], { broker: broker() })
+  await runtime.ready()
+  expect(runtime.stats()).toMatchObject({ pending: 0 })
+  expect(await runtime.job(waits.id)).toMatchObject({ name: 'a', state: 'available' })
+  expect(await runtime.jobs({ task: 'a', state: ['available', 'scheduled'] })).toMatchObject([
+    { id: due.id, state: 'scheduled' },
+    { id: waits.id, state: 'available' },
+  ])
+  const cancelled = nextEvent(runtime, 'job:cancelled')
+  expect([await runtime.cancel(due.id), await runtime.remove(waits.id)]).toEqual([true, false])
+  expect((await cancelled).job).toMatchObject({ id: due.id, name: 'a' })
+  expect(await runtime.job(due.id)).toMatchObject({ state: 'cancelled' })
+  expect([await runtime.revive(dead[0] ?? ''), await runtime.remove(dead[1] ?? '')]).toEqual([true, true])
+  expect(await runtime.removeAll({ task: 'a' })).toBe(1)
+  expect(await runtime.counts()).toMatchObject({ available: 2, dead: 1, cancelled: 1, scheduled: 0 })
+  expect(runtime.stats()).toMatchObject({ pending: 0 })
+})

@@ -31,8 +31,9 @@ async function serverBench(name: StoreName): Promise<SharedStoreBench> {
   return {
     elapse: async (milliseconds) => setTimeout(milliseconds),
     close: () => server.dispose(),
-    open: async ({ lease, queues, topics, onMessage }) => {
-      const settings = { ...readBullmqOptions({ connection: server.url, prefix }), lease }
+    open: async ({ place, lease, queues, topics, onMessage }) => {
+      const own = { connection: server.url, prefix: `${prefix}${place}` }
+      const settings = { ...readBullmqOptions(own), lease }
       const store = settings.store === 'postgres' ? new PostgresStore(settings) : new RedisStore(settings)
       const events = { up() {}, down() {}, message: onMessage }
       const retention = { count: 1000, age: 3_600_000 }
@@ -45,7 +46,7 @@ async function serverBench(name: StoreName): Promise<SharedStoreBench> {
 /** The model, over connections that keep the order or do not. Its time runs as fast as it can. */
 export async function modelBench(isOrdered: boolean): Promise<SharedStoreBench> {
   const clock = new VirtualClock(0, Date.now())
-  const servers = new Map<number, SimServer>()
+  const servers = new Map<string, SimServer>()
   let isOpen = true
   const run = async (): Promise<void> => {
     for (; isOpen; await setImmediate()) {
@@ -57,9 +58,10 @@ export async function modelBench(isOrdered: boolean): Promise<SharedStoreBench> 
     }
   }
   const running = run()
-  const open = async ({ lease, queues, topics, onMessage }: StoreOptions): Promise<SharedStore> => {
-    const server = servers.get(lease) ?? new SimServer(clock, { lease, retention: { count: 1000 } })
-    servers.set(lease, server)
+  const open = async ({ place, lease, queues, topics, onMessage }: StoreOptions): Promise<SharedStore> => {
+    const server =
+      servers.get(`${place} ${lease}`) ?? new SimServer(clock, { lease, retention: { count: 1000 } })
+    servers.set(`${place} ${lease}`, server)
     const parts = {
       server,
       clock,

@@ -28,6 +28,8 @@ export interface SharedStoreBench {
 
 /** How a process uses it. */
 export interface StoreOptions {
+  /** What is under one name is not under another. */
+  readonly place: string
   readonly lease: number
   readonly queues: readonly string[]
   readonly topics: readonly string[]
@@ -66,7 +68,14 @@ export function sharedStoreContract(name: string, make: () => Promise<SharedStor
     afterAll(() => bench.close())
 
     const open = async (options: Partial<StoreOptions> = {}): Promise<SharedStore> => {
-      const given = { lease: LONG, queues: [queue, other], topics: ['none'], onMessage() {}, ...options }
+      const given = {
+        place: queue,
+        lease: LONG,
+        queues: [queue, other],
+        topics: ['none'],
+        onMessage() {},
+        ...options,
+      }
       const store = await bench.open(given)
       stores.push(store)
       return store
@@ -283,6 +292,67 @@ export function sharedStoreContract(name: string, make: () => Promise<SharedStor
         await source.claim(['1', '2'])
         const found = await source.claimedUnder(['2', '3'])
         expect(found.map(({ token, job: { starts } }) => [token, starts])).toEqual([['2', 1]])
+      })
+    })
+
+    describe('a job that is set aside', () => {
+      test('is claimed by nobody but who asks for its task, best first, and counts as available', async () => {
+        const store = await open()
+        const source = store.source(queue, 'me')
+        const sms = { name: 'sms' }
+        await store.insert([job('a', sms), job('b', sms), job('c', { ...sms, priority: 5 }), job('d')])
+        await source.setAside(refOf(await claim(source, '1')), 'sms')
+        expect(idsOf((await source.claim(['2', '3'])).jobs)).toEqual(['d'])
+        expect(await store.directory.counts()).toMatchObject({ available: 3, running: 1 })
+        expect(await store.directory.list({ state: 'available', task: 'sms' })).toHaveLength(3)
+        expect(await source.claimAside(['4'], ['mail', 'fax'])).toEqual([])
+        const [first, ...others] = await source.claimAside(['5'], ['mail', 'sms'])
+        expect([first?.token, first?.job.state, others]).toEqual(['5', 'running', []])
+        expect(first?.job.id).toBe(`${queue}-c`)
+        expect(idsOf(await source.claimAside(['6', '7', '8'], ['sms'])).sort()).toEqual(['a', 'b'])
+        await end(source, first as Claimed)
+        expect(await store.directory.counts()).toMatchObject({ available: 0, running: 3, completed: 1 })
+      })
+
+      test('takes along the others of its task that wait, and none that is due later', async () => {
+        const store = await open()
+        const source = store.source(queue, 'me')
+        await store.insert([job('a'), job('b'), job('c', { name: 'sms' }), job('d', { delay: LONG })])
+        await source.setAside(refOf(await claim(source, '1')), 'mail')
+        expect(idsOf((await source.claim(['2', '3'])).jobs)).toEqual(['c'])
+        expect(idsOf(await source.claimAside(['4', '5', '6'], ['mail'])).sort()).toEqual(['a', 'b'])
+      })
+
+      test('can be ended, and is not claimed then', async () => {
+        const store = await open()
+        const source = store.source(queue, 'me')
+        await store.insert([job('a', { data: { key: queue } }), job('b', { data: { key: queue } })])
+        await source.setAside(refOf(await claim(source, '1')), 'mail')
+        expect(await store.directory.finish(`${queue}-a`, { state: 'cancelled' })).toMatchObject({
+          isDone: true,
+        })
+        expect(await source.claimAside(['2'], ['mail'])).toEqual([])
+        expect(idsOf((await source.claim(['3'])).jobs)).toEqual(['b'])
+      })
+
+      test('is refused to whoever does not have it', async () => {
+        const store = await open()
+        const source = store.source(queue, 'me')
+        await store.insert([job('a')])
+        const lease = refOf(await claim(source, '1'))
+        await refused(source.setAside({ ...lease, token: '2' }, 'mail'))
+        await source.setAside(lease, 'mail')
+        await refused(source.setAside(lease, 'mail'))
+        expect(await source.renew([lease], LONG)).toEqual([lease.id])
+      })
+
+      test('is found in a queue that its process has no task for', async () => {
+        const store = await open()
+        await store.insert([job('a')])
+        const stranger = await open({ queues: ['none'] })
+        expect((await stranger.directory.find(`${queue}-a`))?.name).toBe('mail')
+        expect(await stranger.directory.counts()).toMatchObject({ available: 1 })
+        expect(await stranger.directory.list({ task: 'mail' })).toHaveLength(1)
       })
     })
 

@@ -18,4 +18,5 @@ heldToContract({
   name: 'shared sqlite',
   make: (place) => sqliteBroker({ file: join(place, 'journal.sqlite'), durability: 'process', shared: true }),
   survives: true,
+  shares: true,
 })

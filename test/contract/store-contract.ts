@@ -25,5 +25,6 @@ export function storeContract(store: StoreName): void {
     name,
     make: (place) => bullmqBroker({ connection: server.url, prefix: basename(place).slice(-40) }),
     survives: true,
+    shares: true,
   })
 }

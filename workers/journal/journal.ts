@@ -161,6 +161,7 @@ export class Journal {
       // Whoever asks for that has heard of its end.
       this.#notices.dropEnds()
       const n = this.#operations.base + (argument as number)
+      this.#notices.dropEndOf(n)
       return this.#retention.remove(n) as Questions[Q]['answer']
     }
     if (question === 'counts' && !this.#setup.isShared)

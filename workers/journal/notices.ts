@@ -66,6 +66,11 @@ export class Notices {
     if (this.#kept > 0 && !this.#isShared) this.#sql.dropNotices.run(this.#transaction.run, this.#kept)
   }
 
+  /** The end of a job went out with an earlier commit: what is kept of that is no reason to keep the job. */
+  dropEndOf(n: number): void {
+    if (this.#kept > 0 && this.#isShared) this.#sql.dropEnd.run(this.#transaction.run, n, this.#kept)
+  }
+
   /** Ends that a thread before this one may not have told of any more. */
   takeEnds(): readonly number[] {
     if (this.#isShared) return []

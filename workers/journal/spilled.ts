@@ -6,7 +6,7 @@ import type { Windows } from './windows.ts'
 
 /** Counts and grants what is spilled. */
 export class Spilled {
-  /** Available jobs of tasks that this process does not have: they wait for one that does. */
+  /** Unfinished jobs of tasks that this process does not have: they wait for one that does. */
   strangers = 0
   readonly #sql: Statements
   readonly #transaction: Transaction
@@ -33,8 +33,11 @@ export class Spilled {
     const rows = this.#sql.spilledCounts.all() as readonly (readonly [number, number, number])[]
     for (const [id, count, rank] of rows) {
       const task = this.#numbers.indexOf(id)
-      if (task === -1) this.strangers += count
-      else this.#windows.setSpilled(task, count, rank)
+      if (task !== -1) this.#windows.setSpilled(task, count, rank)
+    }
+    const names = this.#sql.names.all() as readonly (readonly [number])[]
+    for (const [id] of names) {
+      if (this.#numbers.indexOf(id) === -1) this.strangers += this.#sql.unfinishedOf.get(id)?.[0] as number
     }
   }
 

@@ -108,6 +108,12 @@ const SQL = {
     (SELECT due FROM jobs WHERE state IN (2, 5) AND state = 5 ORDER BY due LIMIT 1), (SELECT min(expires) FROM jobs WHERE expires > 0 AND owner IN (0, ?))`,
   spilled: 'SELECT n, rank FROM jobs WHERE task = ? AND state = 3 AND owner = 0 ORDER BY rank, n LIMIT ?',
   spilledCounts: 'SELECT task, count(*), min(rank) FROM jobs WHERE state = 3 AND owner = 0 GROUP BY task',
+  // In the words of the partial indexes, so that they are used.
+  unfinishedOf: `SELECT (SELECT count(*) FROM jobs WHERE owner <> 0 AND task = ?1)
+    + (SELECT count(*) FROM jobs WHERE state = 3 AND owner = 0 AND task = ?1)
+    + (SELECT count(*) FROM jobs WHERE state = 1 AND owner = 0 AND task = ?1)
+    + (SELECT count(*) FROM jobs WHERE state IN (2, 5) AND owner = 0 AND task = ?1)`,
+  names: 'SELECT id FROM names',
   grantedToOthers:
     'SELECT task, count(*) FROM jobs WHERE owner <> 0 AND state IN (3, 4) AND owner <> ? GROUP BY task',
   // As with `place`.
@@ -139,6 +145,7 @@ const SQL = {
   notifyCancel: 'INSERT INTO notices (run, kind, n, text) VALUES (?, 1, ?, ?)',
   notices: 'SELECT id, kind, n, text FROM notices WHERE run = ? AND id > ? ORDER BY id',
   dropNotices: 'DELETE FROM notices WHERE run = ? AND id <= ?',
+  dropEnd: 'DELETE FROM notices WHERE run = ? AND n = ? AND kind = 0 AND id <= ?',
   putSchedule:
     'INSERT INTO schedules (id, definition, next_at) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET definition = excluded.definition, next_at = excluded.next_at',
   removeSchedule: 'DELETE FROM schedules WHERE id = ?',

@@ -3,6 +3,7 @@
 import type { JobRecord } from '../../rules/job-record.ts'
 import { Moved } from '../../rules/moved.ts'
 import { toReadable } from '../../rules/readable.ts'
+import { isStranger } from '../../rules/stranger.ts'
 import { TaskCancelledError } from '../../words/errors.ts'
 import { type AttemptInfo, isTerminal, type JobState } from '../../words/job.ts'
 import { expiry, hasWaitedTooLong } from '../lifecycle/queue-timeouts.ts'
@@ -20,12 +21,13 @@ import type {
   ReadyJobs,
 } from '../port/broker.ts'
 import type { BrokerHost } from '../port/host.ts'
+import { ASIDE_TOPIC } from './consumer/consumer.ts'
 import type { Lease } from './consumer/leases.ts'
 import { CANCEL_TOPIC } from './local/remote-jobs.ts'
 import { Settlements } from './local/settlements.ts'
 import { type BrokerSettings, ignoredOptions } from './options.ts'
 import { Queries } from './queries.ts'
-import { queueOf, queuesOf } from './queues.ts'
+import { queueOfJob, queuesOf } from './queues.ts'
 import { type ClusterSchedules, SCHEDULES_TOPIC } from './store/cluster-schedules.ts'
 import type { SharedStore } from './store/shared-store.ts'
 import { type PartEvents, Parts } from './wiring.ts'
@@ -79,7 +81,7 @@ export class BullmqBroker
     const { clock, retention } = engine
     const { recheck } = parts
     const queues = queuesOf(engine.entries).map(({ name }) => name)
-    const topics = [CANCEL_TOPIC, SCHEDULES_TOPIC, Settlements.topic(engine.idPrefix)]
+    const topics = [CANCEL_TOPIC, ASIDE_TOPIC, SCHEDULES_TOPIC, Settlements.topic(engine.idPrefix)]
     const events = {
       up: () => this.onRecovered(),
       down: (fault: Error) => {
@@ -267,16 +269,17 @@ export class BullmqBroker
     const isLeased = location?.at === 'leased' && !location.lease.isEnding
     if (isLeased && job.state !== 'running') return consumer.finish(location.lease, ended)
     const id = local.idOf(job)
-    const isOver = !isLeased && (await remote.end(id, ended, queueOf(job.entry)))
-    if (!isOver && ended.state === 'cancelled') remote.cancel(id, job.entry.task.name, undefined)
+    const isOver = !isLeased && (await remote.end(id, ended, queueOfJob(job)))
+    if (!isOver && ended.state === 'cancelled') await remote.cancel(id, job.entry.task.name, undefined)
   }
 
-  cancelRemote(job: JobRecord, reason: unknown): boolean {
+  cancelRemote(job: JobRecord, reason: unknown): Promise<void> | false {
     const { local, remote } = this.#parts
     const at = local.at(job)?.at
     if (at === 'leased' || at === 'held' || at === 'buffered' || isTerminal(job.state)) return false
-    remote.cancel(local.idOf(job), job.entry.task.name, reason)
-    return true
+    const cancel = (): Promise<void> => remote.cancel(local.idOf(job), job.entry.task.name, reason)
+    // What the store does not have yet is not found there.
+    return at === 'writing' ? this.stored(job).then(cancel) : cancel()
   }
 
   expired(job: JobRecord): void {
@@ -302,7 +305,7 @@ export class BullmqBroker
     const { local, retries, store } = this.#parts
     const line = local.lineOf(job)
     const id = local.idOf(job)
-    if (line !== undefined) retries.see(() => store.leave(line, queueOf(job.entry), id, stop))
+    if (line !== undefined) retries.see(() => store.leave(line, queueOfJob(job), id, stop))
   }
 
   revive(job: JobRecord): void {
@@ -317,10 +320,12 @@ export class BullmqBroker
       local.accept(job)
       return this.#admit(job)
     }
-    local.revive(
-      job,
-      retries.retry(() => store.directory.revive(local.idOf(job), this.#engine.idPrefix)),
-    )
+    const id = local.idOf(job)
+    const revived = retries.retry(() => store.directory.revive(id, this.#engine.idPrefix))
+    if (!isStranger(job.entry)) return local.revive(job, revived)
+    // It waits in the store for a process that has its task, and nothing here waits for it.
+    this.#engine.pendingChanged(-1)
+    local.expectRevival(revived)
   }
 
   // ── Questions ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -397,9 +402,10 @@ export class BullmqBroker
   }
 
   #onMessage(topic: string, text: string): void {
-    const { settlements, schedules } = this.#parts
+    const { settlements, schedules, consumer } = this.#parts
     try {
       if (topic.endsWith(SCHEDULES_TOPIC)) schedules.heard(text)
+      else if (topic.endsWith(ASIDE_TOPIC)) consumer.heardOfAside(text)
       else if (topic.endsWith(CANCEL_TOPIC)) this.#cancelHere(text)
       else settlements.onMessage(text)
     } catch {

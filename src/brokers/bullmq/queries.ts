@@ -4,7 +4,7 @@ import type { AttemptInfo, JobState } from '../../words/job.ts'
 import { fitting } from '../lifecycle/job-filter.ts'
 import { pause } from '../lifecycle/retries.ts'
 import type { JobFilter } from '../port/broker.ts'
-import { queueOf } from './queues.ts'
+import { queueOfJob } from './queues.ts'
 import { attemptsOf } from './store/job-data.ts'
 import { historyOf } from './store/progress-mark.ts'
 import type { StoredJob } from './store/stored-job.ts'
@@ -30,7 +30,7 @@ export class Queries {
     if (leased !== undefined) return leased.job
     await this.#written()
     const ours = local.byId.get(id)
-    const found = await store.directory.find(id, ours && queueOf(ours.entry))
+    const found = await store.directory.find(id, ours && queueOfJob(ours))
     if (found !== undefined) return this.#recordOf(found)
     return local.byId.get(id) ?? local.endedHere.get(id)
   }
@@ -52,7 +52,7 @@ export class Queries {
     const jobs = new Set(this.#onlyHere().filter(fits))
     for (const found of await this.#parts.store.directory.list(filter)) {
       const job = this.#recordOf(found)
-      if (job !== undefined && fits(job)) jobs.add(job)
+      if (fits(job)) jobs.add(job)
     }
     const newestFirst = [...jobs].sort(
       (one, other) => other.acceptedAt - one.acceptedAt || other.seq - one.seq,
@@ -82,7 +82,7 @@ export class Queries {
     return [...local.notStored(), ...local.endedHere.values()]
   }
 
-  #recordOf(found: StoredJob): JobRecord | undefined {
+  #recordOf(found: StoredJob): JobRecord {
     const { consumer, local, settlements, records } = this.#parts
     const leased = consumer.leases.byId.get(found.id)
     if (leased !== undefined) return leased.job
@@ -91,8 +91,7 @@ export class Queries {
       settlements.take(found)
       return ours
     }
-    const job = records.make(found)
-    return job && records.takeState(job, found)
+    return records.view(found)
   }
 }
 

@@ -155,8 +155,11 @@ export interface BrokerStats {
 export interface Cluster {
   /** Whether this process runs jobs of a pool; a pool that it does not run gets no threads. */
   runs(pool: string): boolean
-  /** Has another process cancel a job that is not with this one. False when the job is with this process. */
-  cancelRemote(job: JobRecord, reason: unknown): boolean
+  /**
+   * Cancels a job that is not with this process, or has the one that runs it cancel it. The promise resolves once the job is
+   * cancelled, or the other process has been asked to. False when the job is with this process.
+   */
+  cancelRemote(job: JobRecord, reason: unknown): Promise<void> | false
   /** How the broker is doing; undefined where it is on this machine and needs no connection. */
   stats(): BrokerStats | undefined
 }

@@ -1,6 +1,7 @@
 /** The jobs that this process has to do with, and the steps that they take here whoever asks for them. */
 import type { JobRecord } from '../../rules/job-record.ts'
 import { OP } from '../../rules/journal-protocol.ts'
+import { isStranger } from '../../rules/stranger.ts'
 import { isTerminal } from '../../words/job.ts'
 import { applyEnding } from '../lifecycle/ending.ts'
 import { ProgressWriter } from '../lifecycle/progress-writer.ts'
@@ -148,7 +149,8 @@ export class JobsHere {
     const from = job.state
     if (from === 'running') this.leaveRunning(job)
     const isGranted = this.leaveWindow(job)
-    if (this.#isShared && !isGranted && !isOwn(job)) this.#host.pendingChanged(1)
+    // Nothing that cannot run here was counted as pending.
+    if (isStranger(job.entry) || (this.#isShared && !isGranted && !isOwn(job))) this.#host.pendingChanged(1)
     this.progress.write(job)
     const { attempt } = ending
     const written = { ...ending, result: encodedResult(ending.result) }

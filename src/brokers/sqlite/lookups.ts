@@ -69,7 +69,7 @@ export class Lookups {
       task: filter.task ?? null,
       limit: limit + this.#jobs.ready.running,
     })
-    const jobs = rows.map((row) => this.#asItIs(row)).filter((job) => job !== undefined)
+    const jobs = rows.map((row) => this.#asItIs(row))
     return jobs.filter((job) => wanted === null || wanted.has(job.state)).slice(0, limit)
   }
 
@@ -128,7 +128,7 @@ export class Lookups {
   }
 
   /** A row as its record: the one that is at hand, if it knows more than the file. */
-  #asItIs(row: Row): JobRecord | undefined {
+  #asItIs(row: Row): JobRecord {
     const { records } = this.#jobs
     const known = records.get(row[0]) ?? (row[3] === DEAD ? records.deadAndHeld(row[0]) : undefined)
     if (known === undefined) return records.view(row)

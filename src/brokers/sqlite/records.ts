@@ -7,6 +7,7 @@
 import { JobRecord } from '../../rules/job-record.ts'
 import { errorFromText, type Row, RUN_SPAN, STATES } from '../../rules/journal-protocol.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
+import { strangerOf } from '../../rules/stranger.ts'
 import type { Clock } from '../../words/clock.ts'
 import { ClockOffset } from '../../words/clock-offset.ts'
 import { isTerminal } from '../../words/job.ts'
@@ -76,16 +77,15 @@ export class Records {
     if (!this.window.has(job.seq)) this.kept.set(job.seq, job)
   }
 
-  /** The record of a row; undefined when its task is not known here. */
-  of(row: Row): JobRecord | undefined {
+  /** The record of a row. */
+  of(row: Row): JobRecord {
     return this.get(row[0]) ?? this.view(row)
   }
 
-  /** A new record, as the row says. */
-  view(row: Row): JobRecord | undefined {
+  /** A new record, as the row says, whether this process has its task or not. */
+  view(row: Row): JobRecord {
     const [seq, id, task, , priority, accepted, ready, due, , , , isSuspect, key] = row
-    const entry = this.#entries[task]
-    if (entry === undefined) return undefined
+    const entry = this.#entries[task] ?? strangerOf(row[22])
     const payload = row[15] ?? undefined
     const job = new JobRecord(seq, entry, payload, priority, this.monotonic(accepted))
     const { more } = job

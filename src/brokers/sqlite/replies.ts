@@ -8,6 +8,7 @@ import {
   type Row,
   STATES,
 } from '../../rules/journal-protocol.ts'
+import { isStranger } from '../../rules/stranger.ts'
 import { NotSerializableError } from '../../words/errors.ts'
 import { isTerminal } from '../../words/job.ts'
 import { expiry } from '../lifecycle/queue-timeouts.ts'
@@ -40,7 +41,8 @@ export class Replies {
     // A journal that starts anew tells again what the last one may not have told any more.
     if (!isFirst) reply.settled = reply.settled.filter(([seq]) => !this.#lastTold.has(seq))
     if (isFirst) {
-      if (!this.#isShared) this.#host.pendingChanged(unfinished + reply.settled.length)
+      const ended = reply.settled.filter(([, , task]) => task >= 0).length
+      if (!this.#isShared) this.#host.pendingChanged(unfinished + ended)
       const untold = new Set(reply.settled.map(([seq]) => seq))
       for (const row of unique) this.#holdUnique(row, untold.has(row[0]))
     }
@@ -86,10 +88,11 @@ export class Replies {
   /** `isUnreported`: the journal has just ended it, and that is yet to be told. */
   #holdUnique(row: Row, isUnreported: boolean): void {
     const { records, unique } = this.#jobs
-    const job = records.of(row)
     const uniqueKey = row[13]
     const until = row[14]
-    if (job === undefined || uniqueKey === null) return
+    // The name of the task is part of a key: nothing that is added here is equal to a job of another task.
+    if (uniqueKey === null || row[2] < 0) return
+    const job = records.of(row)
     if (isUnreported) job.more.isUnreported = true
     // To the journal such a key is free already: it goes to the job that was added before the journal was open.
     const isFree = until !== null && until <= this.#host.clock.wall() + KEY_SLACK
@@ -214,7 +217,6 @@ export class Replies {
     const isUnwritten = known !== undefined && this.#jobs.isReleasing(known)
     if (isBehind && isUnwritten && known.state === 'retryable') return
     const job = known === undefined || isTerminal(known.state) ? records.view(row) : known
-    if (job === undefined) return
     // A handle may have brought back the record that was let go, before the job was tried under another.
     if (job === known && !isUnwritten) records.update(job, row)
     if (job.extras?.id !== undefined && this.#isShared) this.#host.pendingChanged(1)
@@ -229,13 +231,14 @@ export class Replies {
     const known = records.get(seq)
     if (known !== undefined && isTerminal(known.state) && known.extras?.isUnreported !== true) return
     const job = known ?? records.view(row)
-    if (job === undefined || !this.#isToTell(job)) return
+    if (!this.#isToTell(job)) return
     this.#jobs.leaveWindow(job)
     records.update(job, row)
     this.#jobs.leftUnclaimed(job)
     job.more.isUnreported = false
     this.#jobs.unique.over(job)
     records.forget(job)
+    if (isStranger(job.entry)) this.#host.pendingChanged(1)
     this.#host.settled(job, 0)
   }
 
@@ -247,7 +250,7 @@ export class Replies {
 
   #expired(row: Row): void {
     const job = this.#jobs.records.of(row)
-    if (job === undefined || job.attempts > 0 || isTerminal(job.state) || job.state === 'running') return
+    if (job.attempts > 0 || isTerminal(job.state) || job.state === 'running') return
     this.#jobs.finish(job, expiry(job))
   }
 }

@@ -6,6 +6,7 @@ import type { JobRecord } from '../../rules/job-record.ts'
 import { OP, TWIN } from '../../rules/journal-protocol.ts'
 import { Moved } from '../../rules/moved.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
+import { isStranger } from '../../rules/stranger.ts'
 import type { AttemptInfo, JobState } from '../../words/job.ts'
 import { expiry, hasWaitedTooLong } from '../lifecycle/queue-timeouts.ts'
 import type { Attempt, Ending } from '../port/attempt.ts'
@@ -229,10 +230,11 @@ export class SqliteBroker
     return undefined
   }
 
-  cancelRemote(job: JobRecord, reason: unknown): boolean {
+  /** Whoever asks for the job next finds it as the file then has it: a question goes after what was written before it. */
+  cancelRemote(job: JobRecord, reason: unknown): Promise<void> | false {
     if (this.#here.isHere(job)) return false
     cancelOp(this.#next.ops, job.seq, reason)
-    return true
+    return Promise.resolve()
   }
 
   revive(job: JobRecord): void {
@@ -247,6 +249,8 @@ export class SqliteBroker
     job.more.isSuspect = false
     job.more.isMarked = false
     this.#next.ops.push(OP.revive, job.seq, isHeld ? 1 : 0)
+    // It waits in the file for a process that has its task, and nothing here waits for it.
+    if (isStranger(job.entry)) return this.#host.pendingChanged(-1)
     this.#here.records.revived.add(job.seq)
     this.#here.expect(job)
     this.#here.leaveToOthers(job)

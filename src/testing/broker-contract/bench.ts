@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Attempt } from '../../brokers/port/attempt.ts'
 import type { Broker } from '../../brokers/port/broker.ts'
 import type { BrokerHost } from '../../brokers/port/host.ts'
@@ -13,17 +14,19 @@ import { systemClock } from '../../words/clock.ts'
 import type { BrokerKind } from './kind.ts'
 
 const handler = new URL('./none.ts', import.meta.url)
-const names = ['plain', 'io', 'single'] as const
 const tasks = [
   defineTask({ name: 'plain', handler }),
   defineTask({ name: 'io', handler, pool: 'io' }),
   defineTask({ name: 'single', handler, concurrency: 1 }),
-]
+] as const
+type TaskName = (typeof tasks)[number]['name']
 let prefixes = 0
+// Milliseconds.
+const ASK_AGAIN = 50
 
 /** What a rule says of a job that it adds. */
 export interface Given {
-  readonly task?: (typeof names)[number]
+  readonly task?: TaskName
   readonly priority?: number
   readonly key?: string
   readonly unique?: string
@@ -39,7 +42,7 @@ export class Bench implements BrokerHost {
   readonly clock = systemClock
   readonly ageing = 1000
   readonly retention = { count: 1000, age: 3_600_000 }
-  readonly entries = new Registry(tasks).entries
+  readonly entries: readonly TaskEntry[]
   readonly idPrefix = `j${Date.now().toString(36)}x${++prefixes}-`
   readonly broker: Broker
   /** Jobs whose end was reported, in that order. */
@@ -48,12 +51,18 @@ export class Bench implements BrokerHost {
   readonly ran = new Map<JobRecord, number>()
   readonly #kind: BrokerKind
   readonly #place: string
-  #next: Bench | undefined
+  readonly #others: Bench[] = []
   #seq = 0
   #changed = Promise.withResolvers<void>()
   #isClosed = false
 
-  constructor(kind: BrokerKind, place: string = mkdtempSync(join(tmpdir(), 'aftertask-contract-'))) {
+  /** `without`: tasks that this one does not have. */
+  constructor(
+    kind: BrokerKind,
+    place: string = mkdtempSync(join(tmpdir(), 'aftertask-contract-')),
+    without: readonly TaskName[] = [],
+  ) {
+    this.entries = new Registry(tasks.filter(({ name }) => !without.includes(name))).entries
     this.#kind = kind
     this.#place = place
     this.broker = kind.make(place)
@@ -65,16 +74,22 @@ export class Bench implements BrokerHost {
 
   async close(): Promise<void> {
     await this.#closeBroker()
-    await this.#next?.close()
+    await Promise.all(this.#others.map((other) => other.close()))
     rmSync(this.#place, { recursive: true, force: true })
   }
 
   /** Another broker over the same place, with this one closed. */
-  async reopen(): Promise<Bench> {
+  async reopen(...without: readonly TaskName[]): Promise<Bench> {
     await this.#closeBroker()
-    this.#next = new Bench(this.#kind, this.#place)
-    await this.#next.open()
-    return this.#next
+    return this.beside(...without)
+  }
+
+  /** Another broker over the same place. `without`: tasks that it does not have. */
+  async beside(...without: readonly TaskName[]): Promise<Bench> {
+    const other = new Bench(this.#kind, this.#place, without)
+    this.#others.push(other)
+    await other.open()
+    return other
   }
 
   // ── As a host ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -193,8 +208,8 @@ export class Bench implements BrokerHost {
     return { number: job.attempts, outcome, started: now - ran, ended: now, ...(error && { error }) }
   }
 
-  entryOf(task: (typeof names)[number]): TaskEntry {
-    const entry = this.entries[names.indexOf(task)]
+  entryOf(task: TaskName): TaskEntry {
+    const entry = this.entries.find((one) => one.task.name === task)
     if (entry === undefined) throw new Error(`There is no task ${task}.`)
     return entry
   }
@@ -216,12 +231,19 @@ export class Bench implements BrokerHost {
   }
 
   /** So many jobs are available. */
-  async available(count: number): Promise<void> {
-    for (;;) {
-      const counts = await this.broker.jobs.counts()
-      if (counts.available === count) return
-      await this.#changed.promise
-    }
+  available(count: number): Promise<void> {
+    return this.#seen(async () => (await this.broker.jobs.counts()).available === count)
+  }
+
+  /** Cancels a job by its id, wherever it is, as the engine does; resolves once it is cancelled. */
+  async cancelById(id: string): Promise<void> {
+    const { jobs, cluster, attempts } = this.broker
+    const job = await jobs.find(id)
+    if (job === undefined) throw new Error(`There is no job ${id}.`)
+    const remote = cluster?.cancelRemote(job, undefined) ?? false
+    if (remote === false) attempts.finish(job, { state: 'cancelled' })
+    else await remote
+    await this.#seen(async () => (await jobs.find(id))?.state === 'cancelled')
   }
 
   /** These jobs survive the process. */
@@ -242,6 +264,11 @@ export class Bench implements BrokerHost {
 
   async #until(holds: () => boolean): Promise<void> {
     while (!holds()) await this.#changed.promise
+  }
+
+  /** Asks until it is so. What happens to jobs that this one does not run, nobody tells it. */
+  async #seen(holds: () => Promise<boolean>): Promise<void> {
+    while (!(await holds())) await Promise.race([this.#changed.promise, pause(ASK_AGAIN)])
   }
 
   async #closeBroker(): Promise<void> {

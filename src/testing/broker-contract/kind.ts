@@ -9,4 +9,6 @@ export interface BrokerKind {
   make(place: string): Broker
   /** Whether the jobs are there again when another broker is made over the same place. */
   readonly survives: boolean
+  /** Whether several brokers can be open over the same place at a time. Default false. */
+  readonly shares?: boolean
 }

@@ -77,11 +77,9 @@ export class ModelClient implements SharedStore, Connected {
     this.#parts = parts
     this.isOrdered = parts.isOrdered
     const { store } = parts.server
-    const queues = (): readonly string[] => this.#queues
     this.directory = new ModelDirectory(
       (effect) => this.#ask(effect),
       store,
-      queues,
       () => this.#clock.wall(),
     )
     this.schedules = {
@@ -93,14 +91,12 @@ export class ModelClient implements SharedStore, Connected {
     }
   }
 
-  #queues: readonly string[] = []
   #recheck = 0
 
-  open({ clock, events, topics, queues, recheck }: Opening): Promise<void> {
+  open({ clock, events, topics, recheck }: Opening): Promise<void> {
     this.#recheck = recheck
     this.#clock = clock
     this.#events = events
-    this.#queues = queues
     this.topics = topics
     this.#opened = Promise.withResolvers()
     this.#connect(FIRST_RETRY)
@@ -380,6 +376,9 @@ export class ModelClient implements SharedStore, Connected {
         await callAgain().catch(() => {})
         return 'behind'
       },
+      setAside: ({ id, token }) => ask(() => store.setAside(queue, id, token)),
+      claimAside: async (tokens, tasks) =>
+        all(await ask(() => tokens.map((token) => store.claimAside(queue, token, tasks)))),
       end: async ({ id, token }: LeaseRef, ending: StoredEnding) =>
         claimed(
           await ask(() => {

@@ -22,18 +22,18 @@ export type Ask = <T>(effect: () => T) => Promise<T>
 export class ModelDirectory implements JobDirectory {
   readonly #ask: Ask
   readonly #store: ModelStore
-  readonly #queues: () => readonly string[]
   readonly #wall: () => number
 
-  constructor(ask: Ask, store: ModelStore, queues: () => readonly string[], wall: () => number) {
+  constructor(ask: Ask, store: ModelStore, wall: () => number) {
     this.#ask = ask
     this.#store = store
-    this.#queues = queues
     this.#wall = wall
   }
 
   async find(id: string, queue?: string): Promise<StoredJob | undefined> {
-    const seen = await this.#ask(() => this.#store.find(id, queue === undefined ? this.#queues() : [queue]))
+    const seen = await this.#ask(() =>
+      this.#store.find(id, queue === undefined ? [...this.#store.queues.keys()] : [queue]),
+    )
     return seen && read(seen, this.#wall())
   }
 
@@ -101,7 +101,7 @@ export class ModelDirectory implements JobDirectory {
   }
 
   async #all(): Promise<StoredJob[]> {
-    const all = await this.#ask(() => [...this.#store.all(this.#queues())])
+    const all = await this.#ask(() => [...this.#store.all([...this.#store.queues.keys()])])
     return all.map((seen) => read(seen, this.#wall()))
   }
 }

@@ -3,7 +3,7 @@ import { bullPriority, toDataText } from '../../../src/brokers/bullmq/store/bull
 import type { NewJob } from '../../../src/brokers/bullmq/store/stored-job.ts'
 
 /** Where a job of a queue is. */
-export type Where = 'waiting' | 'active' | 'delayed' | 'completed' | 'failed'
+export type Where = 'waiting' | 'aside' | 'active' | 'delayed' | 'completed' | 'failed'
 
 /** A job as it lies there: what is told to it is text, so that nothing is shared with a process. */
 export interface ModelJob {
@@ -44,6 +44,7 @@ export class ModelQueue {
   readonly #waiting = new Set<ModelJob>()
   readonly #delayed = new Set<ModelJob>()
   readonly #active = new Set<ModelJob>()
+  readonly #aside = new Set<ModelJob>()
   readonly #finished = { completed: new Set<ModelJob>(), failed: new Set<ModelJob>() }
   #ranks = 0
   #front = 0
@@ -91,6 +92,10 @@ export class ModelQueue {
     this.changed()
   }
 
+  setAside(job: ModelJob): void {
+    this.#to(job, 'aside', this.#aside)
+  }
+
   activate(job: ModelJob): void {
     this.#to(job, 'active', this.#active)
   }
@@ -123,6 +128,7 @@ export class ModelQueue {
   #setOf(where: Where): Set<ModelJob> {
     if (where === 'waiting') return this.#waiting
     if (where === 'delayed') return this.#delayed
+    if (where === 'aside') return this.#aside
     return where === 'active' ? this.#active : this.#finished[where]
   }
 
@@ -135,12 +141,16 @@ export class ModelQueue {
   }
 
   next(): ModelJob | undefined {
-    let best: ModelJob | undefined
-    for (const job of this.#waiting) {
-      if (best === undefined || job.priority < best.priority) best = job
-      else if (job.priority === best.priority && job.rank < best.rank) best = job
-    }
-    return best
+    return bestOf(this.#waiting)
+  }
+
+  /** The best of those of some tasks that were set aside. */
+  nextAside(tasks: readonly string[]): ModelJob | undefined {
+    return bestOf([...this.#aside].filter(({ name }) => tasks.includes(name)))
+  }
+
+  waiting(): Iterable<ModelJob> {
+    return [...this.#waiting]
   }
 
   get hasWaiting(): boolean {
@@ -165,4 +175,13 @@ export class ModelQueue {
     if (holder.until !== undefined && holder.until <= now) return undefined
     return holder.id
   }
+}
+
+function bestOf(jobs: Iterable<ModelJob>): ModelJob | undefined {
+  let best: ModelJob | undefined
+  for (const job of jobs) {
+    if (best === undefined || job.priority < best.priority) best = job
+    else if (job.priority === best.priority && job.rank < best.rank) best = job
+  }
+  return best
 }

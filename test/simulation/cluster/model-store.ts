@@ -145,12 +145,16 @@ export class ModelStore {
     queue.promoteDue(this.now())
     const job = queue.next()
     if (job === undefined) return undefined
+    this.#activate(queue, job, token)
+    return job
+  }
+
+  #activate(queue: ModelQueue, job: ModelJob, token: string): void {
     queue.activate(job)
     job.token = token
     job.lockedUntil = this.now() + this.lease
     job.claimedAt = this.now()
     job.starts++
-    return job
   }
 
   /** The job that lies under a token. */
@@ -203,6 +207,27 @@ export class ModelStore {
     const job = this.owned(name, id, token)
     this.#release(job)
     this.queue(name).waitInFront(job)
+  }
+
+  /** Sets a job aside of a task that whoever has it does not have, and those of the task that wait. */
+  setAside(name: string, id: string, token: string): void {
+    const job = this.owned(name, id, token)
+    const queue = this.queue(name)
+    this.#release(job)
+    queue.setAside(job)
+    for (const other of queue.waiting()) if (other.name === job.name) queue.setAside(other)
+  }
+
+  claimAside(
+    name: string,
+    token: string,
+    tasks: readonly string[],
+  ): { token: string; seen: Seen } | undefined {
+    const queue = this.queue(name)
+    const job = queue.nextAside(tasks)
+    if (job === undefined) return undefined
+    this.#activate(queue, job, token)
+    return { token, seen: this.seen(job) }
   }
 
   note(name: string, id: string, token: string, trace: string): void {

@@ -14,7 +14,7 @@ import type { QueueOfTasks } from '../queues.ts'
 import type { HealthCheck } from '../store/health-check.ts'
 import type { Records } from '../store/job-data.ts'
 import { hasCrashed, noteAttempt } from '../store/progress-mark.ts'
-import type { Admitted, Claimed, SharedStore } from '../store/shared-store.ts'
+import type { Admitted, Claimed, LeaseRef, SharedStore } from '../store/shared-store.ts'
 import { type Decision, decide } from './admission.ts'
 import { Completer, type CompleterHost } from './completer.ts'
 import { type FetchHost, FetchLoop } from './fetch-loop.ts'
@@ -44,6 +44,9 @@ export interface ConsumerParts {
   readonly recheck: number
 }
 
+/** The topic on which every process hears of jobs that were set aside. */
+export const ASIDE_TOPIC = 'aside'
+
 type Place = Exclude<Admitted, 'behind'> | undefined
 
 /** Fetches, hands out and completes jobs. */
@@ -58,6 +61,8 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
   readonly #loops: FetchLoop[] = []
   readonly #completer: Completer
   readonly #quarantine = new Quarantine()
+  /** What is yet to be said of jobs that were set aside. */
+  readonly #aside = new Set<string>()
   readonly #handOut: HandOut
 
   constructor(parts: ConsumerParts, host: ConsumerHost) {
@@ -73,8 +78,8 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
   start(queues: readonly QueueOfTasks[], name: string): void {
     const { store, settings, engine } = this.#parts
     this.#handOut.start()
-    for (const { name: queue, pool, limit } of queues) {
-      const of = { queue, pool, limit, lease: settings.lease, name, isOrdered: store.isOrdered }
+    for (const { name: queue, pool, limit, tasks } of queues) {
+      const of = { queue, pool, limit, tasks, lease: settings.lease, name, isOrdered: store.isOrdered }
       const loop = new FetchLoop(of, store.source(queue, name), this, engine.clock)
       this.#loops.push(loop)
       loop.start()
@@ -99,13 +104,10 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     // After a fault it can come twice: with the answer, and with a look for what no answer came for.
     if (this.leases.byId.get(id)?.token === token) return
     this.moves++
-    const { retries, recheck, engine, records } = this.#parts
+    const { retries, engine, records } = this.#parts
     const known = this.#host.accepted(id)
     const job = known === undefined ? records.make(stored) : records.update(known, stored)
-    // A job whose task this process does not know waits for one that does: a deploy may be under way.
-    if (job === undefined) {
-      return retries.see(() => loop.source.postpone({ id, token, starts, stalls }, recheck))
-    }
+    if (job === undefined) return this.#setAside(loop, { id, token, starts, stalls }, stored.name)
     const isForeign = known === undefined
     if (isForeign) engine.pendingChanged(1)
     const { clock } = engine
@@ -142,6 +144,28 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     if (decision.do === 'run' && !decision.recordStart) return this.#handOut.enter(lease)
     if (decision.do === 'end') return this.finish(lease, decision.ended)
     retries.retry(() => this.#admit(lease)).catch(() => this.#admitAgain(lease))
+  }
+
+  /** A job whose task this process does not have waits for one that has it: a deploy may be under way. */
+  #setAside(loop: FetchLoop, lease: LeaseRef, task: string): void {
+    const { retries, store, engine } = this.#parts
+    retries.see(async () => {
+      await loop.source.setAside(lease, task)
+      this.moves++
+      if (this.#aside.size === 0) {
+        engine.clock.soon(() => {
+          for (const text of this.#aside) store.publish(ASIDE_TOPIC, text)
+          this.#aside.clear()
+        })
+      }
+      this.#aside.add(JSON.stringify([loop.of.queue, task]))
+    })
+  }
+
+  /** A process has set jobs of a task aside: what `setAside` has said. */
+  heardOfAside(text: string): void {
+    const [queue, task] = JSON.parse(text) as [string, string]
+    for (const loop of this.#loops) if (loop.of.queue === queue) loop.lookAside(task)
   }
 
   /** A lease that ran out while the store was away, or that it has forgotten, may still be ours. */

@@ -28,6 +28,8 @@ export interface FetchSettings {
   readonly pool: string
   /** Jobs of this queue that may run at once in this process. */
   readonly limit: number
+  /** The tasks whose jobs may have been set aside by a process that does not have them. */
+  readonly tasks: readonly string[]
   /** Milliseconds. */
   readonly lease: number
   /** What is noted on a job that this process fetches. */
@@ -59,6 +61,10 @@ export class FetchLoop {
   #unanswered: readonly string[] = []
   #isOpen = true
   #isFetching = false
+  /** Tasks of which jobs may lie aside. */
+  readonly #aside = new Set<string>()
+  /** The wait for work that is under way: one that was cut short here goes on in the store. */
+  #waiting: Promise<number> | undefined
   /** Jobs whose end is being written while another is fetched in the same step. */
   #ending = 0
   #wake: (() => void) | undefined
@@ -74,9 +80,21 @@ export class FetchLoop {
   }
 
   start(): void {
+    for (const task of this.of.tasks) this.#aside.add(task)
     this.#isOver = this.#run()
-    this.#stopLooking = every(this.#clock, stalledInterval(this.of.lease), () => this.#reclaim())
+    this.#stopLooking = every(this.#clock, stalledInterval(this.of.lease), () => {
+      this.#reclaim()
+      // Whoever sets jobs aside says so, and what is said may get lost.
+      for (const task of this.of.tasks) this.#aside.add(task)
+    })
     this.#reclaim()
+  }
+
+  /** Jobs of a task have been set aside by another process. */
+  lookAside(task: string): void {
+    if (!this.of.tasks.includes(task)) return
+    this.#aside.add(task)
+    this.#endWait?.()
   }
 
   /** There may be room again. */
@@ -170,19 +188,35 @@ export class FetchLoop {
       if (jobs.length > gone.size) return { jobs: jobs.filter(({ job }) => !gone.has(job.id)), dueAt: 0 }
     }
     this.#unanswered = tokens
-    const claimed = await this.source.claim(tokens)
+    const aside = this.#aside.size === 0 ? [] : await this.#claimAside(tokens)
+    const claimed = aside.length > 0 ? { jobs: aside, dueAt: 0 } : await this.source.claim(tokens)
     this.#unanswered = []
     return claimed
+  }
+
+  /** What was set aside has waited for longest. */
+  async #claimAside(tokens: readonly string[]): Promise<readonly Claimed[]> {
+    const tasks = [...this.#aside]
+    this.#aside.clear()
+    const jobs = await this.source.claimAside(tokens, tasks)
+    if (jobs.length > 0) for (const task of tasks) this.#aside.add(task)
+    return jobs
   }
 
   async #waitForWork(dueAt: number): Promise<void> {
     const due = dueAt > 0 ? dueAt - this.#clock.wall() : LONGEST_WAIT
     if (due <= 0) return
-    const waiting = this.source.waitForWork(Math.min(due, LONGEST_WAIT))
+    const longest = Math.min(due, LONGEST_WAIT)
+    let stopTimer = (): void => {}
     const ended = new Promise<number>((resolve) => {
       this.#endWait = () => resolve(0)
+      // The wait that is under way may be a longer one.
+      if (this.#waiting !== undefined) stopTimer = this.#clock.timer(longest, () => resolve(0))
     })
-    const nap = await Promise.race([waiting, ended])
+    this.#waiting ??= this.source.waitForWork(longest).finally(() => {
+      this.#waiting = undefined
+    })
+    const nap = await Promise.race([this.#waiting, ended]).finally(stopTimer)
     if (nap > 0) await this.#pause(nap)
   }
 

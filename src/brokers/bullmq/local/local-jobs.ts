@@ -163,11 +163,15 @@ export class LocalJobs {
     this.byId.set(this.idOf(job), job)
     const reviving: Place = { at: 'reviving' }
     this.#places.set(job, reviving)
+    const over = (): void => void (this.#places.get(job) === reviving && this.#places.set(job, STORED))
+    written.then(over, over)
+    this.expectRevival(written)
+  }
+
+  /** Whoever asks about jobs is to be told what comes of this. */
+  expectRevival(written: Promise<void>): void {
     this.#revivals.add(written)
-    const over = (): void => {
-      this.#revivals.delete(written)
-      if (this.#places.get(job) === reviving) this.#places.set(job, STORED)
-    }
+    const over = (): void => void this.#revivals.delete(written)
     written.then(over, over)
   }
 

@@ -7,7 +7,7 @@ import type { JobRecord } from '../../../rules/job-record.ts'
 import type { Clock } from '../../../words/clock.ts'
 import { isTerminal } from '../../../words/job.ts'
 import { type Retries, within } from '../../lifecycle/retries.ts'
-import { queueOf } from '../queues.ts'
+import { queueOfJob } from '../queues.ts'
 import { toData, toNewJob } from '../store/job-data.ts'
 import type { SharedStore } from '../store/shared-store.ts'
 import type { NewJob } from '../store/stored-job.ts'
@@ -116,7 +116,7 @@ export class Producer {
       this.#stopTimer = undefined
       const held = [...local.heldInStore()]
       // After a fault there are two more times until another process takes it up.
-      for (const job of held) store.hold(queueOf(job.entry), local.idOf(job), HOLD).catch(() => {})
+      for (const job of held) store.hold(queueOfJob(job), local.idOf(job), HOLD).catch(() => {})
       if (held.length > 0 || this.size > 0) this.#arm()
     })
   }
@@ -219,11 +219,11 @@ export class Producer {
   #made(job: JobRecord, isHeld: boolean): NewJob {
     const { clock, local } = this.#parts
     const data = toData(job, clock, local.lineOf(job), isHeld)
-    const of = { queue: queueOf(job.entry), id: local.idOf(job) }
+    const of = { queue: queueOfJob(job), id: local.idOf(job) }
     const made = toNewJob(of, job, data, clock, isHeld ? HOLD : this.#timeToWait(job))
     const before = data.line === undefined ? undefined : this.#firstOf(job)
     if (before === undefined || isTerminal(before.state)) return made
-    return { ...made, behind: { queue: queueOf(before.entry), id: local.idOf(before) } }
+    return { ...made, behind: { queue: queueOfJob(before), id: local.idOf(before) } }
   }
 
   /** Who is to join the lock before a job. One that ended before it was written leaves that to the job behind it. */

@@ -36,12 +36,13 @@ export class RemoteJobs {
     this.#settlements = settlements
   }
 
-  /** Cancels a job wherever it is. */
-  cancel(id: string, name: string, reason: unknown): void {
+  /** Cancels a job wherever it is. Resolves once it is cancelled, or whoever runs it has been asked. */
+  async cancel(id: string, name: string, reason: unknown): Promise<void> {
     const request = { name, reason, until: this.#clock.now() + ASK_FOR }
     this.#requests.set(id, request)
-    this.#retries.see(() => this.#cancel(id, request))
     this.#arm()
+    // A store that is closed meanwhile is not asked any more.
+    await this.#retries.retry(() => this.#cancel(id, request)).catch(() => {})
   }
 
   async #cancel(id: string, { name, reason }: Request): Promise<void> {

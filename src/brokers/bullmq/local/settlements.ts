@@ -7,7 +7,7 @@ import { fromReadable } from '../../../rules/readable.ts'
 import type { Clock } from '../../../words/clock.ts'
 import { isTerminal, type JobState } from '../../../words/job.ts'
 import { every } from '../../lifecycle/every.ts'
-import { queueOf } from '../queues.ts'
+import { queueOfJob } from '../queues.ts'
 import { originOf, type Records } from '../store/job-data.ts'
 import type { SharedStore } from '../store/shared-store.ts'
 import type { StoredJob } from '../store/stored-job.ts'
@@ -135,7 +135,7 @@ export class Settlements {
 
   /** Looks up how a job of ours stands. `told`: what another process has told of it. */
   async learn(job: JobRecord, id: string, told?: Told): Promise<void> {
-    const found = await this.#store.directory.find(id, queueOf(job.entry))
+    const found = await this.#store.directory.find(id, queueOfJob(job))
     if (found !== undefined) return this.take(found)
     if (!(this.#local.byId.has(id) && this.#local.isAway(job))) return
     const [, state = 'progress', attempts = 0, value] = told ?? []
@@ -179,7 +179,7 @@ export class Settlements {
   }
 
   async #ask(job: JobRecord, id: string): Promise<void> {
-    if (await this.#store.directory.isOver(queueOf(job.entry), id)) await this.learn(job, id)
+    if (await this.#store.directory.isOver(queueOfJob(job), id)) await this.learn(job, id)
     else this.#missing.delete(id)
   }
 

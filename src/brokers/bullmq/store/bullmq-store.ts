@@ -32,9 +32,12 @@ export abstract class BullmqStore implements SharedStore {
 
   open(opening: Opening): Promise<void> {
     const { clock, queues } = opening
+    const names = async (): Promise<readonly string[]> => [
+      ...new Set([...queues, ...(await this.queueNames())]),
+    ]
     this.#opening = opening
     this.#directory = new Directory({
-      ...{ queues, clock, isJsonb: this.isJsonb },
+      ...{ queues, names, clock, isJsonb: this.isJsonb },
       queue: (name) => this.queue(name),
       end: (queue, id, ending) => this.endWaiting(queue, id, ending),
     })
@@ -51,6 +54,8 @@ export abstract class BullmqStore implements SharedStore {
 
   abstract get schedules(): ScheduleTable
   protected abstract connect(opening: Opening): Promise<void>
+  /** The names of all queues with the prefix, those that this process has no task for included. */
+  protected abstract queueNames(): Promise<readonly string[]>
   /** The queue of a name, for everything but claiming. */
   abstract queue(name: string): Queue
   abstract source(queue: string, name: string): JobSource

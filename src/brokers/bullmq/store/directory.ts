@@ -17,14 +17,23 @@ const TYPES: Readonly<Partial<Record<JobState, readonly JobType[]>>> = {
   waiting: ['delayed'],
   scheduled: ['delayed'],
   retryable: ['delayed'],
-  available: ['wait', 'prioritized'],
+  // What is set aside waits for a process that has its task.
+  available: ['wait', 'prioritized', 'waiting-children'],
   running: ['active'],
   completed: ['completed'],
   cancelled: ['failed'],
   skipped: ['failed'],
   dead: ['failed'],
 }
-const COUNTED: readonly JobType[] = ['wait', 'prioritized', 'active', 'completed', 'failed', 'delayed']
+const COUNTED: readonly JobType[] = [
+  'wait',
+  'prioritized',
+  'waiting-children',
+  'active',
+  'completed',
+  'failed',
+  'delayed',
+]
 // BullMQ has one set for all that is delayed, and one for all that did not complete: which of our states a job there is in
 // is looked up for so many of them.
 const MOST_LOOKED_AT = 1000
@@ -33,10 +42,13 @@ const MOST_PAGES = 50
 
 /** Where the jobs lie. */
 export interface DirectoryParts {
+  /** Those of this runtime's tasks. */
   readonly queues: readonly string[]
   readonly clock: Clock
   /** The store is PostgreSQL. */
   readonly isJsonb: boolean
+  /** The names of all queues, also of those that only other processes have tasks for. */
+  names(): Promise<readonly string[]>
   queue(name: string): Queue
   /** Ends a job that no process runs; false when one does, or when it is over. */
   end(queue: string, id: string, ending: StoredEnding): Promise<boolean>
@@ -52,8 +64,18 @@ export class Directory implements JobDirectory {
 
   /** A job by its id; `queue` when it is known where it is. */
   async find(id: string, queue?: string): Promise<StoredJob | undefined> {
-    const names = queue === undefined ? this.#parts.queues : [queue]
-    const answers = await Promise.all(names.map((name) => this.#findIn(name, id)))
+    if (queue !== undefined) return this.#findIn(queue, id)
+    const { queues, names } = this.#parts
+    const found = await this.#findAmong(queues, id)
+    if (found !== undefined) return found
+    return this.#findAmong(
+      (await names()).filter((name) => !queues.includes(name)),
+      id,
+    )
+  }
+
+  async #findAmong(queues: readonly string[], id: string): Promise<StoredJob | undefined> {
+    const answers = await Promise.all(queues.map((name) => this.#findIn(name, id)))
     return answers.find((answer) => answer !== undefined)
   }
 
@@ -81,8 +103,9 @@ export class Directory implements JobDirectory {
     const types = [...new Set([...states].flatMap((state) => TYPES[state] ?? []))]
     const fits = (job: StoredJob): boolean =>
       states.has(job.state) && (filter.task === undefined || job.name === filter.task)
+    const names = await this.#parts.names()
     const lists = await Promise.all(
-      this.#parts.queues.flatMap((queue) => types.map((type) => this.#listOf(queue, type, fits, limit))),
+      names.flatMap((queue) => types.map((type) => this.#listOf(queue, type, fits, limit))),
     )
     return lists
       .flat()
@@ -112,10 +135,11 @@ export class Directory implements JobDirectory {
 
   async counts(): Promise<Record<JobState, number>> {
     const counts = Object.fromEntries(EVERY_STATE.map((state) => [state, 0])) as Record<JobState, number>
+    const names = await this.#parts.names()
     await Promise.all(
-      this.#parts.queues.map(async (queue) => {
+      names.map(async (queue) => {
         const of = await this.#parts.queue(queue).getJobCounts(...COUNTED)
-        counts.available += (of['wait'] ?? 0) + (of['prioritized'] ?? 0)
+        counts.available += (of['wait'] ?? 0) + (of['prioritized'] ?? 0) + (of['waiting-children'] ?? 0)
         counts.running += of['active'] ?? 0
         counts.completed += of['completed'] ?? 0
         await this.#countEach(queue, 'delayed', of['delayed'] ?? 0, 'scheduled', counts)

@@ -6,6 +6,7 @@ import { JobRecord } from '../../../rules/job-record.ts'
 import { errorFromText } from '../../../rules/journal-protocol.ts'
 import { Moved } from '../../../rules/moved.ts'
 import type { TaskEntry } from '../../../rules/registry.ts'
+import { strangerOf } from '../../../rules/stranger.ts'
 import type { Clock } from '../../../words/clock.ts'
 import type { BrokerHost } from '../../port/host.ts'
 import { hasCrashed } from './progress-mark.ts'
@@ -107,9 +108,20 @@ export class Records {
 
   /** The record of a job that another process has accepted; undefined when its task is not known here. */
   make(stored: StoredJob): JobRecord | undefined {
-    const { id, name, data, payload } = stored
-    const entry = this.#entries.get(name)
-    if (entry === undefined) return undefined
+    const entry = this.#entries.get(stored.name)
+    return entry && this.#make(stored, entry)
+  }
+
+  /** The record of a job as it is told of, whether its task is known here or not. */
+  view(stored: StoredJob): JobRecord {
+    const job = this.#make(stored, this.#entries.get(stored.name) ?? strangerOf(stored.name))
+    // It may be in another queue than such a job would come to now.
+    job.more.queue = stored.queue
+    return this.takeState(job, stored)
+  }
+
+  #make(stored: StoredJob, entry: TaskEntry): JobRecord {
+    const { id, data, payload } = stored
     const clock = this.#clock
     // Below 0: no job of this process has such a number.
     const job = new JobRecord(--this.#made, entry, payload, data.priority, monotonicOf(clock, data.a))

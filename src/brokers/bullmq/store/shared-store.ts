@@ -25,7 +25,7 @@ export interface Opening {
   readonly events: StoreEvents
   /** Messages on these topics are listened to. */
   readonly topics: readonly string[]
-  /** The queues that this runtime's jobs may lie in. */
+  /** The queues of this runtime's tasks. Jobs of other tasks may lie in others. */
   readonly queues: readonly string[]
   readonly retention: { readonly count: number; readonly age: number }
   /** Milliseconds after which a job that waits in a lock is looked at again by itself. */
@@ -88,6 +88,13 @@ export interface JobSource {
   postpone(lease: LeaseRef, delay: number, left?: LeftBehind): Promise<void>
   /** Gives a job back to the front of its queue. */
   putBack(lease: LeaseRef): Promise<void>
+  /**
+   * Gives a job back of a task that this process does not have, and others of the task that wait with it: nobody claims them
+   * but by `claimAside`.
+   */
+  setAside(lease: LeaseRef, task: string): Promise<void>
+  /** Claims at most one job for each token, of these tasks, that was set aside. */
+  claimAside(tokens: readonly string[], tasks: readonly string[]): Promise<readonly Claimed[]>
   /** Writes down what the attempts of a running job have left behind. */
   note(lease: LeaseRef, stacktrace: string): Promise<void>
   /** Lets leases last for so many milliseconds from now on. Resolves to the ids of jobs that are not ours any more. */
@@ -128,7 +135,7 @@ export interface ScheduleTable {
 
 /** Jobs in the store, which no process needs to have. */
 export interface JobDirectory {
-  /** A job by its id; `queue` when it is known where it is. */
+  /** A job by its id, in whichever queue; `queue` when it is known where it is. */
   find(id: string, queue?: string): Promise<StoredJob | undefined>
   /** True when a job is over, or is not there. */
   isOver(queue: string, id: string): Promise<boolean>

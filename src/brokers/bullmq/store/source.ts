@@ -43,6 +43,8 @@ export abstract class BullmqSource implements JobSource {
   abstract claim(tokens: readonly string[]): Promise<{ jobs: readonly Claimed[]; dueAt: number }>
   abstract claimedUnder(tokens: readonly string[]): Promise<readonly Claimed[]>
   abstract end(lease: LeaseRef, ending: StoredEnding): Promise<Claimed | undefined>
+  abstract setAside(lease: LeaseRef, task: string): Promise<void>
+  abstract claimAside(tokens: readonly string[], tasks: readonly string[]): Promise<readonly Claimed[]>
   abstract note(lease: LeaseRef, stacktrace: string): Promise<void>
 
   protected get backend(): IQueueBackend {

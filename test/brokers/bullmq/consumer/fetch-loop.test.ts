@@ -11,7 +11,7 @@ function loopWith(claim: () => Promise<never>, mayReclaim = false) {
     stopWaiting: () => {},
     reclaimExpired: () => Promise.resolve(looks.push(clock.now())),
   }
-  const of = { queue: 'q', pool: 'default', limit: 1, lease: 1000, name: 'me', isOrdered: true }
+  const of = { queue: 'q', pool: 'default', limit: 1, tasks: [], lease: 1000, name: 'me', isOrdered: true }
   const host = {
     room: () => 1,
     mayReclaim: () => Promise.resolve(mayReclaim),
@@ -72,7 +72,7 @@ test('a fetch loop whose claim was not answered asks for what lies under its tok
     reclaimExpired: () => Promise.resolve(),
   }
   const came = Promise.withResolvers<string>()
-  const of = { queue: 'q', pool: 'default', limit: 1, lease: 1000, name: 'me', isOrdered: true }
+  const of = { queue: 'q', pool: 'default', limit: 1, tasks: [], lease: 1000, name: 'me', isOrdered: true }
   const host = { room: () => 1, mayReclaim: () => Promise.resolve(false) }
   const fetched = (_: unknown, claimed: { job: { id: string } }): void => came.resolve(claimed.job.id)
   const loop = new FetchLoop(of, source as never, { ...host, fetched } as never, clock)
@@ -85,5 +85,39 @@ test('a fetch loop whose claim was not answered asks for what lies under its tok
     ['claimedUnder', ['me:0']],
     ['renew', ['j-1 me:0']],
   ])
+  void loop.stop()
+})
+
+test('a fetch loop takes what was set aside of its tasks first, and looks there again when it hears of more', async () => {
+  const clock = new HandClock()
+  const asked: unknown[] = []
+  const aside = [[{ token: 'me:0', job: { id: 'j-1', data: { a: 1 } } }], [], []]
+  let waits = 0
+  const source = {
+    claim: () => Promise.resolve({ jobs: [], dueAt: Number(asked.push('claim')) * 0 }),
+    claimAside: (_: unknown, tasks: readonly string[]) => {
+      asked.push(tasks)
+      return Promise.resolve(aside.shift() ?? [])
+    },
+    waitForWork: () => {
+      waits++
+      return new Promise(() => {})
+    },
+    stopWaiting: () => {},
+    reclaimExpired: () => Promise.resolve(),
+  }
+  const of = { queue: 'q', pool: 'default', limit: 1, lease: 1000, name: 'me', isOrdered: true }
+  const host = { room: () => 1, mayReclaim: () => Promise.resolve(false), look() {}, fetched() {} }
+  const loop = new FetchLoop({ ...of, tasks: ['mail', 'sms'] }, source as never, host as never, clock)
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+  loop.start()
+  await turn()
+  expect(asked).toEqual([['mail', 'sms'], ['mail', 'sms'], 'claim'])
+  loop.lookAside('unknown')
+  loop.lookAside('sms')
+  await turn()
+  expect(asked.slice(3)).toEqual([['sms'], 'claim'])
+  // The wait that was cut short goes on in the store: one connection is not asked twice.
+  expect(waits).toBe(1)
   void loop.stop()
 })

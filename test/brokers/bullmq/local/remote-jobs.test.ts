@@ -26,7 +26,7 @@ test('a job that is cancelled by a repeated request ends with the name of its ta
   const settlements = { take: () => {}, tell: () => ended.resolve() }
   const remote = new RemoteJobs(store as never, new Retries(clock, isRefusal), clock, settlements as never)
   const reason = new Error('enough')
-  remote.cancel('j-1', 'mail', reason)
+  void remote.cancel('j-1', 'mail', reason)
   await new Promise((resolve) => setImmediate(resolve))
   expect(published).toEqual([[CANCEL_TOPIC, { id: 'j-1', reason: 'enough' }]])
   clock.advance(500)

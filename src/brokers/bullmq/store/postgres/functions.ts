@@ -14,6 +14,10 @@ create schema if not exists aftertask;
 create table if not exists aftertask.lines (
   line text not null, n bigserial, member text not null, since double precision not null,
   primary key (line, member));
+-- Jobs that were set aside, since whoever fetched them does not have their task: best first for each task.
+create table if not exists aftertask.aside (
+  queue text not null, task text not null, priority integer not null, seq bigint not null, id text not null,
+  primary key (queue, task, priority, seq, id));
 create table if not exists aftertask.stopped_lines (line text primary key, since double precision not null);
 ${SCHEDULES_TABLE};
 
@@ -93,6 +97,50 @@ begin
   if found then
     perform aftertask.promote(split_part(v_head, '|', 1), substr(v_head, position('|' in v_head) + 1));
   end if;
+end $$;
+
+-- Sets a job aside that lies under a token, and others of its task that wait. False when it does not lie there. BullMQ
+-- fetches nothing from its state waiting-children, and nothing here has children.
+create or replace function aftertask.set_aside(p_queue text, p_id text, p_token text, p_most integer) returns boolean
+language plpgsql as $$
+declare v_job job;
+begin
+  update job set state = 'waiting-children', lock_token = null, locked_until_ms = null, stalled_marked = false
+    where queue = p_queue and id = p_id and state = 'active' and lock_token = p_token returning * into v_job;
+  if not found then return false; end if;
+  insert into aftertask.aside values (p_queue, v_job.name, v_job.priority, v_job.seq, p_id) on conflict do nothing;
+  with first as (
+    select f.id from (select id from job where queue = p_queue and state = 'waiting' order by priority, seq limit p_most) f
+  ), swept as (
+    select j.id from job j where j.queue = p_queue and j.id in (select id from first) and j.state = 'waiting'
+      and j.name = v_job.name for update skip locked
+  ), moved as (
+    update job j set state = 'waiting-children' from swept where j.queue = p_queue and j.id = swept.id
+      returning j.priority, j.seq, j.id
+  )
+  insert into aftertask.aside select p_queue, v_job.name, m.priority, m.seq, m.id from moved m on conflict do nothing;
+  return true;
+end $$;
+
+-- Claims jobs of some tasks that were set aside, one for each token. One that has been ended since is not there any more.
+create or replace function aftertask.claim_aside(p_queue text, p_tasks text[], p_tokens text[], p_lease bigint, p_name text)
+returns setof job language plpgsql as $$
+declare v_pick record; v_job job; v_taken integer := 0; v_now bigint;
+begin
+  v_now := (extract(epoch from clock_timestamp()) * 1000)::bigint;
+  for v_pick in select a.* from aftertask.aside a where a.queue = p_queue and a.task = any(p_tasks)
+    order by a.priority, a.seq limit cardinality(p_tokens) for update skip locked
+  loop
+    delete from aftertask.aside a where a.queue = v_pick.queue and a.task = v_pick.task
+      and a.priority = v_pick.priority and a.seq = v_pick.seq and a.id = v_pick.id;
+    update job set state = 'active', lock_token = p_tokens[v_taken + 1], locked_until_ms = v_now + p_lease,
+      processed_at_ms = v_now, processed_by = p_name, attempts_started = attempts_started + 1
+      where queue = p_queue and id = v_pick.id and state = 'waiting-children' returning * into v_job;
+    if found then
+      v_taken := v_taken + 1;
+      return next v_job;
+    end if;
+  end loop;
 end $$;
 
 -- Ends jobs, each with the next steps of its locks, and claims another where that is asked for. Old jobs are removed once,

@@ -16,6 +16,10 @@ const CLAIM = `select ${COLUMNS} from unnest($2::text[]) as t (token),
 const UNDER = `select ${COLUMNS} from job j where queue = $1 and state = 'active' and lock_token = any($2)`
 const END = `select ${COLUMNS}
   from aftertask.end_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) j`
+const SET_ASIDE = 'select aftertask.set_aside($1, $2, $3, $4) as "isDone"'
+const CLAIM_ASIDE = `select ${COLUMNS} from aftertask.claim_aside($1, $2, $3, $4, $5) j`
+// Of those that wait behind a job that is set aside, so many are looked at for others of its task.
+const SWEPT = 1000
 const NOTE = `update job set stacktrace = $4::jsonb
   where queue = $1 and id = $2 and state = 'active' and lock_token = $3`
 
@@ -97,6 +101,17 @@ export class PostgresSource extends BullmqSource {
         ? faultOf(ends[0]?.id ?? '', Number(Reflect.get(error as object, 'detail')))
         : error
     }
+  }
+
+  async setAside({ id, token }: LeaseRef): Promise<void> {
+    const { rows } = await this.#pool.query<{ isDone: boolean }>(SET_ASIDE, [this.#of.name, id, token, SWEPT])
+    if (rows[0]?.isDone !== true) throw refusalOf(id)
+  }
+
+  async claimAside(tokens: readonly string[], tasks: readonly string[]): Promise<readonly Claimed[]> {
+    const given = [this.#of.name, tasks, tokens, this.#of.lease, this.parts.name]
+    const { rows } = await this.#pool.query<Row>(CLAIM_ASIDE, given)
+    return rows.map((row) => this.#read(row))
   }
 
   async note({ id, token }: LeaseRef, stacktrace: string): Promise<void> {

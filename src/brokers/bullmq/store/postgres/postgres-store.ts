@@ -16,6 +16,7 @@ import { endArguments, type PostgresQueue, PostgresSource } from './postgres-sou
 const ENTER = 'select * from aftertask.enter($1, $2, $3, $4, $5, $6) as place'
 const END_WAITING =
   'select aftertask.end_waiting($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) as "isDone"'
+const QUEUES = 'select distinct queue from meta where starts_with(queue, $1)'
 const FORGET_STOPS = 'delete from aftertask.stopped_lines where since < $1'
 const UPTIME = 'select extract(epoch from clock_timestamp() - pg_postmaster_start_time()) * 1000 as ms'
 const A_DAY = 86_400_000
@@ -236,6 +237,12 @@ export class PostgresStore extends BullmqStore {
 
   get schedules(): PostgresSchedules {
     return new PostgresSchedules(this.#pool as Pool, this.settings.prefix)
+  }
+
+  protected async queueNames(): Promise<readonly string[]> {
+    const prefix = this.#name('')
+    const { rows } = await (this.#pool as Pool).query<{ queue: string }>(QUEUES, [prefix])
+    return rows.map(({ queue }) => queue.slice(prefix.length))
   }
 
   protected async enter(entries: readonly Entry[]): Promise<(Admitted | 'lost')[]> {

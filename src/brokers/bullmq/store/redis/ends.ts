@@ -154,7 +154,7 @@ function isWholeRefused(fault: unknown): boolean {
 }
 
 /** What is read of a job that is claimed. BullMQ reads all fields. */
-function jobIn(queue: string, id: string, fields: readonly string[]): StoredJob {
+export function jobIn(queue: string, id: string, fields: readonly string[]): StoredJob {
   const read = new Map<string, string>()
   for (let at = 0; at < fields.length; at += 2) read.set(fields[at] as string, fields[at + 1] as string)
   const progress = read.get('progress')

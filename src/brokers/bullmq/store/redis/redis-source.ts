@@ -3,7 +3,8 @@ import { type RawJob, toStored } from '../bullmq-jobs.ts'
 import { refusalOf } from '../refusals.ts'
 import type { Claimed, LeaseRef, StoredEnding } from '../shared-store.ts'
 import { BullmqSource, type SourceParts } from '../source.ts'
-import { RedisEnds, type RedisQueue } from './ends.ts'
+import { CLAIM_ASIDE, SET_ASIDE } from './aside.ts'
+import { jobIn, RedisEnds, type RedisQueue } from './ends.ts'
 
 const NOTE = `
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
@@ -44,6 +45,8 @@ return found`
 
 /** What BullMQ returns for a claim: the job, its id, the rest of a rate limit, when the next delayed job is due. */
 type Fetched = readonly [job?: RawJob | null, id?: string, limit?: number, until?: number]
+
+type Taken = readonly [id: string, token: string, fields: readonly string[]]
 
 /** Claims jobs, renews leases, and writes down what attempts leave behind. */
 export class RedisSource extends BullmqSource {
@@ -94,6 +97,18 @@ export class RedisSource extends BullmqSource {
   async note({ id, token }: LeaseRef, stacktrace: string): Promise<void> {
     const key = this.#keys + id
     if ((await this.#of.redis.eval(NOTE, 2, key, `${key}:lock`, token, stacktrace)) !== 1) throw refusalOf(id)
+  }
+
+  async setAside({ id, token }: LeaseRef, task: string): Promise<void> {
+    const answer = await this.#of.redis.eval(SET_ASIDE, 1, this.#keys, id, token, task, Date.now())
+    if (answer !== 1) throw refusalOf(id)
+  }
+
+  async claimAside(tokens: readonly string[], tasks: readonly string[]): Promise<readonly Claimed[]> {
+    const { redis, lease, name, queue } = this.#of
+    const args = [Date.now(), lease, name, tokens.length, ...tokens, ...tasks]
+    const taken = (await redis.eval(CLAIM_ASIDE, 1, this.#keys, ...args)) as Taken[]
+    return taken.map(([id, token, fields]) => ({ token, job: jobIn(queue, id, fields) }))
   }
 
   override async renew(leases: readonly LeaseRef[], milliseconds: number): Promise<readonly string[]> {

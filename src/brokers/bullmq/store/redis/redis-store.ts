@@ -10,6 +10,7 @@ import type { Admitted, Opening, StoredEnding } from '../shared-store.ts'
 import type { Entry } from '../source.ts'
 import { writeTogether } from './coalesce.ts'
 import { RedisEnds, type RedisQueue } from './ends.ts'
+import { RedisQueueNames } from './queue-names.ts'
 import { RedisSchedules } from './redis-schedules.ts'
 import { RedisSource } from './redis-source.ts'
 import { ENTER, LEAVE, lockKey, type Scripts, scriptsOf } from './scripts.ts'
@@ -37,7 +38,7 @@ export class RedisStore extends BullmqStore {
     this.#closed.promise.catch(() => {})
   }
 
-  protected async connect({ events, topics }: Opening): Promise<void> {
+  protected async connect({ events, topics, queues }: Opening): Promise<void> {
     this.#bullmq = await peer('bullmq', SUBPATH, () => import('bullmq'))
     const ioredis = await peer('ioredis', SUBPATH, () => import('ioredis'))
     const { connection } = this.settings
@@ -65,6 +66,7 @@ export class RedisStore extends BullmqStore {
     this.#listener.on('error', () => {})
     this.#listener.on('message', (channel, text) => events.message(channel, text))
     await Promise.race([this.#untilReady(), this.#closed.promise])
+    await Promise.race([this.#names.add(queues), this.#closed.promise])
     const keys = topics.map((topic) => this.#key(topic))
     await Promise.race([this.#listener.subscribe(...keys), this.#closed.promise])
     // What was sent before it listens again has not come: whoever missed it is told to look for itself.
@@ -141,6 +143,14 @@ export class RedisStore extends BullmqStore {
 
   get schedules(): RedisSchedules {
     return new RedisSchedules(this.#redis, this.settings.prefix)
+  }
+
+  get #names(): RedisQueueNames {
+    return new RedisQueueNames(this.#redis, this.settings.prefix)
+  }
+
+  protected queueNames(): Promise<readonly string[]> {
+    return this.#names.all()
   }
 
   protected enter(entries: readonly Entry[]): Promise<(Admitted | 'lost')[]> {

@@ -95,6 +95,10 @@ const TAKING = `
 local take = function(queue, id, token, milliseconds)
   local isThere = redis.call('ZREM', queue .. 'delayed', id) == 1 or redis.call('ZREM', queue .. 'prioritized', id) == 1
     or redis.call('LREM', queue .. 'wait', 1, id) == 1
+  if not isThere and redis.call('ZREM', queue .. 'waiting-children', id) == 1 then
+    redis.call('ZREM', queue .. 'aside:' .. redis.call('HGET', queue .. id, 'name'), id)
+    isThere = true
+  end
   if not isThere then return false end
   redis.call('LPUSH', queue .. 'active', id)
   redis.call('SET', queue .. id .. ':lock', token, 'PX', milliseconds)
