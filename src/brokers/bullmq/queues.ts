@@ -13,7 +13,7 @@ export interface QueueOfTasks {
 }
 
 /** The name of the queue of a task. A limit of its own calls for a queue of its own: its jobs must not be in others' way. */
-export function queueOf({ task }: TaskEntry): string {
+function queueOf({ task }: TaskEntry): string {
   const { pool, concurrency } = task.policy
   return concurrency === Number.POSITIVE_INFINITY ? `pool.${plain(pool)}` : `task.${plain(task.name)}`
 }
