@@ -309,7 +309,7 @@ export function sharedStoreContract(name: string, make: () => Promise<SharedStor
         const [first, ...others] = await source.claimAside(['5'], ['mail', 'sms'])
         expect([first?.token, first?.job.state, others]).toEqual(['5', 'running', []])
         expect(first?.job.id).toBe(`${queue}-c`)
-        expect(idsOf(await source.claimAside(['6', '7', '8'], ['sms'])).sort()).toEqual(['a', 'b'])
+        expect(new Set(idsOf(await source.claimAside(['6', '7', '8'], ['sms'])))).toEqual(new Set(['a', 'b']))
         await end(source, first as Claimed)
         expect(await store.directory.counts()).toMatchObject({ available: 0, running: 3, completed: 1 })
       })
@@ -320,7 +320,9 @@ export function sharedStoreContract(name: string, make: () => Promise<SharedStor
         await store.insert([job('a'), job('b'), job('c', { name: 'sms' }), job('d', { delay: LONG })])
         await source.setAside(refOf(await claim(source, '1')), 'mail')
         expect(idsOf((await source.claim(['2', '3'])).jobs)).toEqual(['c'])
-        expect(idsOf(await source.claimAside(['4', '5', '6'], ['mail'])).sort()).toEqual(['a', 'b'])
+        expect(new Set(idsOf(await source.claimAside(['4', '5', '6'], ['mail'])))).toEqual(
+          new Set(['a', 'b']),
+        )
       })
 
       test('can be ended, and is not claimed then', async () => {
