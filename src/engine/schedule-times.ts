@@ -79,6 +79,22 @@ export function nextAfter(rule: ScheduleRule, from: number, after: number): numb
   return times(after)
 }
 
+/** A wait for `every` that is longer by less is no sign of a clock that was set. Two processes read it a little apart. */
+const EVERY_SLACK = 1000
+/** A run of a pattern is not made again when the clock goes back by less. */
+const CRON_SLACK = 60_000
+
+/**
+ * When a schedule that was due at `nextAt` is to be due, now that it is `now`. A time that is further away than the rule's
+ * next was found while the clock was ahead: the schedule would stand still until then.
+ */
+export function mendedNext(rule: ScheduleRule, nextAt: number, now: number): number {
+  const { every } = rule
+  if (every !== undefined) return nextAt > now + every + EVERY_SLACK ? now + every : nextAt
+  if (nextAt <= now || nextAfter(rule, now, now + CRON_SLACK) >= nextAt) return nextAt
+  return nextAfter(rule, now, now)
+}
+
 type Times = (after: number) => number
 
 // Reading a pattern costs far more than asking it.

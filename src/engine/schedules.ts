@@ -20,7 +20,7 @@ import {
   type ScheduleInfo,
   toStored,
 } from './schedule-definition.ts'
-import { dueRuns, nextAfter, readRule, type ScheduleOptions } from './schedule-times.ts'
+import { dueRuns, mendedNext, nextAfter, readRule, type ScheduleOptions } from './schedule-times.ts'
 
 /** What schedules work with. */
 export interface ScheduleParts {
@@ -39,6 +39,10 @@ export interface ScheduleParts {
 const RETRY_AFTER = 1000
 // Long enough for two processes to find that they have added the same run.
 const SAME_RUN = 60_000
+// Somebody may set the clock while nothing is due for a day, or the machine may sleep: timers notice neither.
+const LONGEST_SLEEP = 60_000
+// The wall clock was set when it has moved by more against the monotonic one.
+const STEP = 1000
 
 /** The schedules of one runtime. */
 export class Schedules {
@@ -47,6 +51,10 @@ export class Schedules {
   /** Resolves when what the broker keeps has been read. */
   readonly #loaded: Promise<void>
   #isLoaded: boolean
+  /** How far the wall clock was from the monotonic one when the due times were last looked at. */
+  #offset: number
+  /** When each was set that was set before the broker was there, on the monotonic clock. */
+  readonly #setAt = new Map<string, number>()
   #timerAt = Number.POSITIVE_INFINITY
   #clearTimer: (() => void) | undefined
   /** Counts what is set and removed here: an older answer of the store must not undo it. */
@@ -59,6 +67,7 @@ export class Schedules {
     this.#parts = parts
     const { store } = parts
     this.#isLoaded = store === null
+    this.#offset = parts.clock.wall() - parts.clock.now()
     this.#loaded =
       store === null
         ? Promise.resolve()
@@ -77,19 +86,23 @@ export class Schedules {
     const { registry, clock } = this.#parts
     const entry = registry.find(task, 'schedule')
     registry.parse(entry, payload)
-    const now = clock.wall()
+    const now = this.#wall()
     const rule = readRule(options, now)
     const encoded = encode(payload, 'payload')
     const before = this.#schedules.get(id)
     const schedule = { id, task: entry.task.name, payload: encoded, rule, nextAt: nextAfter(rule, now, now) }
     if (before !== undefined && definitionOf(before) === definitionOf(schedule)) {
       this.#ownIds.add(id)
-      this.#holdProcess()
+      this.#mend(before)
+      // Another process may have changed it, which is not known here yet: the last call wins.
+      if (this.#isLoaded && this.#lease !== null) this.#keep(before)
+      this.#arm()
       return infoOf(before)
     }
     this.#changes++
     this.#schedules.set(id, schedule)
     this.#ownIds.add(id)
+    if (!this.#isLoaded) this.#setAt.set(id, clock.now())
     // What the broker keeps under this id may be the same schedule: then its due time counts.
     if (this.#isLoaded) this.#keep(schedule)
     this.#arm()
@@ -110,6 +123,7 @@ export class Schedules {
   async list(): Promise<ScheduleInfo[]> {
     await this.#loaded
     await this.#reload()
+    this.#arm()
     return [...this.#schedules.values()].map(infoOf).sort((a, b) => (a.id < b.id ? -1 : 1))
   }
 
@@ -136,14 +150,55 @@ export class Schedules {
     this.#isLoaded = true
     for (const schedule of this.#schedules.values()) {
       const same = kept.get(schedule.id)
-      if (same?.definition === definitionOf(schedule)) schedule.nextAt = same.nextAt
-      else this.#keep(schedule)
+      if (same?.definition === definitionOf(schedule)) {
+        schedule.nextAt = same.nextAt
+        continue
+      }
+      // Its time was found by this machine's clock, since the store's was not known yet.
+      if (Math.abs(this.#wall() - this.#parts.clock.wall()) > STEP) schedule.nextAt = this.#firstRun(schedule)
+      this.#keep(schedule)
     }
+    this.#setAt.clear()
     for (const schedule of stored) {
       if (!this.#schedules.has(schedule.id)) this.#schedules.set(schedule.id, fromStored(schedule))
     }
+    this.#offset = this.#wall() - this.#parts.clock.now()
+    for (const schedule of this.#schedules.values()) this.#mend(schedule)
     this.#timerAt = Number.POSITIVE_INFINITY
     this.#arm()
+  }
+
+  #firstRun({ id, rule }: Schedule): number {
+    const { clock } = this.#parts
+    const since = this.#wall() - (clock.now() - (this.#setAt.get(id) ?? clock.now()))
+    return nextAfter(rule, since, since)
+  }
+
+  /** The time by which schedules are due. */
+  #wall(): number {
+    return this.#lease?.wall() ?? this.#parts.clock.wall()
+  }
+
+  /** A due time that was found while the clock was ahead would silence the schedule until then: it is found anew. */
+  #mend(schedule: Schedule): void {
+    const nextAt = mendedNext(schedule.rule, schedule.nextAt, this.#wall())
+    if (nextAt === schedule.nextAt) return
+    const before = toStored(schedule)
+    schedule.nextAt = nextAt
+    const lease = this.#lease
+    if (lease === null) this.#keep(schedule)
+    // The first process to see it has its way; the others find its time in the store.
+    else void lease.complete(before, nextAt).catch(() => {})
+  }
+
+  /** Looks at the due times anew if somebody has set the clock. */
+  #noteStep(): void {
+    const offset = this.#wall() - this.#parts.clock.now()
+    if (Math.abs(offset - this.#offset) <= STEP) return
+    this.#offset = offset
+    // Timers that were set go by the old time.
+    this.#timerAt = Number.POSITIVE_INFINITY
+    for (const schedule of this.#schedules.values()) this.#mend(schedule)
   }
 
   #keep(schedule: Schedule): void {
@@ -157,8 +212,15 @@ export class Schedules {
     const changes = this.#changes
     const stored = await store.load()
     if (changes !== this.#changes) return this.#reload()
+    const before = new Map(this.#schedules)
     this.#schedules.clear()
-    for (const schedule of stored) this.#schedules.set(schedule.id, fromStored(schedule))
+    for (const schedule of stored) {
+      const known = before.get(schedule.id)
+      const isSame = known?.nextAt === schedule.nextAt && definitionOf(known) === schedule.definition
+      const now = isSame ? known : fromStored(schedule)
+      this.#schedules.set(schedule.id, now)
+      if (!isSame) this.#mend(now)
+    }
     this.#arm()
   }
 
@@ -166,6 +228,9 @@ export class Schedules {
     this.#holdProcess()
     // Before the broker has told what it keeps, nothing can be said to be due.
     if (!this.#isLoaded) return
+    // It has been closed, or due runs are being made: then it is called again.
+    if (this.#timerAt === Number.NEGATIVE_INFINITY) return
+    this.#noteStep()
     const isShared = this.#lease !== null
     let next = Number.POSITIVE_INFINITY
     for (const schedule of this.#schedules.values()) {
@@ -184,7 +249,9 @@ export class Schedules {
     const { clock } = this.#parts
     this.#clearTimer?.()
     this.#timerAt = at
-    this.#clearTimer = clock.timer(Math.max(0, at - clock.wall()), () => this.#fire())
+    const longest = clock.isNeverSet === true ? Number.POSITIVE_INFINITY : LONGEST_SLEEP
+    const delay = Math.min(Math.max(0, at - this.#wall()), longest)
+    this.#clearTimer = clock.timer(delay, () => this.#fire())
   }
 
   #fire(): void {
@@ -192,7 +259,8 @@ export class Schedules {
     const lease = this.#lease
     if (lease !== null) return void this.#runDue(lease)
     this.#timerAt = Number.POSITIVE_INFINITY
-    const now = this.#parts.clock.wall()
+    this.#noteStep()
+    const now = this.#wall()
     let isFull = false
     for (const schedule of this.#schedules.values()) {
       if (schedule.nextAt <= now && !this.#run(schedule, now)) isFull = true
@@ -249,8 +317,8 @@ export class Schedules {
 
   /** Takes what is due, as far as no other process has. */
   async #runDue(lease: ScheduleLease): Promise<void> {
-    const { clock } = this.#parts
-    const isDue = (schedule: Schedule): boolean => schedule.nextAt <= clock.wall() && this.#isKnown(schedule)
+    this.#noteStep()
+    const isDue = (schedule: Schedule): boolean => schedule.nextAt <= this.#wall() && this.#isKnown(schedule)
     this.#timerAt = Number.NEGATIVE_INFINITY
     const due = [...this.#schedules.values()].filter(isDue)
     const taken = await Promise.all(due.map((schedule) => this.#runOne(lease, schedule).catch(() => false)))
@@ -258,7 +326,7 @@ export class Schedules {
     if (!this.#parts.isRunning()) return
     this.#timerAt = Number.POSITIVE_INFINITY
     // Whoever has taken such a one may die before it is made.
-    if ([...this.#schedules.values()].some(isDue)) this.#setTimer(clock.wall() + RETRY_AFTER)
+    if ([...this.#schedules.values()].some(isDue)) this.#setTimer(this.#wall() + RETRY_AFTER)
     else this.#arm()
   }
 
@@ -266,11 +334,15 @@ export class Schedules {
   async #runOne(lease: ScheduleLease, schedule: Schedule): Promise<boolean> {
     const before = toStored(schedule)
     if (!(await lease.acquire(before))) return false
-    const { runs, next } = dueRuns(schedule.rule, before.nextAt, this.#parts.clock.wall())
+    const { runs, next } = dueRuns(schedule.rule, before.nextAt, this.#wall())
     const stored: Promise<void>[] = []
     for (const at of runs) {
-      const outcome = this.#add(schedule, at)
-      if (outcome === 'full') return false
+      // Stopped meanwhile, or full: another process makes it.
+      const outcome = this.#parts.isRunning() ? this.#add(schedule, at) : 'full'
+      if (outcome === 'full') {
+        await lease.release(before)
+        return false
+      }
       if (outcome === 'refused') break
       stored.push(outcome())
     }

@@ -37,6 +37,9 @@ export class TestClock implements Clock {
   }
 
   /** @internal */
+  readonly isNeverSet = true
+
+  /** @internal */
   now(): number {
     return this.#cell[0] as number
   }

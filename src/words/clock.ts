@@ -13,6 +13,8 @@ export interface Clock {
   now(): number
   /** Milliseconds since 1970, for what people and other processes read. May jump. */
   wall(): number
+  /** True where nobody can set the wall clock: it goes exactly with `now`. */
+  readonly isNeverSet?: boolean
   /** Calls back once after `delay` milliseconds; returns the call that takes it back. Does not keep the process alive. */
   timer(delay: number, callback: () => void): () => void
   /** Calls back once at the end of this turn of the event loop, after the I/O that is at hand. */

@@ -686,6 +686,24 @@ export function sharedStoreContract(name: string, make: () => Promise<SharedStor
       })
     })
 
+    test('a run of a schedule that its process lets go of is free for another at once, and another cannot let go of it', async () => {
+      const { schedules } = await open()
+      const schedule = { id: 'let-go', definition: '{"every":1}', nextAt: 1000 }
+      await schedules.put(schedule)
+      expect(await schedules.take(schedule, 'one', LONG)).toBe(true)
+      await schedules.release('let-go', 'two')
+      expect(await schedules.take(schedule, 'two', LONG)).toBe(false)
+      await schedules.release('let-go', 'one')
+      expect(await schedules.take(schedule, 'two', LONG)).toBe(true)
+      // Whoever sets it anew, or takes it away, takes the run away too.
+      await schedules.put({ ...schedule, definition: '{"every":2}' })
+      expect(await schedules.take({ ...schedule, definition: '{"every":2}' }, 'one', LONG)).toBe(true)
+      await schedules.remove('let-go')
+      await schedules.put(schedule)
+      expect(await schedules.take(schedule, 'two', LONG)).toBe(true)
+      await schedules.remove('let-go')
+    })
+
     test('a message comes to every process that listens to its topic', async () => {
       const heard: string[] = []
       await open({

@@ -129,3 +129,68 @@ test('a schedule in a journal outlives its process, and makes up once for what w
   expect(schedule?.nextAt).toBeGreaterThan(later.wall())
   await second.end()
 })
+
+test.each([-3_600_000, -60_000, -315_360_000_000])(
+  'a schedule goes on when the clock is set back by %i ms while the process runs, in its own rhythm',
+  (step) => {
+    const clock = new HandClock()
+    const { runtime, added } = runtimeWith(clock)
+    clock.jumpWall(Date.parse('2026-03-10T12:00:10Z') - clock.wall())
+    runtime.schedule('beat', tick, undefined, { every: 1000 })
+    clock.advance(3500)
+    clock.jumpWall(step)
+    clock.advance(10_000)
+    expect(added.length).toBeGreaterThanOrEqual(12)
+    runtime.schedule('minutely', tick, undefined, { cron: '* * * * *' })
+    const before = added.length
+    clock.jumpWall(step)
+    clock.advance(180_000)
+    // The beat, and a run each minute.
+    expect(added.length - before).toBeGreaterThanOrEqual(180)
+    expect(added.length - before).toBeLessThanOrEqual(185)
+  },
+)
+
+test('a schedule is not late for the whole step when the clock is set on while nothing is due', () => {
+  const clock = new HandClock()
+  const { runtime, added } = runtimeWith(clock)
+  clock.jumpWall(Date.parse('2026-03-10T01:00:00Z') - clock.wall())
+  runtime.schedule('nightly', tick, undefined, { cron: '0 3 * * *', timeZone: 'UTC' })
+  clock.advance(1000)
+  clock.jumpWall(3_600_000)
+  clock.advance(3_599_000)
+  expect(added).toHaveLength(1)
+})
+
+test('a schedule makes each run once through steps of the clock forth and back by less than a minute', () => {
+  const clock = new HandClock()
+  const { runtime, added } = runtimeWith(clock)
+  clock.jumpWall(Date.parse('2026-03-10T02:59:50Z') - clock.wall())
+  runtime.schedule('nightly', tick, undefined, { cron: '0 3 * * *', timeZone: 'UTC' })
+  clock.advance(15_000)
+  for (const step of [-30_000, 20_000, -25_000, 5000]) {
+    clock.jumpWall(step)
+    clock.advance(60_000)
+  }
+  expect(added).toHaveLength(1)
+})
+
+test('a schedule in a journal that was set while the clock was ahead is due by the right time at the next start', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'aftertask-ahead-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  const broker = () => sqliteBroker({ file: join(folder, 'journal.sqlite'), durability: 'process' })
+  const ahead: Clock = { ...realPorts.clock, wall: () => Date.now() + 315_360_000_000 }
+  const wrong = runtimeWith(ahead, broker())
+  await wrong.runtime.ready()
+  wrong.runtime.schedule('beat', tick, undefined, { every: 40_000 })
+  wrong.runtime.schedule('minutely', tick, undefined, { cron: '* * * * *' })
+  await wrong.runtime.schedules()
+  await wrong.end()
+  const right = runtimeWith(realPorts.clock, broker())
+  await right.runtime.ready()
+  // Found by the id alone, and by the same code.
+  right.runtime.schedule('beat', tick, undefined, { every: 40_000 })
+  const due = (await right.runtime.schedules()).map(({ nextAt }) => nextAt - Date.now() <= 60_000)
+  expect(due).toEqual([true, true])
+  await right.end()
+})

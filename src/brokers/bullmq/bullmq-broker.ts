@@ -435,6 +435,8 @@ export class BullmqBroker
     // What is being fetched comes with an answer, which a store that is away does not give.
     await within(this.#engine.clock, patience, consumer.stop())
     if (availability.isUp) await producer.settle(LAST_WRITES)
+    // A run of a schedule that is being added is made, or another process finds it free.
+    if (availability.isUp) await within(this.#engine.clock, LAST_WRITES, schedules.settle())
     await retries.settle(availability.isUp ? LAST_WRITES : 0)
     const parts = [health, producer, settlements, remote, local, schedules, progress, consumer.leases]
     for (const part of parts) part.close()

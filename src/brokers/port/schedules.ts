@@ -31,8 +31,15 @@ export interface ScheduleLease {
    * the schedule has been changed or removed.
    */
   acquire(schedule: StoredSchedule): Promise<boolean>
-  /** The run that was acquired has been added. The schedule is next due at `nextAt`. */
+  /** Lets go of a run that was acquired and is not added after all, for another process to take. */
+  release(schedule: StoredSchedule): Promise<void>
+  /**
+   * The run that was acquired has been added, or the due time was one that a wrong clock had made. The schedule is next due
+   * at `nextAt`, if it is still as given.
+   */
   complete(schedule: StoredSchedule, nextAt: number): Promise<void>
+  /** The time by which schedules are due, in milliseconds since 1970: that of the store, one for all processes. */
+  wall(): number
   /** Calls back when another process may have set or removed a schedule. */
   onChange(callback: () => void): void
 }

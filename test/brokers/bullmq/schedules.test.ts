@@ -136,6 +136,35 @@ for (const store of ['redis', 'postgres'] as const) {
       },
     )
 
+    testAt(
+      place,
+      'a process that stops leaves no run of a schedule behind that no other can take',
+      async (here) => {
+        const ids = Array.from({ length: 10 }, (_, at) => `beat ${at}`)
+        for (let round = 1; round <= 4; round++) {
+          const runtime = here.runtime({ role: 'producer' })
+          await runtime.ready()
+          let added = 0
+          const ended = new Promise((resolve) => {
+            // Runs are being taken, added and put down at this moment.
+            runtime.on('job:enqueued', () => {
+              if (++added === round * 7) resolve(runtime.stop({ timeout: 0 }))
+            })
+          })
+          for (const id of ids) runtime.schedule(id, trail, payload(), { every: 20 })
+          await ended
+          await tableOf(here, async (table) => {
+            const kept = await table.all()
+            expect(kept.map(({ id }) => id).sort()).toEqual(ids)
+            expect(await Promise.all(kept.map((one) => table.take(one, 'another', 1000)))).toEqual(
+              ids.map(() => true),
+            )
+            await Promise.all(ids.map((id) => table.release(id, 'another')))
+          })
+        }
+      },
+    )
+
     testAt(place, 'a run whose process died while it made it is made by another', async (here) => {
       const runtime = here.runtime({ role: 'producer' })
       await runtime.ready()

@@ -87,6 +87,7 @@ export class ModelClient implements SharedStore, Connected {
       put: (schedule) => this.#ask(() => store.putSchedule(schedule)),
       remove: (id) => this.#ask(() => void store.schedules.delete(id)),
       take: (schedule, owner, ms) => this.#ask(() => store.takeSchedule(schedule, owner, ms)),
+      release: (id, owner) => this.#ask(() => store.releaseSchedule(id, owner)),
       made: (schedule, nextAt) => this.#ask(() => store.madeSchedule(schedule, nextAt)),
     }
   }

@@ -405,6 +405,11 @@ export class ModelStore {
     return true
   }
 
+  releaseSchedule(id: string, owner: string): void {
+    const kept = this.schedules.get(id)
+    if (kept?.owner === owner) kept.owner = undefined
+  }
+
   madeSchedule(schedule: StoredSchedule, nextAt: number): void {
     const kept = this.#asGiven(schedule)
     if (kept === undefined) return

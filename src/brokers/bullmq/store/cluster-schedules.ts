@@ -27,6 +27,8 @@ export class ClusterSchedules implements ScheduleStore {
   #changed: () => void = () => {}
   #stop = (): void => {}
   #isClosed = false
+  /** Runs that this process has taken, or is about to take, and has not let go of. */
+  readonly #turns = new Map<string, PromiseWithResolvers<void>>()
 
   /** `owner`: a name that no other process has. */
   constructor(store: SharedStore, retries: Retries, clock: Clock, owner: string) {
@@ -35,8 +37,10 @@ export class ClusterSchedules implements ScheduleStore {
     this.#retries = retries
     this.#clock = clock
     this.lease = {
-      acquire: (schedule) => this.#table.take(schedule, this.#owner, TURN),
-      complete: (schedule, nextAt) => this.#retries.retry(() => this.#table.made(schedule, nextAt)),
+      acquire: (schedule) => this.#acquire(schedule),
+      release: ({ id }) => this.#release(id),
+      complete: (schedule, nextAt) => this.#complete(schedule, nextAt),
+      wall: () => this.#clock.wall(),
       onChange: (callback) => {
         this.#changed = callback
       },
@@ -50,6 +54,46 @@ export class ClusterSchedules implements ScheduleStore {
   close(): void {
     this.#isClosed = true
     this.#stop()
+  }
+
+  /** Resolves when no run is left with this process that another could make. */
+  async settle(): Promise<void> {
+    while (this.#turns.size > 0) await Promise.all([...this.#turns.values()].map(({ promise }) => promise))
+  }
+
+  async #acquire(schedule: StoredSchedule): Promise<boolean> {
+    const { id } = schedule
+    this.#turns.set(id, this.#turns.get(id) ?? Promise.withResolvers())
+    let isTaken = false
+    try {
+      isTaken = await this.#table.take(schedule, this.#owner, TURN)
+    } finally {
+      // Without an answer it may be ours all the same: for the others it is over after a while.
+      if (!isTaken) this.#letGo(id)
+    }
+    return isTaken
+  }
+
+  async #release(id: string): Promise<void> {
+    try {
+      await this.#retries.retry(() => this.#table.release(id, this.#owner))
+      this.#store.publish(SCHEDULES_TOPIC, this.#owner)
+    } finally {
+      this.#letGo(id)
+    }
+  }
+
+  async #complete(schedule: StoredSchedule, nextAt: number): Promise<void> {
+    try {
+      await this.#retries.retry(() => this.#table.made(schedule, nextAt))
+    } finally {
+      this.#letGo(schedule.id)
+    }
+  }
+
+  #letGo(id: string): void {
+    this.#turns.get(id)?.resolve()
+    this.#turns.delete(id)
   }
 
   /** A message has come. */

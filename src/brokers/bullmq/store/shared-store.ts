@@ -129,6 +129,8 @@ export interface ScheduleTable {
   remove(id: string): Promise<void>
   /** Lets `owner` have one for so many milliseconds, if it is as given and no other has it. */
   take(schedule: StoredSchedule, owner: string, milliseconds: number): Promise<boolean>
+  /** Lets go of one that `owner` has. */
+  release(id: string, owner: string): Promise<void>
   /** Gives one its next time and lets go of it, if it is as given. */
   made(schedule: StoredSchedule, nextAt: number): Promise<void>
 }

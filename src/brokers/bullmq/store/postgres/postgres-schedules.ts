@@ -19,10 +19,12 @@ const AS_GIVEN = 'prefix = $1 and id = $2 and definition = $3 and next_at = $4'
 const TAKE = `update aftertask.schedules
   set owner = $5, owner_until = clock_timestamp() + $6 * interval '1 millisecond'
   where ${AS_GIVEN} and (owner is null or owner = $5 or owner_until < clock_timestamp())`
+const RELEASE = `update aftertask.schedules set owner = null, owner_until = null
+  where prefix = $1 and id = $2 and owner = $3`
 const MADE = `update aftertask.schedules set next_at = $5, owner = null, owner_until = null where ${AS_GIVEN}`
 // BullMQ writes a row for each unique key with an end, and removes none that has come to it.
-const FORGET_KEYS = 'delete from dedup where expire_at_ms < $1'
-const A_MINUTE = 60_000
+const FORGET_KEYS = `delete from dedup
+  where expire_at_ms < extract(epoch from clock_timestamp() - interval '1 minute') * 1000`
 
 /** The schedules of a prefix, over a pool of pg. */
 export class PostgresSchedules implements ScheduleTable {
@@ -52,9 +54,13 @@ export class PostgresSchedules implements ScheduleTable {
     return rowCount === 1
   }
 
+  async release(id: string, owner: string): Promise<void> {
+    await this.#pool.query(RELEASE, [this.#prefix, id, owner])
+  }
+
   async made(schedule: StoredSchedule, nextAt: number): Promise<void> {
     await this.#pool.query(MADE, [...this.#asGiven(schedule), nextAt])
-    await this.#pool.query(FORGET_KEYS, [Date.now() - A_MINUTE])
+    await this.#pool.query(FORGET_KEYS)
   }
 
   #asGiven({ id, definition, nextAt }: StoredSchedule): unknown[] {

@@ -7,13 +7,15 @@ import type { ScheduleTable } from '../shared-store.ts'
 const PUT = `
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 if old and string.match(old, '^%S+ (.*)$') == ARGV[3] then return end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3])`
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3])
+redis.call('DEL', KEYS[2])`
 const TAKE = `
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 local owner = redis.call('GET', KEYS[2])
 if owner and owner ~= ARGV[3] then return 0 end
 redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
 return 1`
+const RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 const MADE = `
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
@@ -35,17 +37,21 @@ export class RedisSchedules implements ScheduleTable {
   }
 
   async put({ id, definition, nextAt }: StoredSchedule): Promise<void> {
-    await this.#redis.eval(PUT, 1, this.#key, id, String(nextAt), definition)
+    await this.#redis.eval(PUT, 2, this.#key, this.#turn(id), id, String(nextAt), definition)
   }
 
   async remove(id: string): Promise<void> {
-    await this.#redis.hdel(this.#key, id)
+    await this.#redis.multi().hdel(this.#key, id).del(this.#turn(id)).exec()
   }
 
   async take(schedule: StoredSchedule, owner: string, milliseconds: number): Promise<boolean> {
     const { id } = schedule
     const keys = [this.#key, this.#turn(id)]
     return (await this.#redis.eval(TAKE, 2, ...keys, id, toText(schedule), owner, milliseconds)) === 1
+  }
+
+  async release(id: string, owner: string): Promise<void> {
+    await this.#redis.eval(RELEASE, 1, this.#turn(id), owner)
   }
 
   async made(schedule: StoredSchedule, nextAt: number): Promise<void> {
