@@ -49,7 +49,11 @@ async function bundle() {
   const { exports, bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   const targets = [...Object.values(exports).map((target) => target.default ?? ''), ...Object.values(bin)]
   const published = targets.filter((target) => target.endsWith('.js'))
-  const threads = ['./dist/workers/task-thread.js', './dist/workers/journal-thread.js']
+  const threads = [
+    './dist/workers/task-thread.js',
+    './dist/workers/journal-thread.js',
+    './dist/src/telemetry/opentelemetry/run-in-trace.js',
+  ]
   const entries = [...published, ...threads].map((file) => file.slice('./dist/'.length, -'.js'.length))
   const made = await rolldown({
     cwd: root,

@@ -49,7 +49,10 @@ const HEAP_LOOK_EVERY = 100
 export type RunnerSetup = Pick<
   LaneSetup,
   'port' | 'table' | 'concurrency' | 'idPrefix' | 'zero' | 'time' | 'measuresCpu'
->
+> & {
+  /** Calls a handler so that the spans it makes belong to a trace; undefined where nobody traces. */
+  readonly runInTrace?: ((traceparent: string, call: () => unknown) => unknown) | undefined
+}
 
 /** What a runner needs of the handlers. */
 export type RunnerHandlers = Omit<LoadedHandlers, 'problems'>
@@ -60,6 +63,7 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
   readonly #table: LaneTable
   readonly #handlers: RunnerHandlers
   readonly #concurrency: number
+  readonly #runInTrace: RunnerSetup['runInTrace']
   readonly #idPrefix: string
   readonly #printing: readonly Printing[]
   readonly #shift: number
@@ -96,6 +100,7 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
     this.#handlers = handlers
     this.#printing = printing
     this.#concurrency = concurrency
+    this.#runInTrace = setup.runInTrace
     this.#idPrefix = idPrefix
     this.#shift = pristine.zero - zero
     this.#time = setup.time && new Float64Array(setup.time)
@@ -261,7 +266,7 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
       // Entered and not left: the next attempt enters its own, and after the last one #run leaves. That costs half of what
       // `run` does, which was most of what starting an empty job cost.
       whose.enterWith(attempt)
-      const result = this.#call(attempt)
+      const result = this.#runInTrace === undefined ? this.#call(attempt) : this.#traced(attempt)
       if (isThenable(result)) {
         this.#ringSoon()
         this.#cpu?.wait(this.#active)
@@ -282,6 +287,14 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
     const name = this.#handlers.names[task[slot] as number] as string
     const id = this.#inbox.id ?? (number[slot] as number)
     return new Attempt(this, slot, name, attempt[slot] as number, id, this.#inbox.context)
+  }
+
+  #traced(attempt: Attempt): unknown {
+    const { traceparent } = attempt
+    const run = this.#runInTrace
+    return run === undefined || traceparent === undefined
+      ? this.#call(attempt)
+      : run(traceparent, () => this.#call(attempt))
   }
 
   #call(attempt: Attempt): unknown {

@@ -13,7 +13,7 @@ import {
 import type { Attempt } from './attempt.ts'
 import { EscapedErrors } from './escaped-errors.ts'
 import { type ImportHost, loadHandlers } from './handlers.ts'
-import { JobRunner } from './job-runner.ts'
+import { JobRunner, type RunnerSetup } from './job-runner.ts'
 import { markThread } from './own-thread.ts'
 import { Printing } from './printing.ts'
 import * as pristine from './pristine.ts'
@@ -28,10 +28,16 @@ export default async function setUp(setup: LaneSetup): Promise<LaneReady> {
   closeSideDoors()
   markThread()
   const escaped = new EscapedErrors<Attempt>()
+  const tracer = setup.tracer === undefined ? undefined : ((await import(setup.tracer)) as Tracer)
   const handlers = await loadHandlers(setup, importHost(laneTable(setup.table)))
-  runner = new JobRunner(setup, handlers, printing)
+  runner = new JobRunner({ ...setup, runInTrace: tracer?.runInTrace }, handlers, printing)
   escaped.attach(runner)
   return { threadId, problems: handlers.problems }
+}
+
+/** What a module of telemetry exports for threads. */
+interface Tracer {
+  readonly runInTrace: NonNullable<RunnerSetup['runInTrace']>
 }
 
 /** Tells of the imports where also a thread that is stuck or has died is read. */

@@ -1,6 +1,7 @@
 /** Makes the parts of an engine, each out of those before it, and starts them. */
 import type { Broker } from '../brokers/port/broker.ts'
 import type { BrokerHost } from '../brokers/port/host.ts'
+import type { JobRecord } from '../rules/job-record.ts'
 import { Registry } from '../rules/registry.ts'
 import { retryPolicy } from '../rules/retry.ts'
 import { IO_POOL, poolOptionsSchema, type ReadRuntimeOptions } from '../rules/runtime-schemas.ts'
@@ -28,6 +29,7 @@ import { Schedules } from './schedules.ts'
 import { SharedJobs } from './shared-jobs.ts'
 import { Stopping } from './stopping.ts'
 import { ThreadReports } from './thread-reports.ts'
+import { Tracing } from './tracing.ts'
 import { WaitingHint } from './waiting-hint.ts'
 import { Watch } from './watch.ts'
 
@@ -43,14 +45,17 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   const registry = new Registry(Object.values(options.tasks) as AnyTask[])
   const { entries } = registry
   const ids = new JobIds(clock.wall(), random)
-  const announcer = new Announcer((job) => ids.idOf(job), log)
+  const idOf = (job: JobRecord): string => ids.idOf(job)
+  const announcer = new Announcer(idOf, log)
   const rate = new Rate(clock.now())
   const pending = new Pending({ announcer, clock, rate, max: options.maxPending })
   const limits = new Limits(options)
   const metrics = new Metrics(entries, clock)
+  const tracing = Tracing.by(options.telemetry, { clock, idOf, say })
   const ended = { completed: 0, cancelled: 0, skipped: 0, dead: 0, lost: 0 }
   const poolSettings = { default: options.pool, ...options.pools }
-  const pools = new PoolSet(poolSettings, entries, ids.prefix, ports, broker, say)
+  const carried = { attempts, cluster: broker.cluster, tracer: tracing?.threadModule }
+  const pools = new PoolSet(poolSettings, entries, ids.prefix, ports, carried, say)
 
   // From the broker to the threads, and back.
   const runTimes = new RunTimes(entries.length)
@@ -59,15 +64,8 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   const holds = new CrashHolds({ ready, clock, pools: pools.byName, wake })
   const retry = options.retry && retryPolicy(options.retry)
   const outcomes = new Outcomes({
-    announcer,
-    sink: attempts,
-    clock,
-    limits,
-    metrics,
-    random,
-    retry,
-    runTimes,
-    holds,
+    ...{ announcer, sink: attempts, clock, limits, metrics, random },
+    ...{ retry, runTimes, tracing, holds },
   })
   const watch = new Watch(clock, limits, {
     takenBack: (job) => outcomes.notStarted(job),
@@ -77,7 +75,7 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
     },
   })
   const scheduler: Scheduler = new Scheduler({
-    ...{ ready, clock, holds, runTimes, watch },
+    ...{ ready, clock, holds, runTimes, tracing, watch },
     hint: new WaitingHint({ ready, clock, runTimes, say }),
     hasLimits: entries.some(({ task }) => Number.isFinite(task.policy.concurrency)),
     limits: options.bundles,
@@ -94,7 +92,7 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   const responses = new Responses({ attempts, intake: intakeBroker, clock, jobs, handlerGrace })
   const shared = new SharedJobs(responses)
   const intake = new Intake({
-    ...{ announcer, broker: intakeBroker, clock, metrics, pending, registry, shared, stopping },
+    ...{ announcer, broker: intakeBroker, clock, metrics, pending, registry, shared, stopping, tracing },
     announcing: (announce) => scheduler.announcing(announce),
     cancel: (job, reason) => void jobs.cancel(job, reason),
   })

@@ -17,6 +17,7 @@ import type { Metrics } from './metrics.ts'
 import type { Pending } from './pending.ts'
 import type { SharedJobs } from './shared-jobs.ts'
 import type { Stopping } from './stopping.ts'
+import type { Tracing } from './tracing.ts'
 
 /** Who adds a job: a call from outside, a request, or a handler. It decides what a stopping runtime still takes. */
 export type Door = 'call' | 'request' | 'handler'
@@ -53,6 +54,7 @@ export interface IntakeParts {
   readonly announcer: Announcer
   readonly metrics: Metrics
   readonly pending: Pending
+  readonly tracing: Tracing | null
   /** Runs announcements during which no job is sent to a thread. */
   readonly announcing: (announce: () => void) => void
   readonly cancel: (job: JobRecord, reason: unknown) => void
@@ -174,7 +176,7 @@ export class Intake {
 
   /** Hands a job to the broker. Returns it, or the one that holds its unique key. */
   #store(record: JobRecord, checked: Checked, batch: Batch | null): JobRecord {
-    const { broker, clock, pending, shared } = this.#parts
+    const { broker, clock, pending, shared, tracing } = this.#parts
     const { entry, options } = checked
     const first = this.#duplicate(record, checked, batch)
     if (first !== undefined) {
@@ -187,6 +189,7 @@ export class Intake {
     if (extras?.delay !== undefined && !isHeld(batch)) extras.dueAt = clock.now() + extras.delay
     const queueTimeout = options?.queueTimeout ?? entry.task.policy.queueTimeout
     if (queueTimeout !== Number.POSITIVE_INFINITY) record.more.queueTimeout = queueTimeout
+    if (tracing !== null) tracing.added(record)
     broker.add(record, after)
     return record
   }

@@ -25,6 +25,7 @@ import type { CrashHolds } from './crash-holds.ts'
 import type { Limits } from './limits.ts'
 import type { Metrics } from './metrics.ts'
 import type { RunTimes } from './run-times.ts'
+import type { Tracing } from './tracing.ts'
 
 // The errors of a job's latest attempts are kept; a job that is retried for ever must not grow for ever.
 const ERRORS_KEPT = 20
@@ -45,6 +46,7 @@ export class Outcomes {
   readonly #announcer: Announcer
   readonly #limits: Limits
   readonly #metrics: Metrics
+  readonly #tracing: Tracing | null
   #isClosed = false
 
   constructor(parts: {
@@ -53,6 +55,7 @@ export class Outcomes {
     clock: Clock
     limits: Limits
     metrics: Metrics
+    tracing: Tracing | null
     random: () => number
     retry: RetryPolicy | undefined
     runTimes: RunTimes
@@ -63,6 +66,7 @@ export class Outcomes {
     this.#clock = parts.clock
     this.#limits = parts.limits
     this.#metrics = parts.metrics
+    this.#tracing = parts.tracing
     this.#random = parts.random
     this.#retry = parts.retry ?? NO_RETRY
     this.#runTimes = parts.runTimes
@@ -79,6 +83,7 @@ export class Outcomes {
     job.startedAt = Math.round(started)
     const attempt: Attempt = { number: job.attempts, outcome: 'completed', started, ended }
     this.#metrics.attempted(job, attempt)
+    this.#tracing?.ended(job, attempt)
     this.#sink.finish(job, { state: 'completed', result, attempt })
   }
 
@@ -110,6 +115,7 @@ export class Outcomes {
   notStarted(job: JobRecord): void {
     if (this.#isGone(job))
       return this.#crashed(job, this.#unknownTimes(), new ThreadExitedError(job.entry.task.name, 1))
+    this.#tracing?.takenBack(job)
     job.attempts--
     // Whoever heard that its thread was gone may have cancelled it before its turn here.
     if (job.extras?.abort?.why === 'cancel') return this.#cancelled(job, job.extras.abort.reason)
@@ -220,9 +226,11 @@ export class Outcomes {
     { started, ended }: Times,
     error?: WireError | Error,
   ): Attempt {
-    const attempt = { number: job.attempts, outcome, started, ended }
+    const over = { number: job.attempts, outcome, started, ended }
+    const attempt = error === undefined ? over : { ...over, error }
     this.#metrics.attempted(job, attempt)
-    return error === undefined ? attempt : { ...attempt, error }
+    this.#tracing?.ended(job, attempt)
+    return attempt
   }
 
   #again(job: JobRecord, attempt: Attempt, error: WireError | Error, real: Error, delay: number): void {

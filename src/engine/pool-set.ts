@@ -20,7 +20,7 @@ export class PoolSet {
     entries: readonly TaskEntry[],
     idPrefix: string,
     { makePool, clock }: Ports,
-    { attempts, cluster }: Pick<Broker, 'attempts' | 'cluster'>,
+    { attempts, cluster, tracer }: Pick<Broker, 'attempts' | 'cluster'> & { tracer: string | undefined },
     say: (line: string) => void,
   ) {
     this.#settings = settings
@@ -46,7 +46,7 @@ export class PoolSet {
           `the heap limit of pool "${name}" (${limit} MB) may not hold: ${flag} applies to every thread of the process`,
         )
       const measuresCpu = attempts.keepsHistory
-      this.byName.set(name, makePool({ name, options, handlers, idPrefix, clock, measuresCpu }))
+      this.byName.set(name, makePool({ name, options, handlers, idPrefix, clock, measuresCpu, tracer }))
     }
   }
 

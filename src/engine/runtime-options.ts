@@ -6,6 +6,7 @@ import type { PoolOptions } from '../rules/runtime-schemas.ts'
 import type { AnyTask } from '../rules/task.ts'
 import type { Job } from './job.ts'
 import type { LogOption } from './log.ts'
+import type { Telemetry } from './telemetry.ts'
 
 /** What `createRuntime` takes. */
 export interface RuntimeOptions<Tasks extends TaskList = TaskList> {
@@ -39,6 +40,8 @@ export interface RuntimeOptions<Tasks extends TaskList = TaskList> {
    * a logger such as pino's or `console` gets fields and message, also where somebody listens. What either throws is contained.
    */
   log?: LogOption
+  /** Makes traces of jobs and attempts: `openTelemetry()` of `aftertask/opentelemetry`. Default: none, which costs nothing. */
+  telemetry?: Telemetry
 }
 
 /** Tasks as an array or as the exports of a module. */

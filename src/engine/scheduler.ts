@@ -10,6 +10,7 @@ import type { Clock } from '../words/clock.ts'
 import type { CrashHolds } from './crash-holds.ts'
 import { Pace } from './pace.ts'
 import type { RunTimes } from './run-times.ts'
+import type { Tracing } from './tracing.ts'
 import type { WaitingHint } from './waiting-hint.ts'
 import type { Watch } from './watch.ts'
 
@@ -35,6 +36,7 @@ export interface SchedulerParts {
   readonly hasLimits: boolean
   readonly holds: CrashHolds
   readonly hint: WaitingHint
+  readonly tracing: Tracing | null
 }
 
 /** Sends jobs to threads. */
@@ -48,6 +50,7 @@ export class Scheduler {
   readonly #hasLimits: boolean
   readonly #holds: CrashHolds
   readonly #hint: WaitingHint
+  readonly #tracing: Tracing | null
   readonly #pace: Pace
   readonly #awake = new Set<string>()
   /** The one of them that was added last. */
@@ -70,6 +73,7 @@ export class Scheduler {
     this.#hasLimits = parts.hasLimits
     this.#holds = parts.holds
     this.#hint = parts.hint
+    this.#tracing = parts.tracing
     this.#pace = new Pace(parts.clock)
   }
 
@@ -204,6 +208,7 @@ export class Scheduler {
       bundle.push(this.#claim(pool.name) as JobRecord)
       next = this.#ready.peek(pool.name)
     }
+    if (this.#tracing !== null) this.#tracing.sending(bundle)
     lane.send(bundle)
     this.#sentAt = this.#clock.now()
     const mayBeStream = next === undefined && !this.#ready.refills

@@ -97,7 +97,7 @@ export class ThreadReports implements PoolHost {
         payload: read(payload, 'payload'),
         options: read(options, 'options') as JobOptions | undefined,
         batch: null,
-        context: by.extras?.context,
+        context: by.extras?.sentContext ?? by.extras?.context,
       })
       const accept = (): void => answer(this.#parts.ids.idOf(record), null)
       const { durability } = this.#parts

@@ -2,7 +2,7 @@
 import { performance } from 'node:perf_hooks'
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import type { Encoded } from '../rules/codec.ts'
-import type { JobExtras, JobRecord } from '../rules/job-record.ts'
+import type { JobContext, JobExtras, JobRecord } from '../rules/job-record.ts'
 import { Moved } from '../rules/moved.ts'
 import {
   ASKED,
@@ -159,8 +159,8 @@ export class ThreadLane implements Lane {
       if (isBare) message.push(slot)
       else if (payload instanceof Moved) {
         transfer = [...(transfer ?? []), ...payload.transfer]
-        message.push(slot, [payload.encoded, ...payload.buffers], extras?.context, extras?.id)
-      } else message.push(slot, payload, extras?.context, extras?.id)
+        message.push(slot, [payload.encoded, ...payload.buffers], contextOf(extras), extras?.id)
+      } else message.push(slot, payload, contextOf(extras), extras?.id)
     }
     if (isBare && message.length === 2) this.#port.postMessage(message[1])
     else if (transfer === undefined) this.#port.postMessage(message)
@@ -386,5 +386,9 @@ export class ThreadLane implements Lane {
 
 /** True when the table does not tell all that a thread is to know of a job. */
 function needsMore(extras: JobExtras | null): boolean {
-  return extras !== null && (extras.context !== undefined || extras.id !== undefined)
+  return extras !== null && (contextOf(extras) !== undefined || extras.id !== undefined)
+}
+
+function contextOf(extras: JobExtras | null): JobContext | undefined {
+  return extras?.sentContext ?? extras?.context
 }

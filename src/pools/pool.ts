@@ -63,6 +63,8 @@ export interface PoolParts {
   readonly clock: Clock
   /** Whether the CPU time of each attempt is measured. */
   readonly measuresCpu: boolean
+  /** The module that runs handlers in the trace of their attempt. */
+  readonly tracer?: string | undefined
   /** Where threads read the time when it is not real: see `LaneSetup`. */
   readonly time?: SharedArrayBuffer
   /** Milliseconds that the import of a handler may take. Default 10,000. */

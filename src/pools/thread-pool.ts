@@ -63,6 +63,7 @@ export class ThreadPool implements Pool, LaneHost {
   readonly #idPrefix: string
   readonly #clock: Clock
   readonly #measuresCpu: boolean
+  readonly #tracer: string | undefined
   readonly #time: SharedArrayBuffer | undefined
   readonly #counts: { readonly min: number; readonly max: number }
   #host!: PoolHost
@@ -89,6 +90,7 @@ export class ThreadPool implements Pool, LaneHost {
       idPrefix,
       clock,
       measuresCpu,
+      tracer,
       time,
       importTimeout = IMPORT_TIMEOUT,
     }: PoolParts,
@@ -101,6 +103,7 @@ export class ThreadPool implements Pool, LaneHost {
     this.#idPrefix = idPrefix
     this.#clock = clock
     this.#measuresCpu = measuresCpu
+    this.#tracer = tracer
     this.#time = time
     this.#wait = new RestartWait(clock, () => this.#refill())
     this.#counts = threadCounts(options)
@@ -218,6 +221,7 @@ export class ThreadPool implements Pool, LaneHost {
         warmUp,
         importTimeout: this.#imports.timeout,
         measuresCpu: this.#measuresCpu,
+        tracer: this.#tracer,
         zero: clockZero(),
         time: this.#time,
         idPrefix: this.#idPrefix,

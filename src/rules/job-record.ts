@@ -34,6 +34,8 @@ export interface JobExtras {
   queueTimeout?: number
   maxAttempts?: number
   context?: JobContext
+  /** What its handler is given in place of `context`, once it is sent: the trace of its attempt. */
+  sentContext?: JobContext | undefined
   progress?: Encoded
   /** The unfinished job of its batch that it waits for. */
   before?: JobRecord | undefined

@@ -104,6 +104,8 @@ export interface LaneSetup {
   readonly measuresCpu: boolean
   /** The zero of the event loop's clock on the scale of `process.hrtime`, in milliseconds: times in the table are relative to it. */
   readonly zero: number
+  /** The module that runs handlers in the trace of their attempt: see `Telemetry`. */
+  readonly tracer?: string | undefined
   /** Where the time stands when it is not real: one number, milliseconds on the event loop's clock. */
   readonly time?: SharedArrayBuffer | undefined
   /** What job numbers become ids with. */

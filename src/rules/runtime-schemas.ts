@@ -119,6 +119,13 @@ function isLogger(value: unknown): boolean {
   return ['debug', 'info', 'warn', 'error'].every((level) => typeof Reflect.get(value, level) === 'function')
 }
 
+const TELEMETRY = ['added', 'sent', 'takenBack', 'ended']
+
+function isTelemetry(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return TELEMETRY.every((method) => typeof Reflect.get(value, method) === 'function')
+}
+
 /** What `createRuntime` accepts. */
 export const runtimeOptionsSchema = z.strictObject({
   tasks: z
@@ -164,6 +171,12 @@ export const runtimeOptionsSchema = z.strictObject({
     .default(true)
     .describe(
       'Where lines go: `true` writes what nobody listens for to stderr, a function or a logger such as pino’s gets all.',
+    ),
+  telemetry: z
+    .custom<object>(isTelemetry, 'expected what openTelemetry() of aftertask/opentelemetry returns')
+    .optional()
+    .describe(
+      'Makes traces of jobs and attempts: `openTelemetry()` of `aftertask/opentelemetry`. Default: none.',
     ),
 })
 

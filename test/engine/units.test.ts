@@ -164,6 +164,7 @@ describe('the scheduler', () => {
       watch,
       holds,
       hint,
+      tracing: null,
     })
     for (let at = 0; at < milliseconds; at += 0.25) {
       jobs = Array.from({ length: 16 }, (_, seq) => recordOf(seq))
