@@ -22,8 +22,8 @@ export default defineConfig({
     },
     setupFiles: ['test/house/leak-guard.ts'],
     // Guards against a test that hangs, and no measure of speed: a busy machine takes many times as long as a quiet one.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
     // What imports `aftertask` gets the build, as a user does, and Node loads it, not Vite.
     server: { deps: { external: [/\/dist\//] } },
     // Mocks and spies never outlive their test.

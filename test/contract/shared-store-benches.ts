@@ -30,6 +30,7 @@ async function serverBench(name: StoreName): Promise<SharedStoreBench> {
   const prefix = `c${randomUUID().slice(0, 8)}`
   return {
     elapse: async (milliseconds) => setTimeout(milliseconds),
+    now: () => performance.now(),
     close: () => server.dispose(),
     open: async ({ place, lease, queues, topics, onMessage }) => {
       const own = { connection: server.url, prefix: `${prefix}${place}` }
@@ -83,6 +84,7 @@ export async function modelBench(isOrdered: boolean): Promise<SharedStoreBench> 
   }
   return {
     open,
+    now: () => clock.now(),
     elapse: (milliseconds) => new Promise((resolve) => void clock.timer(milliseconds, resolve)),
     close: async () => {
       isOpen = false

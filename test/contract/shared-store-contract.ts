@@ -15,7 +15,6 @@ import {
   type StoredEnding,
 } from '../../src/brokers/bullmq/store/shared-store.ts'
 import type { NewJob, WrittenData } from '../../src/brokers/bullmq/store/stored-job.ts'
-import { START_TIMEOUT } from '../kit/store-servers.ts'
 
 /** A store that is put to the test. */
 export interface SharedStoreBench {
@@ -23,6 +22,8 @@ export interface SharedStoreBench {
   open(options: StoreOptions): Promise<SharedStore>
   /** Lets so many milliseconds pass, or a little more. */
   elapse(milliseconds: number): Promise<void>
+  /** Its time, in milliseconds. */
+  now(): number
   close(): Promise<void>
 }
 
@@ -55,7 +56,7 @@ export function sharedStoreContract(name: string, make: () => Promise<SharedStor
 
     beforeAll(async () => {
       bench = await make()
-    }, START_TIMEOUT)
+    })
     beforeEach(() => {
       queue = `q${++queues}`
       other = `q${++queues}`
@@ -119,6 +120,29 @@ export function sharedStoreContract(name: string, make: () => Promise<SharedStor
       }
     }
 
+    /**
+     * A test of what holds before `short` has passed. Where a machine that stood still let it pass too early, the test is
+     * made again in another queue, with more time.
+     */
+    const inTime = (check: (short: number, pass: () => Promise<void>) => Promise<void>) => {
+      const tryWith = async (short: number): Promise<void> => {
+        const began = bench.now()
+        let spent: number | undefined
+        const pass = (): Promise<void> => {
+          spent = bench.now() - began
+          return bench.elapse(short + 50)
+        }
+        try {
+          await check(short, pass)
+        } catch (error) {
+          if ((spent ?? bench.now() - began) < short) throw error
+          queue = `q${++queues}`
+          await tryWith(4 * short)
+        }
+      }
+      return () => tryWith(SHORT)
+    }
+
     const refused = async (write: Promise<unknown>): Promise<void> => {
       const fault: unknown = await write.then(
         () => 'nothing',
@@ -171,14 +195,17 @@ export function sharedStoreContract(name: string, make: () => Promise<SharedStor
         expect((await source.claim(['2', '3'])).jobs).toEqual([])
       })
 
-      test('that is delayed is claimed when it is due', async () => {
-        const store = await open()
-        const source = store.source(queue, 'me')
-        await store.insert([job('a', { delay: SHORT })])
-        expect((await source.claim(['1'])).jobs).toEqual([])
-        await bench.elapse(SHORT + 50)
-        expect(idsOf((await source.claim(['1'])).jobs)).toEqual(['a'])
-      })
+      test(
+        'that is delayed is claimed when it is due',
+        inTime(async (short, pass) => {
+          const store = await open()
+          const source = store.source(queue, 'me')
+          await store.insert([job('a', { delay: short })])
+          expect((await source.claim(['1'])).jobs).toEqual([])
+          await pass()
+          expect(idsOf((await source.claim(['1'])).jobs)).toEqual(['a'])
+        }),
+      )
 
       test('is told of to a process that waits for one', async () => {
         const store = await open()
@@ -258,16 +285,19 @@ export function sharedStoreContract(name: string, make: () => Promise<SharedStor
         },
       )
 
-      test('is given back for a time, and comes again with what its attempts left', async () => {
-        const store = await open()
-        const source = store.source(queue, 'me')
-        await store.insert([job('a')])
-        await source.postpone(refOf(await claim(source, '1')), SHORT, leftBehind())
-        expect((await source.claim(['2'])).jobs).toEqual([])
-        expect(await store.directory.find(`${queue}-a`)).toMatchObject({ state: 'retryable' })
-        await bench.elapse(SHORT + 50)
-        expect(await claim(source, '2')).toMatchObject({ job: { mark: KEPT, starts: 2, stalls: 0 } })
-      })
+      test(
+        'is given back for a time, and comes again with what its attempts left',
+        inTime(async (short, pass) => {
+          const store = await open()
+          const source = store.source(queue, 'me')
+          await store.insert([job('a')])
+          await source.postpone(refOf(await claim(source, '1')), short, leftBehind())
+          expect((await source.claim(['2'])).jobs).toEqual([])
+          expect(await store.directory.find(`${queue}-a`)).toMatchObject({ state: 'retryable' })
+          await pass()
+          expect(await claim(source, '2')).toMatchObject({ job: { mark: KEPT, starts: 2, stalls: 0 } })
+        }),
+      )
 
       test('goes back before all that are as urgent', async () => {
         const store = await open()
@@ -468,20 +498,23 @@ export function sharedStoreContract(name: string, make: () => Promise<SharedStor
         expect(new Set(idsOf((await source.claim(['1', '2'])).jobs))).toEqual(new Set(['a', 'c']))
       })
 
-      test('is joined by a delayed job once it is due, and sends it back when another is first', async () => {
-        const store = await open()
-        const source = store.source(queue, 'me')
-        await store.insert([keyed('a', { delay: SHORT })])
-        await store.insert([keyed('b')])
-        const first = await claim(source, '1')
-        expect(idsOf([first])).toEqual(['b'])
-        await bench.elapse(SHORT + 50)
-        const second = await claim(source, '2')
-        expect(await source.admit(refOf(second), [`k:${queue}`])).toBe('behind')
-        await refused(end(source, second))
-        await end(source, first)
-        expect(idsOf([await claim(source, '3')])).toEqual(['a'])
-      })
+      test(
+        'is joined by a delayed job once it is due, and sends it back when another is first',
+        inTime(async (short, pass) => {
+          const store = await open()
+          const source = store.source(queue, 'me')
+          await store.insert([keyed('a', { delay: short })])
+          await store.insert([keyed('b')])
+          const first = await claim(source, '1')
+          expect(idsOf([first])).toEqual(['b'])
+          await pass()
+          const second = await claim(source, '2')
+          expect(await source.admit(refOf(second), [`k:${queue}`])).toBe('behind')
+          await refused(end(source, second))
+          await end(source, first)
+          expect(idsOf([await claim(source, '3')])).toEqual(['a'])
+        }),
+      )
 
       test('of a batch keeps the order over several queues', async () => {
         const store = await open()

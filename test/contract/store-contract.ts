@@ -2,7 +2,7 @@
 import { basename } from 'node:path'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { bullmqBroker } from '../../src/brokers/bullmq.ts'
-import { START_TIMEOUT, type StoreName, type StoreServer, storeServer, whyNot } from '../kit/store-servers.ts'
+import { type StoreName, type StoreServer, storeServer, whyNot } from '../kit/store-servers.ts'
 import { heldToContract } from './held-to-contract.ts'
 
 /** Holds the BullMQ broker to the contract over this store. */
@@ -19,7 +19,7 @@ export function storeContract(store: StoreName): void {
   beforeAll(async () => {
     server = await storeServer(store)
     await server.start()
-  }, START_TIMEOUT)
+  })
   afterAll(() => server.dispose())
   heldToContract({
     name,

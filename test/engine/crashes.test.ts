@@ -179,29 +179,25 @@ describe('a task whose jobs keep ending threads', () => {
   test.each([
     ['memory', memoryBroker],
     ['sqlite', () => sqliteBroker({ file: folder.newFile() })],
-  ])(
-    'waits alone, and jobs of other tasks keep their threads (broker: %s)',
-    async (_name, broker) => {
-      const runtime = startThreads([ok, exit({ onCrash: 'fail' })], {
-        broker: broker(),
-        pool: { threads: 1, niceness: 0 },
-      })
-      await runtime.ready()
-      const exits = collectEvents(runtime, 'thread:exited')
-      const [killers, others] = addTogether(runtime, () => [
-        Array.from({ length: 12 }, () => runtime.enqueue('exit', { code: 1 })),
-        Array.from({ length: 20 }, (_, number) => runtime.enqueue(ok, number)),
-      ])
-      await Promise.all(others.map((job) => job.result()))
-      // Counted in threads, which no busy machine changes: three in a row, and one or two whose turn it was.
-      expect(exits.length).toBeLessThanOrEqual(5)
-      const ends = await Promise.all(killers.map((job) => job.settled))
-      expect(ends.map(({ state, attempts }) => `${state} ${attempts}`)).toEqual(new Array(12).fill('dead 1'))
-      // The pool has waited for nothing.
-      expect(exits.map(({ restartIn }) => restartIn)).toEqual(new Array(12).fill(0))
-    },
-    60_000,
-  )
+  ])('waits alone, and jobs of other tasks keep their threads (broker: %s)', async (_name, broker) => {
+    const runtime = startThreads([ok, exit({ onCrash: 'fail' })], {
+      broker: broker(),
+      pool: { threads: 1, niceness: 0 },
+    })
+    await runtime.ready()
+    const exits = collectEvents(runtime, 'thread:exited')
+    const [killers, others] = addTogether(runtime, () => [
+      Array.from({ length: 12 }, () => runtime.enqueue('exit', { code: 1 })),
+      Array.from({ length: 20 }, (_, number) => runtime.enqueue(ok, number)),
+    ])
+    await Promise.all(others.map((job) => job.result()))
+    // Counted in threads, which no busy machine changes: three in a row, and one or two whose turn it was.
+    expect(exits.length).toBeLessThanOrEqual(5)
+    const ends = await Promise.all(killers.map((job) => job.settled))
+    expect(ends.map(({ state, attempts }) => `${state} ${attempts}`)).toEqual(new Array(12).fill('dead 1'))
+    // The pool has waited for nothing.
+    expect(exits.map(({ restartIn }) => restartIn)).toEqual(new Array(12).fill(0))
+  })
 })
 
 describe('queued jobs are never stranded', () => {

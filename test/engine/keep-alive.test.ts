@@ -10,14 +10,14 @@ const folder = tempFolder('keep-alive')
 
 /** What a process that does this writes, until it ends by itself. */
 async function outputOf(what: string, ...more: readonly string[]): Promise<string[]> {
-  const { stdout } = await run(process.execPath, [child, what, ...more], { timeout: 55_000 })
+  const { stdout } = await run(process.execPath, [child, what, ...more], { timeout: 170_000 })
   return stdout
     .trim()
     .split('\n')
     .filter((line) => line !== 'words of a handler')
 }
 
-describe.concurrent('a process', { timeout: 30_000 }, () => {
+describe.concurrent('a process', () => {
   test('is not kept alive by a runtime that has nothing to do', async ({ expect: local }) => {
     local(await outputOf('idle')).toEqual(['ready'])
   })

@@ -1,13 +1,13 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { closeSync, openSync, writeSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { QueueTimeoutError, TaskTimeoutError } from '../../src/words/errors.ts'
 import { nextEvent } from '../kit/jobs.ts'
 import { LeapingClock } from '../kit/leaping-clock.ts'
 import { gateTasks, MemoryGate } from '../kit/memory-gate.ts'
+import { tempFolder } from '../kit/temp-folder.ts'
 import { addTogether, collectEvents, failureOf, isoTask, startThreads } from '../kit/threads.ts'
 
 const tasks = [
@@ -17,9 +17,14 @@ const tasks = [
   isoTask('signal', 'loopUntilThrown'),
   isoTask('signal', 'returnDespiteAbort'),
   isoTask('signal', 'awaitOnceThenReturn'),
-  isoTask('signal', 'stuckInNativeCode'),
+  isoTask('native', 'waitForChild'),
   isoTask('misbehave', 'ok'),
 ] as const
+
+const { newFile } = tempFolder('timeouts')
+
+// Far more than a test can take by itself: only a leap gets there.
+const HOUR = 3_600_000
 
 async function withGate(options: Parameters<typeof startThreads>[1] = {}, clock?: LeapingClock) {
   const runtime = startThreads(tasks, options, clock === undefined ? {} : { clock })
@@ -63,17 +68,17 @@ describe('the timeout of an attempt', () => {
 
   test('ends the thread of a handler that does not heed the signal, after killGrace and not before', async () => {
     const clock = new LeapingClock()
-    const { runtime, gate } = await withGate({ killGrace: 30_000 }, clock)
+    const { runtime, gate } = await withGate({ killGrace: 3 * HOUR }, clock)
     const exited = nextEvent(runtime, 'thread:exited')
-    const job = runtime.enqueue('gate.spin', { at: 1 }, { timeout: 1000 })
+    const job = runtime.enqueue('gate.spin', { at: 1 }, { timeout: 2 * HOUR })
     await gate.reached(1)
-    clock.leap(1000)
+    clock.leap(2 * HOUR)
     await delay(20)
     expect(job.state).toBe('running')
-    clock.leap(29_000)
+    clock.leap(2 * HOUR)
     await delay(20)
     expect(job.state).toBe('running')
-    clock.leap(1000)
+    clock.leap(HOUR)
     expect(await job.settled).toMatchObject({ state: 'dead', error: { code: 'ERR_TASK_TIMEOUT' } })
     expect(await exited).toMatchObject({ expected: true })
   })
@@ -172,11 +177,14 @@ describe('the timeout of an attempt', () => {
   test('settles the job also when its thread sits in native code and cannot be ended', async () => {
     const clock = new LeapingClock()
     const { runtime } = await withGate({ killGrace: 60_000 }, clock)
-    const folder = await mkdtemp(join(tmpdir(), 'aftertask-native-'))
-    onTestFinished(() => rm(folder, { recursive: true }))
-    const sign = join(folder, 'sign')
-    execFileSync('mkfifo', [sign])
-    const job = runtime.enqueue('signal.stuckInNativeCode', { seconds: 2, sign }, { timeout: 60_000 })
+    const [sign, gate] = [newFile(), newFile()]
+    execFileSync('mkfifo', [sign, gate])
+    const opened = openSync(gate, 'r+')
+    onTestFinished(() => {
+      writeSync(opened, 'go on\n')
+      closeSync(opened)
+    })
+    const job = runtime.enqueue('native.waitForChild', { sign, gate }, { timeout: 60_000 })
     // Written by the process that the thread waits for: by then nothing in the thread can hear of its end.
     await readFile(sign)
     const settled = job.settled

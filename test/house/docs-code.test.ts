@@ -100,7 +100,7 @@ describe('the code in the documents', () => {
         code: 0,
         output: '',
       })
-    }, 60_000)
+    })
 
   for (const block of programs) {
     test(`runs to its end: ${block.place}`, async () => {
@@ -126,7 +126,7 @@ describe('the code in the documents', () => {
         code: 0,
         output: '',
       })
-    }, 60_000)
+    })
   }
 
   test('is an entry, or is used by the entry beside it, where it is in docs/examples', () => {
@@ -328,7 +328,7 @@ function expectShown(output: string, shown: string | null): void {
 
 function run(program: string, args: string[], cwd = root): Promise<{ code: unknown; output: string }> {
   return new Promise((resolve) => {
-    execFile(program, args, { cwd, timeout: 55_000, killSignal: 'SIGKILL' }, (error, stdout, stderr) => {
+    execFile(program, args, { cwd, timeout: 170_000, killSignal: 'SIGKILL' }, (error, stdout, stderr) => {
       resolve({
         code: error === null ? 0 : (error.code ?? error.signal),
         output: stdout + (error ? stderr : ''),

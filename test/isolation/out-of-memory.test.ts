@@ -40,7 +40,6 @@ test.each([64, 128])(
     expect(await failureOf(runtime.enqueue(push))).toMatchObject({ code: 'ERR_OUT_OF_MEMORY' })
     expect(await runtime.enqueue(ok, 'next').result()).toBe('next')
   },
-  60_000,
 )
 
 test('a handler that keeps little is not ended for the garbage that it makes', async () => {

@@ -18,9 +18,7 @@ const servers: Record<string, string> = {
   listen: `import { createServer } from 'node:http'; createServer().listen(4999, '127.0.0.1')`,
 }
 
-test('a handler that imports a module which starts the server fails ready() with what to do', {
-  timeout: 60_000,
-}, async () => {
+test('a handler that imports a module which starts the server fails ready() with what to do', async () => {
   const handlers = new WrittenHandlers()
   const calls = Object.keys(servers)
   const bad = calls.map((call) => {

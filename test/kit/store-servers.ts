@@ -6,9 +6,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePort } from './free-port.ts'
 
-/** Milliseconds for a hook that starts a server, which takes a while on a busy machine: a guard against one that hangs. */
-export const START_TIMEOUT = 90_000
-
 /** The stores that there are servers of. */
 export type StoreName = 'redis' | 'valkey' | 'postgres'
 

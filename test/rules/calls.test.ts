@@ -39,13 +39,13 @@ describe('the compiler', () => {
     ]
     for (const verdict of verdicts(wrong))
       expect(verdict).toBe("TS2322 Type 'number' is not assignable to type 'string'.")
-  }, 60_000)
+  })
 
   test('blames the option for a wrong option', () => {
     expect(verdicts(["runtime.enqueue(mail, { to: 'a' }, { when: 'success' })"])).toEqual([
       "TS2322 Type '\"success\"' is not assignable to type 'When | undefined'.",
     ])
-  }, 60_000)
+  })
 
   test('says that an argument is missing only where the payload is', () => {
     const missing = ['runtime.enqueue(mail)', 'req.after(mail)', 'void ctx.enqueue(mail)']
@@ -60,7 +60,7 @@ describe('the compiler', () => {
     expect(aFunction).toBe(
       "TS2345 Argument of type '() => number' is not assignable to parameter of type 'string | AnyTask'.",
     )
-  }, 60_000)
+  })
 
   test('refuses an entry of enqueueMany without its payload, and a handler that is a path', () => {
     const [entry, path] = verdicts([
@@ -69,7 +69,7 @@ describe('the compiler', () => {
     ])
     expect(entry).toMatch(/^TS2322 /)
     expect(path).toBe("TS2322 Type '\"./x.ts\"' is not assignable to type 'HandlerRef'.")
-  }, 60_000)
+  })
 
   test('knows the result of each job of enqueueMany, and takes tasks by name from a Runtime without tasks', () => {
     expect(
@@ -82,7 +82,7 @@ describe('the compiler', () => {
         'useAny(runtime); console.log(id, unknown, ids)',
       ]),
     ).toEqual(['', '', '', '', '', ''])
-  }, 60_000)
+  })
 
   test('finds no fault in the published declarations, with the oldest library that Node 22 needs', () => {
     const subpaths = ['', '/polka', '/http', '/sqlite', '/errors', '/bullmq']
@@ -91,5 +91,5 @@ describe('the compiler', () => {
       ({ file }) => !file.includes('node_modules/'),
     )
     expect(ours).toEqual([])
-  }, 60_000)
+  })
 })

@@ -18,7 +18,7 @@ import type { Telemetry } from '../../src/engine/telemetry.ts'
 import { type AnyTask, defineTask } from '../../src/rules/task.ts'
 import { openTelemetry } from '../../src/telemetry/opentelemetry.ts'
 import type { SpanInThread } from '../fixtures/otel-in-thread.ts'
-import { START_TIMEOUT, type StoreServer, storeServer, whyNot } from '../kit/store-servers.ts'
+import { type StoreServer, storeServer, whyNot } from '../kit/store-servers.ts'
 import { tempFolder } from '../kit/temp-folder.ts'
 import { type LooseRuntime, startThreads } from '../kit/threads.ts'
 
@@ -216,7 +216,7 @@ describe('a trace goes on in another process', () => {
     const server = await storeServer('redis')
     servers.set('redis', server)
     await server.start()
-  }, START_TIMEOUT)
+  })
   afterAll(async () => {
     for (const server of servers.values()) await server.dispose()
   })

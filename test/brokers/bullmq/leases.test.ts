@@ -106,10 +106,12 @@ async function loseLease({ server, prefix }: Place, id: string): Promise<void> {
   if (server.url.startsWith('redis')) {
     const redis = new Redis(server.url)
     const key = `${prefix}:pool.default:${id}`
+    const isThere = await redis.exists(key)
     await redis.hincrby(key, 'stc', 1)
-    const gone = await redis.del(`${key}:lock`)
+    // On a slow machine it may have run out already.
+    await redis.del(`${key}:lock`)
     redis.disconnect()
-    if (gone !== 1) throw new Error('There was no lease.')
+    if (isThere !== 1) throw new Error('There was no job.')
     return
   }
   const client = new pg.Client({ connectionString: server.url })
@@ -117,5 +119,5 @@ async function loseLease({ server, prefix }: Place, id: string): Promise<void> {
   const lose = "update bullmq.job set lock_token = 'lost', locked_until_ms = 0 where id = $1"
   const { rowCount } = await client.query(lose, [id])
   await client.end()
-  if (rowCount !== 1) throw new Error('There was no lease.')
+  if (rowCount !== 1) throw new Error('There was no job.')
 }

@@ -170,14 +170,21 @@ for (const store of ['redis', 'postgres'] as const) {
       await runtime.ready()
       runtime.schedule('beat', trail, payload(), { every: 500, missed: 'skip' })
       await runtime.schedules()
-      const added = nextEvent(runtime, 'job:enqueued')
       await tableOf(here, async (table) => {
-        const [beat] = await table.all()
-        if (beat === undefined) throw new Error('The schedule is not kept.')
-        expect(await table.take(beat, 'dead', 1200)).toBe(true)
-        expect(await table.take(beat, 'another', 1200)).toBe(false)
+        const beat = async () => {
+          const [only] = await table.all()
+          if (only === undefined) throw new Error('The schedule is not kept.')
+          return only
+        }
+        // Its own process may make a run meanwhile.
+        let taken = await beat()
+        while (!(await table.take(taken, 'dead', DAY))) taken = await beat()
+        expect(await table.take(taken, 'another', DAY)).toBe(false)
+        const added = nextEvent(runtime, 'job:enqueued')
+        expect(await table.take(taken, 'dead', 500)).toBe(true)
+        expect((await added).job.name).toBe('trail')
+        while ((await beat()).nextAt === taken.nextAt);
       })
-      expect((await added).job.name).toBe('trail')
     })
   })
 }

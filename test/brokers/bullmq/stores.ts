@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, test } from 'vitest'
 import { type BullmqOptions, bullmqBroker } from '../../../src/brokers/bullmq.ts'
 import { createRuntime, type Runtime } from '../../../src/engine/runtime.ts'
 import type { RuntimeOptions } from '../../../src/engine/runtime-options.ts'
-import { START_TIMEOUT, type StoreServer, storeServer, whyNot } from '../../kit/store-servers.ts'
+import { type StoreServer, storeServer, whyNot } from '../../kit/store-servers.ts'
 import * as tasks from './fixture/tasks.ts'
 
 type TestTask = typeof tasks.trail | typeof tasks.telling | typeof tasks.inOrder | typeof tasks.clinging
@@ -30,7 +30,7 @@ export function overStore(store: 'redis' | 'postgres', check: (place: () => Plac
     beforeAll(async () => {
       server = await storeServer(store)
       await server.start()
-    }, START_TIMEOUT)
+    })
     afterAll(() => server.dispose())
     check(() => placeAt(server))
   })
@@ -61,22 +61,13 @@ function placeAt(server: StoreServer): Place {
 }
 
 /** A test with a place of its own. */
-export function testAt(
-  place: () => Place,
-  name: string,
-  check: (place: Place) => Promise<void>,
-  timeout = 90_000,
-): void {
-  test(
-    name,
-    async () => {
-      const here = place()
-      try {
-        await check(here)
-      } finally {
-        await here.end()
-      }
-    },
-    timeout,
-  )
+export function testAt(place: () => Place, name: string, check: (place: Place) => Promise<void>): void {
+  test(name, async () => {
+    const here = place()
+    try {
+      await check(here)
+    } finally {
+      await here.end()
+    }
+  })
 }

@@ -62,7 +62,7 @@ describe('a process', () => {
 })
 
 describe.runIf(hasContainers)('two containers with one host name, each of them process 1,', () => {
-  test('leave each other the jobs that they run', { timeout: 60_000 }, async () => {
+  test('leave each other the jobs that they run', async () => {
     const file = journalFile()
     const starts = `${file}.starts`
     writeFileSync(starts, '')

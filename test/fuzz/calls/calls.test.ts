@@ -6,9 +6,7 @@ import { callsFuzzer, fuzzer } from './fuzzer.ts'
 import { tasks } from './hostile.ts'
 import type { Target } from './targets.ts'
 
-test('a call with anything is taken, or refused with a typed error and nothing kept', {
-  timeout: 120_000,
-}, async () => {
+test('a call with anything is taken, or refused with a typed error and nothing kept', async () => {
   const finding = await fuzzer.search({ seed: freshSeed(), runs: 150 })
   expect(finding && report('calls', finding)).toBeUndefined()
 })
@@ -46,7 +44,7 @@ const faults: readonly [string, Record<string, Target>, RegExp][] = [
 ]
 
 describe('the fuzzer of calls finds', () => {
-  test.each(faults)('%s', { timeout: 120_000 }, async (_what, faulty, says) => {
+  test.each(faults)('%s', async (_what, faulty, says) => {
     const finding = await callsFuzzer(faulty).search({ seed: 1, runs: 5000, shrinks: false })
     expect(finding?.fault).toMatch(says)
   })

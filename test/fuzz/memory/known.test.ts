@@ -42,6 +42,6 @@ const programs: readonly (Program & { readonly name: string })[] = [
   },
 ]
 
-test.each(programs)('$name', { timeout: 60_000 }, async (program) => {
+test.each(programs)('$name', async (program) => {
   expect(await play(program)).toBeUndefined()
 })

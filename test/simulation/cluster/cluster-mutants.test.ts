@@ -25,7 +25,7 @@ async function found(
 const all = Object.entries(clusterMutants)
 const led = all.filter(([, { plan }]) => plan !== undefined)
 
-describe('the simulation of several processes finds', { timeout: 120_000 }, () => {
+describe('the simulation of several processes finds', () => {
   test.each(all)('that %s', async (_name, fault) => {
     expect(await found(fault)).toMatch(fault.says)
   })

@@ -5,7 +5,7 @@
  *
  * npm run trouble -- --rounds 20
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -97,16 +97,18 @@ export async function playRounds(
 
 /** One round of each trouble; resolves to its jobs, once the trouble is over. */
 const play: Record<Trouble, (scene: Scene, round: number) => Promise<Job[]>> = {
-  kill: async (scene) => {
+  kill: async (scene, round) => {
     const { producer, workers, killed } = scene
     const jobs = add(scene, JOBS)
-    // One that takes longer: it is running when its process is killed.
-    const long = producer.enqueue(trail, { file: scene.file, ms: 400 })
+    // One that takes until then: it is running when its process is killed.
+    const until = `${scene.file}-${round}`
+    const long = producer.enqueue(trail, { file: scene.file, ms: 0, until })
     jobs.push(long, ...add(scene, JOBS))
     const pid = await runnerOf(producer, long)
     const at = workers.findIndex(({ child }) => child.pid === pid)
     killed.set(pid, Date.now())
     await workers[at]?.end('SIGKILL')
+    writeFileSync(until, '')
     const next = scene.start()
     await Promise.all(jobs.map((job) => job.settled))
     workers[at] = await next

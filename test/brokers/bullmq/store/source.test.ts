@@ -6,7 +6,7 @@ import { PostgresStore } from '../../../../src/brokers/bullmq/store/postgres/pos
 import { RedisStore } from '../../../../src/brokers/bullmq/store/redis/redis-store.ts'
 import type { Claimed, JobSource } from '../../../../src/brokers/bullmq/store/shared-store.ts'
 import { systemClock } from '../../../../src/words/clock.ts'
-import { START_TIMEOUT, type StoreServer, storeServer, whyNot } from '../../../kit/store-servers.ts'
+import { type StoreServer, storeServer, whyNot } from '../../../kit/store-servers.ts'
 
 const events = { up: () => {}, down: () => {}, message: () => {} }
 const keep = { count: 2, age: 3_600_000 }
@@ -42,7 +42,7 @@ for (const kind of ['redis', 'postgres'] as const) {
         await server.start()
         store = storeAt()
         await store.open(opening)
-      }, START_TIMEOUT)
+      })
       afterAll(async () => {
         await store.close()
         await server.dispose()

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readBullmqOptions } from '../../../../../src/brokers/bullmq/options.ts'
 import { PostgresStore } from '../../../../../src/brokers/bullmq/store/postgres/postgres-store.ts'
 import { systemClock } from '../../../../../src/words/clock.ts'
-import { START_TIMEOUT, type StoreServer, storeServer, whyNot } from '../../../../kit/store-servers.ts'
+import { type StoreServer, storeServer, whyNot } from '../../../../kit/store-servers.ts'
 
 const reason = whyNot('postgres')
 const events = { up: () => {}, down: () => {}, message: () => {} }
@@ -18,7 +18,7 @@ describe.skipIf(reason !== undefined)(
     beforeAll(async () => {
       server = await storeServer('postgres')
       await server.start()
-    }, START_TIMEOUT)
+    })
     afterAll(() => server.dispose())
 
     test('is refused with the names of the functions of BullMQ that are others than were known', async () => {

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { backendOptions } from '../../../../../src/brokers/bullmq/store/queue-options.ts'
 import { RedisSource } from '../../../../../src/brokers/bullmq/store/redis/redis-source.ts'
 import { type Scripts, scriptsOf } from '../../../../../src/brokers/bullmq/store/redis/scripts.ts'
-import { START_TIMEOUT, type StoreServer, storeServer, whyNot } from '../../../../kit/store-servers.ts'
+import { type StoreServer, storeServer, whyNot } from '../../../../kit/store-servers.ts'
 
 const JOBS = 8
 
@@ -23,7 +23,7 @@ describe.skipIf(reason !== undefined)(
     beforeAll(async () => {
       server = await storeServer('redis')
       await server.start()
-    }, START_TIMEOUT)
+    })
     afterAll(() => server.dispose())
 
     const connect = (): void => {
