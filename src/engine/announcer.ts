@@ -51,8 +51,8 @@ export class Announcer {
       message,
       data: readOrError(data, 'data'),
     })
-    const isHeard = this.events.has('job:log')
-    if (isHeard) this.events.emitEach('job:log', line)
+    const isHeard = this.events.isHeard('job:log')
+    if (this.events.has('job:log')) this.events.emitEach('job:log', line)
     if (this.#log.hearsAll || (!isHeard && this.#log.takes(level)))
       this.#log.write({ from: 'handler', ...line() })
   }
@@ -197,8 +197,8 @@ export class Announcer {
     event: RuntimeEvents[Name],
     line: () => Partial<LogLine> & { message: string },
   ): void {
-    const isHeard = this.events.has(name)
-    if (isHeard) this.events.emit(name, event)
+    const isHeard = this.events.isHeard(name)
+    this.events.emit(name, event)
     if (!isHeard || this.#log.hearsAll) this.#log.write({ from: 'runtime', level: 'warn', ...line() })
   }
 

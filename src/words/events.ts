@@ -1,4 +1,5 @@
 /** The events of a runtime: their names, what each carries, and an emitter that no listener can break. */
+import { type Channel, channel } from 'node:diagnostics_channel'
 import type { JobState } from './job.ts'
 import { hearRejection, isThenable } from './thenables.ts'
 
@@ -122,6 +123,14 @@ const names: Readonly<Record<EventName, true>> = {
 /** The names of all events. */
 export const EVENT_NAMES = Object.keys(names) as readonly EventName[]
 
+/**
+ * The events of every runtime of the process, on `node:diagnostics_channel` as `aftertask:NAME`: for tools that are loaded before
+ * there is a runtime to listen to.
+ */
+const channels = Object.fromEntries(
+  EVENT_NAMES.map((name) => [name, channel(`aftertask:${name}`)]),
+) as Readonly<Record<EventName, Channel>>
+
 /** A listener for an event. */
 export type Listener<Name extends EventName> = (event: RuntimeEvents[Name]) => void
 
@@ -149,7 +158,13 @@ export class Emitter {
     if (listeners?.size === 0) this.#listeners.delete(name)
   }
 
+  /** True when an event has to be put together: somebody listens, here or on the channel. */
   has(name: EventName): boolean {
+    return this.#listeners.has(name) || channels[name].hasSubscribers
+  }
+
+  /** True when somebody listens here. A tool on the channel watches; it does not answer for the runtime. */
+  isHeard(name: EventName): boolean {
     return this.#listeners.has(name)
   }
 
@@ -159,6 +174,7 @@ export class Emitter {
 
   /** Makes the event for each listener anew: what one of them does to its values is not seen by the others. */
   emitEach<Name extends EventName>(name: Name, make: () => RuntimeEvents[Name]): void {
+    if (channels[name].hasSubscribers) channels[name].publish(make())
     const listeners = this.#listeners.get(name)
     if (listeners === undefined) return
     for (const listener of [...listeners]) {
