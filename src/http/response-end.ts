@@ -37,8 +37,8 @@ interface OpenList {
 export abstract class ResponseWatch {
   readonly req: AnyRequest
   readonly res: AnyResponse
-  /** Whoever emits the events of the response tells of its `finish`, so that no listener has to be added and removed. */
-  isToldOfFinish = false
+  /** The `emit` of the response that tells of its `finish`, so that no listener has to be added and removed. */
+  tellingEmit: AnyResponse['emit'] | null = null
   #isWatching = false
   /** The socket as it was when the watch began: a response lets go of its socket before it is over. */
   #socket: Socket | null = null
@@ -69,7 +69,9 @@ export abstract class ResponseWatch {
     if (over !== null) return over
     this.#isWatching = true
     this.#socket = socket
-    if (!this.isToldOfFinish) res.on('finish', onFinish)
+    // Somebody may have put another in its place, which tells nothing.
+    if (this.tellingEmit !== res.emit) this.tellingEmit = null
+    if (this.tellingEmit === null) res.on('finish', onFinish)
     if (socket === null) res.on('close', onClose)
     else this.#follow(socket)
     return null
@@ -110,7 +112,7 @@ export abstract class ResponseWatch {
 
   #end(outcome: Outcome): void {
     this.#isWatching = false
-    if (!this.isToldOfFinish) this.res.removeListener('finish', onFinish)
+    if (this.tellingEmit === null) this.res.removeListener('finish', onFinish)
     if (this.#open === null) this.res.removeListener('close', onClose)
     else this.#forget(this.#open)
     this.ended(outcome)

@@ -28,8 +28,8 @@ export function scopeEvents(req: ScopedRequest, res: AnyResponse, jobs: OpenRequ
     req.emit = emitOfRequest
   } else req.emit = scoped(req.emit, response)
   if (res.emit === plainEmit) {
-    response.isToldOfFinish = res instanceof ServerResponse
     res.emit = emitOfResponse
+    if (res instanceof ServerResponse) response.tellingEmit = emitOfResponse
   } else res.emit = scoped(res.emit, response)
 }
 
@@ -43,7 +43,7 @@ function emitOfRequest(this: ScopedRequest, name: string, ...more: unknown[]): b
 
 function emitOfResponse(this: AnyResponse, name: string, ...more: unknown[]): boolean {
   const response = OpenResponse.of(this)
-  if (response !== undefined && name === 'finish' && response.isToldOfFinish) response.finished()
+  if (response !== undefined && name === 'finish' && response.tellingEmit !== null) response.finished()
   if (isForNobody(this, name)) return false
   if (response === undefined || isWithin(response)) return plainEmit.call(this, name, ...more)
   return emitWithin(response, plainEmit, this, [name, ...more])

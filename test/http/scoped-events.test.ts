@@ -230,3 +230,20 @@ describe('after() in an event', () => {
     expect(emitted).toContain('end')
   })
 })
+
+test('a job starts once its response is over, also where another middleware has replaced emit since', async () => {
+  const { give, job } = handOver()
+  const server = createServer((req, res) =>
+    tasks(req, res, () => {
+      res.emit = EventEmitter.prototype.emit
+      give(addJob(note, { text: 'after all' }))
+      res.end('over')
+    }),
+  )
+  // The connection stays open: nothing but the end of the response can tell.
+  server.keepAliveTimeout = 0
+  const client = await rawClient(await listen(server))
+  client.send('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+  await client.received('over')
+  expect(await (await job).settled).toMatchObject({ state: 'completed' })
+})
