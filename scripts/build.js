@@ -51,6 +51,7 @@ async function bundle() {
   const published = targets.filter((target) => target.endsWith('.js'))
   const threads = [
     './dist/workers/task-thread.js',
+    './dist/workers/isolation-thread.js',
     './dist/workers/journal-thread.js',
     './dist/src/telemetry/opentelemetry/run-in-trace.js',
   ]

@@ -14,12 +14,21 @@ import type { Attempt } from './attempt.ts'
 import { EscapedErrors } from './escaped-errors.ts'
 import { type ImportHost, loadHandlers } from './handlers.ts'
 import { JobRunner, type RunnerSetup } from './job-runner.ts'
+import type { LoadedHandlers } from './loaded-handlers.ts'
 import { markThread } from './own-thread.ts'
 import { Printing } from './printing.ts'
 import * as pristine from './pristine.ts'
 import { closeSideDoors } from './side-door.ts'
 
-export default async function setUp(setup: LaneSetup): Promise<LaneReady> {
+export default function setUp(setup: LaneSetup): Promise<LaneReady> {
+  return setUpThread(setup, (loaded) => loaded)
+}
+
+/** Sets a thread up whose handlers are called through what `around` makes of them. */
+export async function setUpThread(
+  setup: LaneSetup,
+  around: (loaded: LoadedHandlers) => LoadedHandlers,
+): Promise<LaneReady> {
   if (setup.env !== undefined) takeEnvironment(setup.env)
   // All of this comes before any handler, so that no module finds the way to the library's own things.
   let runner: JobRunner | undefined
@@ -29,7 +38,7 @@ export default async function setUp(setup: LaneSetup): Promise<LaneReady> {
   markThread()
   const escaped = new EscapedErrors<Attempt>()
   const tracer = setup.tracer === undefined ? undefined : ((await import(setup.tracer)) as Tracer)
-  const handlers = await loadHandlers(setup, importHost(laneTable(setup.table)))
+  const handlers = around(await loadHandlers(setup, importHost(laneTable(setup.table))))
   runner = new JobRunner({ ...setup, runInTrace: tracer?.runInTrace }, handlers, printing)
   escaped.attach(runner)
   return { threadId, problems: handlers.problems }

@@ -148,6 +148,15 @@ export function defineTask<
       },
     }),
   }
+  return marked(task)
+}
+
+/** The same task with another policy in part. */
+export function withPolicy(task: AnyTask, policy: Partial<TaskPolicy>): AnyTask {
+  return marked({ ...task, policy: Object.freeze({ ...task.policy, ...policy }) })
+}
+
+function marked<Marked extends object>(task: Marked): Marked {
   Object.defineProperty(task, TASK, { value: true })
   return Object.freeze(task)
 }

@@ -14,6 +14,8 @@ const entry = (name: string): URL =>
 
 /** What runs the jobs. */
 export const TASK_THREAD: URL = entry('task-thread')
+/** What runs them when it is looked at what handlers leave behind. */
+export const ISOLATION_THREAD: URL = entry('isolation-thread')
 /** What owns the database of a journal. */
 export const JOURNAL_THREAD: URL = entry('journal-thread')
 
