@@ -4,7 +4,7 @@
  */
 
 import { type ImportHost, loadHandlers } from '../../workers/handlers.ts'
-import { JobRunner } from '../../workers/job-runner.ts'
+import { JobRunner, type RunnerSetup } from '../../workers/job-runner.ts'
 import type { AnyHandler, LoadedHandlers } from '../../workers/loaded-handlers.ts'
 import type { ThreadHandle } from '../pools/lane.ts'
 import type { ThreadEnd, ThreadSource } from '../pools/thread-pool.ts'
@@ -53,7 +53,8 @@ export class InlineSource implements ThreadSource {
       try {
         const loaded = await this.#load(setup)
         if (isOver) return
-        const runner = new JobRunner(setup, loaded, [])
+        const tracer = setup.tracer === undefined ? undefined : ((await import(setup.tracer)) as RunnerSetup)
+        const runner = new JobRunner({ ...setup, runInTrace: tracer?.runInTrace }, loaded, [])
         port.on('message', (message: number | unknown[]) => runner.receive(message))
         port.unref()
         const handle: ThreadHandle = { threadId: 0, terminate: (why?: Error) => setImmediate(end, why) }

@@ -51,7 +51,7 @@ const OPTIONS: readonly string[] = ['payloads', 'only', 'except', 'effects', 'ru
  */
 export async function isolationSuite<Tasks extends AnyTask>(
   runtime: Runtime<Tasks>,
-  options: IsolationOptions<NoInfer<Tasks>> = {},
+  options: IsolationOptions<Tasks> = {},
 ): Promise<IsolationReport> {
   const read = readOptions(runtime, options)
   const findings: IsolationFinding[] = []

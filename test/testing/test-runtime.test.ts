@@ -21,6 +21,18 @@ describe.each(['inline', 'threads'] as const)('a test runtime that runs jobs %s'
     expect(expectJob(runtime, 'greet').payload.at).not.toBe(at)
   })
 
+  test(`runs a handler within the trace of its attempt (${mode})`, async () => {
+    const telemetry = {
+      threadModule: new URL('./handlers/tracer.ts', import.meta.url),
+      added: () => undefined,
+      sent: () => 'the trace',
+      takenBack: () => {},
+      ended: () => {},
+    }
+    await using runtime = createTestRuntime({ tasks, mode, telemetry })
+    expect(await runtime.enqueue('greet', { to: 'Ada' }).result()).toBe('the trace: Hello, Ada')
+  })
+
   test(`refuses a payload that is not valid, and one that does not travel (${mode})`, async () => {
     await using runtime = createTestRuntime({ tasks, mode })
     expect(() => runtime.enqueue('greet', { to: 5 } as never)).toThrow(
