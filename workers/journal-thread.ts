@@ -1,15 +1,15 @@
 /** The entry of the thread that owns the journal's file. */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { FROM_JOURNAL, type JournalFault, type JournalSetup } from '../src/rules/journal-protocol.ts'
-import { codeOf, faultOf } from './journal/file.ts'
+import { faultOf } from './journal/file.ts'
 import { Journal } from './journal/journal.ts'
-import { JournalError } from './journal/journal-error.ts'
+import { codeOf, JournalError } from './journal/journal-error.ts'
 import { JournalService, type Message } from './journal/service.ts'
 
 function start(port: MessagePort, setup: JournalSetup): void {
   try {
     const journal = new Journal(setup)
-    const opened = journal.open()
+    const opened = journal.open(sleep)
     const service = new JournalService(
       journal,
       {
@@ -21,6 +21,9 @@ function start(port: MessagePort, setup: JournalSetup): void {
         },
         wall: () => Date.now(),
         ended: () => port.close(),
+        died: (why) => {
+          throw why
+        },
       },
       setup.isShared,
     )
@@ -30,6 +33,10 @@ function start(port: MessagePort, setup: JournalSetup): void {
     port.postMessage([FROM_JOURNAL.refused, whyNot(error, setup.file)])
     port.close()
   }
+}
+
+function sleep(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds)
 }
 
 function whyNot(error: unknown, file: string): JournalFault {

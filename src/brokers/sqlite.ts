@@ -5,12 +5,14 @@ import { refuseInThread } from '../rules/own-thread.ts'
 import type { Broker } from './port/broker.ts'
 import { journalPath } from './sqlite/journal-path.ts'
 import { ThreadLink } from './sqlite/link.ts'
+import { OWNER_ONLY } from './sqlite/settings.ts'
 import { SqliteBroker } from './sqlite/sqlite-broker.ts'
 
 const A_DAY = 86_400_000
 const limit = z.union([z.number().min(0), z.literal(Number.POSITIVE_INFINITY)], {
   error: 'expected 0 or more, or Infinity',
 })
+const MODE_EXPECTED = 'expected permissions that let the owner read and write, such as 0o600 or 0o660'
 
 const schema = z.strictObject({
   file: z.unknown().transform((given, context) => {
@@ -23,6 +25,12 @@ const schema = z.strictObject({
   }),
   durability: z.enum(['power', 'process'], { error: "expected 'power' or 'process'" }).default('power'),
   shared: z.boolean({ error: 'expected true or false' }).default(false),
+  mode: z
+    .int({ error: MODE_EXPECTED })
+    .refine((mode) => mode >= 0 && mode <= 0o777 && (mode & OWNER_ONLY) === OWNER_ONLY, {
+      error: MODE_EXPECTED,
+    })
+    .default(OWNER_ONLY),
   window: z.int({ error: 'expected a whole number of at least 1' }).min(1).optional(),
   retention: z
     .strictObject({ count: limit.optional(), age: limit.optional(), dead: limit.default(30 * A_DAY) })
@@ -43,6 +51,11 @@ export interface SqliteOptions {
   durability?: 'power' | 'process'
   /** True: several processes of this machine work on the file. Default false: it has one owner, and a second is refused. */
   shared?: boolean
+  /**
+   * The permissions of the files that it makes, as `chmod` takes them: the journal, `-wal`, `-shm` and `.lock`. Default
+   * `0o600`: only the user of this process reads payloads. A file that is there keeps its own. On Windows it does nothing.
+   */
+  mode?: number
   /** Jobs of each pool that are in memory at a time. Default 4,096; 64 in a shared file, so that every process gets some. */
   window?: number
   /**
@@ -62,7 +75,8 @@ export interface SqliteOptions {
  */
 export function sqliteBroker(options: SqliteOptions): Broker {
   refuseInThread('sqliteBroker')
-  const { file, durability, shared, window, retention } = readOptions(schema, options, 'sqliteBroker')
-  const settings = { file, durability, isShared: shared, window: window ?? (shared ? 64 : 4096), retention }
+  const { file, durability, shared, mode, window, retention } = readOptions(schema, options, 'sqliteBroker')
+  const size = window ?? (shared ? 64 : 4096)
+  const settings = { file, durability, isShared: shared, mode, window: size, retention }
   return new SqliteBroker(settings, new ThreadLink())
 }

@@ -73,7 +73,7 @@ export interface RuntimeStats {
   /** Jobs that end in a second, over the last seconds. */
   readonly rate: number
   readonly phase: 'running' | 'stopping' | 'stopped'
-  /** How it stands with a broker on another machine (`aftertask/bullmq`); absent with the others. */
+  /** How it stands with the broker, where jobs outlive the process; absent with the memory broker. */
   readonly broker?: BrokerStats
   readonly pools: Readonly<
     Record<string, { readonly threads: number; readonly max: number; readonly busy: number }>

@@ -24,6 +24,7 @@ import { checkListener } from './event-names.ts'
 import { type Inspect, infoOf, Job } from './job.ts'
 import { listJobs, removeAll, reviveAll } from './job-queries.ts'
 import { Log } from './log.ts'
+import { tellPauses } from './pauses.ts'
 import { type Ports, realPorts } from './ports.ts'
 import { metricsOf, type RuntimeMetrics } from './runtime-metrics.ts'
 import type { JobsOf, RuntimeOptions, RuntimeStats, TaskList, TasksIn } from './runtime-options.ts'
@@ -211,6 +212,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     const { pools, scheduler } = this[engineOf]
     pools.expectKnown(pool, 'pause')
     scheduler.pause(pool)
+    tellPauses(this[engineOf])
   }
 
   /**
@@ -222,6 +224,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     const { pools, scheduler } = this[engineOf]
     pools.expectKnown(pool, 'resume')
     scheduler.resume(pool)
+    tellPauses(this[engineOf])
   }
 
   /** This process at this moment; synchronous and cheap. */

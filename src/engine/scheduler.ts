@@ -130,6 +130,11 @@ export class Scheduler {
     else this.#paused.add(pool)
   }
 
+  /** Whether jobs of a pool are started. */
+  isPaused(pool: string): boolean {
+    return this.#isPaused || this.#paused.has(pool)
+  }
+
   /** Starts no more jobs, whoever asks: the runtime ends. */
   close(): void {
     this.#isClosed = true

@@ -5,7 +5,7 @@ import type { RuntimeStats } from './runtime-options.ts'
 /** What `runtime.stats()` returns. */
 export function statsOf(engine: Engine): RuntimeStats {
   const { options, ended, rate, clock, pending, stopping, pools, broker } = engine
-  const connection = broker.cluster?.stats()
+  const connection = broker.durability?.stats()
   const perPool = [...pools.byName].map(([name, pool]) => {
     const busy = [...pool.lanes].filter((lane) => lane.inFlight.size > 0).length
     return [name, { ...pool.size(), busy }] as const

@@ -10,6 +10,7 @@ import type { CrashHolds } from './crash-holds.ts'
 import type { JobIds } from './ids.ts'
 import type { Limits } from './limits.ts'
 import type { Outcomes } from './outcomes.ts'
+import { tellPauses } from './pauses.ts'
 import type { Pending } from './pending.ts'
 import type { PoolSet } from './pool-set.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -133,6 +134,7 @@ export class Stopping {
     this.#before = { completed: ended.completed, dead: ended.dead }
     // What a durable broker holds can wait for the next start; what memory holds cannot.
     if (broker.durability !== null) scheduler.close()
+    tellPauses(this.#parts)
     announcer.events.emit('runtime:stopping', { pending: pending.count })
   }
 
@@ -229,7 +231,7 @@ export class Stopping {
       return (await all).toReversed()
     }
     // A store that is away keeps what it has, and cannot say what that is.
-    if (broker.cluster?.stats()?.state === 'down') return []
+    if (broker.durability?.stats().state === 'down') return []
     const noAnswer = Promise.withResolvers<readonly JobRecord[]>()
     const stopTimer = clock.timer(LONGEST_QUESTION, () => noAnswer.resolve([]))
     try {

@@ -8,8 +8,8 @@ export const CAPABILITY_METHODS: Readonly<Record<string, readonly string[]>> = {
   ready: ['peek', 'claim', 'sent', 'hold'],
   attempts: ['progress', 'log', 'putBack', 'retry', 'finish'],
   jobs: ['get', 'find', 'list', 'counts', 'nextDue', 'history', 'isKept', 'revive', 'remove'],
-  durability: ['stored', 'pin', 'current'],
-  cluster: ['runs', 'cancelRemote', 'stats'],
+  durability: ['stored', 'pin', 'current', 'stats'],
+  cluster: ['runs', 'cancelRemote', 'paused'],
 }
 
 // A broker that lacks one of these says null.

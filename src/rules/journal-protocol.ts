@@ -83,10 +83,14 @@ export const OP = {
   uniqueKey: 13,
   /** `seq`: a held job waits for none of its batch any more. */
   detach: 14,
+  /** `pool, isPaused`: nothing of a pool is to be granted, or it is again. */
+  pause: 15,
+  /** `seq, attempts`: a granted job that has not begun is for other processes. */
+  giveBack: 16,
 } as const
 
 /** Entries of each operation, itself included, by its number. */
-export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 3, 1, 4, 2, 3, 3, 3, 2]
+export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 3, 1, 4, 2, 3, 3, 3, 2, 3, 3]
 
 /** The same operations without the jobs that they add. */
 export function withoutAdds(ops: readonly unknown[]): unknown[] {
@@ -131,6 +135,10 @@ export const FROM_JOURNAL = {
   answer: 3,
   /** `[CLOSED, fault]` */
   closed: 4,
+  /** `[HEALTH, fault]`: nothing can be written at present, or (null) it can again; told when no reply tells it. */
+  health: 5,
+  /** `[TAKEN, fault]`: another process has the file now, and this one is out of it for good; the thread ends. */
+  taken: 6,
 } as const
 
 /** A task as the journal knows it. */
@@ -162,8 +170,16 @@ export interface JournalSetup {
   /** What the ids of this runtime's jobs start with. */
   readonly idPrefix: string
   readonly wall: number
-  /** The run to go on with, when its thread had died, and the jobs in its window. */
-  readonly resume?: { readonly run: number; readonly window: readonly number[] }
+  /** The run to go on with, when its thread had died, the jobs in its window, and the file that it had. */
+  readonly resume?: {
+    readonly run: number
+    readonly window: readonly number[]
+    readonly identity: FileIdentity
+  }
+  /** The permissions of files that are made, as `chmod` takes them. */
+  readonly mode: number
+  /** How long a process that cannot be looked at from here may take to say that it is there, in milliseconds. */
+  readonly answerWithin: number
   /** How long a transaction waits for another process, in milliseconds. */
   readonly patience: number
   /** The most pages that the file may have: for tests of a full disk. */
@@ -173,9 +189,13 @@ export interface JournalSetup {
   readonly failAt?: { readonly point: FailPoint; readonly after: number }
 }
 
+/** Which file it is, whatever it is called: its device and its number there. */
+export type FileIdentity = string
+
 /** What an opened journal tells. */
 export interface Opened {
   readonly run: number
+  readonly identity: FileIdentity
   /** Unfinished jobs that were there already and whose tasks are known. */
   readonly unfinished: number
   /** Unique keys that are held: `uniqueKey, row, ...`. */
@@ -203,6 +223,10 @@ export interface Reply {
   unwritable: (number | string)[]
   /** Jobs of ours that somebody asks to cancel: `seq, reason, ...`. */
   cancels: (number | string | null)[]
+  /** Others had taken this run for dead, and it has begun anew: of what it was granted, these are still its own. */
+  owned?: readonly number[]
+  /** Another process of the file has changed something: schedules may be among that. */
+  hasNews?: boolean
   /** When the next job is due; Infinity for none, absent when nothing changed. */
   nextDue?: number
   /** Why the jobs that these batches added could not be taken. The other operations wait, or were written. */
@@ -240,7 +264,18 @@ export type Row = readonly [
 
 /** Why the journal cannot do its work. */
 export interface JournalFault {
-  readonly kind: 'full' | 'read-only' | 'io' | 'corrupt' | 'locked' | 'schema' | 'version' | 'missing'
+  readonly kind:
+    | 'full'
+    | 'read-only'
+    | 'io'
+    | 'corrupt'
+    | 'locked'
+    | 'schema'
+    | 'version'
+    | 'missing'
+    | 'replaced'
+    | 'linked'
+    | 'taken'
   readonly message: string
   /** Who has the file. */
   readonly owner?: { readonly pid: number; readonly host: string }

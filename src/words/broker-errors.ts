@@ -17,7 +17,7 @@ export class LeaseLostError extends AftertaskError {
  * gone. It recovers by itself where that is possible; meanwhile adding a job throws this, with `status` 503.
  */
 export class BrokerUnavailableError extends AftertaskError {
-  /** What is wrong, in one word: `full`, `read-only`, `io`, `thread`, `closed` and the like. */
+  /** What is wrong, in one word: `full`, `read-only`, `io`, `thread`, `closed`, `missing`, `replaced`, `taken` and the like. */
   readonly reason: string
 
   constructor(reason: string, message: string, options: { cause?: unknown } = {}) {

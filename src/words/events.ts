@@ -77,9 +77,9 @@ export interface RuntimeEvents {
   'promise:rejected': { readonly name: string; readonly error: Error }
   /** A job was refused because `maxPending` jobs are unfinished. */
   'runtime:overloaded': { readonly pending: number; readonly maxPending: number; readonly retryAfter: number }
-  /** The place where the broker keeps jobs cannot be reached; it is tried again by itself. */
+  /** Nothing can be written where the broker keeps jobs; it is tried again by itself. */
   'broker:down': { readonly error: Error }
-  /** It can be reached again. */
+  /** It can be written again. */
   'broker:up': { readonly downFor: number }
   /** `stop` was called. */
   'runtime:stopping': { readonly pending: number }

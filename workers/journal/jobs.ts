@@ -166,6 +166,20 @@ export class Jobs {
     if (isGranted) this.transaction.toSend.push(n)
   }
 
+  /** Nothing of a pool is to be granted here, or it is again. */
+  pause(pool: string, isPaused: boolean): void {
+    this.windows.pause(pool, isPaused)
+  }
+
+  /** A granted job that has not begun waits for another process. */
+  giveBack(n: number, attempts: number): void {
+    const facts = factsOf(this.sql, this.numbers, n)
+    if (facts === undefined || facts.owner !== this.transaction.run) return
+    this.sql.giveBack.run(attempts, n, this.transaction.run)
+    this.transaction.count(facts.state, AVAILABLE)
+    this.windows.giveBack(this.numbers.indexOf(facts.taskId), facts.rank)
+  }
+
   /** A dead job starts over: held, if it died of waiting for a response that is not over. */
   revive(n: number, isHeld: boolean): void {
     const before = this.sql.chain.get(n)?.[1] as number | null | undefined

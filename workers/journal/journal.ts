@@ -16,14 +16,16 @@ import {
 } from '../../src/rules/journal-protocol.ts'
 import { Endings } from './endings.ts'
 import { FailPoints } from './fail-points.ts'
-import { codeOf, faultOf, isOfFile, type OpenFile, openFile } from './file.ts'
+import { closeFile, faultOf, isOfFile, type OpenFile, openFile } from './file.ts'
 import { Jobs } from './jobs.ts'
+import { codeOf, JournalError } from './journal-error.ts'
 import { Log } from './log.ts'
 import { Notices } from './notices.ts'
 import { type Batch, type Guard, Operations } from './operations.ts'
 import { Owners } from './owners.ts'
 import { Queries } from './queries.ts'
 import { Retention } from './retention.ts'
+import { Runs } from './runs.ts'
 import { Spilled } from './spilled.ts'
 import { type ArrayStatement, asArrays, prepare, type Statements } from './statements.ts'
 import { TaskNumbers } from './task-numbers.ts'
@@ -35,7 +37,7 @@ import { Windows } from './windows.ts'
 export class Journal {
   readonly #setup: JournalSetup
   readonly #db: DatabaseSync
-  readonly #lock: DatabaseSync
+  readonly #opened: OpenFile
   readonly #sql: Statements
   readonly #transaction = new Transaction()
   readonly #windows: Windows
@@ -45,6 +47,7 @@ export class Journal {
   readonly #operations: Operations
   readonly #notices: Notices
   readonly #owners: Owners
+  readonly #runs: Runs
   readonly #queries: Queries
   readonly #retention: Retention
   readonly #failPoints: FailPoints
@@ -55,10 +58,12 @@ export class Journal {
   #stuck: Batch[] = []
 
   /** @throws JournalError when the file cannot be used. */
-  constructor(setup: JournalSetup, { db, lock }: OpenFile = openFile(setup)) {
+  constructor(setup: JournalSetup, opened: OpenFile = openFile(setup)) {
+    const { db } = opened
     this.#setup = setup
     this.#db = db
-    this.#lock = lock
+    this.#opened = opened
+    this.#runs = new Runs(db, opened, setup)
     this.#sql = prepare(db)
     this.#dataVersion = asArrays(db.prepare('PRAGMA data_version'))
     const numbers = new TaskNumbers(this.#sql, setup.tasks)
@@ -71,17 +76,38 @@ export class Journal {
     const endings = new Endings(this.#jobs, this.#notices, twins)
     this.#endings = endings
     this.#operations = new Operations(this.#jobs, endings)
-    this.#owners = new Owners(db, { jobs: this.#jobs, endings, notices: this.#notices }, setup)
+    const runs = this.#runs
+    this.#owners = new Owners(db, { jobs: this.#jobs, endings, notices: this.#notices, runs }, setup)
     this.#queries = new Queries(db, this.#sql, numbers)
     this.#retention = new Retention(this.#sql, this.#transaction, numbers, setup.retention)
     this.#failPoints = new FailPoints(setup.failAt)
     this.#log = new Log(db, setup.logLimit, setup.patience, this.#failPoints)
   }
 
-  /** Takes its place among the runs, takes over what dead ones have left, and grants the first jobs. */
-  open(): Opened {
+  /**
+   * Takes its place among the runs, takes over what dead ones have left, and grants the first jobs. `sleep` passes the time
+   * while a process is asked whether it is there.
+   *
+   * @throws JournalError when another process has the file.
+   */
+  open(sleep: (milliseconds: number) => void = () => {}): Opened {
     const { wall, resume } = this.#setup
     const reply = emptyReply()
+    let unique: readonly Row[] = []
+    try {
+      this.#runs.ask(wall, sleep)
+      unique = this.#enter(wall, resume, reply)
+    } catch (error) {
+      this.drop()
+      throw error
+    }
+    this.#opened.identity.opened()
+    this.#seenVersion = this.#version()
+    const { identity } = this.#opened.identity
+    return { run: this.#transaction.run, identity, unfinished: this.#unfinished(), unique, reply }
+  }
+
+  #enter(wall: number, resume: JournalSetup['resume'], reply: Reply): readonly Row[] {
     let unique: readonly Row[] = []
     this.#inTransaction(wall, reply, () => {
       const run = this.#owners.enter(wall)
@@ -98,7 +124,7 @@ export class Journal {
       // Of other processes' jobs we would not hear when they let go of their keys.
       if (!this.#setup.isShared) unique = this.#queries.uniqueHolders()
     })
-    return { run: this.#transaction.run, unfinished: this.#unfinished(), unique, reply }
+    return unique
   }
 
   /** True when finished jobs wait to be let go of, for when there is nothing else to do. */
@@ -134,10 +160,39 @@ export class Journal {
     return { ...emptyReply(), upTo: all.at(-1)?.number ?? 0, fault, isStuck: this.#stuck.length > 0 }
   }
 
+  /**
+   * Looks whether the file is where it was and still our own; called every second. Returns why nothing can be written, or
+   * `reopen` when the file is to be opened anew: its log was removed. `isFaulty`: the last write has failed, and it is tried
+   * whether another does.
+   *
+   * @throws JournalError when another process has the file now.
+   */
+  watch(wall: number, isFaulty: boolean): JournalFault | 'reopen' | undefined {
+    const { identity } = this.#opened
+    const fault = identity.fault() ?? identity.logFault()
+    if (fault !== undefined) return fault
+    try {
+      if (!this.#setup.isShared && identity.hasLostLog) {
+        // All that stands in the log is in the file then, and the next log begins with nothing.
+        this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+        return 'reopen'
+      }
+      if (isFaulty && !this.isStuck) this.#runs.beat(wall, this.#transaction.run)
+      if (!this.#setup.isShared && this.#version() !== this.#seenVersion) {
+        this.#expectOurs()
+        this.#runs.answer(wall, this.#transaction.run)
+      }
+    } catch (error) {
+      if (isTaken(error) || (codeOf(error) === 0 && !isOfFile(error))) throw error
+      return this.faultOf(error)
+    }
+    return undefined
+  }
+
   /** Looks after other processes and old jobs; called now and then. */
   look(wall: number): Reply | null {
     if (!this.#setup.isShared || this.isStuck) return null
-    const version = this.#dataVersion.get()?.[0] as number
+    const version = this.#version()
     if (version === this.#seenVersion && !this.#owners.hasWork(wall) && !this.#notices.isBehind) return null
     this.#seenVersion = version
     const reply = emptyReply()
@@ -180,9 +235,13 @@ export class Journal {
       this.#owners.leave(wall)
       this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
     } finally {
-      this.#db.close()
-      this.#lock.close()
+      this.drop()
     }
+  }
+
+  /** Lets go of the file without a goodbye. */
+  drop(): void {
+    closeFile(this.#opened)
   }
 
   /** One record that cannot be written is found by writing each by itself: the others are not the worse for it. */
@@ -200,6 +259,7 @@ export class Journal {
       })
       this.#stuck = []
     } catch (error) {
+      if (isTaken(error)) throw error
       if (guard === undefined && !isOfFile(error)) return this.#attempt(batches, this.#guard)
       return { ...emptyReply(), upTo: reply.upTo, fault: this.faultOf(error) }
     }
@@ -226,10 +286,7 @@ export class Journal {
     this.#windows.save()
     try {
       this.#sql.begin.run()
-      if (this.#setup.isShared && this.#transaction.run > 0) {
-        this.#owners.stayOpen(wall)
-        this.#spilled.lookAtOthers()
-      }
+      if (this.#transaction.run > 0) this.#lookAtOthers(wall)
       this.#notices.dropEnds()
       work()
       this.#spilled.grant()
@@ -237,6 +294,7 @@ export class Journal {
       this.#complete(reply)
       this.#retention.step(this.#transaction.now)
       this.#failPoints.at('before-commit')
+      this.#expectFile()
       this.#sql.commit.run()
       this.#notices.keptEnds()
     } catch (error) {
@@ -246,6 +304,30 @@ export class Journal {
       throw error
     }
     this.#failPoints.at('after-commit')
+  }
+
+  /** Nothing else is written meanwhile, so what is found here holds until the commit. */
+  #lookAtOthers(wall: number): void {
+    if (this.#setup.isShared) {
+      this.#owners.stayOpen(wall)
+      this.#spilled.lookAtOthers()
+    } else if (this.#version() !== this.#seenVersion) this.#expectOurs()
+  }
+
+  #expectOurs(): void {
+    const version = this.#version()
+    this.#runs.expectOurs(this.#transaction.run)
+    this.#seenVersion = version
+  }
+
+  /** What is committed to a file that has no name any more is gone with this process: nobody is told that it is stored. */
+  #expectFile(): void {
+    const fault = this.#opened.identity.fault()
+    if (fault !== undefined) throw new JournalError(fault)
+  }
+
+  #version(): number {
+    return this.#dataVersion.get()?.[0] as number
   }
 
   /** Fills in what the reply tells of whole jobs. */
@@ -269,6 +351,11 @@ export class Journal {
     const all = this.#transaction.counts.slice(0, COMPLETED).reduce((total, count) => total + count, 0)
     return all - this.#spilled.strangers
   }
+}
+
+/** True for the error of a file that is another's by now. */
+export function isTaken(error: unknown): boolean {
+  return error instanceof JournalError && error.fault.kind === 'taken'
 }
 
 function emptyReply(): Reply {

@@ -119,6 +119,10 @@ export class Operations {
         return
       case OP.tick:
         return this.#jobs.tick()
+      case OP.pause:
+        return this.#jobs.pause(ops[at + 1] as string, ops[at + 2] === 1)
+      case OP.giveBack:
+        return this.#jobs.giveBack(n, ops[at + 2] as number)
       case OP.putSchedule:
         this.#sql.putSchedule.run(...values.slice(at + 1, at + 4))
         return

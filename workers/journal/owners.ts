@@ -15,7 +15,9 @@ import type { Endings } from './endings.ts'
 import { factsOf } from './job-facts.ts'
 import type { Jobs } from './jobs.ts'
 import type { CancelNotice, Notices } from './notices.ts'
-import { isAlive, ownPresence, type Presence } from './place.ts'
+import { isAlive, isHere, ownPresence } from './place.ts'
+import type { Run, Runs } from './runs.ts'
+import { Silences } from './silences.ts'
 import { type ArrayStatement, asArrays } from './statements.ts'
 
 /** How often a process of a shared file says that it is there, in milliseconds. */
@@ -23,66 +25,46 @@ const BEAT = 5000
 /** How often it looks whether the others are there. */
 const LOOK = 250
 
-interface Run extends Presence {
-  readonly run: number
-  readonly closed: number | null
-}
-
-const COLUMNS = 'run, pid, host, boot, space, started, seen, closed'
-
 /** Enters this run, takes over what dead runs have left, and leaves. */
 export class Owners {
   readonly #jobs: Jobs
   readonly #endings: Endings
   readonly #notices: Notices
   readonly #setup: JournalSetup
-  readonly #sql: Record<
-    'insert' | 'open' | 'beat' | 'close' | 'owners' | 'run' | 'closeRun' | 'isClosed' | 'reopen' | 'ended',
-    ArrayStatement
-  >
+  readonly #runs: Runs
+  readonly #silences = new Silences()
+  readonly #sql: Record<'owners' | 'ended', ArrayStatement>
   #beatAt = 0
   #lookedAt = 0
 
   constructor(
     db: DatabaseSync,
-    parts: { jobs: Jobs; endings: Endings; notices: Notices },
+    parts: { jobs: Jobs; endings: Endings; notices: Notices; runs: Runs },
     setup: JournalSetup,
   ) {
-    const { jobs, endings, notices } = parts
+    const { jobs, endings, notices, runs } = parts
     this.#jobs = jobs
     this.#endings = endings
     this.#notices = notices
+    this.#runs = runs
     this.#setup = setup
     const prepare = (sql: string): ArrayStatement => asArrays(db.prepare(sql))
     this.#sql = {
-      insert: prepare(
-        'INSERT INTO runs (prefix, pid, host, boot, space, started, opened, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING run',
-      ),
-      open: prepare(`SELECT ${COLUMNS} FROM runs WHERE closed IS NULL AND run <> ?`),
-      beat: prepare('UPDATE runs SET seen = ? WHERE run = ?'),
-      close: prepare('UPDATE runs SET closed = ? WHERE run = ?'),
-      closeRun: prepare('UPDATE runs SET closed = ? WHERE run = ? AND closed IS NULL'),
-      isClosed: prepare('SELECT 1 FROM runs WHERE run = ? AND closed IS NOT NULL'),
-      reopen: prepare('UPDATE runs SET closed = NULL, seen = ? WHERE run = ?'),
       ended: prepare('SELECT n FROM jobs WHERE finished IS NOT NULL AND n BETWEEN ? AND ?'),
       owners: prepare(
         'SELECT run FROM runs WHERE closed IS NULL UNION SELECT DISTINCT owner FROM jobs WHERE owner <> 0',
       ),
-      run: prepare(`SELECT ${COLUMNS} FROM runs WHERE run = ?`),
     }
   }
 
-  /** Enters the run of this process, or the one that it goes on with; returns its number. */
+  /**
+   * Enters the run of this process, or the one that it goes on with; returns its number.
+   *
+   * @throws JournalError when the file is another's.
+   */
   enter(wall: number): number {
-    const { resume, idPrefix } = this.#setup
     this.#beatAt = wall
-    if (resume !== undefined) {
-      this.#sql.beat.run(wall, resume.run)
-      return resume.run
-    }
-    const { pid, host, boot, space, started } = ownPresence(wall)
-    const row = this.#sql.insert.get(idPrefix, pid, host, boot, space, started, wall, wall)
-    return row?.[0] as number
+    return this.#runs.enter(wall)
   }
 
   /** Takes over from runs that are dead; `window` are the jobs that the event loop's side of a resumed run still has. */
@@ -91,34 +73,46 @@ export class Owners {
       this.#resume(new Set(window))
       this.#jobs.transaction.toTell.push(...this.#notices.takeEnds())
     }
-    this.#takeOver(wall)
+    const isShared = this.#setup.isShared
+    this.#takeOver(wall, (run) => !(isShared && isAlive(run, wall)))
   }
 
   /** In a shared file: says that we are there, and looks whether the others are. */
   lookAround(wall: number): void {
-    if (wall - this.#beatAt >= BEAT) {
+    if (this.#isTimeToBeat(wall)) {
       this.#beatAt = wall
-      this.#sql.beat.run(wall, this.#jobs.transaction.run)
+      this.#runs.beat(wall, this.#jobs.transaction.run)
     }
-    this.#takeOver(wall)
+    this.#takeOver(wall, (run) => this.#isGone(run, wall))
   }
 
   /** Others may have taken us for dead, as after a long pause of the machine: what we had is theirs, and we begin anew. */
   stayOpen(wall: number): void {
-    const { run, toTell } = this.#jobs.transaction
-    if (this.#sql.isClosed.get(run) === undefined) return
-    this.#sql.reopen.run(wall, run)
+    const { run, toTell, reply } = this.#jobs.transaction
+    if (this.#runs.get(run)?.closed === null) return
+    this.#runs.reopen(wall, run)
     // What they have to say to us was not kept.
     for (const [n] of this.#sql.ended.all(run * RUN_SPAN, (run + 1) * RUN_SPAN - 1)) toTell.push(n as number)
+    reply.owned = this.#jobs.sql.owned.all(run).map(([n]) => this.#jobs.seqOf(n as number))
   }
 
   /** Whether it is time to say that we are there, or another process is gone. */
   hasWork(wall: number): boolean {
-    if (wall - this.#beatAt >= BEAT) return true
+    if (this.#isTimeToBeat(wall)) return true
     if (Math.abs(wall - this.#lookedAt) < LOOK) return false
     this.#lookedAt = wall
-    const runs = this.#sql.open.all(this.#jobs.transaction.run).map(toRun)
-    return runs.some((run) => !isAlive(run, wall))
+    const runs = this.#runs.others(this.#jobs.transaction.run)
+    this.#silences.look(runs, wall)
+    return runs.some((run) => this.#isGone(run, wall))
+  }
+
+  #isTimeToBeat(wall: number): boolean {
+    return Math.abs(wall - this.#beatAt) >= BEAT
+  }
+
+  /** A process that stands still gives up what it has, also on this machine: its outcomes are refused when it wakes. */
+  #isGone(run: Run, wall: number): boolean {
+    return this.#silences.isSilent(run.run) || isHere(run, wall, ownPresence(wall)) === false
   }
 
   /** Gives back what is granted but has not run, and closes the run. */
@@ -132,18 +126,17 @@ export class Owners {
     this.#cancelFor(run)
     // Nothing is granted to a run that is closed.
     for (const [n] of sql.owned.all(run) as [number][]) sql.giveUp.run(n)
-    this.#sql.close.run(wall, run)
+    this.#runs.close(wall, run)
     sql.commit.run()
   }
 
-  #takeOver(wall: number): void {
+  #takeOver(wall: number, isGone: (run: Run) => boolean): void {
     for (const [number] of this.#sql.owners.all() as [number][]) {
       if (number === this.#jobs.transaction.run) continue
-      const row = this.#sql.run.get(number)
-      const run = row && toRun(row)
-      if (run !== undefined && run.closed === null && this.#setup.isShared && isAlive(run, wall)) continue
+      const run = this.#runs.get(number)
+      if (run?.closed === null && !isGone(run)) continue
       this.#takeFrom(number, run !== undefined && run.closed !== null)
-      this.#sql.closeRun.run(wall, number)
+      this.#runs.close(wall, number, true)
       // It may have been told that the time of jobs is over, and has not ended them.
       this.#jobs.sql.expireAgain.run()
     }
@@ -195,10 +188,4 @@ export class Owners {
       if (!window.has(this.#jobs.seqOf(n))) transaction.toSend.push(n)
     }
   }
-}
-
-function toRun(row: readonly unknown[]): Run {
-  type Columns = [number, number, string, string, string, string, number, number | null]
-  const [run, pid, host, boot, space, started, seen, closed] = row as Columns
-  return { run, pid, host, boot, space, started, seen, closed }
 }

@@ -20,7 +20,7 @@ export interface Presence {
 }
 
 /** Silence, in milliseconds, after which a process counts as dead that cannot be looked at from here. */
-const LEASE = 30_000
+export const LEASE = 30_000
 
 const IS_LINUX = process.platform === 'linux'
 
@@ -34,11 +34,15 @@ export function ownPresence(seen: number): Presence {
 
 /** Whether a process is there: of one that can be looked at its pid tells, of any other only its silence. */
 export function isAlive(run: Presence, wall: number, own: Presence = ownPresence(wall)): boolean {
-  const isSilent = wall - run.seen >= LEASE
-  if (!isSameMachine(run, own)) return !isSilent
+  return isHere(run, wall, own) ?? (isLookable(run, own) || wall - run.seen < LEASE)
+}
+
+/** Whether a process is there, as far as that can be looked at from here; undefined when it cannot be told. */
+export function isHere(run: Presence, wall: number, own: Presence): boolean | undefined {
+  if (!isSameMachine(run, own)) return undefined
   // The machine has been started anew since; but one of another kernel may have the same name.
-  if (run.boot !== own.boot) return !isSilent && run.seen > wall - uptime() * 1000
-  if (run.space !== own.space) return !isSilent
+  if (run.boot !== own.boot) return run.seen > wall - uptime() * 1000 ? undefined : false
+  if (run.space !== own.space) return undefined
   try {
     process.kill(run.pid, 0)
   } catch (error) {
@@ -46,7 +50,11 @@ export function isAlive(run: Presence, wall: number, own: Presence = ownPresence
     if ((error as { code?: unknown }).code !== 'EPERM') return false
   }
   // The number may have been given to another process since.
-  return run.started === '' || run.started === startOf(String(run.pid))
+  return run.started === '' ? undefined : run.started === startOf(String(run.pid))
+}
+
+function isLookable(run: Presence, own: Presence): boolean {
+  return isSameMachine(run, own) && run.boot === own.boot && run.space === own.space
 }
 
 /** Whether a process that is there is the one that asks. */

@@ -62,6 +62,16 @@ export const MIGRATIONS: readonly string[] = [
   `,
   // In which namespace of pids the pid of a process means something.
   "ALTER TABLE runs ADD COLUMN space TEXT NOT NULL DEFAULT ''",
+  // What tells whose the file is: whether a run lets others in, which lock it has and which file, and who asks whether it
+  // is there. Of a schedule: the run of the journal whose turn it is to add what is due, and until when.
+  `
+  ALTER TABLE runs ADD COLUMN shared INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE runs ADD COLUMN lock TEXT NOT NULL DEFAULT '';
+  ALTER TABLE runs ADD COLUMN file TEXT NOT NULL DEFAULT '';
+  ALTER TABLE runs ADD COLUMN knocked REAL;
+  ALTER TABLE schedules ADD COLUMN turn INTEGER;
+  ALTER TABLE schedules ADD COLUMN turn_until REAL;
+  `,
 ]
 
 /** Brings the file to the newest version; refuses one that a newer release has written, or that is none of ours. */

@@ -3,13 +3,21 @@
  * next one (group commit): under load a commit serves hundreds of jobs, and a lone job waits for nothing. What the disk
  * refuses is tried again, ever more slowly.
  */
-import { FROM_JOURNAL, type Questions, TO_JOURNAL } from '../../src/rules/journal-protocol.ts'
-import type { Journal } from './journal.ts'
+import {
+  FROM_JOURNAL,
+  type JournalFault,
+  type Questions,
+  TO_JOURNAL,
+} from '../../src/rules/journal-protocol.ts'
+import { isTaken, type Journal } from './journal.ts'
+import type { JournalError } from './journal-error.ts'
 import type { Batch } from './operations.ts'
 
 // Enough for any burst to pay for its fsync, little enough that no acknowledgement waits long for its neighbours.
 const MOST_ENTRIES = 400_000
 const LOOK_EVERY = 50
+/** Milliseconds between looks whether the file is where it was. */
+export const WATCH_EVERY = 1000
 const IDLE_STEP = 20
 /** Milliseconds between looks whether there is little to do, and how many writes between two of them are little. */
 const QUIET_LOOK = 500
@@ -33,6 +41,8 @@ export interface Surroundings {
   wall(): number
   /** No message will be taken any more. */
   ended(): void
+  /** The file was let go of, and is to be opened anew: the event loop's side hears that the thread is gone. */
+  died(why: Error): void
 }
 
 /** Takes messages, writes them, answers. */
@@ -44,17 +54,27 @@ export class JournalService {
   #clearIdle: (() => void) | undefined
   #clearLook: (() => void) | undefined
   #clearQuiet: (() => void) | undefined
+  #clearWatch: (() => void) | undefined
+  /** True when the last write has failed. */
+  #isFaulty = false
+  /** What the event loop's side was told is wrong with the file itself. */
+  #told: JournalFault['kind'] | undefined
   #writes = 0
 
   constructor(journal: Journal, around: Surroundings, isShared: boolean) {
     this.#journal = journal
     this.#around = around
     if (isShared) this.#lookLater()
+    this.#watchLater()
     this.#quietLater(QUIET_LOOK)
   }
 
   /** Takes a message and all that wait behind it, up to a question or a full transaction. */
   take(first: Message): void {
+    this.#unlessTaken(() => this.#take(first))
+  }
+
+  #take(first: Message): void {
     const batches: Batch[] = []
     let asked: Message | undefined
     let entries = 0
@@ -74,6 +94,8 @@ export class JournalService {
 
   #write(batches: readonly Batch[]): void {
     const reply = this.#journal.write(batches)
+    this.#isFaulty = reply.fault !== undefined
+    if (!this.#isFaulty) this.#told = undefined
     this.#around.post([FROM_JOURNAL.committed, reply])
     this.#writes++
     this.#quietLater(QUIET_LOOK)
@@ -85,7 +107,7 @@ export class JournalService {
     } else if (this.#clearRetry === undefined) {
       this.#clearRetry = this.#around.timer(this.#retryIn, () => {
         this.#clearRetry = undefined
-        this.#write([])
+        this.#unlessTaken(() => this.#write([]))
       })
       this.#retryIn = Math.min(this.#retryIn * 2, LAST_RETRY)
     }
@@ -95,7 +117,7 @@ export class JournalService {
   #catchUp(): void {
     this.#clearIdle ??= this.#around.timer(IDLE_STEP, () => {
       this.#clearIdle = undefined
-      if (this.#journal.isBehind) this.#write([])
+      if (this.#journal.isBehind) this.#unlessTaken(() => this.#write([]))
     })
   }
 
@@ -131,11 +153,58 @@ export class JournalService {
     })
   }
 
+  /** Also where nothing is written: a file that has lost its name is told of within a second. */
+  #watchLater(): void {
+    this.#clearWatch = this.#around.timer(WATCH_EVERY, () => {
+      this.#unlessTaken(() => this.#watch())
+    })
+  }
+
+  #watch(): void {
+    const found = this.#journal.watch(this.#around.wall(), this.#isFaulty || this.#told !== undefined)
+    if (found === 'reopen') {
+      this.#stopTimers()
+      this.#journal.drop()
+      return this.#around.died(new Error('its log was removed, and is begun anew'))
+    }
+    if (found !== undefined) {
+      if (found.kind !== this.#told) this.#around.post([FROM_JOURNAL.health, found])
+      this.#told = found.kind
+    } else if ((this.#isFaulty || this.#told !== undefined) && !this.#journal.isStuck) {
+      // What waits for the fault to pass is tried by itself, and tells when it has.
+      this.#isFaulty = false
+      this.#told = undefined
+      this.#around.post([FROM_JOURNAL.health, null])
+    }
+    this.#watchLater()
+  }
+
+  /** Does something; when the file turns out to be another's by now, that is all that happens any more. */
+  #unlessTaken(work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      if (!isTaken(error)) throw error
+      this.#stopTimers()
+      this.#journal.drop()
+      this.#around.post([FROM_JOURNAL.taken, (error as JournalError).fault])
+      this.#around.ended()
+    }
+  }
+
+  #stopTimers(): void {
+    for (const clear of [
+      this.#clearLook,
+      this.#clearRetry,
+      this.#clearIdle,
+      this.#clearQuiet,
+      this.#clearWatch,
+    ])
+      clear?.()
+  }
+
   #close(wall: number): void {
-    this.#clearLook?.()
-    this.#clearRetry?.()
-    this.#clearIdle?.()
-    this.#clearQuiet?.()
+    this.#stopTimers()
     try {
       this.#journal.close(wall)
       this.#around.post([FROM_JOURNAL.closed, null])

@@ -122,6 +122,9 @@ const SQL = {
   reclaim:
     'UPDATE jobs SET state = 3, owner = ?, suspect = ?, crashes = ?, error = ?, started = NULL WHERE n = ?',
   giveUp: 'UPDATE jobs SET state = 3, owner = 0, started = NULL WHERE n = ?',
+  // As `unmark`, for another process.
+  giveBack: `UPDATE jobs SET state = 3, owner = 0, attempts = ?, started = NULL, expires = abs(expires)
+    WHERE n = ? AND owner = ? AND finished IS NULL AND state IN (3, 4)`,
   running: 'SELECT attempts, crashes, started, error FROM jobs WHERE n = ?',
   owned: 'SELECT n, state FROM jobs WHERE owner = ? ORDER BY n',
   row: `SELECT ${ROW_COLUMNS} FROM jobs WHERE n = ?`,

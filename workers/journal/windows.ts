@@ -33,11 +33,15 @@ export class Windows {
   readonly isShared: boolean
   /** By task: jobs granted to other processes. */
   #others: ReadonlyMap<number, number> = new Map()
+  readonly #names: readonly string[]
+  /** Pools that are granted nothing. */
+  readonly #paused = new Set<number>()
   #counts: Counts
   #saved: Counts
 
   constructor(tasks: readonly JournalTask[], size: number, isShared: boolean) {
     const names = [...new Set(tasks.map((task) => task.pool))]
+    this.#names = names
     this.#poolOf = tasks.map((task) => names.indexOf(task.pool))
     this.pools = names.map((_, pool) => [...tasks.keys()].filter((task) => this.#poolOf[task] === pool))
     const limited = tasks.filter((task) => task.concurrency !== Number.POSITIVE_INFINITY).length
@@ -86,6 +90,22 @@ export class Windows {
     return false
   }
 
+  /** A pool is to be granted nothing, or it is again. */
+  pause(pool: string, isPaused: boolean): void {
+    const index = this.#names.indexOf(pool)
+    if (isPaused) this.#paused.add(index)
+    else this.#paused.delete(index)
+  }
+
+  /** A granted job is spilled again. */
+  giveBack(task: number, rank: number): void {
+    if (task < 0) return
+    this.leave(task)
+    const { spilled, horizon } = this.#counts
+    spilled[task] = at(spilled, task) + 1
+    horizon[task] = Math.min(at(horizon, task), rank)
+  }
+
   /** Counts a granted job. */
   grant(task: number, rank: number): void {
     const pool = at(this.#poolOf, task)
@@ -128,7 +148,7 @@ export class Windows {
   /** Tasks of a pool that have spilled jobs and may be granted more, when it is time to refill the pool. */
   wanting(pool: number): number[] {
     const { granted } = this.#counts
-    if (at(granted, pool) > this.#size / 2) return []
+    if (this.#paused.has(pool) || at(granted, pool) > this.#size / 2) return []
     return (this.pools[pool] ?? []).filter((task) => this.#isEligible(task))
   }
 
@@ -147,6 +167,7 @@ export class Windows {
 
   #admits(task: number, rank: number): boolean {
     const pool = at(this.#poolOf, task)
+    if (this.#paused.has(pool)) return false
     const tasks = this.pools[pool] ?? []
     const { granted, worst, horizon } = this.#counts
     const isBehind = tasks.some((other) => this.#isEligible(other))

@@ -370,6 +370,9 @@ export class BullmqBroker
     return this.#parts.schedules
   }
 
+  /** What no thread asks for is put back by itself. */
+  paused(): void {}
+
   stats(): BrokerStats {
     const { availability, consumer } = this.#parts
     return { ...availability.stats(), fenced: consumer.refused }

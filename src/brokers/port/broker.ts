@@ -139,11 +139,13 @@ export interface Durability {
   pin(job: JobRecord): void
   /** The record on which the job's end will be reported, for a record that may have been let go. */
   current(job: JobRecord): JobRecord
+  /** How the broker is doing: what `runtime.stats().broker` shows, and what a worker's `/ready` goes by. */
+  stats(): BrokerStats
 }
 
-/** How a broker on another machine is doing. */
+/** How a broker is doing that keeps jobs outside of this process. */
 export interface BrokerStats {
-  /** `down` while the place where jobs are kept cannot be reached. */
+  /** `down` while nothing can be written where jobs are kept. */
   readonly state: 'up' | 'down'
   /** Accepted jobs that it does not hold yet. */
   readonly buffered: number
@@ -160,6 +162,9 @@ export interface Cluster {
    * cancelled, or the other process has been asked to. False when the job is with this process.
    */
   cancelRemote(job: JobRecord, reason: unknown): Promise<void> | false
-  /** How the broker is doing; undefined where it is on this machine and needs no connection. */
-  stats(): BrokerStats | undefined
+  /**
+   * This process starts no jobs of a pool for now, or (`isPaused` is false) does so again: those that it has and that have
+   * not begun are for the others.
+   */
+  paused(pool: string, isPaused: boolean): void
 }

@@ -21,13 +21,17 @@ import { RequestChannel } from './request-channel.ts'
 
 /** Who hears what the journal says. */
 export interface ConnectionHost {
-  /** What to open the journal with; `run` is the one to go on with. */
-  setup(run: number | undefined): JournalSetup
+  /** What to open the journal with; `before` is the run to go on with, and the file that it had. */
+  setup(before: Pick<Opened, 'run' | 'identity'> | undefined): JournalSetup
   /** The journal is open, for the first time or again. */
   opened(opened: Opened, isFirst: boolean): void
   committed(reply: Reply): void
   /** This was never written, and will not be. */
   abandoned(outgoing: Outgoing, error: Error): void
+  /** Nothing can be written at present (`fault` says why), or it can be again after `downFor` milliseconds. */
+  changed(fault: Error | undefined, downFor: number): void
+  /** Another process has the file now: what is unfinished here is its own. */
+  taken(error: Error): void
 }
 
 // After a fault that has not stopped everything, the next job is let through to see whether it has passed.
@@ -51,11 +55,14 @@ export class Connection {
   readonly #opening = Promise.withResolvers<void>()
   #closing: PromiseWithResolvers<void> | undefined
   #phase: 'new' | 'open' | 'restarting' | 'failed' | 'closed' = 'new'
-  #run: number | undefined
+  #before: Pick<Opened, 'run' | 'identity'> | undefined
   #deaths = 0
   #lastTries = 0
   #clearWait: (() => void) | undefined
   #fault: { error: Error; at: number; isStuck: boolean } | undefined
+  #downSince = 0
+  /** The thread that ends has said why it could not open the file. */
+  #isRefused = false
 
   constructor(link: JournalLink, clock: Clock, host: ConnectionHost) {
     this.#link = link
@@ -94,13 +101,18 @@ export class Connection {
   /** The journal could not write; returns what to tell those whose jobs it could not take. */
   faulty(fault: JournalFault, isStuck: boolean): Error {
     const error = passingError(fault)
-    this.#fault = { error, at: this.#clock.now(), isStuck }
+    this.#goesDown(error, isStuck)
     return error
+  }
+
+  /** True while nothing can be written. */
+  get isDown(): boolean {
+    return this.#fault !== undefined
   }
 
   /** The journal has written again. */
   recovered(): void {
-    this.#fault = undefined
+    this.#comesUp()
     this.#deaths = 0
   }
 
@@ -136,7 +148,14 @@ export class Connection {
       case FROM_JOURNAL.refused:
         // A file that was open may be so again: the thread ends, and another is started.
         if (this.#phase === 'new') this.#failed(errorOfFault(message[1] as JournalFault))
+        else this.#refused(message[1] as JournalFault)
         return
+      case FROM_JOURNAL.taken:
+        return this.#refused(message[1] as JournalFault)
+      case FROM_JOURNAL.health:
+        if (message[1] === null) this.recovered()
+        else this.faulty(message[1] as JournalFault, true)
+        break
       case FROM_JOURNAL.committed:
         this.#host.committed(message[1] as Reply)
         break
@@ -160,7 +179,9 @@ export class Connection {
     this.#requests.failAll(error)
     if (this.#phase === 'new') return this.#failed(error)
     this.#phase = 'restarting'
-    this.#fault = { error, at: this.#clock.now(), isStuck: true }
+    // Why it could not be opened anew says more than that its thread is gone.
+    if (!this.#isRefused) this.#goesDown(error, true)
+    this.#isRefused = false
     const wait = Math.min(FIRST_WAIT * 2 ** this.#deaths++, LONGEST_WAIT)
     this.#clearWait = this.#clock.timer(wait, () => this.#startAgain())
   }
@@ -177,7 +198,7 @@ export class Connection {
 
   #start(): void {
     try {
-      this.#link.start(this.#host.setup(this.#run), this)
+      this.#link.start(this.#host.setup(this.#before), this)
     } catch (error) {
       // No thread could be made, such as for want of memory: as if it had died at once.
       this.ended(error instanceof Error ? error : new Error(String(error)))
@@ -187,8 +208,8 @@ export class Connection {
   #opened(opened: Opened): void {
     const isFirst = this.#phase === 'new'
     this.#phase = 'open'
-    this.#run = opened.run
-    this.#fault = undefined
+    this.#before = opened
+    this.#comesUp()
     this.#host.opened(opened, isFirst)
     this.outbox.opened()
     // What was said before a question comes before it.
@@ -205,9 +226,36 @@ export class Connection {
     this.#post([TO_JOURNAL.close, this.#clock.wall()])
   }
 
+  /** A file that was open cannot be opened anew, or is another's. */
+  #refused(fault: JournalFault): void {
+    const error = passingError(fault)
+    if (fault.kind === 'taken') {
+      this.#failed(error)
+      this.#host.taken(error)
+    } else {
+      this.#isRefused = true
+      this.#goesDown(error, true)
+    }
+  }
+
+  #goesDown(error: Error, isStuck: boolean): void {
+    const before = this.#fault
+    const at = this.#clock.now()
+    this.#fault = { error, at, isStuck }
+    if (before === undefined) this.#downSince = at
+    // The same again is no news.
+    if (reasonOf(before?.error) !== reasonOf(error)) this.#host.changed(error, 0)
+  }
+
+  #comesUp(): void {
+    if (this.#fault === undefined) return
+    this.#fault = undefined
+    this.#host.changed(undefined, this.#clock.now() - this.#downSince)
+  }
+
   #failed(error: Error): void {
     this.#phase = 'failed'
-    this.#fault = { error, at: this.#clock.now(), isStuck: true }
+    this.#goesDown(error, true)
     this.outbox.closed()
     this.#requests.failAll(error)
     this.#abandon(error)
@@ -233,4 +281,8 @@ export class Connection {
     this.#link.await(true)
     this.#link.post(message)
   }
+}
+
+function reasonOf(error: Error | undefined): unknown {
+  return error && (Reflect.get(error, 'reason') ?? error.name)
 }

@@ -2,7 +2,8 @@
 import type { JobRecord } from '../../rules/job-record.ts'
 import { OP } from '../../rules/journal-protocol.ts'
 import { isStranger } from '../../rules/stranger.ts'
-import { isTerminal } from '../../words/job.ts'
+import { LeaseLostError } from '../../words/errors.ts'
+import { isTerminal, type JobState } from '../../words/job.ts'
 import { applyEnding } from '../lifecycle/ending.ts'
 import { ProgressWriter } from '../lifecycle/progress-writer.ts'
 import { type Ending, ranOf } from '../port/attempt.ts'
@@ -29,6 +30,13 @@ export class JobsHere {
    * stand the releases of the last message that says so: an earlier one may be unwritten as well.
    */
   readonly #releasing = new Map<JobRecord, readonly JobRecord[]>()
+  /** Jobs that run here and are another process's by now: their outcomes do not count. */
+  readonly #lost = new Set<JobRecord>()
+  readonly #paused = new Set<string>()
+  /** True once another process has the whole file. */
+  isOver = false
+  /** Outcomes that came too late. */
+  fenced = 0
   readonly #suspects: Suspects
   readonly #host: BrokerHost
   readonly #outbox: Outbox
@@ -87,13 +95,14 @@ export class JobsHere {
     job.readyAt = this.records.monotonic(ready)
     this.records.kept.delete(job.seq)
     this.records.window.set(job.seq, job)
+    if (this.#paused.has(job.entry.task.policy.pool)) return this.#giveBack(job)
     if (job.extras?.isSuspect === true) this.#suspects.add(job)
     else this.offer(job)
   }
 
   /** A granted job may be claimed. */
   offer(job: JobRecord): void {
-    if (job.state !== 'available') return
+    if (job.state !== 'available' || !this.records.window.has(job.seq)) return
     this.ready.push(job)
     this.#host.wake(job.entry.task.policy.pool)
   }
@@ -146,6 +155,7 @@ export class JobsHere {
   /** A job is over as far as this process goes; it is told once that is written. */
   finish(job: JobRecord, ending: Ending): void {
     if (isTerminal(job.state)) return this.records.responseIsOver(job)
+    if (this.wasLost(job)) return this.leaveLost(job, ending.state)
     const from = job.state
     if (from === 'running') this.leaveRunning(job)
     const isGranted = this.leaveWindow(job)
@@ -165,6 +175,105 @@ export class JobsHere {
     next.endings.push(job)
     this.records.kept.set(job.seq, job)
     this.unique.over(job)
+  }
+
+  // ── What is another process's by now ───────────────────────────────────────────────────────────────────────────
+
+  /** This process was taken for dead, and has begun anew: what it was granted is another's but for these jobs. */
+  loseAllBut(owned: ReadonlySet<number>): void {
+    for (const job of [...this.records.window.values()]) if (!owned.has(job.seq)) this.#lose(job)
+  }
+
+  /** The file is another's: nothing that is unfinished here will be heard of again, and everybody is told so. */
+  loseAll(): void {
+    this.isOver = true
+    for (const job of [...this.records.window.values()]) this.#lose(job)
+    for (const job of [...this.records.kept.values()]) {
+      if (isTerminal(job.state) && job.extras?.isUnreported === true) this.#tellLate(job, job.state)
+      if (!isTerminal(job.state) || job.extras?.isUnreported === true) this.#leave(job)
+    }
+  }
+
+  /** True for a job that ran here when another process got it. */
+  wasLost(job: JobRecord): boolean {
+    return this.#lost.has(job)
+  }
+
+  /** Its attempt is over here; `state` is what that would have made of the job. */
+  leaveLost(job: JobRecord, state?: JobState): void {
+    this.#lost.delete(job)
+    this.leaveRunning(job)
+    if (state !== undefined) this.#tellLate(job, state)
+    this.#leave(job)
+  }
+
+  #lose(job: JobRecord): void {
+    this.leaveWindow(job)
+    if (job.state === 'running') {
+      this.#lost.add(job)
+      return this.#host.leaseLost(job)
+    }
+    this.leftUnclaimed(job)
+    this.#leave(job)
+  }
+
+  #tellLate(job: JobRecord, state: JobState): void {
+    this.fenced++
+    this.#host.fenced(job, state)
+  }
+
+  /** In a shared file it goes on in another process, and its end is heard of; otherwise nobody here will know of that. */
+  #leave(job: JobRecord): void {
+    if (!this.isOver) return this.disown(job)
+    this.#giveUp(job)
+    if (this.takeEnd(job)) this.#host.settled(job, 0)
+  }
+
+  /** A job that waits on disk is asked for, and the file is another's. */
+  lostOnDisk(job: JobRecord): void {
+    if (isTerminal(job.state)) return
+    this.#giveUp(job)
+    this.#host.settledLate(job)
+  }
+
+  #giveUp(job: JobRecord): void {
+    const error = new LeaseLostError(job.entry.task.name)
+    const { more } = job
+    more.errors = [error]
+    more.reason = 'lost'
+    more.isUnreported = false
+    more.storing?.promise.catch(() => {})
+    more.storing?.reject(error)
+    job.state = 'cancelled'
+    job.readyAt = Math.round(this.#host.clock.now())
+    this.unique.over(job)
+    this.records.forget(job)
+  }
+
+  // ── A pause ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** A process that starts no jobs keeps none from the others: only what runs stays with it. */
+  pause(pool: string, isPaused: boolean): void {
+    if (isPaused === this.#paused.has(pool)) return
+    if (isPaused) this.#paused.add(pool)
+    else this.#paused.delete(pool)
+    this.#outbox.next.ops.push(OP.pause, pool, isPaused ? 1 : 0)
+    if (!isPaused) return
+    for (const job of [...this.records.window.values()])
+      if (job.state === 'available' && job.entry.task.policy.pool === pool) this.#giveBack(job)
+  }
+
+  /** A journal that starts anew knows of no pause. */
+  tellPauses(): void {
+    for (const pool of this.#paused) this.#outbox.next.ops.push(OP.pause, pool, 1)
+  }
+
+  #giveBack(job: JobRecord): void {
+    this.leaveWindow(job)
+    this.leftUnclaimed(job)
+    job.more.isMarked = false
+    this.#outbox.next.ops.push(OP.giveBack, job.seq, job.attempts)
+    this.disown(job)
   }
 
   #mark(job: JobRecord): void {

@@ -104,6 +104,7 @@ export class Lookups {
     more.isStale = true
     records.kept.set(job.seq, job)
     const row = await this.#connection.rowOf(job.seq)
+    if (row === undefined && this.#jobs.isOver) return this.#jobs.lostOnDisk(job)
     // Granted meanwhile, with its row; or nobody can be asked any more.
     if (row === undefined || records.get(job.seq) !== job || records.window.has(job.seq)) return
     if (row === null) return this.#forgotten(job)

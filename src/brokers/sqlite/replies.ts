@@ -46,6 +46,7 @@ export class Replies {
       const untold = new Set(reply.settled.map(([seq]) => seq))
       for (const row of unique) this.#holdUnique(row, untold.has(row[0]))
     }
+    this.#jobs.tellPauses()
     this.committed(reply)
   }
 
@@ -56,6 +57,7 @@ export class Replies {
     for (let at = 0; at < reply.moved.length; at += 2)
       this.#moved(reply.moved[at] as number, reply.moved[at + 1] as number)
     for (const row of reply.rows) this.#grantedRow(row)
+    if (reply.owned !== undefined) this.#loseOthers(reply, reply.owned)
     if (reply.fault !== undefined) {
       const error = this.#connection.faulty(reply.fault, reply.isStuck === true)
       for (const job of this.#connection.outbox.refused(reply.upTo)) this.#refuse(job, error)
@@ -68,6 +70,14 @@ export class Replies {
       this.#cancel(reply.cancels[at] as number, reply.cancels[at + 1] as string | null)
     if (reply.nextDue !== undefined) this.#timer.set(reply.nextDue)
     this.#connection.outbox.flush()
+  }
+
+  /** Others had taken this process for dead: what it had is theirs, but for what the same reply grants. */
+  #loseOthers({ granted, rows }: Reply, owned: readonly number[]): void {
+    const ours = new Set(owned)
+    for (let at = 0; at < granted.length; at += 2) ours.add(granted[at] as number)
+    for (const [seq] of rows) ours.add(seq)
+    this.#jobs.loseAllBut(ours)
   }
 
   /** This will never be written: what it adds is refused; what it ends goes on at the next start, and is not told. */

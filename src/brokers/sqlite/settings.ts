@@ -17,6 +17,10 @@ export interface SqliteSettings {
   readonly logLimit?: number
   /** How long a transaction waits for another process, in milliseconds. */
   readonly patience?: number
+  /** The permissions of files that are made. Default: only their owner may read and write them. */
+  readonly mode?: number
+  /** How long a process that cannot be looked at from here may take to say that it is there, in milliseconds. */
+  readonly answerWithin?: number
   readonly maxPages?: number
   readonly sqliteVersion?: string
   readonly failAt?: JournalSetup['failAt']
@@ -25,6 +29,10 @@ export interface SqliteSettings {
 // Reading so much of it at the next start costs a tenth of a second.
 const LOG_LIMIT = 16 * 2 ** 20
 const PATIENCE = 10_000
+/** The permissions of a journal: payloads are nobody else's to read. */
+export const OWNER_ONLY = 0o600
+// A journal looks once a second whether somebody asks; a disk, or a machine, may be slow.
+const ANSWER_WITHIN = 10_000
 
 /** The setup of a journal; `resume` is the run that it goes on with, when its thread had died. */
 export function setupOf(
@@ -35,13 +43,14 @@ export function setupOf(
   const { entries, ageing, retention, idPrefix, clock } = host
   const { file, durability, isShared, window, failAt, maxPages, sqliteVersion } = settings
   const { logLimit = LOG_LIMIT, patience = PATIENCE } = settings
+  const { mode = OWNER_ONLY, answerWithin = ANSWER_WITHIN } = settings
   const { count = retention.count, age = retention.age, dead } = settings.retention
   const tasks = entries.map(({ task: { name, policy } }) => {
     const { pool, concurrency, onCrash, maxCrashes, retention: own } = policy
     return { name, pool, concurrency, onCrash, maxCrashes, retention: own }
   })
   return {
-    ...{ file, durability, isShared, window, logLimit, patience },
+    ...{ file, durability, isShared, window, logLimit, patience, mode, answerWithin },
     ...{ tasks, ageing, idPrefix, wall: clock.wall(), retention: { count, age, dead } },
     ...(maxPages && { maxPages }),
     ...(sqliteVersion && { sqliteVersion }),

@@ -13,6 +13,7 @@ import type { Attempt, Ending } from '../port/attempt.ts'
 import type {
   AttemptSink,
   Broker,
+  BrokerStats,
   Cluster,
   Durability,
   IntakeBroker,
@@ -73,15 +74,16 @@ export class SqliteBroker
     this.#host = host
     const { isShared } = this.#settings
     const connection = new Connection(this.#link, host.clock, {
-      setup: (run) =>
-        setupOf(
-          this.#settings,
-          host,
-          run === undefined ? undefined : { run, window: [...this.#here.records.window.keys()] },
-        ),
+      setup: (before) => {
+        const window = [...this.#here.records.window.keys()]
+        const resume = before && { run: before.run, identity: before.identity, window }
+        return setupOf(this.#settings, host, resume)
+      },
       opened: (opened, isFirst) => replies.opened(opened, isFirst),
       committed: (reply) => replies.committed(reply),
       abandoned: (outgoing, error) => replies.abandoned(outgoing, error),
+      changed: (fault, downFor) => host.connectionChanged(fault, downFor),
+      taken: () => this.#here.loseAll(),
     })
     this.#connection = connection
     this.#outbox = connection.outbox
@@ -191,6 +193,7 @@ export class SqliteBroker
   }
 
   putBack(job: JobRecord, attempt: Attempt | null): void {
+    if (this.#here.wasLost(job)) return this.#here.leaveLost(job)
     if (attempt !== null) attemptOp(this.#next.ops, job, attempt, this.#here.wall)
     else if (hasWaitedTooLong(job, this.#host.clock.now())) return this.finish(job, expiry(job))
     this.#here.leaveRunning(job)
@@ -205,6 +208,7 @@ export class SqliteBroker
   }
 
   retry(job: JobRecord, dueAt: number, attempt: Attempt): void {
+    if (this.#here.wasLost(job)) return this.#here.leaveLost(job, 'retryable')
     attemptOp(this.#next.ops, job, attempt, this.#here.wall)
     this.#here.leaveRunning(job)
     this.#here.leaveWindow(job)
@@ -225,9 +229,13 @@ export class SqliteBroker
     return true
   }
 
-  /** The file is on this machine. */
-  stats(): undefined {
-    return undefined
+  stats(): BrokerStats {
+    const state = this.#connection.isDown ? 'down' : 'up'
+    return { state, buffered: this.#here.adding.size, fenced: this.#here.fenced }
+  }
+
+  paused(pool: string, isPaused: boolean): void {
+    this.#here.pause(pool, isPaused)
   }
 
   /** Whoever asks for the job next finds it as the file then has it: a question goes after what was written before it. */

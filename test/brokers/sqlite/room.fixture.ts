@@ -3,7 +3,7 @@ import { statSync } from 'node:fs'
 import { onTestFinished } from 'vitest'
 import { COMPLETED, type JournalSetup, OP } from '../../../src/rules/journal-protocol.ts'
 import { Journal } from '../../../workers/journal/journal.ts'
-import { JournalService, type Message } from '../../../workers/journal/service.ts'
+import { JournalService, type Message, WATCH_EVERY } from '../../../workers/journal/service.ts'
 
 /** The limit of the log in these tests. */
 export const LIMIT = 2 ** 20
@@ -21,7 +21,13 @@ export class Room {
     this.file = file
     const setup: JournalSetup = {
       ...{ file, durability: 'process', isShared, window: 64, ageing: 1000, idPrefix: 'test-', wall: 1 },
-      ...{ logLimit: LIMIT, patience: 1000, retention: { count: 0, age: 1e12, dead: 1e12 } },
+      ...{
+        mode: 0o600,
+        answerWithin: 0,
+        logLimit: LIMIT,
+        patience: 1000,
+        retention: { count: 0, age: 1e12, dead: 1e12 },
+      },
       tasks: [
         {
           name: 'task',
@@ -38,7 +44,9 @@ export class Room {
     const around = {
       post() {},
       next: () => undefined,
-      timer: (_milliseconds: number, callback: () => void) => {
+      timer: (milliseconds: number, callback: () => void) => {
+        // Whether the file is where it was is no matter here.
+        if (milliseconds === WATCH_EVERY) return () => {}
         this.#timer = callback
         return () => {
           this.#timer = undefined
@@ -46,6 +54,7 @@ export class Room {
       },
       wall: () => 1,
       ended() {},
+      died() {},
     }
     this.#service = new JournalService(this.journal, around, false)
     onTestFinished(() => this.journal.close(1))

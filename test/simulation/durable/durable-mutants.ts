@@ -39,7 +39,8 @@ function deafTo(isUnheard: (ops: readonly unknown[], at: number) => boolean): Du
 
 /** A file whose transactions are committed only when the next one begins: what is told before is not yet so. */
 function committedLate(setup: JournalSetup): OpenFile {
-  const { db, lock } = openFile(setup)
+  const file = openFile(setup)
+  const { db } = file
   const prepare = db.prepare.bind(db)
   const exec = db.exec.bind(db)
   const statement = (run: () => void): never => ({ run, setReturnArrays() {} }) as unknown as never
@@ -58,7 +59,7 @@ function committedLate(setup: JournalSetup): OpenFile {
     commit()
     exec(sql)
   }
-  return { db, lock }
+  return file
 }
 
 class UniqueForgetting extends Journal {

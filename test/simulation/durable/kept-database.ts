@@ -34,8 +34,15 @@ export class KeptDatabase {
     if (this.#face?.isOpen) throw new JournalError({ kind: 'locked', message: `${file} is in use.` })
     const face = new Face(this.#db, (sql, isArrays) => this.#statement(sql, isArrays))
     this.#face = face
-    const lock = { isOpen: false, close() {} }
-    return { db: face as unknown as DatabaseSync, lock: lock as DatabaseSync }
+    const nothing = { isOpen: false, close() {} } as DatabaseSync
+    const identity = {
+      identity: 'memory',
+      opened() {},
+      fault: () => undefined,
+      logFault: () => undefined,
+      hasLostLog: false,
+    }
+    return { db: face as unknown as DatabaseSync, lock: nothing, lockId: '', presence: nothing, identity }
   }
 
   #statement(sql: string, isArrays: boolean): StatementSync {

@@ -5,7 +5,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import type { LinkHost } from '../../../src/brokers/sqlite/link.ts'
 import { FROM_JOURNAL, type JournalSetup } from '../../../src/rules/journal-protocol.ts'
-import type { OpenFile } from '../../../workers/journal/file.ts'
+import { closeFile, type OpenFile } from '../../../workers/journal/file.ts'
 import type { Journal } from '../../../workers/journal/journal.ts'
 import { JournalError } from '../../../workers/journal/journal-error.ts'
 import { JournalService, type Message } from '../../../workers/journal/service.ts'
@@ -104,8 +104,7 @@ export class SimLink {
     const { file } = this
     this.rollBack()
     this.file = undefined
-    if (file?.db.isOpen) file.db.close()
-    if (file?.lock.isOpen) file.lock.close()
+    if (file !== undefined) closeFile(file)
   }
 
   #open(thread: Thread, setup: JournalSetup): void {
@@ -134,6 +133,7 @@ export class SimLink {
         }),
       wall: () => clock.wall(),
       ended: () => this.#end(thread),
+      died: (why) => this.#die(thread, why),
     }
   }
 
@@ -164,11 +164,11 @@ export class SimLink {
     })
   }
 
-  #die(thread: Thread): void {
+  #die(thread: Thread, why = new Error('The thread of the journal was shot.')): void {
     if (thread.isDead) return
     this.deaths++
     this.drop()
-    this.#exit(thread, new Error('The thread of the journal was shot.'))
+    this.#exit(thread, why)
   }
 
   #end(thread: Thread): void {
