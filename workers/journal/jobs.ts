@@ -182,9 +182,12 @@ export class Jobs {
 
   /** A dead job starts over: held, if it died of waiting for a response that is not over. */
   revive(n: number, isHeld: boolean): void {
-    const before = this.sql.chain.get(n)?.[1] as number | null | undefined
+    const [, before, , behind] = (this.sql.chain.get(n) ?? []) as (number | null)[]
     if (Number(this.sql.revive.run(n, TWIN).changes) === 0) return
-    if (!isHeld) return this.advance(n)
+    if (!isHeld) {
+      if (behind === null) this.sql.passBy.run(before ?? 0, n)
+      return this.advance(n)
+    }
     const due = factsOf(this.sql, this.numbers, n)?.due ?? null
     // Who is added to its batch next waits for it, and so for those before it.
     const after = this.#openFrom(before ?? null)
@@ -231,12 +234,14 @@ export class Jobs {
     return ready - priority * this.#weight
   }
 
-  /** The last job of a batch, from this one back, that is not over and will run. */
+  /** The last job of a batch, from this one back, that is not over and will run; one that was revived is passed. */
   #openFrom(last: number | null): number | null {
     for (let n: number | null = last; n !== null; ) {
-      const [finished, after, twin] = (this.sql.chain.get(n) ?? [0, null, null]) as (number | null)[]
-      if (finished === null && twin === null) return n
-      n = after ?? null
+      const [finished, after, twin, behind] = (this.sql.chain.get(n) ?? [0]) as (number | null | undefined)[]
+      const isRevived = typeof behind === 'number'
+      if (finished === null && twin === null && !isRevived) return n
+      // Nobody is number 0.
+      n = (isRevived ? behind : after) || null
     }
     return null
   }

@@ -18,6 +18,7 @@ const KEPT_DUE = 'CASE WHEN ?1 = 9 AND state <> 5 THEN due END'
 
 // A damaged row must not spoil the transaction that it is met in.
 const REST = "CASE WHEN json_valid(rest) THEN rest ELSE '{}' END"
+const ONE_REST = "CASE WHEN json_valid(one.rest) THEN one.rest ELSE '{}' END"
 const JOB_REST = "CASE WHEN json_valid(jobs.rest) THEN jobs.rest ELSE '{}' END"
 
 const SQL = {
@@ -25,7 +26,8 @@ const SQL = {
   commit: 'COMMIT',
   insert: `INSERT OR IGNORE INTO jobs (n, task, state, owner, rank, priority, accepted, ready, due, after, stops, key, line,
     unique_key, unique_until, expires, payload, rest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  chain: 'SELECT finished, after, twin FROM jobs WHERE n = ?',
+  chain: `SELECT finished, after, twin, CASE WHEN after IS NULL AND rest IS NOT NULL THEN json_extract(${REST}, '$.behind') END
+    FROM jobs WHERE n = ?`,
   lastBefore: 'SELECT max(n) FROM jobs WHERE n < ?',
   isThere: 'SELECT 1 FROM jobs WHERE n = ?',
   facts:
@@ -63,7 +65,11 @@ const SQL = {
   progress: 'UPDATE jobs SET progress = ? WHERE n = ? AND owner = ?',
   twin: 'UPDATE jobs SET state = 1, owner = 0, after = ?, twin = ? WHERE n = ?',
   twins: 'SELECT n FROM jobs WHERE twin = ?',
+  // Dead, it has the key on record that it takes should it be revived, as the other one has.
   endTwin: `UPDATE jobs SET (state, result, error, attempts, shelf) = (SELECT state, result, error, attempts, shelf FROM jobs WHERE n = ?1),
+    rest = (SELECT CASE WHEN state = 9 AND json_extract(${ONE_REST}, '$.uniqueKey') IS NOT NULL
+      THEN json_set(${JOB_REST}, '$.uniqueKey', json_extract(${ONE_REST}, '$.uniqueKey')) ELSE jobs.rest END
+      FROM jobs AS one WHERE one.n = ?1),
     payload = CASE WHEN (SELECT state FROM jobs WHERE n = ?1) = 9 THEN payload END, reason = ?2, finished = ?3, ready = ?3,
     twin = NULL, expires = NULL WHERE n = ?4 RETURNING state, shelf`,
   hasTwins: 'SELECT 1 FROM jobs WHERE twin IS NOT NULL LIMIT 1',
@@ -94,6 +100,8 @@ const SQL = {
       (SELECT 1 FROM jobs AS other WHERE other.unique_key = json_extract(${JOB_REST}, '$.uniqueKey'))
       THEN json_extract(${REST}, '$.uniqueKey') ELSE unique_key END
     WHERE n = ?1 AND state = 9 AND finished IS NOT NULL`,
+  // Nobody waits for a job that starts over, but those added to its batch later wait for the one that was before it.
+  passBy: `UPDATE jobs SET rest = json_set(${REST}, '$.behind', ?) WHERE n = ?`,
   // Whoever has added it hears of its end first.
   remove:
     'DELETE FROM jobs WHERE n = ?1 AND finished IS NOT NULL AND NOT EXISTS (SELECT 1 FROM notices WHERE n = ?1)',

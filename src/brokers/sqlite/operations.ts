@@ -103,7 +103,12 @@ function orNull(time: number | undefined, wall: Wall): number | null {
 
 /** Reads what `restOf` made; nothing of what is damaged. */
 export function restFromText(text: string): Partial<JobExtras> {
-  const rest = parsed(text)
+  const rest: Partial<JobExtras> & { behind?: unknown } = parsed(text)
+  // What the journal notes of a job that has started over: who was before it in its batch.
+  if (rest.behind !== undefined) {
+    rest.isRevived = true
+    Reflect.deleteProperty(rest, 'behind')
+  }
   if (rest.timeout === NO_LIMIT) rest.timeout = Number.POSITIVE_INFINITY
   if (rest.maxAttempts === NO_LIMIT) rest.maxAttempts = Number.POSITIVE_INFINITY
   return rest

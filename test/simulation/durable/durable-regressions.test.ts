@@ -17,7 +17,9 @@ const returns: Behaviour = { ends: 'returns', ms: 0, blocks: false, onAbort: 'th
 const after = (ms: number): Behaviour => ({ ...returns, ms })
 const plain = (spec: Partial<Spec> = {}): Spec => ({ task: 0, runs: [returns], ...spec })
 const FRAGILE = 7
+const HASTY = 8
 const HELD_NAME = 10
+const IO = 11
 const IO_TIMED = 12
 
 interface Sequence {
@@ -509,6 +511,61 @@ const sequences: readonly Sequence[] = [
       { do: 'advance', ms: 20 },
       { do: 'advance', ms: 20 },
       { do: 'advance', ms: 0 },
+    ],
+  },
+  {
+    name: 'a job dies as the equal one that it waited for, is revived, and an equal one is added',
+    specs: [plain({ runs: [after(5000)], unique: 'u', maxAttempts: 1, when: 'always', signal: true })],
+    ops: [
+      { do: 'add', spec: 0 },
+      { do: 'advance', ms: 5 },
+      { do: 'crash', after: 2, downtime: 0 },
+      { do: 'crash', after: 5, downtime: 0 },
+      { do: 'many', specs: [0] },
+      { do: 'crash', after: 10, downtime: 0 },
+      { do: 'advance', ms: 100 },
+      { do: 'revive', job: 3 },
+      { do: 'crash', after: 9, downtime: 0 },
+      { do: 'advance', ms: 1000 },
+      { do: 'add', spec: 0 },
+    ],
+  },
+  {
+    name: 'a job dies on disk behind another of its batch, is revived, and the next one is added meanwhile',
+    specs: [plain({ runs: [after(5000), returns] }), { task: HASTY, runs: [returns] }],
+    ops: [
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'add', spec: 0 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'batch', batch: 0, spec: 1 },
+      { do: 'settle', batch: 0, end: 'sent' },
+      { do: 'advance', ms: 20 },
+      { do: 'advance', ms: 20 },
+      { do: 'revive', job: 0 },
+      { do: 'advance', ms: 1000 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'cancel', job: 0, by: 'handle' },
+    ],
+  },
+  {
+    name: 'a job dies on disk behind another of its batch, is revived, and the next one is added when it has ended',
+    specs: [
+      { task: IO, runs: [after(5000), returns] },
+      { task: HASTY, runs: [returns] },
+    ],
+    ops: [
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'add', spec: 0 },
+      { do: 'add', spec: 0 },
+      { do: 'batch', batch: 0, spec: 1 },
+      { do: 'settle', batch: 0, end: 'sent' },
+      { do: 'advance', ms: 20 },
+      { do: 'advance', ms: 20 },
+      { do: 'revive', job: 0 },
+      { do: 'advance', ms: 1000 },
+      { do: 'add', spec: 0 },
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'cancel', job: 0, by: 'handle' },
     ],
   },
 ]
