@@ -432,8 +432,13 @@ export class BullmqBroker
     this.#isClosing = true
     const { local, consumer, availability, health, producer, retries } = this.#parts
     const { settlements, remote, schedules, progress } = this.#parts
-    // Their responses will never be over here: they run wherever the others run.
-    for (const job of [...local.byId.values()]) this.release(job)
+    // Their responses will never be over here: they run wherever the others run, and their delays count from now.
+    const now = this.#engine.clock.now()
+    for (const job of [...local.byId.values()]) {
+      const { delay, calledAt = now } = job.extras ?? {}
+      if (job.state === 'held' && delay !== undefined) job.more.dueAt = calledAt + delay
+      this.release(job)
+    }
     const patience = availability.isUp ? LAST_WRITES : 0
     // What is being fetched comes with an answer, which a store that is away does not give.
     await within(this.#engine.clock, patience, consumer.stop())

@@ -164,10 +164,16 @@ export class ClusterHands {
     const found = open[which % open.length]
     if (found === undefined) return
     found.model.end = end
-    for (const job of found.model.jobs) {
+    // A stop that has come first may have let them go.
+    if (!found.model.mayGo) this.#delaysCount(found.model)
+    found.batch.settle(RESPONSES[end].facts)
+  }
+
+  /** The delays of a batch's jobs count from now on. */
+  #delaysCount({ jobs }: ClusterBatch): void {
+    for (const job of jobs) {
       if (job.spec.delay !== undefined && job.joined.length === 0) job.dueAt = this.#now() + job.spec.delay
     }
-    found.batch.settle(RESPONSES[end].facts)
   }
 
   /** Adds jobs; what is refused must have a reason. */
@@ -203,7 +209,7 @@ export class ClusterHands {
     const isOurs = number < NESTED && !isScheduled
     const spec = isOurs ? this.#spec(number) : NOBODY
     const { batch, controller, when = 'ok', call } = isOurs ? this.#adding : {}
-    const isHeld = batch !== undefined && batch.end === undefined
+    const isHeld = batch !== undefined && batch.end === undefined && !batch.mayGo
     const now = this.#now()
     const runAt = spec.delay === undefined && spec.runAt !== undefined ? now + Math.max(0, spec.runAt) : 0
     const job: ClusterJob = {
@@ -334,7 +340,10 @@ export class ClusterHands {
   /** Stops the runtime. */
   stop(timeout: number): void {
     this.isStopping = true
-    for (const { model } of this.batches) model.mayGo = true
+    for (const { model } of this.batches) {
+      if (model.end === undefined && !model.mayGo) this.#delaysCount(model)
+      model.mayGo = true
+    }
     this.process.runtime.stop({ timeout }).then(
       (report) => {
         this.report = report

@@ -6,6 +6,7 @@ import { simulateCluster } from '../simulate.ts'
 const RETURNS: Behaviour = { ends: 'returns', ms: 0, blocks: false, onAbort: 'throws' }
 const PLAIN = 0
 const SINGLE = 3
+const URGENT = 9
 const IO = 11
 
 function plan(specs: readonly Partial<Spec>[], ops: readonly Op[], world: Partial<Plan['world']> = {}): Plan {
@@ -118,6 +119,24 @@ const plans: Readonly<Record<string, Plan>> = {
       ...[at(0, batch(1)), at(0, batch(0)), at(0, { do: 'react', on: 'job:skipped', does: batch(0) })],
       ...[at(0, { do: 'settle', batch: 0, end: 'status 500' }), at(0, add(0))],
     ],
+  ),
+  'a held job with a delay waits for it when its process stops before its response is over': plan(
+    [
+      ...[{ key: 'a', queueTimeout: 0, when: 'always' } as const, {}, { delay: 80 }, {}],
+      { unique: 'u', maxAttempts: 1, when: 'always' },
+      { task: URGENT, runs: [{ ...RETURNS, adds: 0 }], timeout: 5 },
+    ],
+    [
+      ...[advance(100), at(0, batch(0)), at(1, { do: 'cancel', job: 0, by: 'handle' })],
+      ...[
+        at(1, { do: 'many', specs: [0, 5, 4, 0] }),
+        at(1, batch(2)),
+        { do: 'freeze', process: 0, ms: 30 } as const,
+      ],
+      at(1, { do: 'react', on: 'thread:exited', does: { do: 'revive', job: 0 } }),
+      ...[advance(2500), at(1, { do: 'stop', timeout: 0 }), advance(20), at(1, settle), advance(0)],
+    ],
+    { threads: 3 },
   ),
   'a schedule that comes to the store only after a stop can be taken away': plan(
     [{ key: 'b', runs: [{ ...RETURNS, ms: 5000 }] }],

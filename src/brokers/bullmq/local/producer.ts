@@ -116,7 +116,7 @@ export class Producer {
       this.#stopTimer = undefined
       const held = [...local.heldInStore()]
       // After a fault there are two more times until another process takes it up.
-      for (const job of held) store.hold(queueOfJob(job), local.idOf(job), HOLD).catch(() => {})
+      for (const job of held) store.hold(queueOfJob(job), local.idOf(job), holdOf(job)).catch(() => {})
       if (held.length > 0 || this.size > 0) this.#arm()
     })
   }
@@ -220,7 +220,7 @@ export class Producer {
     const { clock, local } = this.#parts
     const data = toData(job, clock, local.lineOf(job), isHeld)
     const of = { queue: queueOfJob(job), id: local.idOf(job) }
-    const made = toNewJob(of, job, data, clock, isHeld ? HOLD : this.#timeToWait(job))
+    const made = toNewJob(of, job, data, clock, isHeld ? holdOf(job) : this.#timeToWait(job))
     const before = data.line === undefined ? undefined : this.#firstOf(job)
     if (before === undefined || isTerminal(before.state)) return made
     return { ...made, behind: { queue: queueOfJob(before), id: local.idOf(before) } }
@@ -240,4 +240,9 @@ export class Producer {
     const dueAt = job.extras?.dueAt
     return dueAt === undefined ? 0 : Math.max(0, Math.ceil(dueAt - this.#parts.clock.now()))
   }
+}
+
+/** How long a held job lies in the store: its delay counts from when another process would take it up. */
+function holdOf(job: JobRecord): number {
+  return HOLD + (job.extras?.delay ?? 0)
 }

@@ -94,3 +94,17 @@ test('a job that was to be written as held goes after those before it when its r
   await producer.settle(60_000)
   expect(asked).toEqual(['insert 1 2 3'])
 })
+
+test('a held job lies in the store for its delay besides, which so counts from when another process takes it up', async () => {
+  const waits: number[] = []
+  const { producer, jobs } = producerWith((given) => {
+    waits.push(...given.map(({ delay }) => delay))
+    return ids(given)
+  })
+  const [plain, delayed] = jobs
+  delayed.more.delay = 3_600_000
+  producer.hold(plain)
+  producer.hold(delayed)
+  await producer.settle(60_000)
+  expect(waits).toEqual([60_000, 3_660_000])
+})
