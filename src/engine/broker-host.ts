@@ -81,6 +81,7 @@ export class EngineHost implements BrokerHost {
     const end = extras?.reason === 'lost' ? 'lost' : (job.state as 'completed')
     ended[end]++
     metrics.ended(job, end)
+    if (end === 'lost') stopping.lose(job)
     if (extras !== null) shared.over(job, extras)
     pending.done()
     announcer.settled(job, ran)

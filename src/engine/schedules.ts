@@ -49,7 +49,7 @@ export class Schedules {
   readonly #parts: ScheduleParts
   readonly #schedules = new Map<string, Schedule>()
   /** Resolves when what the broker keeps has been read. */
-  readonly #loaded: Promise<void>
+  #loaded: Promise<void>
   #isLoaded: boolean
   /** How far the wall clock was from the monotonic one when the due times were last looked at. */
   #offset: number
@@ -69,12 +69,29 @@ export class Schedules {
     this.#isLoaded = store === null
     this.#offset = parts.clock.wall() - parts.clock.now()
     this.#loaded =
-      store === null
-        ? Promise.resolve()
-        : opened.then(() => store.load()).then((stored) => this.#load(stored))
+      store === null ? Promise.resolve() : this.#begin(store.lease === null ? opened : Promise.resolve())
+    store?.lease?.onChange(() => {
+      // What could not be read at the start is read once the store is there.
+      const reloaded = this.#loaded.then(
+        () => this.#reload(),
+        () => {
+          this.#loaded = this.#begin(Promise.resolve())
+        },
+      )
+      reloaded.catch(() => {})
+    })
+  }
+
+  /** Reads what the broker keeps. Where a store is shared, its broker sees to it that nobody waits for ever. */
+  #begin(opened: Promise<void>): Promise<void> {
+    const loaded = opened
+      .then(() => this.#parts.store?.load() ?? [])
+      .then((stored) => {
+        if (!this.#isLoaded) this.#load(stored)
+      })
     // `list` hears of it, and so does `ready`.
-    this.#loaded.catch(() => {})
-    store?.lease?.onChange(() => void this.#loaded.then(() => this.#reload()).catch(() => {}))
+    loaded.catch(() => {})
+    return loaded
   }
 
   /** Sets a schedule, or sets it anew. One that is unchanged goes on as it was, over restarts too. */

@@ -28,7 +28,7 @@ export interface StopReport {
   readonly completed: number
   /** Jobs that became dead while it was stopping. */
   readonly failed: number
-  /** Jobs that did not finish and are gone: the broker keeps nothing. */
+  /** Jobs that did not finish and are gone: the broker keeps nothing, or its store had not taken them. */
   readonly lost: readonly Unfinished[]
   /** Jobs that did not finish and go on at the next start: the broker keeps them. The newest 1,000 at most. */
   readonly left: readonly Unfinished[]
@@ -39,6 +39,9 @@ export interface StopReport {
 // A durable broker may have millions left; a report is read by a person.
 const MOST_NAMED = 1000
 const LONGEST_QUESTION = 5000
+const LONGEST_CLOSE = 5000
+// Past the deadline, for the question of what is left and for the last writes each.
+const LEAST = 400
 
 /** What a stop deals with. */
 export interface StoppingParts {
@@ -67,6 +70,8 @@ export class Stopping {
   #isToLook = false
   #hasBegun = false
   #before = { completed: 0, dead: 0 }
+  /** Jobs that were accepted, and that a durable broker never had. */
+  readonly #lost: Unfinished[] = []
   readonly #done = Promise.withResolvers<StopReport>()
 
   constructor(parts: StoppingParts) {
@@ -209,18 +214,31 @@ export class Stopping {
         broker.attempts.finish(job, { state: 'cancelled', reason: 'lost', error })
       }
     }
-    await broker.close()
+    await broker.close(this.#timeLeft(LONGEST_CLOSE))
     pending.close()
+    const gone = new Set(this.#lost.map(({ id }) => id))
     const report: StopReport = {
       completed: ended.completed - this.#before.completed,
       failed: ended.dead - this.#before.dead,
-      lost: isDurable ? [] : named,
-      left: isDurable ? named : [],
+      lost: isDurable ? this.#lost : named,
+      left: isDurable ? named.filter(({ id }) => !gone.has(id)) : [],
       ...(this.awaited.size > 0 && { unsettled: this.awaited.names }),
     }
     const { completed, failed, lost, left } = report
     announcer.events.emit('runtime:stopped', { completed, failed, lost: lost.length, left: left.length })
     return report
+  }
+
+  /** A job has ended that no broker keeps. */
+  lose(job: JobRecord): void {
+    const { broker, ids } = this.#parts
+    if (this.#phase === 'running' || broker.durability === null) return
+    this.#lost.push({ id: ids.idOf(job), name: job.entry.task.name })
+  }
+
+  /** How long something may take before the deadline: a little also when that is past, and so long at most. */
+  #timeLeft(most: number): number {
+    return Math.min(most, Math.max(LEAST, this.#deadline - this.#parts.clock.now()))
   }
 
   /** In the order accepted. Also where the broker cannot be asked any more, the threads have to end. */
@@ -233,7 +251,7 @@ export class Stopping {
     // A store that is away keeps what it has, and cannot say what that is.
     if (broker.durability?.stats().state === 'down') return []
     const noAnswer = Promise.withResolvers<readonly JobRecord[]>()
-    const stopTimer = clock.timer(LONGEST_QUESTION, () => noAnswer.resolve([]))
+    const stopTimer = clock.timer(this.#timeLeft(LONGEST_QUESTION), () => noAnswer.resolve([]))
     try {
       const named = broker.jobs.list({ state: UNFINISHED_STATES, limit: MOST_NAMED })
       return (await Promise.race([named, noAnswer.promise])).toReversed()

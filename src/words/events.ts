@@ -53,7 +53,7 @@ export interface RuntimeEvents {
    * state `state`. The job goes on in another process.
    */
   'job:fenced': { readonly job: EventJob; readonly state: JobState; readonly error: Error }
-  /** Terminal: the runtime stopped first, and the broker keeps nothing. */
+  /** Terminal: no broker has the job. The runtime stopped first, or the store has forgotten it. */
   'job:lost': { readonly job: EventJob; readonly error: Error; readonly total: number }
   /** A thread is up. */
   'thread:started': { readonly pool: string; readonly thread: number }

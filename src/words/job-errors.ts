@@ -54,13 +54,22 @@ export class JobForgottenError extends AftertaskError {
   }
 }
 
-/** `result()` rejects with this when the runtime stopped before a job in memory could finish. */
+/** How a job got lost: with the memory of its process, before its store had it, or with its store's data. */
+export type LossOf = 'memory' | 'unwritten' | 'store'
+
+/**
+ * `result()` rejects with this when no broker has the job any more: the runtime stopped before a job in memory could finish,
+ * or before a store had taken it, or the store has forgotten what it had.
+ */
 export class JobLostError extends AftertaskError {
-  constructor(task: string) {
-    super(
-      'ERR_JOB_LOST',
-      `The runtime stopped before "${asText(task)}" had finished, and its broker keeps nothing.`,
-    )
+  constructor(task: string, how: LossOf = 'memory') {
+    const name = asText(task)
+    const stopped = `The runtime stopped before "${name}" had finished, and its broker`
+    const message =
+      how === 'store'
+        ? `"${name}" had not finished, and its store does not have it any more.`
+        : `${stopped} ${how === 'memory' ? 'keeps nothing' : 'does not have it'}.`
+    super('ERR_JOB_LOST', message)
   }
 }
 

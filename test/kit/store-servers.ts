@@ -19,6 +19,8 @@ export interface StoreServer {
   /** Lets it stand still, with all its connections open, until `goOn`. */
   hang(): void
   goOn(): void
+  /** Asks it as its administrator: a command of Redis with its arguments, or a query. Returns what its shell prints. */
+  ask(...command: string[]): string
   /** Cuts every connection of a client. */
   cut(): void
   /** Ends it and removes its data. */
@@ -42,12 +44,12 @@ export function whyNot(store: StoreName): string | undefined {
     : `skipped: ${store === 'postgres' ? 'PostgreSQL' : `${store}-server`} is not installed`
 }
 
-/** A server of a kind, not yet started. */
-export async function storeServer(store: StoreName): Promise<StoreServer> {
-  return store === 'postgres' ? postgresServer() : redisServer(store)
+/** A server of a kind, not yet started. `options`: more of the command line of Redis. */
+export async function storeServer(store: StoreName, options: readonly string[] = []): Promise<StoreServer> {
+  return store === 'postgres' ? postgresServer() : redisServer(store, options)
 }
 
-async function redisServer(kind: 'redis' | 'valkey'): Promise<StoreServer> {
+async function redisServer(kind: 'redis' | 'valkey', more: readonly string[]): Promise<StoreServer> {
   const port = await freePort()
   const folder = mkdtempSync(join(tmpdir(), `aftertask-${kind}-`))
   let child: ChildProcess | undefined
@@ -69,12 +71,13 @@ async function redisServer(kind: 'redis' | 'valkey'): Promise<StoreServer> {
       // Each answer comes after its write to the file: a killed server loses nothing of that, flushed to the disk or not.
       const persistence = ['--appendonly', 'yes', '--appendfsync', 'no', '--save', '']
       const at = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder]
-      const options = [...at, ...persistence, '--maxmemory-policy', 'noeviction']
+      const options = [...at, ...persistence, '--maxmemory-policy', 'noeviction', ...more]
       child = spawn(programs[kind] ?? `${kind}-server`, options, { stdio: ['ignore', 'pipe', 'inherit'] })
       await output(child, 'Ready to accept connections')
     },
     hang: () => void child?.kill('SIGSTOP'),
     goOn,
+    ask: cli,
     cut: () => void cli('client', 'kill', 'type', 'normal'),
     dispose: async () => {
       await stop(true)
@@ -97,9 +100,19 @@ async function postgresServer(): Promise<StoreServer> {
     chmodSync(folder, 0o700)
   }
   const data = join(folder, 'data')
-  const run = (program: string, ...args: string[]): void => {
-    execFileSync(...as(program, ...args), { stdio: 'pipe', cwd: '/' })
-  }
+  const run = (program: string, ...args: string[]): string =>
+    execFileSync(...as(program, ...args), { stdio: 'pipe', cwd: '/', encoding: 'utf8' })
+  const ask = (...queries: string[]): string =>
+    run(
+      'psql',
+      '-h',
+      folder,
+      '-p',
+      String(port),
+      '-U',
+      'postgres',
+      ...queries.flatMap((one) => ['-qAtc', one]),
+    )
   run(
     'initdb',
     '-D',
@@ -114,7 +127,7 @@ async function postgresServer(): Promise<StoreServer> {
     '--locale=C',
     '--wal-segsize=1',
   )
-  const ctl = (...args: string[]): void => run('pg_ctl', '-D', data, '-w', '-s', ...args)
+  const ctl = (...args: string[]): string => run('pg_ctl', '-D', data, '-w', '-s', ...args)
   let isUp = false
   // A process for each connection, and the one that starts them.
   const signal = (name: NodeJS.Signals): void => {
@@ -148,10 +161,11 @@ async function postgresServer(): Promise<StoreServer> {
       signal('SIGSTOP')
     },
     goOn,
+    ask,
     cut: () => {
-      const query =
-        'select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and client_port is not null'
-      run('psql', '-h', folder, '-p', String(port), '-U', 'postgres', '-qc', query)
+      ask(
+        'select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and client_port is not null',
+      )
     },
     dispose: async () => {
       await stop(true)

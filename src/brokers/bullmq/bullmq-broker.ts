@@ -4,7 +4,7 @@ import type { JobRecord } from '../../rules/job-record.ts'
 import { Moved } from '../../rules/moved.ts'
 import { toReadable } from '../../rules/readable.ts'
 import { isStranger } from '../../rules/stranger.ts'
-import { TaskCancelledError } from '../../words/errors.ts'
+import { AftertaskError, TaskCancelledError } from '../../words/errors.ts'
 import { type AttemptInfo, isTerminal, type JobState } from '../../words/job.ts'
 import { expiry, hasWaitedTooLong } from '../lifecycle/queue-timeouts.ts'
 import { within } from '../lifecycle/retries.ts'
@@ -29,11 +29,16 @@ import { type BrokerSettings, ignoredOptions } from './options.ts'
 import { Queries } from './queries.ts'
 import { queueOfJob, queuesOf } from './queues.ts'
 import { type ClusterSchedules, SCHEDULES_TOPIC } from './store/cluster-schedules.ts'
+import type { StoreFault } from './store/faults.ts'
 import type { SharedStore } from './store/shared-store.ts'
 import { type PartEvents, Parts } from './wiring.ts'
 
-// How long a stop waits for what is still to be written.
+// How long a stop waits for what is still to be written, if it is given the time.
 const LAST_WRITES = 5000
+// Of the time that is left, such a part is for each thing that has to be written; the rest is for closing.
+const FOR_WRITES = 0.6
+const LEAST_CLOSE = 200
+const TRIED_AGAIN = 'It is tried again every ten seconds.'
 
 /** Keeps jobs in a store that many processes share. */
 export class BullmqBroker
@@ -82,32 +87,40 @@ export class BullmqBroker
     const { recheck } = parts
     const queues = queuesOf(engine.entries).map(({ name }) => name)
     const topics = [CANCEL_TOPIC, ASIDE_TOPIC, SCHEDULES_TOPIC, Settlements.topic(engine.idPrefix)]
+    const refused = Promise.withResolvers<never>()
+    const down = (fault: StoreFault): void => {
+      parts.health.cut()
+      parts.availability.down('connection', fault)
+      // It is tried again all the same; who waits for `ready()` is told what somebody has to do.
+      if (fault.isPermanent) refused.reject(parts.availability.error(TRIED_AGAIN))
+    }
     const events = {
-      up: () => this.onRecovered(),
-      down: (fault: Error) => {
-        parts.health.cut()
-        parts.availability.down(fault)
-      },
+      up: () => this.#connected(),
+      down,
       message: (topic: string, text: string) => this.#onMessage(topic, text),
     }
     this.#opening = this.#store.open({ clock, events, topics, queues, retention, recheck }).then(
       () => this.#begin(),
-      (error: Error) => {
-        parts.availability.failed(error)
+      (error: unknown) => {
+        if (!(error instanceof AftertaskError)) throw error
+        parts.availability.down('connection', this.#store.explain(error))
         throw error
       },
     )
-    return this.#opening
+    this.#opening.catch(() => {})
+    parts.asking.reached = this.#opening
+    return Promise.race([this.#opening, refused.promise])
   }
 
   #begin(): void {
     if (this.#isClosing) return
     const { availability, health, producer, settlements, consumer, schedules } = this.#parts
-    availability.up()
+    availability.up('connection')
     void health.start()
     producer.open()
     settlements.start()
     schedules.start()
+    schedules.look()
     consumer.start(
       queuesOf(this.#engine.entries).filter(({ pool }) => this.runs(pool)),
       this.#engine.idPrefix,
@@ -359,11 +372,13 @@ export class BullmqBroker
     return true
   }
 
-  async remove(job: JobRecord): Promise<boolean> {
-    const { local, store } = this.#parts
+  remove(job: JobRecord): Promise<boolean> {
+    const { local, store, asking } = this.#parts
     const id = local.idOf(job)
-    await this.#written()
-    return local.endedHere.delete(id) || store.directory.remove(id)
+    return asking.ask(async () => {
+      await this.#written()
+      return local.endedHere.delete(id) || store.directory.remove(id)
+    })
   }
 
   get schedules(): ClusterSchedules {
@@ -388,14 +403,42 @@ export class BullmqBroker
 
   // ── The store ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-  onTimeout(fault: Error): void {
-    this.#parts.availability.down(fault)
+  onTimeout(fault: StoreFault): void {
+    this.#parts.availability.down('silence', fault)
   }
 
   /** The store answers again. */
   onRecovered(): void {
-    const { availability, consumer, retries, settlements, schedules } = this.#parts
-    availability.up()
+    this.#parts.availability.up('silence')
+    this.#goOn()
+  }
+
+  onRefused(fault: StoreFault): void {
+    this.#parts.availability.down('writes', fault)
+  }
+
+  onAccepted(): void {
+    this.#parts.availability.up('writes')
+    this.#goOn()
+  }
+
+  onWritable(): void {
+    const { consumer, retries } = this.#parts
+    void consumer.leases.renew()
+    retries.retryNow()
+  }
+
+  /** The store can be reached, again or still. */
+  #connected(): void {
+    const { availability, health } = this.#parts
+    availability.up('connection')
+    health.back()
+    this.#goOn()
+  }
+
+  /** What has waited goes on. */
+  #goOn(): void {
+    const { consumer, retries, settlements, schedules } = this.#parts
     // First whose the jobs are, then what became of them: others wait for it.
     void consumer.leases.renew()
     retries.retryNow()
@@ -428,28 +471,31 @@ export class BullmqBroker
     else consumer.finish(lease, { state: 'cancelled', error: new TaskCancelledError(name, reason) })
   }
 
-  async close(): Promise<void> {
+  async close(most = LAST_WRITES): Promise<void> {
     this.#isClosing = true
     const { local, consumer, availability, health, producer, retries } = this.#parts
     const { settlements, remote, schedules, progress } = this.#parts
     // Their responses will never be over here: they run wherever the others run, and their delays count from now.
-    const now = this.#engine.clock.now()
+    const { clock } = this.#engine
+    const now = clock.now()
     for (const job of [...local.byId.values()]) {
       const { delay, calledAt = now } = job.extras ?? {}
       if (job.state === 'held' && delay !== undefined) job.more.dueAt = calledAt + delay
       this.release(job)
     }
-    const patience = availability.isUp ? LAST_WRITES : 0
+    const until = clock.now() + Math.min(most, LAST_WRITES)
+    const left = (): number => Math.max(0, until - clock.now())
+    const patience = (): number => (availability.isUp ? left() * FOR_WRITES : 0)
     // What is being fetched comes with an answer, which a store that is away does not give.
-    await within(this.#engine.clock, patience, consumer.stop())
-    if (availability.isUp) await producer.settle(LAST_WRITES)
+    await within(clock, patience(), consumer.stop())
+    if (availability.isUp) await producer.settle(patience())
     // A run of a schedule that is being added is made, or another process finds it free.
-    if (availability.isUp) await within(this.#engine.clock, LAST_WRITES, schedules.settle())
-    await retries.settle(availability.isUp ? LAST_WRITES : 0)
+    if (availability.isUp) await within(clock, patience(), schedules.settle())
+    await retries.settle(patience())
     const parts = [health, producer, settlements, remote, local, schedules, progress, consumer.leases]
     for (const part of parts) part.close()
     local.loseWhatIsNotStored()
-    await this.#store.close()
+    await this.#store.close(Math.max(left(), LEAST_CLOSE))
     // Whoever waits for `ready()` hears of what was wrong.
     await this.#opening.catch(() => {})
   }

@@ -28,9 +28,11 @@ export class Queries {
     const { consumer, store, local } = this.#parts
     const leased = consumer.leases.byId.get(id)
     if (leased !== undefined) return leased.job
-    await this.#written()
-    const ours = local.byId.get(id)
-    const found = await store.directory.find(id, ours && queueOfJob(ours))
+    const found = await this.#asking.ask(async () => {
+      await this.#written()
+      const ours = local.byId.get(id)
+      return store.directory.find(id, ours && queueOfJob(ours))
+    })
     if (found !== undefined) return this.#recordOf(found)
     return local.byId.get(id) ?? local.endedHere.get(id)
   }
@@ -41,17 +43,22 @@ export class Queries {
     const id = local.idOf(job)
     const lease = consumer.leases.byId.get(id)
     if (lease !== undefined) return historyOf(lease.history, job.extras?.errors ?? [])
-    await this.#written()
-    const found = await store.directory.find(id)
+    const found = await this.#asking.ask(async () => {
+      await this.#written()
+      return store.directory.find(id)
+    })
     return found === undefined ? [] : attemptsIn(found)
   }
 
   async list(filter: JobFilter): Promise<readonly JobRecord[]> {
-    await this.#written()
+    const found = await this.#asking.ask(async () => {
+      await this.#written()
+      return this.#parts.store.directory.list(filter)
+    })
     const fits = fitting(filter)
     const jobs = new Set(this.#onlyHere().filter(fits))
-    for (const found of await this.#parts.store.directory.list(filter)) {
-      const job = this.#recordOf(found)
+    for (const one of found) {
+      const job = this.#recordOf(one)
       if (fits(job)) jobs.add(job)
     }
     const newestFirst = [...jobs].sort(
@@ -60,7 +67,11 @@ export class Queries {
     return newestFirst.slice(0, filter.limit ?? 100)
   }
 
-  async counts(): Promise<Record<JobState, number>> {
+  counts(): Promise<Record<JobState, number>> {
+    return this.#asking.ask(() => this.#counts())
+  }
+
+  async #counts(): Promise<Record<JobState, number>> {
     const { consumer, store, engine } = this.#parts
     await this.#written()
     let counts = await store.directory.counts()
@@ -74,6 +85,10 @@ export class Queries {
     counts.available += consumer.waiting
     for (const job of this.#onlyHere()) counts[job.state]++
     return counts
+  }
+
+  get #asking(): Parts['asking'] {
+    return this.#parts.asking
   }
 
   /** Jobs that the store knows nothing of. */

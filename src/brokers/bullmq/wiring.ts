@@ -3,6 +3,7 @@ import type { JobRecord } from '../../rules/job-record.ts'
 import { ProgressWriter } from '../lifecycle/progress-writer.ts'
 import { Retries } from '../lifecycle/retries.ts'
 import type { BrokerHost } from '../port/host.ts'
+import { Asking } from './asking.ts'
 import { Availability } from './availability.ts'
 import { Consumer, type ConsumerHost } from './consumer/consumer.ts'
 import { type LocalEvents, LocalJobs } from './local/local-jobs.ts'
@@ -37,6 +38,7 @@ export class Parts {
   readonly settlements: Settlements
   readonly remote: RemoteJobs
   readonly availability: Availability
+  readonly asking: Asking
   readonly schedules: ClusterSchedules
   readonly progress: ProgressWriter
 
@@ -52,6 +54,7 @@ export class Parts {
     this.records = records
     const health = new HealthCheck(clock, settings, store, events)
     this.health = health
+    retries.watch = health
     this.consumer = new Consumer({ store, retries, settings, health, engine, records, recheck }, events)
     const local = new LocalJobs(engine, this.consumer.leases, events)
     this.local = local
@@ -59,7 +62,10 @@ export class Parts {
     this.settlements = new Settlements(store, local, records, clock, idPrefix, events)
     this.remote = new RemoteJobs(store, retries, clock, this.settlements)
     this.availability = new Availability(engine, settings, this.producer)
-    this.schedules = new ClusterSchedules(store, retries, clock, idPrefix)
+    this.asking = new Asking(clock, settings.patience, this.availability, store)
+    this.schedules = new ClusterSchedules(store, retries, clock, idPrefix, (question) =>
+      this.asking.ask(question),
+    )
     this.progress = new ProgressWriter(clock, events.writeProgress.bind(events), { writesFirst: true })
   }
 }

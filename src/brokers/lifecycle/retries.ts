@@ -4,6 +4,14 @@ import type { Clock } from '../../words/clock.ts'
 const FIRST_WAIT = 50
 const LONGEST_WAIT = 1000
 
+/** Who hears of writes that fail. */
+export interface WriteWatch {
+  /** A write has failed, and will be tried again. */
+  failed(write: object, fault: unknown): void
+  /** It is done, or is not tried any more. */
+  passed(write: object): void
+}
+
 /** Writes under way, so that a stop can wait for them. */
 export class Retries {
   readonly #clock: Clock
@@ -11,6 +19,8 @@ export class Retries {
   readonly #pending = new Set<Promise<unknown>>()
   /** Writes that wait for their next try. */
   readonly #waiting = new Set<() => void>()
+  /** Set by whoever wants to hear of writes that fail. */
+  watch: WriteWatch | undefined
   #isClosed = false
 
   /** `isFinal`: whether a fault is there to stay. */
@@ -37,9 +47,15 @@ export class Retries {
   async #try<T>(write: () => Promise<T>): Promise<T> {
     for (let wait = FIRST_WAIT; ; wait = Math.min(wait * 2, LONGEST_WAIT)) {
       try {
-        return await write()
+        const done = await write()
+        if (wait > FIRST_WAIT) this.watch?.passed(write)
+        return done
       } catch (error) {
-        if (this.#isFinal(error) || this.#isClosed) throw error
+        if (this.#isFinal(error) || this.#isClosed) {
+          this.watch?.passed(write)
+          throw error
+        }
+        this.watch?.failed(write, error)
         await this.#pause(wait)
       }
     }

@@ -36,8 +36,11 @@ export interface Broker {
   readonly schedules: ScheduleStore | null
   /** Called once, before anything else. What it throws or rejects with is what `runtime.ready()` rejects with. */
   open(host: BrokerHost): void | Promise<void>
-  /** Stops timers and releases what is held open. Called once, after the last job has ended or was given up. */
-  close(): void | Promise<void>
+  /**
+   * Stops timers and releases what is held open. Called once, after the last job has ended or was given up. A broker whose
+   * store does not answer gives up what is not written after `milliseconds`, and tells those jobs as lost.
+   */
+  close(milliseconds?: number): void | Promise<void>
 }
 
 /** Takes jobs in. */

@@ -5,6 +5,8 @@
  * both cases nobody can tell whether what was asked had its effect.
  */
 import { toDataText, toProgress } from '../../../src/brokers/bullmq/store/bullmq-jobs.ts'
+import { type StoreFault, toFault } from '../../../src/brokers/bullmq/store/faults.ts'
+import { Secrets } from '../../../src/brokers/bullmq/store/secrets.ts'
 import {
   type Claimed,
   type JobDirectory,
@@ -45,6 +47,7 @@ interface Request {
   isSent: boolean
 }
 
+const NO_SECRETS = new Secrets({})
 const FIRST_RETRY = 50
 const LONGEST_RETRY = 500
 
@@ -170,7 +173,7 @@ export class ModelClient implements SharedStore, Connected {
     this.#drop(fault)
     this.#atProcess(0, () => {
       if (this.#isClosed) return
-      this.#events?.down(fault)
+      this.#events?.down(this.explain(fault))
       this.#parts.clock.timer(FIRST_RETRY, () => this.#connect(FIRST_RETRY * 2))
     })
   }
@@ -267,10 +270,14 @@ export class ModelClient implements SharedStore, Connected {
 
   // ── The store ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-  ping(): Promise<unknown> {
+  probe(): Promise<unknown> {
     if (!(this.isOrdered || this.#isConnected))
       return Promise.reject(new Unreachable('There is no connection.'))
-    return this.#ask(() => 'PONG')
+    return this.#ask(() => 'written')
+  }
+
+  explain(error: unknown): StoreFault {
+    return toFault(error, NO_SECRETS)
   }
 
   uptime(): Promise<number> {

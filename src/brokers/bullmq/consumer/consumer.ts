@@ -70,6 +70,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     this.#parts = parts
     this.#host = host
     this.leases = new Leases(engine.clock, retries, settings.lease, (lease) => this.#lost(lease))
+    this.leases.watch = parts.health
     this.#handOut = new HandOut(engine, retries, this)
     this.#completer = new Completer(retries, engine.clock, settings.lease, this)
   }
@@ -93,6 +94,10 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     const ofPool = this.#loops.reduce((sum, loop) => sum + (loop.of.pool === pool ? loop.leased : 0), 0)
     const slots = this.#parts.engine.slots(pool) + this.#parts.settings.prefetch
     return Math.min(slots - ofPool, limit - leased)
+  }
+
+  get watch(): HealthCheck {
+    return this.#parts.health
   }
 
   mayReclaim(): Promise<boolean> {

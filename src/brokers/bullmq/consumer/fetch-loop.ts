@@ -4,12 +4,15 @@
  */
 import type { Clock } from '../../../words/clock.ts'
 import { every } from '../../lifecycle/every.ts'
+import type { WriteWatch } from '../../lifecycle/retries.ts'
 import { byAge } from '../store/job-data.ts'
 import { stalledInterval } from '../store/queue-options.ts'
 import type { Claimed, JobSource } from '../store/shared-store.ts'
 
 /** What a fetch loop asks of the consumer. */
 export interface FetchHost {
+  /** Hears of claims that fail. */
+  readonly watch?: WriteWatch
   /** How many more jobs of this queue can be taken now. */
   room(loop: FetchLoop): number
   /** Resolves to true when jobs whose lease has run out may be taken for those of a process that died. */
@@ -128,6 +131,7 @@ export class FetchLoop {
   async stop(): Promise<void> {
     if (!this.#isOpen) return this.#isOver
     this.#isOpen = false
+    this.#host.watch?.passed(this)
     this.#stopLooking()
     this.#wake?.()
     this.source.stopWaiting()
@@ -147,12 +151,15 @@ export class FetchLoop {
       this.waitsSince = undefined
       try {
         const { count, dueAt } = await this.#fetch(Math.min(room, most))
+        this.#host.watch?.passed(this)
         // As long as there are enough, more are asked for at a time.
         most = count > 0 ? Math.min(most * 2, MOST_AT_ONCE) : 1
         this.#isFetching = false
         if (count === 0 && this.#isOpen) await this.#waitForWork(dueAt)
-      } catch {
+      } catch (error) {
         this.#isFetching = false
+        // What ends as the loop is stopped is no fault.
+        if (this.#isOpen) this.#host.watch?.failed(this, error)
         await this.#pause(AFTER_A_FAULT)
       }
     }
@@ -221,6 +228,8 @@ export class FetchLoop {
   }
 
   #roomOrEnd(): Promise<void> {
+    // Nothing is asked of the store meanwhile, so nothing fails.
+    this.#host.watch?.passed(this)
     this.waitsSince ??= ++waits
     return new Promise((resolve) => {
       this.#wake = () => {

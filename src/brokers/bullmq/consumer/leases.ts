@@ -8,7 +8,7 @@
 import type { JobRecord } from '../../../rules/job-record.ts'
 import type { Clock } from '../../../words/clock.ts'
 import { every } from '../../lifecycle/every.ts'
-import type { Retries } from '../../lifecycle/retries.ts'
+import type { Retries, WriteWatch } from '../../lifecycle/retries.ts'
 import { type StoredAttempt, toStacktrace } from '../store/progress-mark.ts'
 import type { LeaseRef } from '../store/shared-store.ts'
 import type { StoredData } from '../store/stored-job.ts'
@@ -55,6 +55,8 @@ export class Leases {
   readonly #lost: (lease: Lease) => void
   readonly #stop: () => void
   #stopRecording: (() => void) | undefined
+  /** Set by whoever wants to hear of renewals that fail. */
+  watch: WriteWatch | undefined
   #isClosed = false
 
   /** `length` of a lease in milliseconds. `lost` is called for each that could not be renewed. */
@@ -88,6 +90,7 @@ export class Leases {
   close(): void {
     this.#stop()
     this.stopRecording()
+    this.watch?.passed(this)
   }
 
   /** No more starts are recorded. */
@@ -153,7 +156,7 @@ export class Leases {
   async renew(): Promise<void> {
     const loops = Map.groupBy(this.byJob.values(), ({ loop }) => loop)
     const begun = this.#clock.now()
-    await Promise.all(
+    const renewals = Promise.all(
       [...loops].map(async ([loop, leases]) => {
         // A job that was given back may have come again before the answer to that: its new lease is the one that counts.
         const ours = leases.filter((lease) => !lease.isLost && this.byId.get(lease.id) === lease)
@@ -165,9 +168,12 @@ export class Leases {
           else lease.renewedAt = begun
         }
       }),
-    ).catch(() => {
-      // A store that is away is asked again in a third of a lease, and as soon as it is back.
-    })
+    )
+    // A store that is away is asked again in a third of a lease, and as soon as it is back.
+    await renewals.then(
+      () => this.watch?.passed(this),
+      (error: unknown) => this.watch?.failed(this, error),
+    )
   }
 
   #lose(lease: Lease): void {

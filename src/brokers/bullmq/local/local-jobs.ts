@@ -11,6 +11,7 @@
  */
 import type { JobRecord } from '../../../rules/job-record.ts'
 import { DUPLICATE } from '../../../rules/journal-protocol.ts'
+import { JobLostError } from '../../../words/errors.ts'
 import { isTerminal } from '../../../words/job.ts'
 import { applyEnding } from '../../lifecycle/ending.ts'
 import { FinishedJobs } from '../../lifecycle/finished-jobs.ts'
@@ -246,7 +247,8 @@ export class LocalJobs {
   loseWhatIsNotStored(): void {
     for (const job of [...this.notStored()]) {
       if (isTerminal(job.state)) continue
-      applyEnding(job, { state: 'cancelled', reason: 'lost' }, this.#engine.clock.now())
+      const error = new JobLostError(job.entry.task.name, 'unwritten')
+      applyEnding(job, { state: 'cancelled', reason: 'lost', error }, this.#engine.clock.now())
       this.over(job, this.idOf(job))
     }
   }

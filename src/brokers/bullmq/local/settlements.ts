@@ -5,6 +5,7 @@
 import type { JobRecord } from '../../../rules/job-record.ts'
 import { fromReadable } from '../../../rules/readable.ts'
 import type { Clock } from '../../../words/clock.ts'
+import { JobLostError } from '../../../words/errors.ts'
 import { isTerminal, type JobState } from '../../../words/job.ts'
 import { every } from '../../lifecycle/every.ts'
 import { queueOfJob } from '../queues.ts'
@@ -152,6 +153,7 @@ export class Settlements {
     if (!this.#missing.has(id)) return void this.#missing.add(id)
     job.state = 'cancelled'
     job.more.reason = 'lost'
+    job.more.errors = [...(job.more.errors ?? []), new JobLostError(job.entry.task.name, 'store')]
     this.#over(job, id)
   }
 

@@ -3,7 +3,9 @@ import type { Queue } from 'bullmq'
 import type { BullmqSettings } from '../options.ts'
 import { toDataText, toJson } from './bullmq-jobs.ts'
 import { Directory } from './directory.ts'
+import { type StoreFault, toFault } from './faults.ts'
 import type { Retention } from './queue-options.ts'
+import { Secrets } from './secrets.ts'
 import {
   type Admitted,
   type JobSource,
@@ -16,6 +18,10 @@ import {
 import type { Entry, SourceParts } from './source.ts'
 import type { NewJob } from './stored-job.ts'
 
+// While a wrong password stays wrong, nobody gains by many tries.
+const SHORTEST_WAIT = 250
+const LONGEST_WAIT = 10_000
+
 /** A store over queues of BullMQ. */
 export abstract class BullmqStore implements SharedStore {
   abstract readonly isOrdered: boolean
@@ -23,11 +29,43 @@ export abstract class BullmqStore implements SharedStore {
   protected abstract readonly isJsonb: boolean
   protected readonly settings: BullmqSettings
   protected isClosed = false
+  readonly #secrets: Secrets
   #opening!: Opening
   #directory!: Directory
+  /** What went wrong last. */
+  #fault: StoreFault | undefined
+  #wake = (): void => {}
 
   constructor(settings: BullmqSettings) {
     this.settings = settings
+    this.#secrets = new Secrets(settings.connection)
+  }
+
+  explain(error: unknown): StoreFault {
+    this.#fault = toFault(error, this.#secrets)
+    return this.#fault
+  }
+
+  /** Waits for so many milliseconds, or until `wake`. */
+  protected pause(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds)
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  /** Ends a pause. */
+  protected wake(): void {
+    this.#wake()
+  }
+
+  /** How many milliseconds to wait before the next try to connect, after one that has waited for so many. */
+  protected backOff(waited: number): number {
+    if (this.#fault?.isPermanent !== true) return SHORTEST_WAIT
+    return Math.min(Math.max(2 * waited, LONGEST_WAIT / 10), LONGEST_WAIT)
   }
 
   open(opening: Opening): Promise<void> {
@@ -59,12 +97,12 @@ export abstract class BullmqStore implements SharedStore {
   /** The queue of a name, for everything but claiming. */
   abstract queue(name: string): Queue
   abstract source(queue: string, name: string): JobSource
-  abstract ping(): Promise<unknown>
+  abstract probe(): Promise<unknown>
   abstract uptime(): Promise<number>
   abstract reconnect(): void
   abstract publish(topic: string, text: string): void
   abstract leave(lock: string, queue: string, id: string, stop: boolean): Promise<void>
-  abstract close(): Promise<void>
+  abstract close(most?: number): Promise<void>
   /** Lets jobs join their locks in this order, each one lock after the other, as far as it comes. */
   protected abstract enter(entries: readonly Entry[]): Promise<readonly (Admitted | 'lost')[]>
   /** Lets a delayed job come forward; does nothing to one that is not delayed. */

@@ -15,6 +15,9 @@ export const SCHEDULES_TOPIC = 'schedules'
 const TURN = 5000
 const LOOK_EVERY = 30_000
 
+/** Asks the store; rejects once the patience is over. */
+export type Ask = <T>(question: () => Promise<T>) => Promise<T>
+
 /** The schedules that this process shares with others. */
 export class ClusterSchedules implements ScheduleStore {
   readonly lease: ScheduleLease
@@ -22,6 +25,7 @@ export class ClusterSchedules implements ScheduleStore {
   readonly #retries: Retries
   readonly #clock: Clock
   readonly #owner: string
+  readonly #ask: Ask
   /** One change after the other, in the order in which they were made. */
   #changes: Promise<void> = Promise.resolve()
   #changed: () => void = () => {}
@@ -31,7 +35,8 @@ export class ClusterSchedules implements ScheduleStore {
   readonly #turns = new Map<string, PromiseWithResolvers<void>>()
 
   /** `owner`: a name that no other process has. */
-  constructor(store: SharedStore, retries: Retries, clock: Clock, owner: string) {
+  constructor(store: SharedStore, retries: Retries, clock: Clock, owner: string, ask: Ask) {
+    this.#ask = ask
     this.#owner = owner
     this.#store = store
     this.#retries = retries
@@ -106,9 +111,11 @@ export class ClusterSchedules implements ScheduleStore {
     if (!this.#isClosed) this.#changed()
   }
 
-  async load(): Promise<readonly StoredSchedule[]> {
-    await this.#changes
-    return this.#table.all()
+  load(): Promise<readonly StoredSchedule[]> {
+    return this.#ask(async () => {
+      await this.#changes
+      return this.#table.all()
+    })
   }
 
   put(schedule: StoredSchedule): void {
@@ -116,8 +123,16 @@ export class ClusterSchedules implements ScheduleStore {
     void this.#change(() => this.#table.put(schedule)).catch(() => {})
   }
 
-  remove(id: string): Promise<void> {
-    return this.#change(() => this.#table.remove(id))
+  async remove(id: string): Promise<void> {
+    let isGivenUp = false
+    const removed = this.#change(async () => {
+      if (!isGivenUp) await this.#table.remove(id)
+    })
+    // The caller, who is told that it was not done, is not to find it done later.
+    await this.#ask(() => removed).catch((error: unknown) => {
+      isGivenUp = true
+      throw error
+    })
   }
 
   #change(write: () => Promise<void>): Promise<void> {

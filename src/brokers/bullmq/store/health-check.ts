@@ -1,30 +1,47 @@
 /**
  * The health of the store. A connection that is open says little: a store that hangs, or whose machine is gone, leaves it
- * open and answers nothing. So it is asked a small question all the time, and what comes of it decides two things: whether
- * the store counts as away, and whether this process may take jobs whose lease has run out.
+ * open and answers nothing; one that is out of memory, or a replica, answers and takes no write. So it is given a small
+ * write all the time, and it is noted which of all other writes fail. What comes of it decides two things: whether the
+ * store counts as away, and whether this process may take jobs whose lease has run out.
  *
  * The latter because a store that was away has heard of nobody: as it comes back, the leases of processes that are alive
  * may have run out as well. They have a whole lease then to renew what they have, or to write how it ended.
  */
 import type { Clock } from '../../../words/clock.ts'
 import { every } from '../../lifecycle/every.ts'
+import type { WriteWatch } from '../../lifecycle/retries.ts'
+import { concernsStore, StoreFault } from './faults.ts'
 
 /** What is asked of the store. */
 export interface HealthStore {
-  /** Resolves as soon as the store answers. */
-  ping(): Promise<unknown>
+  /** Resolves as soon as the store has taken a small write. */
+  probe(): Promise<unknown>
   /** Milliseconds since the store was started, as far as it tells. */
   uptime(): Promise<number>
   /** Gives up all connections, and makes new ones. */
   reconnect(): void
+  /** What went wrong, in words that anybody may read. */
+  explain(error: unknown): StoreFault
 }
 
 /** Who hears how it stands. */
 export interface HealthEvents {
   /** A question was not answered in time. */
-  onTimeout(fault: Error): void
+  onTimeout(fault: StoreFault): void
   /** After that, one was. */
   onRecovered(): void
+  /** A write has failed for longer than the patience. */
+  onRefused(fault: StoreFault): void
+  /** After that, everything that had failed was written. */
+  onAccepted(): void
+  /** Writes go through again: whatever waits for its next try may be tried now. */
+  onWritable(): void
+}
+
+/** Since when something fails, and how. */
+interface Setback {
+  readonly since: number
+  error: unknown
 }
 
 const LONGEST_BEAT = 1000
@@ -35,8 +52,8 @@ const AFTER_STANDING_STILL = 1 / 4
 // After so many times the patience, new connections are tried: the machine at the other end may not be there any more.
 const UNTIL_GIVEN_UP = 3
 
-/** Asks the store whether it is there. */
-export class HealthCheck {
+/** Asks the store whether it is there, and hears what it does not take. */
+export class HealthCheck implements WriteWatch {
   readonly #clock: Clock
   readonly #store: HealthStore
   readonly #events: HealthEvents
@@ -53,6 +70,9 @@ export class HealthCheck {
   /** Since when it has answered without a pause that counts. */
   #steadySince = Number.POSITIVE_INFINITY
   #isSilent = false
+  /** What fails at present: a write, a loop that claims, the small write of this check. */
+  readonly #setbacks = new Map<object, Setback>()
+  #isRefusing = false
   #isClosed = false
   #stop = (): void => {}
 
@@ -93,10 +113,43 @@ export class HealthCheck {
     this.#stop()
   }
 
+  /** The connection is there again. */
+  back(): void {
+    const isStarted = this.#lookedAt > 0 && !this.#isClosed
+    if (isStarted && this.#askedAt === undefined) void this.#ask(this.#clock.now())
+  }
+
+  // ── Writes ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Something was tried and has failed; `what` stands for it until it has passed. */
+  failed(what: object, error: unknown): void {
+    if (this.#isClosed || !concernsStore(error)) return
+    const setback = this.#setbacks.get(what)
+    if (setback === undefined) this.#setbacks.set(what, { since: this.#clock.now(), error })
+    else setback.error = error
+  }
+
+  /** It is done, or nobody tries it any more. */
+  passed(what: object): void {
+    if (this.#setbacks.size === 0 || !this.#setbacks.delete(what) || this.#setbacks.size > 0) return
+    if (!this.#isRefusing || this.#isClosed) return
+    this.#isRefusing = false
+    this.#events.onAccepted()
+  }
+
+  /** The oldest comes first, since each is noted as it fails for the first time. */
+  #lookAtSetbacks(now: number): void {
+    if (this.#isRefusing) return
+    const [oldest] = this.#setbacks.values()
+    if (oldest === undefined || now - oldest.since < this.#patience) return
+    this.#isRefusing = true
+    this.#events.onRefused(this.#store.explain(oldest.error))
+  }
+
   /** True when the store answers, and has done so for as long as a lease lasts. */
   async isSteady(): Promise<boolean> {
     try {
-      await this.#store.ping()
+      await this.#store.probe()
     } catch {
       return false
     }
@@ -108,6 +161,7 @@ export class HealthCheck {
     const now = this.#clock.now()
     this.#noteStandstill(now)
     this.#lookedAt = now
+    this.#lookAtSetbacks(now)
     if (this.#askedAt === undefined) void this.#ask(now)
     else if (now - this.#askedAt >= this.#patience) this.#silent(now, this.#askedAt)
   }
@@ -120,6 +174,8 @@ export class HealthCheck {
     const stoodStill = now - this.#lookedAt - this.#beat
     if (stoodStill <= 0) return
     this.#lookedAt += stoodStill
+    for (const [what, { since, error }] of this.#setbacks)
+      this.#setbacks.set(what, { since: since + stoodStill, error })
     this.#answeredAt += stoodStill
     if (this.#askedAt !== undefined) this.#askedAt += stoodStill
     if (stoodStill <= this.#lease * LONGEST_SILENCE) return
@@ -129,10 +185,13 @@ export class HealthCheck {
   async #ask(now: number): Promise<void> {
     this.#askedAt = now
     try {
-      await this.#store.ping()
+      await this.#store.probe()
       this.#answered()
-    } catch {
-      // Of a connection that breaks, the store tells by itself.
+      this.passed(this)
+      if (this.#setbacks.size > 0 && !this.#isClosed) this.#events.onWritable()
+    } catch (error) {
+      // Of a connection that breaks, the store tells by itself, and at once.
+      this.failed(this, error)
     }
     this.#askedAt = undefined
   }
@@ -154,7 +213,8 @@ export class HealthCheck {
   #silent(now: number, askedAt: number): void {
     if (!this.#isSilent) {
       this.#isSilent = true
-      this.#events.onTimeout(new Error(`The store has not answered for ${Math.round(now - askedAt)} ms.`))
+      const what = `The store has not answered for ${Math.round(now - askedAt)} ms.`
+      this.#events.onTimeout(new StoreFault('unreachable', what))
     }
     if (now - Math.max(askedAt, this.#givenUpAt) < UNTIL_GIVEN_UP * this.#patience) return
     this.#givenUpAt = now

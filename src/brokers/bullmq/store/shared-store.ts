@@ -8,13 +8,14 @@ import type { JobState, TerminalState } from '../../../words/job.ts'
 import type { Ending } from '../../port/attempt.ts'
 import type { JobFilter } from '../../port/broker.ts'
 import type { StoredSchedule } from '../../port/schedules.ts'
+import type { StoreFault } from './faults.ts'
 import type { HealthStore } from './health-check.ts'
 import type { NewJob, StoredData, StoredJob } from './stored-job.ts'
 
 /** What a store tells. */
 export interface StoreEvents {
   up(): void
-  down(fault: Error): void
+  down(fault: StoreFault): void
   /** A message on one of the topics. */
   message(topic: string, text: string): void
 }
@@ -161,7 +162,8 @@ export interface SharedStore extends HealthStore {
   readonly schedules: ScheduleTable
   /** Resolves once the store has been reached and is ready for use; tries for as long as it takes. */
   open(opening: Opening): Promise<void>
-  close(): Promise<void>
+  /** Closes all connections; those that do not close in so many milliseconds are broken off. */
+  close(most?: number): Promise<void>
   /** Sends a message to every process that listens to the topic; it may get lost, and nobody may rely on it. */
   publish(topic: string, text: string): void
 

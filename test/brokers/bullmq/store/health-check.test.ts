@@ -1,6 +1,8 @@
 /** When a process may take jobs whose lease has run out, by what it hears of the store: in virtual time. */
 import { describe, expect, test } from 'vitest'
+import { type StoreFault, toFault } from '../../../../src/brokers/bullmq/store/faults.ts'
 import { HealthCheck } from '../../../../src/brokers/bullmq/store/health-check.ts'
+import { Secrets } from '../../../../src/brokers/bullmq/store/secrets.ts'
 import { HandClock } from '../../../kit/hand-clock.ts'
 
 const LEASE = 1000
@@ -11,7 +13,7 @@ class FakeStore {
   uptimeInMs = LEASE
   readonly #waiting: (() => void)[] = []
 
-  ping(): Promise<void> {
+  probe(): Promise<void> {
     if (!this.isSilent) return Promise.resolve()
     return new Promise((resolve) => void this.#waiting.push(resolve))
   }
@@ -21,6 +23,10 @@ class FakeStore {
   }
 
   reconnect(): void {}
+
+  explain(error: unknown): StoreFault {
+    return toFault(error, new Secrets({}))
+  }
 
   answer(): void {
     this.isSilent = false
@@ -34,6 +40,9 @@ async function checkOf(store: FakeStore) {
   const health = new HealthCheck(clock, { lease: LEASE, patience: 10 * LEASE }, store, {
     onTimeout: () => events.push('silent'),
     onRecovered: () => events.push('answers'),
+    onRefused: ({ message }) => events.push(message),
+    onAccepted: () => events.push('accepts'),
+    onWritable: () => {},
   })
   await health.start()
   /** Time passes in which the process runs: answers are handled as they come. */

@@ -12,6 +12,7 @@ import type { Entry } from '../source.ts'
 import { DEFINITIONS, UNKNOWN_FUNCTIONS } from './functions.ts'
 import { PostgresSchedules } from './postgres-schedules.ts'
 import { endArguments, type PostgresQueue, PostgresSource } from './postgres-source.ts'
+import { expectSessions, poolConfig, sessionClient } from './session.ts'
 
 const ENTER = 'select * from aftertask.enter($1, $2, $3, $4, $5, $6) as place'
 const END_WAITING =
@@ -19,10 +20,14 @@ const END_WAITING =
 const QUEUES = 'select distinct queue from meta where starts_with(queue, $1)'
 const FORGET_STOPS = 'delete from aftertask.stopped_lines where since < $1'
 const UPTIME = 'select extract(epoch from clock_timestamp() - pg_postmaster_start_time()) * 1000 as ms'
+// They change nothing, and fail where a write would: in a database that is read-only, or where a right or a table is missing.
+const PROBE = `update job set name = name where false;
+  update aftertask.schedules set definition = definition where false`
 const A_DAY = 86_400_000
 const LOOK_AGAIN = 250
-// A server that hangs takes connections and says nothing: so many times the patience.
-const LONGEST_CONNECT = 3
+const LONGEST_CLOSE = 30_000
+// The codes of a table, a function and a schema that are not there: the database was made anew.
+const MISSING: readonly unknown[] = ['42P01', '42883', '3F000']
 // A NOTIFY carries less than 8,000 bytes.
 const LONGEST_MESSAGE = 7900
 
@@ -34,76 +39,84 @@ export class PostgresStore extends BullmqStore {
   readonly #queues = new Map<string, Queue>()
   readonly #backends = new Map<string, IQueueBackend>()
   #bullmq!: typeof import('bullmq')
-  #pg!: typeof import('pg')
+  #Client!: typeof Client
+  #config!: PoolConfig
   #pool: Pool | undefined
   /** All connections: those of the pool, and the one that is listened on. */
   readonly #clients = new Set<Client>()
   #listener: Client | undefined
   /** The question that is not answered yet. */
-  #ping: Promise<unknown> | undefined
+  #probe: Promise<unknown> | undefined
   #events!: Opening['events']
   #topics: readonly string[] = []
 
-  protected async connect({ events, topics }: Opening): Promise<void> {
+  protected async connect({ events, topics, queues }: Opening): Promise<void> {
     this.#events = events
     this.#topics = topics
+    this.#config = poolConfig(this.settings, queues.length)
     this.#bullmq = await peer('bullmq', SUBPATH, () => import('bullmq'))
-    const pg = await peer('pg', SUBPATH, () => import('pg'))
-    this.#pg = pg.default as unknown as typeof import('pg')
-    this.#pool = new this.#pg.Pool({ max: 20, ...this.#config() })
+    const module = await peer('pg', SUBPATH, () => import('pg'))
+    const pg = module.default as unknown as typeof import('pg')
+    if (this.isClosed) throw closedTooEarly()
+    this.#Client = sessionClient(pg, this.settings.lease, (client) => this.#made(client))
+    this.#pool = new pg.Pool({ ...this.#config, Client: this.#Client })
     // A connection that breaks while nobody uses it says so by events, which would end the process if unheard. The one that
     // is listened on tells whether the store is there.
     this.#pool.on('error', () => {})
-    this.#pool.on('connect', (client) => {
-      client.on('error', () => {})
-      this.#clients.add(client)
-    })
-    this.#pool.on('remove', (client) => void this.#clients.delete(client))
     // Each queue listens to it.
     this.#pool.setMaxListeners(0)
-    while (!(await this.#tryToStart())) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN))
+    for (let wait = LOOK_AGAIN; !(await this.#tryToStart(pg)); wait = this.backOff(wait))
+      await this.pause(wait)
   }
 
-  async #tryToStart(): Promise<boolean> {
-    if (this.isClosed) throw new Error('The broker was closed before the store was reached.')
+  #made(client: Client): void {
+    client.on('error', () => {})
+    this.#clients.add(client)
+    client.once('end', () => this.#clients.delete(client))
+  }
+
+  async #tryToStart(pg: typeof import('pg')): Promise<boolean> {
+    if (this.isClosed) throw closedTooEarly()
     try {
-      const client = await (this.#pool as Pool).connect()
-      try {
-        await this.#bullmq.runMigrations(client as never)
-        const { rows } = await client.query<{ name: string }>(UNKNOWN_FUNCTIONS)
-        if (rows.length > 0) throw unknownFunctions(rows.map(({ name }) => name))
-        await client.query(`begin; ${DEFINITIONS}; commit`)
-        await client.query(FORGET_STOPS, [Date.now() - A_DAY])
-      } finally {
-        client.release()
-      }
+      await expectSessions(pg, this.#config)
+      await this.#prepare()
       await this.#listen()
       return true
     } catch (error) {
-      if (error instanceof BrokerUnavailableError) throw error
-      this.#down(error as Error)
+      if (error instanceof UnknownFunctions) throw error
+      this.#down(error)
       return false
+    }
+  }
+
+  /** Makes what is not there yet. */
+  async #prepare(): Promise<void> {
+    const client = await (this.#pool as Pool).connect()
+    try {
+      await this.#bullmq.runMigrations(client as never)
+      const { rows } = await client.query<{ name: string }>(UNKNOWN_FUNCTIONS)
+      if (rows.length > 0) throw new UnknownFunctions(rows.map(({ name }) => name))
+      await client.query(`begin; ${DEFINITIONS}; commit`)
+      await client.query(FORGET_STOPS, [Date.now() - A_DAY])
+      await client.query(PROBE)
+    } finally {
+      client.release()
     }
   }
 
   /** The connection that is listened on is also what tells whether the store is there. */
   async #listen(): Promise<void> {
-    const client = new this.#pg.Client(this.#config())
-    // After an error comes the end.
-    client.on('error', () => {})
+    const client = new this.#Client(this.#config)
     client.on('notification', ({ payload }) => this.#heard(payload ?? ''))
-    this.#clients.add(client)
-    client.once('end', () => {
-      this.#clients.delete(client)
-      void this.#lost(client)
-    })
+    // After an error comes the end.
+    const lost = (): void => void this.#lost(client)
+    client.once('end', lost)
     try {
       await client.connect()
       await client.query('listen aftertask')
-      if (this.isClosed) throw new Error('The broker was closed meanwhile.')
+      if (this.isClosed) throw closedTooEarly()
     } catch (error) {
-      this.#clients.delete(client)
-      client.removeAllListeners('end')
+      client.off('end', lost)
       // It may be broken already.
       client.end().catch(() => {})
       throw error
@@ -114,20 +127,21 @@ export class PostgresStore extends BullmqStore {
 
   async #lost(client: Client): Promise<void> {
     if (this.isClosed || this.#listener !== client) return
+    this.#listener = undefined
     this.#down(new Error('The connection is closed.'))
-    for (;;) {
-      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN))
+    for (let wait = LOOK_AGAIN; ; wait = this.backOff(wait)) {
+      await this.pause(wait)
       if (this.isClosed) return
       try {
         return await this.#listen()
       } catch (error) {
-        this.#down(error as Error)
+        this.#down(error)
       }
     }
   }
 
-  #down(fault: Error): void {
-    if (!this.isClosed) this.#events.down(fault)
+  #down(error: unknown): void {
+    if (!this.isClosed) this.#events.down(this.explain(error))
   }
 
   #heard(payload: string): void {
@@ -136,19 +150,6 @@ export class PostgresStore extends BullmqStore {
     if (this.#topics.some((known) => this.#key(known) === topic)) {
       this.#events.message(topic, payload.slice(end + 1))
     }
-  }
-
-  #config(): PoolConfig {
-    const { connection } = this.settings
-    const given: PoolConfig =
-      typeof connection === 'string' ? { connectionString: connection } : (connection as PoolConfig)
-    // A process that stands still in a transaction must not hold up the others for longer than its lease lasts.
-    const patience = `-c idle_in_transaction_session_timeout=${this.settings.lease}`
-    const own: PoolConfig = {
-      keepAlive: true,
-      connectionTimeoutMillis: LONGEST_CONNECT * this.settings.patience,
-    }
-    return { ...own, ...given, options: `-c search_path=bullmq ${patience} ${given.options ?? ''}`.trim() }
   }
 
   queue(name: string): Queue {
@@ -211,12 +212,21 @@ export class PostgresStore extends BullmqStore {
   }
 
   /** The connection that is listened on is asked: nothing else can keep it busy. Who asks meanwhile shares the answer. */
-  async ping(): Promise<unknown> {
+  async probe(): Promise<unknown> {
     if (this.#listener === undefined) throw new Error('There is no connection.')
-    this.#ping ??= this.#listener.query('select 1').finally(() => {
-      this.#ping = undefined
+    this.#probe ??= this.#tryToWrite(this.#listener).finally(() => {
+      this.#probe = undefined
     })
-    return this.#ping
+    return this.#probe
+  }
+
+  async #tryToWrite(client: Client): Promise<void> {
+    try {
+      await client.query(PROBE)
+    } catch (error) {
+      if (!MISSING.includes(Reflect.get(error as object, 'code'))) throw error
+      await this.#prepare()
+    }
   }
 
   async uptime(): Promise<number> {
@@ -299,19 +309,23 @@ export class PostgresStore extends BullmqStore {
     }
   }
 
-  async close(): Promise<void> {
+  async close(most = LONGEST_CLOSE): Promise<void> {
     this.isClosed = true
+    this.wake()
     if (this.#pool === undefined) return
     // Whoever waits for a server that hangs is told that no answer will come.
-    const timer = setInterval(() => this.reconnect(), this.settings.patience)
-    // A connection that is broken has ended.
-    await this.#listener?.end().catch(() => {})
-    // What waits for an idle connection gets it in this turn; a pool that ends gives out none.
-    await setImmediate()
-    const ended = Promise.allSettled([this.#pool.end()])
-    await Promise.all([...this.#backends.values(), ...this.#queues.values()].map(closeOnceReady))
-    await ended
-    clearInterval(timer)
+    const timer = setInterval(() => this.reconnect(), Math.min(this.settings.patience, Math.max(1, most)))
+    try {
+      // A connection that is broken has ended.
+      await this.#listener?.end().catch(() => {})
+      // What waits for an idle connection gets it in this turn; a pool that ends gives out none.
+      await setImmediate()
+      const ended = Promise.allSettled([this.#pool.end()])
+      await Promise.all([...this.#backends.values(), ...this.#queues.values()].map(closeOnceReady))
+      await ended
+    } finally {
+      clearInterval(timer)
+    }
   }
 
   #key(name: string): string {
@@ -319,12 +333,19 @@ export class PostgresStore extends BullmqStore {
   }
 }
 
-function unknownFunctions(names: readonly string[]): Error {
-  const what = `BullMQ's functions in PostgreSQL are others than this version of aftertask knows: ${names.join(', ')}.`
-  return new BrokerUnavailableError(
-    'unsupported',
-    `${what} Install a version of bullmq that it was tested with.`,
-  )
+class UnknownFunctions extends BrokerUnavailableError {
+  constructor(names: readonly string[]) {
+    const what = `BullMQ's functions in PostgreSQL are others than this version of aftertask knows: ${names.join(', ')}.`
+    super('unsupported', `${what} Install a version of bullmq that it was tested with.`)
+  }
+
+  override get name(): string {
+    return 'BrokerUnavailableError'
+  }
+}
+
+function closedTooEarly(): Error {
+  return new BrokerUnavailableError('closed', 'The broker was closed before the store was reached.')
 }
 
 /** BullMQ forgets the connection that it takes while it gets ready, when it is closed meanwhile: the pool would not end. */

@@ -75,7 +75,8 @@ export class RedisSource extends BullmqSource {
     })
     const answers = await Promise.allSettled(asked)
     const taken = answers.filter((answer) => answer.status === 'fulfilled').map(({ value }) => value)
-    if (taken.length === 0) throw new Error('Nothing could be fetched.')
+    const [failed] = answers.filter((answer) => answer.status === 'rejected')
+    if (taken.length === 0) throw failed?.reason
     // BullMQ's answer without a job has an id that is none.
     const jobs = taken.flatMap(({ token, fetched: [json, id] }) =>
       json && id ? { token, job: toStored(this.parts.queue, id, json, 'active', Date.now()) } : [],

@@ -2,6 +2,9 @@
 import type { IQueueBackend, Queue } from 'bullmq'
 import type { Redis, RedisOptions } from 'ioredis'
 import { peer } from '../../../../rules/peers.ts'
+import { systemClock } from '../../../../words/clock.ts'
+import { BrokerUnavailableError } from '../../../../words/errors.ts'
+import { within } from '../../../lifecycle/retries.ts'
 import type { BullmqSettings } from '../../options.ts'
 import { BullmqStore } from '../bullmq-store.ts'
 import { backendOptions, keepOf, SUBPATH } from '../queue-options.ts'
@@ -15,6 +18,10 @@ import { RedisSchedules } from './redis-schedules.ts'
 import { RedisSource } from './redis-source.ts'
 import { ENTER, LEAVE, lockKey, type Scripts, scriptsOf } from './scripts.ts'
 
+// A script, since everything else is written by scripts too.
+const PROBE = "return redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])"
+const PROBED_FOR = 60_000
+const LONGEST_CLOSE = 30_000
 const ENTER_COMMAND = 'aftertask:enter'
 
 type Enter = (this: Redis, ...args: (string | number)[]) => Promise<Admitted | 'lost'>
@@ -38,15 +45,22 @@ export class RedisStore extends BullmqStore {
     this.#closed.promise.catch(() => {})
   }
 
-  protected async connect({ events, topics, queues }: Opening): Promise<void> {
+  protected async connect(opening: Opening): Promise<void> {
+    const { events, topics } = opening
     this.#bullmq = await peer('bullmq', SUBPATH, () => import('bullmq'))
     const ioredis = await peer('ioredis', SUBPATH, () => import('ioredis'))
     const { connection } = this.settings
     if (this.isClosed) return this.#closed.promise
+    let fault: unknown = new Error('The connection is closed.')
+    let waited = 0
     // BullMQ needs `null`: a command waits for the connection instead of failing after some tries.
     const own: RedisOptions = {
       maxRetriesPerRequest: null,
-      retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 5), 500),
+      retryStrategy: (times) => {
+        if (!this.explain(fault).isPermanent) return Math.min(50 * 2 ** Math.min(times, 5), 500)
+        waited = this.backOff(waited)
+        return waited
+      },
     }
     this.#redis =
       typeof connection === 'string'
@@ -55,23 +69,54 @@ export class RedisStore extends BullmqStore {
     writeTogether(this.#redis)
     this.#redis.defineCommand(ENTER_COMMAND, { lua: ENTER, numberOfKeys: 0 })
     this.#scripts = scriptsOf(this.#redis)
-    this.#listener = this.#redis.duplicate()
-    let fault: Error = new Error('The connection is closed.')
+    // It connects when it is first used: one connection is enough to find out that the password is wrong.
+    this.#listener = this.#redis.duplicate({ lazyConnect: true })
     this.#redis.on('error', (error: Error) => {
       fault = error
     })
-    this.#redis.on('close', () => void (this.isClosed || events.down(fault)))
-    this.#redis.on('ready', () => void (this.isClosed || events.up()))
+    this.#redis.on('close', () => void (this.isClosed || events.down(this.explain(fault))))
+    this.#redis.on('ready', () => {
+      fault = new Error('The connection is closed.')
+      waited = 0
+    })
     // What it hears of the connection, the other one hears as well.
     this.#listener.on('error', () => {})
     this.#listener.on('message', (channel, text) => events.message(channel, text))
-    await Promise.race([this.#untilReady(), this.#closed.promise])
-    await Promise.race([this.#names.add(queues), this.#closed.promise])
     const keys = topics.map((topic) => this.#key(topic))
-    await Promise.race([this.#listener.subscribe(...keys), this.#closed.promise])
+    for (let wait = 0; !(await this.#tryToStart(keys, opening)); ) {
+      wait = this.backOff(wait)
+      await this.pause(wait)
+    }
+    this.#redis.on('ready', () => void (this.isClosed || events.up()))
     // What was sent before it listens again has not come: whoever missed it is told to look for itself.
     const heardAgain = (): void => void (this.isClosed || this.#redis.status !== 'ready' || events.up())
     this.#listener.on('ready', () => void this.#listener.subscribe(...keys).then(heardAgain, () => {}))
+  }
+
+  /** Does once what is needed all the time: a right that is missing is told at the start. */
+  async #tryToStart(topics: readonly string[], { events, queues }: Opening): Promise<boolean> {
+    const redis = this.#redis
+    const start = async (): Promise<void> => {
+      await this.#untilReady()
+      await redis.info('server')
+      await this.probe()
+      // What sets the database as a connection begins says nothing when there is none of that number.
+      if ((redis.options.db ?? 0) > 0) await redis.select(redis.options.db ?? 0)
+      await this.#names.add(queues)
+      await this.#listener.subscribe(...topics)
+      await redis.publish(this.#key('probe'), '')
+    }
+    const starting = start()
+    // It may be that the broker is closed first.
+    starting.catch(() => {})
+    try {
+      await Promise.race([starting, this.#closed.promise])
+      return true
+    } catch (error) {
+      if (this.isClosed) throw error
+      events.down(this.explain(error))
+      return false
+    }
   }
 
   #untilReady(): Promise<void> {
@@ -122,8 +167,9 @@ export class RedisStore extends BullmqStore {
     return { connection: this.#redis, prefix, ...options, removeOnComplete: keep, removeOnFail: keep }
   }
 
-  ping(): Promise<unknown> {
-    return this.#redis.ping()
+  /** The two keys are in different slots, which no node of a cluster takes in one command. */
+  probe(): Promise<unknown> {
+    return this.#redis.eval(PROBE, 2, this.#key('probe:{a}'), this.#key('probe:{b}'), PROBED_FOR)
   }
 
   async uptime(): Promise<number> {
@@ -193,15 +239,21 @@ export class RedisStore extends BullmqStore {
     }
   }
 
-  async close(): Promise<void> {
+  async close(most = LONGEST_CLOSE): Promise<void> {
     this.isClosed = true
-    this.#closed.reject(new Error('The broker was closed before the store was reached.'))
+    this.wake()
+    const what = 'The broker was closed before the store was reached.'
+    this.#closed.reject(new BrokerUnavailableError('closed', what))
     if (this.#redis === undefined) return
     // Whatever cannot be closed in good order goes with its connection.
-    await Promise.allSettled(this.#backends.map((backend) => backend.close(true)))
-    await Promise.allSettled([...this.#queues.values()].map((queue) => queue.close()))
+    await within(systemClock, most, this.#closeInOrder())
     this.#listener.disconnect()
     this.#redis.disconnect()
+  }
+
+  async #closeInOrder(): Promise<void> {
+    await Promise.allSettled(this.#backends.map((backend) => backend.close(true)))
+    await Promise.allSettled([...this.#queues.values()].map((queue) => queue.close()))
   }
 
   #key(name: string): string {
