@@ -1,4 +1,5 @@
 /** One attempt inside its thread: what stands behind the context of its handler, out of the handler's reach. */
+import { cut, progressBound, type Sizes } from '../src/rules/bounds.ts'
 import { type Encoded, encodeAnyhow, encodeReadable } from '../src/rules/codec.ts'
 import { shownAs } from '../src/rules/graph.ts'
 import type { MovedResult, NestedJobOptions } from '../src/rules/handler.ts'
@@ -11,6 +12,8 @@ import { type RunningAttempt, whose } from './whose.ts'
 
 /** What an attempt asks of whoever runs it. */
 export interface AttemptHost {
+  /** How large what comes from a handler may be; undefined for no bounds. */
+  readonly sizes: Sizes | undefined
   jobId(seq: number): string
   /** Whether an attempt is to end: NOT_ASKED, ASKED or LEASE_LOST. */
   asked(slot: number): number
@@ -94,7 +97,8 @@ export class Attempt implements RunningAttempt {
   progress(given: unknown): void {
     if (this.isOver) return
     // Also where it is not told yet: it is a snapshot, and a value that cannot travel is refused where it was given.
-    this.#passOn(encodeReadable(given, 'progress'))
+    const { sizes } = this.#host
+    this.#passOn(encodeReadable(given, 'progress', sizes && progressBound(this.name, sizes.progress)))
   }
 
   log(level: string, message: unknown, data: unknown): void {
@@ -108,7 +112,9 @@ export class Attempt implements RunningAttempt {
         undefined,
       ])
     }
-    this.#post([FROM_THREAD.log, this.slot, level, shownAs(message), encodeAnyhow(data)])
+    const most = this.#host.sizes?.log
+    const line = most !== undefined && typeof message === 'string' ? cut(message, most) : shownAs(message)
+    this.#post([FROM_THREAD.log, this.slot, level, line, encodeAnyhow(data, most)])
   }
 
   /** The soft abort: reaches listeners of `signal`, if the handler lets the thread's loop turn. */

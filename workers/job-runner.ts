@@ -9,6 +9,7 @@
 // long because: it is the path of a job through its thread, from the message to the outcome
 import { getHeapStatistics } from 'node:v8'
 import type { MessagePort } from 'node:worker_threads'
+import { type Bound, payloadBound, resultBound, type Sizes } from '../src/rules/bounds.ts'
 import { type Encoded, encodeReadable, read } from '../src/rules/codec.ts'
 import type { NestedJobOptions } from '../src/rules/handler.ts'
 import { buffersOf, Moved, move, ToMove } from '../src/rules/moved.ts'
@@ -48,7 +49,7 @@ const HEAP_LOOK_EVERY = 100
 /** What a runner needs of the setup of its thread. */
 export type RunnerSetup = Pick<
   LaneSetup,
-  'port' | 'table' | 'concurrency' | 'idPrefix' | 'zero' | 'time' | 'measuresCpu'
+  'port' | 'table' | 'concurrency' | 'idPrefix' | 'zero' | 'time' | 'measuresCpu' | 'sizes'
 > & {
   /** Calls a handler so that the spans it makes belong to a trace; undefined where nobody traces. */
   readonly runInTrace?: ((traceparent: string, call: () => unknown) => unknown) | undefined
@@ -82,6 +83,8 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
   #heapLookedAt = 0
   /** Null where nobody asks for it. */
   readonly #cpu: CpuTime | null
+  readonly sizes: Sizes | undefined
+  readonly #bounds: (Bound | undefined)[] = []
 
   /**
    * `printing`: what has to be out before the thread may be ended. `collapse`: what to do when jobs can be run no more;
@@ -96,6 +99,7 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
     if (collapse !== undefined) this.#collapse = collapse
     const { port, table, concurrency, idPrefix, zero } = setup
     this.#port = port
+    this.sizes = setup.sizes
     this.#table = laneTable(table)
     this.#handlers = handlers
     this.#printing = printing
@@ -135,6 +139,7 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
     options: NestedJobOptions | undefined,
   ): Promise<string> {
     if (by.isOver) return Promise.reject(new Error('The attempt is over; it cannot add jobs any more.'))
+    const { sizes } = this
     by.hasPosted = true
     const number = ++this.#askedCount
     const asked = pristine.withResolvers<string>()
@@ -143,7 +148,7 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
       by.slot,
       number,
       task,
-      encodeReadable(payload, 'payload'),
+      encodeReadable(payload, 'payload', sizes && payloadBound(task, sizes.payload)),
       encodeReadable(options, 'options'),
     ])
     this.#asked.set(number, asked)
@@ -339,14 +344,26 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
     this.#enterLog(slot)
   }
 
+  /** How large a result may be; one for all attempts of a task. */
+  #boundOf({ slot, name }: Attempt): Bound | undefined {
+    if (this.sizes === undefined) return undefined
+    const task = this.#table.task[slot] as number
+    let bound = this.#bounds[task]
+    if (bound === undefined) {
+      bound = resultBound(name, this.sizes.result)
+      this.#bounds[task] = bound
+    }
+    return bound
+  }
+
   /** True when the result is in the table; otherwise it, or why it cannot travel, was posted. */
   #writeResult(attempt: Attempt, value: unknown, ended: number): boolean {
     const { slot } = attempt
     try {
       const encoded =
         value instanceof ToMove
-          ? move(value.value, value.buffers, 'the result')
-          : encodeReadable(value, 'the result')
+          ? move(value.value, value.buffers, 'the result', this.#boundOf(attempt))
+          : encodeReadable(value, 'the result', this.#boundOf(attempt))
       attempt.end()
       if (encoded instanceof Moved) {
         this.#table.ended[slot] = ended

@@ -10,9 +10,10 @@ import {
   readSafely,
   refusal,
 } from '../rules/arguments.ts'
+import type { Bound } from '../rules/bounds.ts'
 import { type Encoded, encode } from '../rules/codec.ts'
 import { type JobExtras, JobRecord } from '../rules/job-record.ts'
-import { type Moved, move } from '../rules/moved.ts'
+import { type Moved, move, sizeOf } from '../rules/moved.ts'
 import { jobOptionsSchema, nestedJobOptionsSchema, timeOf } from '../rules/option-schemas.ts'
 import { closest, readOptions } from '../rules/options.ts'
 import type { Registry, TaskEntry } from '../rules/registry.ts'
@@ -148,14 +149,20 @@ export function unlessFull<T>(take: () => T): T | null {
  * Makes the record of a checked call: encodes the payload, which is the snapshot, or moves its buffers. A broker that
  * stores payloads (`isStored`) encodes those as well: what it could not store is refused here, with the caller's buffers whole.
  */
-export function toRecord(checked: Checked, seq: number, clock: Clock, isStored = false): JobRecord {
+export function toRecord(
+  checked: Checked,
+  seq: number,
+  clock: Clock,
+  bound: Bound,
+  isStored = false,
+): JobRecord {
   const { entry, options, key, unique } = checked
   const { policy } = entry.task
   // Before buffers are moved, since it may refuse.
   const more = options === undefined ? undefined : extrasOf(options, clock)
   const isMoved = options?.transfer !== undefined
-  const encoded = isMoved && !isStored ? undefined : encode(checked.payload, 'payload')
-  const moved = isMoved ? move(checked.payload, options.transfer ?? [], 'payload') : undefined
+  const encoded = isMoved && !isStored ? undefined : encode(checked.payload, 'payload', bound)
+  const moved = isMoved ? move(checked.payload, options.transfer ?? [], 'payload', bound) : undefined
   const payload = isStored ? encoded : (moved ?? encoded)
   const record = new JobRecord(
     seq,
@@ -164,10 +171,11 @@ export function toRecord(checked: Checked, seq: number, clock: Clock, isStored =
     options?.priority ?? policy.priority,
     Math.round(clock.now()),
   )
+  record.bytes = sizeOf(payload)
   // What could not be moved was copied: that is no reason for the job to have more attempts than others.
   if (options?.transfer !== undefined) record.more.maxAttempts = 1
   if (key !== undefined) record.more.key = key
-  if (unique !== undefined) makeUnique(record, checked, unique, clock)
+  if (unique !== undefined) makeUnique(record, checked, unique, clock, bound)
   if (more !== undefined) Object.assign(record.more, more)
   return record
 }
@@ -254,9 +262,9 @@ function badKey({ task }: TaskEntry, option: string, made: unknown): OptionsInva
   )
 }
 
-function makeUnique(record: JobRecord, checked: Checked, unique: Unique, clock: Clock): void {
+function makeUnique(record: JobRecord, checked: Checked, unique: Unique, clock: Clock, bound: Bound): void {
   const { more, payload } = record
-  more.uniqueKey = uniqueKeyOf(checked, () => payload) as string
+  more.uniqueKey = uniqueKeyOf(checked, bound, () => payload) as string
   if (unique.for !== undefined) more.uniqueUntil = clock.now() + unique.for
   if (unique.isWhileWaiting) more.uniqueWhile = 'waiting'
 }
@@ -264,7 +272,8 @@ function makeUnique(record: JobRecord, checked: Checked, unique: Unique, clock: 
 /** What makes a job equal to another, the task's name included; undefined for one that may be added at any time. */
 export function uniqueKeyOf(
   checked: Checked,
-  encoded = (): Encoded | Moved => encode(checked.payload, 'payload'),
+  bound: Bound,
+  encoded = (): Encoded | Moved => encode(checked.payload, 'payload', bound),
 ): string | undefined {
   const { entry, unique } = checked
   if (unique === undefined) return undefined

@@ -1,6 +1,7 @@
 /** Makes the parts of an engine, each out of those before it, and starts them. */
 import type { Broker } from '../brokers/port/broker.ts'
 import type { BrokerHost } from '../brokers/port/host.ts'
+import { payloadBound } from '../rules/bounds.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import { Registry } from '../rules/registry.ts'
 import { retryPolicy } from '../rules/retry.ts'
@@ -48,14 +49,21 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   const idOf = (job: JobRecord): string => ids.idOf(job)
   const announcer = new Announcer(idOf, log)
   const rate = new Rate(clock.now())
-  const pending = new Pending({ announcer, clock, rate, max: options.maxPending })
+  const { maxPending, maxPendingBytes, maxPayloadBytes } = options
+  const pending = new Pending({ announcer, clock, rate, max: maxPending, maxBytes: maxPendingBytes })
+  const payloads = entries.map(({ task }) => payloadBound(task.name, maxPayloadBytes))
+  const sizes = {
+    ...{ payload: maxPayloadBytes, result: options.maxResultBytes },
+    ...{ progress: options.maxProgressBytes, log: options.maxLogBytes },
+  }
   const limits = new Limits(options)
   const metrics = new Metrics(entries, clock)
   const tracing = Tracing.by(options.telemetry, { clock, idOf, say })
   const ended = { completed: 0, cancelled: 0, skipped: 0, dead: 0, lost: 0 }
   const poolSettings = { default: options.pool, ...options.pools }
   const carried = { attempts, cluster: broker.cluster, tracer: tracing?.threadModule }
-  const pools = new PoolSet(poolSettings, entries, ids.prefix, ports, carried, say)
+  const made = { idPrefix: ids.prefix, sizes }
+  const pools = new PoolSet(poolSettings, entries, made, ports, carried, say)
 
   // From the broker to the threads, and back.
   const runTimes = new RunTimes(entries.length)
@@ -92,7 +100,8 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   const responses = new Responses({ attempts, intake: intakeBroker, clock, jobs, handlerGrace })
   const shared = new SharedJobs(responses)
   const intake = new Intake({
-    ...{ announcer, broker: intakeBroker, clock, metrics, pending, registry, shared, stopping, tracing },
+    ...{ announcer, broker: intakeBroker, clock, metrics, payloads, pending, registry },
+    ...{ shared, stopping, tracing },
     announcing: (announce) => scheduler.announcing(announce),
     cancel: (job, reason) => void jobs.cancel(job, reason),
   })
@@ -108,7 +117,7 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   opened.catch(() => {})
   const schedules = new Schedules(
     {
-      ...{ registry, clock, isRunning, say },
+      ...{ registry, clock, isRunning, payloads, say },
       // Some brokers know only once they are open.
       store: broker.schedules,
       enqueue: (task, payload, how) => {

@@ -83,7 +83,7 @@ export class EngineHost implements BrokerHost {
     metrics.ended(job, end)
     if (end === 'lost') stopping.lose(job)
     if (extras !== null) shared.over(job, extras)
-    pending.done()
+    pending.done(job.bytes)
     announcer.settled(job, ran)
     if (batch !== null || extras !== null) letGo(job)
     stopping.look()
@@ -96,6 +96,10 @@ export class EngineHost implements BrokerHost {
 
   pendingChanged(jobs: number): void {
     this.#parts.pending.add(jobs)
+  }
+
+  freed(bytes: number): void {
+    this.#parts.pending.freed(bytes)
   }
 
   connectionChanged(fault: Error | undefined, downFor: number): void {

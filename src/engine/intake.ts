@@ -3,6 +3,7 @@
  * accepted is handed to the broker in one go.
  */
 import type { IntakeBroker } from '../brokers/port/broker.ts'
+import type { Bound } from '../rules/bounds.ts'
 import type { JobContext, JobRecord } from '../rules/job-record.ts'
 import type { Registry } from '../rules/registry.ts'
 import type { AnyTask } from '../rules/task.ts'
@@ -53,6 +54,8 @@ export interface IntakeParts {
   readonly stopping: Stopping
   readonly announcer: Announcer
   readonly metrics: Metrics
+  /** How large payloads may be, by the number of their task. */
+  readonly payloads: readonly Bound[]
   readonly pending: Pending
   readonly tracing: Tracing | null
   /** Runs announcements during which no job is sent to a thread. */
@@ -105,7 +108,9 @@ export class Intake {
         return first
       }
     }
-    const record = toRecord(checked, ++this.#seq, clock, broker.storesPayloads)
+    if (checked.options?.transfer !== undefined) pending.makeRoomFor(bytesToMove(checked))
+    const record = toRecord(checked, ++this.#seq, clock, this.#boundOf(checked), broker.storesPayloads)
+    if (pending.isFullOf(record.bytes) && !this.#hasTwin(record, checked)) pending.makeRoomFor(record.bytes)
     // Before it is handed over: a broker that writes it down writes this too.
     if (call.context !== undefined) record.more.context = call.context
     const first = this.#store(record, checked, call.batch)
@@ -134,16 +139,19 @@ export class Intake {
   /** Buffers are moved last, so that a payload which is refused costs nobody his. */
   #toRecords(calls: readonly Checked[]): JobRecord[] {
     const records: JobRecord[] = []
-    const { broker, clock } = this.#parts
+    const { broker, clock, pending } = this.#parts
     const before = this.#seq
     this.#seq += calls.length
     const makeThose = (isMoving: boolean): void => {
       for (const [index, checked] of calls.entries()) {
         if ((checked.options?.transfer !== undefined) !== isMoving) continue
-        records[index] = toRecord(checked, before + index + 1, clock, broker.storesPayloads)
+        const seq = before + index + 1
+        records[index] = toRecord(checked, seq, clock, this.#boundOf(checked), broker.storesPayloads)
       }
     }
     makeThose(false)
+    const bytes = records.reduce((sum, record) => sum + record.bytes, 0)
+    pending.makeRoomFor(calls.reduce((sum, checked) => sum + bytesToMove(checked), bytes))
     makeThose(true)
     return records
   }
@@ -156,9 +164,19 @@ export class Intake {
     if (refusal !== undefined) throw refusal
   }
 
+  #boundOf({ entry }: Checked): Bound {
+    return this.#parts.payloads[entry.index] as Bound
+  }
+
+  /** True when the job is none that is added: an equal one is there. */
+  #hasTwin({ extras }: JobRecord, { unique }: Checked): boolean {
+    const key = unique?.replaces === true ? undefined : extras?.uniqueKey
+    return key !== undefined && this.#parts.broker.holderOf(key) !== undefined
+  }
+
   /** The job that a call would find instead of adding one. */
   #first(checked: Checked): JobRecord | undefined {
-    const key = uniqueKeyOf(checked)
+    const key = uniqueKeyOf(checked, this.#boundOf(checked))
     return key === undefined ? undefined : this.#parts.broker.holderOf(key)
   }
 
@@ -166,7 +184,7 @@ export class Intake {
   #countNew(calls: readonly Checked[]): number {
     const seen = new Set<string>()
     return calls.filter((checked) => {
-      const key = uniqueKeyOf(checked)
+      const key = uniqueKeyOf(checked, this.#boundOf(checked))
       if (key === undefined) return true
       const isNew = !seen.has(key) && this.#parts.broker.holderOf(key) === undefined
       seen.add(key)
@@ -183,7 +201,7 @@ export class Intake {
       shared.join(first, batch, options)
       return first
     }
-    pending.add(1)
+    pending.accepted(record.bytes)
     const after = batch === null ? null : batch.admit(record, options?.order)
     const { extras } = record
     if (extras?.delay !== undefined && !isHeld(batch)) extras.dueAt = clock.now() + extras.delay
@@ -224,6 +242,13 @@ export class Intake {
     if (isAborted && !isTerminal(record.state)) shared.abort(record, memberOf(signal, 'reason'))
     batch?.announced(record, isCalled)
   }
+}
+
+/** Bytes of the buffers that a call has moved. What they really are is refused where it is moved. */
+function bytesToMove({ options }: Checked): number {
+  const { transfer } = options ?? {}
+  if (!Array.isArray(transfer)) return 0
+  return transfer.reduce((sum: number, buffer) => sum + (Number(memberOf(buffer, 'byteLength')) || 0), 0)
 }
 
 /** The response of the jobs of this batch is not over. */

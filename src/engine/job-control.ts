@@ -1,6 +1,7 @@
 /** What can be asked about a job, and done to it: for its handle, its batch and the runtime. */
 import type { Broker, JobFilter } from '../brokers/port/broker.ts'
 import type { JobRecord } from '../rules/job-record.ts'
+import { sizeOf } from '../rules/moved.ts'
 import type { Clock } from '../words/clock.ts'
 import { ClockOffset } from '../words/clock-offset.ts'
 import { TaskCancelledError } from '../words/errors.ts'
@@ -134,8 +135,11 @@ export class JobControl implements JobOwner {
     const uniqueKey = job.extras?.uniqueKey
     const holder = uniqueKey === undefined ? undefined : broker.intake.holderOf(uniqueKey)
     if (holder !== undefined && this.idOf(holder) !== this.idOf(job)) return false
+    const bytes = sizeOf(job.payload)
     pending.makeRoom(1)
-    pending.add(1)
+    pending.makeRoomFor(bytes)
+    job.bytes = bytes
+    pending.accepted(bytes)
     // Its promise told of the end that is now taken back.
     const { more } = job
     more.settle = undefined

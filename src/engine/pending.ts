@@ -1,6 +1,7 @@
 /** Accepted, unfinished jobs of this process: how many there are, and what follows from that. */
 import type { Clock } from '../words/clock.ts'
 import { QueueFullError } from '../words/errors.ts'
+import type { RuntimeEvents } from '../words/events.ts'
 import type { Announcer } from './announcer.ts'
 import { KeepAlive } from './keep-alive.ts'
 import type { Rate } from './rate.ts'
@@ -12,11 +13,15 @@ export interface PendingParts {
   readonly rate: Rate
   /** Jobs at most. */
   readonly max: number
+  /** Bytes of their payloads at most. */
+  readonly maxBytes: number
 }
 
 /** Counts unfinished jobs. While there are any, the process stays alive. */
 export class Pending {
   count = 0
+  /** Bytes of their payloads, as far as these are held in memory. */
+  bytes = 0
   readonly #parts: PendingParts
   readonly #keepAlive = new KeepAlive()
   #isStopping = false
@@ -33,8 +38,20 @@ export class Pending {
     else if (this.count === 0) this.#rest()
   }
 
-  /** A job is over. */
-  done(): void {
+  /** A job with so many bytes of payload is accepted. */
+  accepted(bytes: number): void {
+    this.bytes += bytes
+    this.add(1)
+  }
+
+  /** The payloads of unfinished jobs are held elsewhere from now on. */
+  freed(bytes: number): void {
+    this.bytes -= bytes
+  }
+
+  /** A job with so many bytes of payload is over. */
+  done(bytes: number): void {
+    this.bytes -= bytes
     if (--this.count === 0) this.#rest()
   }
 
@@ -48,8 +65,28 @@ export class Pending {
     if (!this.isFull(jobs)) return
     const { announcer, clock, max, rate } = this.#parts
     const retryAfter = rate.retryAfter(max, clock.now())
-    announcer.events.emit('runtime:overloaded', { pending: this.count, maxPending: max, retryAfter })
+    announcer.events.emit('runtime:overloaded', this.#overload(retryAfter))
     throw new QueueFullError(this.count, max, retryAfter)
+  }
+
+  /** True when so many more bytes of payload do not fit. */
+  isFullOf(bytes: number): boolean {
+    return this.bytes + bytes > this.#parts.maxBytes
+  }
+
+  /** @throws QueueFullError when so many more bytes of payload do not fit. */
+  makeRoomFor(bytes: number): void {
+    if (!this.isFullOf(bytes)) return
+    const { announcer, clock, max, maxBytes, rate } = this.#parts
+    const retryAfter = rate.retryAfter(this.count, clock.now())
+    announcer.events.emit('runtime:overloaded', this.#overload(retryAfter))
+    throw new QueueFullError(this.count, max, retryAfter, { pending: this.bytes, max: maxBytes })
+  }
+
+  #overload(retryAfter: number): RuntimeEvents['runtime:overloaded'] {
+    const { max, maxBytes } = this.#parts
+    const { count, bytes } = this
+    return { pending: count, maxPending: max, pendingBytes: bytes, maxPendingBytes: maxBytes, retryAfter }
   }
 
   /** A stop begins: its report is awaited, so the process stays alive until `close`. */

@@ -1,6 +1,6 @@
 /** The pools of a runtime: made from its options, and searched by what runs in them. */
 import type { Broker } from '../brokers/port/broker.ts'
-import type { Lane, Pool, PoolHost } from '../pools/pool.ts'
+import type { Lane, Pool, PoolHost, PoolParts } from '../pools/pool.ts'
 import { heapFlag } from '../pools/surroundings.ts'
 import { refusal } from '../rules/arguments.ts'
 import type { JobRecord } from '../rules/job-record.ts'
@@ -18,7 +18,7 @@ export class PoolSet {
   constructor(
     settings: Readonly<Record<string, ReadPoolOptions>>,
     entries: readonly TaskEntry[],
-    idPrefix: string,
+    { idPrefix, sizes }: Pick<PoolParts, 'idPrefix' | 'sizes'>,
     { makePool, clock }: Ports,
     { attempts, cluster, tracer }: Pick<Broker, 'attempts' | 'cluster'> & { tracer: string | undefined },
     say: (line: string) => void,
@@ -46,7 +46,8 @@ export class PoolSet {
           `the heap limit of pool "${name}" (${limit} MB) may not hold: ${flag} applies to every thread of the process`,
         )
       const measuresCpu = attempts.keepsHistory
-      this.byName.set(name, makePool({ name, options, handlers, idPrefix, clock, measuresCpu, tracer }))
+      const made = { name, options, handlers, idPrefix, clock, measuresCpu, sizes, tracer }
+      this.byName.set(name, makePool(made))
     }
   }
 

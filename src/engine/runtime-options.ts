@@ -20,6 +20,19 @@ export interface RuntimeOptions<Tasks extends TaskList = TaskList> {
   pools?: Record<string, PoolOptions>
   /** Accepted, unfinished jobs at most; beyond it adding throws QueueFullError. Default 100,000. */
   maxPending?: number
+  /**
+   * Bytes of payload of accepted, unfinished jobs that this process holds in memory at most; beyond it adding throws
+   * QueueFullError. Default 1,073,741,824 (1 GiB). Infinity for no bound.
+   */
+  maxPendingBytes?: number
+  /** Bytes of one payload, encoded; a larger one is refused with PayloadTooLargeError. Default 33,554,432 (32 MiB). */
+  maxPayloadBytes?: number
+  /** Bytes of one result, encoded; a job that returns more is dead, with ResultTooLargeError. Default 33,554,432 (32 MiB). */
+  maxResultBytes?: number
+  /** Bytes of a value for `ctx.progress()`, which throws ProgressTooLargeError for a larger one. Default 1,048,576 (1 MiB). */
+  maxProgressBytes?: number
+  /** Bytes of the message of a line of `ctx.log`, which is cut, and of its data, which are left out. Default 65,536. */
+  maxLogBytes?: number
   /** Milliseconds an attempt may run, for tasks that name no `timeout`. Default: no limit. */
   timeout?: number
   /** Retries for tasks that name none. Default: none. */
@@ -64,6 +77,9 @@ export interface RuntimeStats {
   /** Accepted, unfinished jobs. */
   readonly pending: number
   readonly maxPending: number
+  /** Bytes of their payloads, as far as this process holds them in memory. */
+  readonly pendingBytes: number
+  readonly maxPendingBytes: number
   /** Jobs that ended in each way since the start. */
   readonly completed: number
   readonly dead: number

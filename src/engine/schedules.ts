@@ -4,6 +4,7 @@
  */
 import type { ScheduleLease, ScheduleStore, StoredSchedule } from '../brokers/port/schedules.ts'
 import { isA, isKey, KEY_EXPECTED, messageOf, refusal } from '../rules/arguments.ts'
+import type { Bound } from '../rules/bounds.ts'
 import { encode, read } from '../rules/codec.ts'
 import type { Registry } from '../rules/registry.ts'
 import type { AnyTask } from '../rules/task.ts'
@@ -25,6 +26,8 @@ import { dueRuns, mendedNext, nextAfter, readRule, type ScheduleOptions } from '
 /** What schedules work with. */
 export interface ScheduleParts {
   readonly registry: Registry
+  /** How large payloads may be, by the number of their task. */
+  readonly payloads: readonly Bound[]
   /** Where schedules are kept; null where they end with the process. */
   readonly store: ScheduleStore | null
   readonly clock: Clock
@@ -100,12 +103,12 @@ export class Schedules {
       const remedy = 'Write schedule(id, task, payload, { cron }).'
       throw refusal('schedule', 'the id', id, `${KEY_EXPECTED}, such as "nightly"`, remedy)
     }
-    const { registry, clock } = this.#parts
+    const { registry, clock, payloads } = this.#parts
     const entry = registry.find(task, 'schedule')
     registry.parse(entry, payload)
     const now = this.#wall()
     const rule = readRule(options, now)
-    const encoded = encode(payload, 'payload')
+    const encoded = encode(payload, 'payload', payloads[entry.index])
     const before = this.#schedules.get(id)
     const schedule = { id, task: entry.task.name, payload: encoded, rule, nextAt: nextAfter(rule, now, now) }
     if (before !== undefined && definitionOf(before) === definitionOf(schedule)) {

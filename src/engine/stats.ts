@@ -13,6 +13,8 @@ export function statsOf(engine: Engine): RuntimeStats {
   return {
     pending: pending.count,
     maxPending: options.maxPending,
+    pendingBytes: pending.bytes,
+    maxPendingBytes: options.maxPendingBytes,
     ...ended,
     rate: rate.perSecond(clock.now()),
     phase: stopping.phase,

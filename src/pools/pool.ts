@@ -2,6 +2,8 @@
  * The pool port: threads as the scheduler sees them. A pool owns threads and hands out lanes; a lane is the way to one
  * thread. Behind it stands Piscina in production and a model in the simulation.
  */
+
+import type { Sizes } from '../rules/bounds.ts'
 import type { Encoded } from '../rules/codec.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import type { Moved } from '../rules/moved.ts'
@@ -65,6 +67,8 @@ export interface PoolParts {
   readonly measuresCpu: boolean
   /** The module that runs handlers in the trace of their attempt. */
   readonly tracer?: string | undefined
+  /** How large what comes from a handler may be. Default: no bounds. */
+  readonly sizes?: Sizes | undefined
   /** Where threads read the time when it is not real: see `LaneSetup`. */
   readonly time?: SharedArrayBuffer
   /** Milliseconds that the import of a handler may take. Default 10,000. */

@@ -64,6 +64,7 @@ export class ThreadPool implements Pool, LaneHost {
   readonly #clock: Clock
   readonly #measuresCpu: boolean
   readonly #tracer: string | undefined
+  readonly #sizes: PoolParts['sizes']
   readonly #time: SharedArrayBuffer | undefined
   readonly #counts: { readonly min: number; readonly max: number }
   #host!: PoolHost
@@ -91,6 +92,7 @@ export class ThreadPool implements Pool, LaneHost {
       clock,
       measuresCpu,
       tracer,
+      sizes,
       time,
       importTimeout = IMPORT_TIMEOUT,
     }: PoolParts,
@@ -104,6 +106,7 @@ export class ThreadPool implements Pool, LaneHost {
     this.#clock = clock
     this.#measuresCpu = measuresCpu
     this.#tracer = tracer
+    this.#sizes = sizes
     this.#time = time
     this.#wait = new RestartWait(clock, () => this.#refill())
     this.#counts = threadCounts(options)
@@ -222,6 +225,7 @@ export class ThreadPool implements Pool, LaneHost {
         importTimeout: this.#imports.timeout,
         measuresCpu: this.#measuresCpu,
         tracer: this.#tracer,
+        sizes: this.#sizes,
         zero: clockZero(),
         time: this.#time,
         idPrefix: this.#idPrefix,

@@ -13,10 +13,11 @@
  */
 import { describeValue, NotSerializableError } from '../words/errors.ts'
 import { isA } from './arguments.ts'
+import { type Bound, fitting, leftOutBeyond, unbounded } from './bounds.ts'
 import { type Companions, readClone, tryClone, writeClone } from './clone-bytes.ts'
 import type { ErrorText } from './error-parts.ts'
 import { fromTable, toTable } from './graph.ts'
-import { isJson } from './plain-json.ts'
+import { isJson, TOO_LARGE } from './plain-json.ts'
 import { survey } from './survey.ts'
 
 // Taken now: in a thread a handler may replace them.
@@ -29,20 +30,36 @@ export type Encoded = string | Uint8Array | undefined
 const TABLE = 0xfe
 
 /**
- * Encodes a value. `what` names it in the error.
+ * Encodes a value. `what` names it in the error; `bound`: how large it may be.
  *
- * @throws NotSerializableError naming the path of the first part that cannot travel.
+ * @throws NotSerializableError naming the path of the first part that cannot travel; what the bound says of a value that is
+ * too large.
  */
-export function encode(value: unknown, what: string): Encoded {
+export function encode(value: unknown, what: string, bound?: Bound): Encoded {
   if (value === undefined) return undefined
+  const most = bound ?? unbounded(what)
+  let text: string | undefined
   let cause: unknown
   try {
-    if (isJson(value)) return toJson(value)
+    if (isJson(value, most.bytes)) text = toJson(value)
   } catch (thrown) {
+    if (thrown === TOO_LARGE || isTooLong(thrown)) throw refusalOf(most, what)
     // A part that cannot be read: the survey says where it is.
     cause = thrown
   }
-  return encodeMore(value, what, survey(value, what, cause).needsGraph)
+  if (text !== undefined) return fitting(text, most)
+  const { needsGraph } = survey(value, what, { cause, bound: most })
+  return fitting(encodeMore(value, what, needsGraph), most)
+}
+
+function refusalOf(bound: Bound, what: string): Error {
+  const longest = unbounded(what)
+  return (bound.bytes > longest.bytes ? longest : bound).tooLarge()
+}
+
+/** V8 makes no string that is longer. */
+function isTooLong(thrown: unknown): boolean {
+  return isA(thrown, RangeError) && thrown.message === 'Invalid string length'
 }
 
 /** Encodes a value that is no JSON and was looked over. `moved`: buffers that go along by themselves. */
@@ -68,8 +85,8 @@ export function encodeMore(
  *
  * @throws NotSerializableError as `encode` does.
  */
-export function encodeReadable(value: unknown, what: string): Encoded {
-  const encoded = encode(value, what)
+export function encodeReadable(value: unknown, what: string, bound?: Bound): Encoded {
+  const encoded = encode(value, what, bound)
   if (typeof encoded !== 'object' || encoded[0] === TABLE) return encoded
   try {
     tryClone(encoded)
@@ -79,10 +96,10 @@ export function encodeReadable(value: unknown, what: string): Encoded {
   return encoded
 }
 
-/** Encodes whatever a value is: where it cannot travel, why. Never throws. */
-export function encodeAnyhow(value: unknown): Encoded {
+/** Encodes whatever a value is: where it cannot travel, or has more than `most` bytes, why. Never throws. */
+export function encodeAnyhow(value: unknown, most?: number): Encoded {
   try {
-    return encodeReadable(value, 'data')
+    return encodeReadable(value, 'data', most === undefined ? undefined : leftOutBeyond(most))
   } catch (error) {
     return toJson(String(error))
   }

@@ -141,6 +141,8 @@ export class JobRecord {
   /** When the attempt started that completed it. */
   startedAt = 0
   priority: number
+  /** Bytes of its payload that are counted as held in memory. */
+  bytes = 0
   batch: BatchLink | null = null
   /** The job of its batch that waits for this one. */
   next: JobRecord | null = null

@@ -6,6 +6,7 @@ import { types } from 'node:util'
 // Not by its name: an older Node has none, and is to be told so and not to fail over the import.
 import * as workerThreads from 'node:worker_threads'
 import { describeValue, NotSerializableError } from '../words/errors.ts'
+import type { Bound } from './bounds.ts'
 import type { Companions } from './clone-bytes.ts'
 import { type Encoded, encode, encodeMore, read } from './codec.ts'
 import { survey } from './survey.ts'
@@ -43,6 +44,14 @@ export class Moved {
   }
 }
 
+/** Bytes of an encoded value as it lies in memory, buffers that are moved included. A character of a text counts as one. */
+export function sizeOf(encoded: Encoded | Moved): number {
+  if (encoded === undefined) return 0
+  if (typeof encoded === 'string') return encoded.length
+  if (encoded instanceof Uint8Array) return encoded.byteLength
+  return encoded.buffers.reduce((sum, { byteLength }) => sum + byteLength, encoded.encoded.byteLength)
+}
+
 /** A result for one reader: what comes out is his own. @throws NotSerializableError when it cannot be read. */
 export function readResult(result: Encoded | Moved, what: string): unknown {
   return result instanceof Moved ? result.copy(what) : read(result, what)
@@ -63,11 +72,11 @@ export class ToMove {
  * Encodes a value and takes these buffers of it, which are detached for whoever has them. Nothing is taken when it throws.
  *
  * @throws NotSerializableError naming what cannot travel, a buffer that is no ArrayBuffer or is detached already, or one that
- * the value does not hold.
+ * the value does not hold. What the bound says of a value that is too large with its buffers.
  */
-export function move(value: unknown, listed: unknown, what: string): Encoded | Moved {
+export function move(value: unknown, listed: unknown, what: string, bound?: Bound): Encoded | Moved {
   const buffers = listOf(listed)
-  const found = survey(value, what, undefined, true)
+  const found = survey(value, what, { takesShared: true, ...(bound && { bound }) })
   for (const [index, buffer] of buffers.entries()) {
     if (!found.buffers.has(buffer)) {
       const why = `which ${what} does not hold`
@@ -77,8 +86,10 @@ export function move(value: unknown, listed: unknown, what: string): Encoded | M
   }
   const movable = [...new Set(buffers)].filter((buffer) => !workerThreads.isMarkedAsUntransferable(buffer))
   const shared = [...found.buffers].filter((buffer) => types.isSharedArrayBuffer(buffer))
-  if (movable.length + shared.length === 0) return encode(value, what)
+  if (movable.length + shared.length === 0) return encode(value, what, bound)
   const encoded = encodeMore(value, what, found.needsGraph, [...movable, ...shared])
+  // A view of a part takes its whole buffer along. Nothing is moved before it is known to fit.
+  if (bound !== undefined && sizeOf(new Moved(encoded, movable)) > bound.bytes) throw bound.tooLarge()
   return new Moved(encoded, [...movable.map(taken), ...shared])
 }
 

@@ -102,6 +102,8 @@ export interface LaneSetup {
   readonly importTimeout: number
   /** Whether the CPU time of each attempt is measured, which costs a call to the system for each. */
   readonly measuresCpu: boolean
+  /** How large what comes from a handler may be; undefined for no bounds. */
+  readonly sizes?: import('./bounds.ts').Sizes | undefined
   /** The zero of the event loop's clock on the scale of `process.hrtime`, in milliseconds: times in the table are relative to it. */
   readonly zero: number
   /** The module that runs handlers in the trace of their attempt: see `Telemetry`. */

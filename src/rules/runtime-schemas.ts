@@ -149,6 +149,25 @@ export const runtimeOptionsSchema = z.strictObject({
   maxPending: maxCount
     .default(100_000)
     .describe('Accepted, unfinished jobs at most; beyond it adding throws QueueFullError.'),
+  maxPendingBytes: maxCount
+    .default(2 ** 30)
+    .describe(
+      'Bytes of payload of accepted, unfinished jobs that this process holds in memory at most; beyond it adding throws QueueFullError.',
+    ),
+  maxPayloadBytes: maxCount
+    .default(2 ** 25)
+    .describe('Bytes of one payload, encoded; a larger one is refused with PayloadTooLargeError.'),
+  maxResultBytes: maxCount
+    .default(2 ** 25)
+    .describe('Bytes of one result, encoded; a job that returns more is dead, with ResultTooLargeError.'),
+  maxProgressBytes: maxCount
+    .default(2 ** 20)
+    .describe('Bytes of a value for `ctx.progress()`, which throws ProgressTooLargeError for a larger one.'),
+  maxLogBytes: maxCount
+    .default(2 ** 16)
+    .describe(
+      'Bytes of the message of a line of `ctx.log`, which is cut, and of its data, which are left out.',
+    ),
   timeout: limit
     .default(Number.POSITIVE_INFINITY)
     .describe('The `timeout` of tasks that name none, in milliseconds.'),

@@ -6,6 +6,7 @@
 import { types } from 'node:util'
 import { describeValue, NotSerializableError } from '../words/errors.ts'
 import { hasOnlyItems } from './array-keys.ts'
+import { type Bound, Tally } from './bounds.ts'
 import { isError } from './error-parts.ts'
 import { isPlainObject, remedyFor, wouldArriveEmpty } from './platform-objects.ts'
 
@@ -38,12 +39,17 @@ export interface Fault {
 
 /**
  * Looks over a value. `what` names it in the error. `cause`: what was thrown when it was first read. `takesShared`: shared
- * memory is no fault.
+ * memory is no fault. `bound`: how large it may be.
  *
- * @throws NotSerializableError with the path of what cannot travel.
+ * @throws NotSerializableError with the path of what cannot travel; what the bound says, as soon as it is certain that the
+ * value is larger.
  */
-export function survey(root: unknown, what: string, cause?: unknown, takesShared = false): Survey {
-  const found = look(root, Number.POSITIVE_INFINITY, takesShared)
+export function survey(
+  root: unknown,
+  what: string,
+  { cause, takesShared = false, bound }: { cause?: unknown; takesShared?: boolean; bound?: Bound } = {},
+): Survey {
+  const found = look(root, Number.POSITIVE_INFINITY, takesShared, bound && new Tally(bound))
   if (!('fault' in found)) return found
   const { fault, value, holder, holders } = found
   // A whole value is at fault when it is too deep: its path would be of no use.
@@ -81,6 +87,7 @@ function look(
   root: unknown,
   most: number,
   takesShared: boolean,
+  tally?: Tally,
 ): (Survey & { readonly holders: Holders }) | Finding {
   const holders = new Map<object, object | undefined>()
   const buffers = new Set<ArrayBufferLike>()
@@ -99,10 +106,11 @@ function look(
     if (typeof kind !== 'string') return { fault: kind, value, holder, step: undefined, holders }
     if (kind === 'leaf' || kind === 'shared') {
       needsGraph ||= kind === 'shared' && !ArrayBuffer.isView(value)
-      noteBuffer(value, buffers)
+      noteBuffer(value, buffers, tally)
       continue
     }
     holders.set(value, holder)
+    tally?.add(1)
     const excess = excessOf(depth, holders.size - most)
     if (excess !== undefined) return { fault: excess, value, holder, step: undefined, holders }
     if (depth > DEEPEST || kind === 'error') needsGraph = true
@@ -114,7 +122,9 @@ function look(
         values.push(part)
         owners.push(value)
         depths.push(depth + 1)
-      } else if (thrown !== undefined || typeof part === 'function' || typeof part === 'symbol') {
+      } else if (thrown === undefined && typeof part !== 'function' && typeof part !== 'symbol') {
+        tally?.addPrimitive(part)
+      } else {
         const fault = thrown ?? { what: describeValue(part) }
         finding ??= { fault, value: part, holder: value, step: stepText(kind, step, isKey), holders }
       }
@@ -131,9 +141,12 @@ function judged(value: object, takesShared: boolean): Kind | Fault {
   return kind === 'shared' && !takesShared ? sharedFault(value) : kind
 }
 
-function noteBuffer(leaf: object, buffers: Set<ArrayBufferLike>): void {
-  const buffer = ArrayBuffer.isView(leaf) ? leaf.buffer : leaf
-  if (types.isAnyArrayBuffer(buffer)) buffers.add(buffer)
+function noteBuffer(leaf: object, buffers: Set<ArrayBufferLike>, tally: Tally | undefined): void {
+  const isView = ArrayBuffer.isView(leaf)
+  const buffer = isView ? leaf.buffer : leaf
+  if (!types.isAnyArrayBuffer(buffer) || buffers.has(buffer)) return
+  buffers.add(buffer)
+  tally?.add(isView ? leaf.byteLength : buffer.byteLength)
 }
 
 function excessOf(depth: number, over: number): Fault | undefined {

@@ -77,6 +77,41 @@ export class ResultInvalidError extends AftertaskError {
   }
 }
 
+/** Thrown at `req.after()` or `enqueue()` when a payload has more bytes than `maxPayloadBytes`: nothing was accepted. */
+export class PayloadTooLargeError extends AftertaskError {
+  /** The task that it was for. */
+  readonly task: string
+  /** Bytes that a payload may have. */
+  readonly maxBytes: number
+
+  constructor(task: string, maxBytes: number) {
+    super(
+      'ERR_PAYLOAD_TOO_LARGE',
+      `The payload of "${asText(task)}" is larger than ${asText(maxBytes)} bytes.`,
+      {
+        status: 413,
+        advice: 'Keep the data elsewhere and send where it is, or raise maxPayloadBytes in createRuntime.',
+      },
+    )
+    this.task = asText(task)
+    this.maxBytes = maxBytes
+  }
+}
+
+/** `ctx.progress()` was given a value of more bytes than `maxProgressBytes`. */
+export class ProgressTooLargeError extends AftertaskError {
+  /** Bytes that it may have. */
+  readonly maxBytes: number
+
+  constructor(task: string, maxBytes: number) {
+    super(
+      'ERR_PROGRESS_TOO_LARGE',
+      `The progress of "${asText(task)}" is larger than ${asText(maxBytes)} bytes. Tell how far it is, and return the data as the result; or raise maxProgressBytes in createRuntime.`,
+    )
+    this.maxBytes = maxBytes
+  }
+}
+
 /** A payload, result or baggage holds something that cannot travel to or from a thread, such as a function or a socket. */
 export class NotSerializableError extends AftertaskError {
   /** Where the value is, such as `payload.user.save`. */
@@ -97,16 +132,30 @@ export class NotSerializableError extends AftertaskError {
   }
 }
 
-/** Thrown at `req.after()` or `enqueue()` when `maxPending` jobs are unfinished: nothing was accepted. */
+/**
+ * Thrown at `req.after()` or `enqueue()` when `maxPending` jobs are unfinished, or their payloads have `maxPendingBytes`: nothing
+ * was accepted.
+ */
 export class QueueFullError extends AftertaskError {
   /** Seconds after which a retry has a chance, estimated from the current rate; fits the `Retry-After` header. */
   readonly retryAfter: number
 
-  constructor(pending: number, maxPending: number, retryAfter: number) {
+  /** `bytes`: of payloads, where it is these that are too many. */
+  constructor(
+    pending: number,
+    maxPending: number,
+    retryAfter: number,
+    bytes?: { readonly pending: number; readonly max: number },
+  ) {
     const jobs = pending === 1 ? '1 job is' : `${asText(pending)} jobs are`
+    const full =
+      bytes === undefined
+        ? `${jobs} unfinished and maxPending is ${asText(maxPending)}`
+        : `${jobs} unfinished with ${asText(memberOf(bytes, 'pending'))} bytes of payload, and maxPendingBytes is ${asText(memberOf(bytes, 'max'))}`
+    const option = bytes === undefined ? 'maxPending' : 'maxPendingBytes'
     super('ERR_QUEUE_FULL', 'The queue is full. Try again later.', {
       status: 503,
-      advice: `${jobs} unfinished and maxPending is ${asText(maxPending)}. Answer 503 with Retry-After: ${asText(retryAfter)}, use tryAfter(), or raise maxPending.`,
+      advice: `${full}. Answer 503 with Retry-After: ${asText(retryAfter)}, use tryAfter(), or raise ${option}.`,
     })
     this.retryAfter = retryAfter
   }

@@ -75,8 +75,14 @@ export interface RuntimeEvents {
   }
   /** A promise that was given to `waitUntil` was rejected. */
   'promise:rejected': { readonly name: string; readonly error: Error }
-  /** A job was refused because `maxPending` jobs are unfinished. */
-  'runtime:overloaded': { readonly pending: number; readonly maxPending: number; readonly retryAfter: number }
+  /** A job was refused because `maxPending` jobs are unfinished, or their payloads have `maxPendingBytes`. */
+  'runtime:overloaded': {
+    readonly pending: number
+    readonly maxPending: number
+    readonly pendingBytes: number
+    readonly maxPendingBytes: number
+    readonly retryAfter: number
+  }
   /** Nothing can be written where the broker keeps jobs; it is tried again by itself. */
   'broker:down': { readonly error: Error }
   /** It can be written again. */

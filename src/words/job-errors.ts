@@ -22,6 +22,20 @@ export class QueueTimeoutError extends AftertaskError {
   }
 }
 
+/** What a handler returned has more bytes than `maxResultBytes`: its job is dead, since another attempt would return as much. */
+export class ResultTooLargeError extends AftertaskError {
+  /** Bytes that a result may have. */
+  readonly maxBytes: number
+
+  constructor(task: string, maxBytes: number) {
+    super(
+      'ERR_RESULT_TOO_LARGE',
+      `The result of "${asText(task)}" is larger than ${asText(maxBytes)} bytes. Keep the data elsewhere and return where it is, or raise maxResultBytes in createRuntime.`,
+    )
+    this.maxBytes = maxBytes
+  }
+}
+
 /** `result()` rejects with this when the job was cancelled. */
 export class TaskCancelledError extends AftertaskError {
   constructor(task: string, reason?: unknown) {
@@ -128,5 +142,7 @@ export class UnrecoverableError extends AftertaskError {
 /** True when an error, also one that came from a thread or another copy of this module, says that a retry is in vain. */
 export function isUnrecoverable(error: unknown): boolean {
   if (!isError(error)) return false
-  return memberOf(error, 'name') === 'UnrecoverableError' || memberOf(error, 'code') === 'ERR_UNRECOVERABLE'
+  const code = memberOf(error, 'code')
+  if (code === 'ERR_UNRECOVERABLE' || code === 'ERR_RESULT_TOO_LARGE') return true
+  return memberOf(error, 'name') === 'UnrecoverableError'
 }

@@ -337,6 +337,7 @@ export class BullmqBroker
     const revived = retries.retry(() => store.directory.revive(id, this.#engine.idPrefix))
     if (!isStranger(job.entry)) return local.revive(job, revived)
     // It waits in the store for a process that has its task, and nothing here waits for it.
+    this.#engine.freed(job.bytes)
     this.#engine.pendingChanged(-1)
     local.expectRevival(revived)
   }

@@ -35,6 +35,8 @@ export interface BrokerHost {
 
   /** Unfinished jobs that this runtime did not accept itself: so many more are now its own to run, or (below 0) fewer. */
   pendingChanged(jobs: number): void
+  /** So many bytes of payloads of unfinished jobs, as their records told them, are not held in memory here any more. */
+  freed(bytes: number): void
   /** The place where jobs are kept cannot be reached (`fault` says why), or can be again after `downFor` milliseconds. */
   connectionChanged(fault: Error | undefined, downFor: number): void
   /** Another process may have the job that runs here: its attempt is to end, and its outcome does not count. */

@@ -46,7 +46,7 @@ export class JobsHere {
     this.#host = host
     this.#outbox = outbox
     this.#isShared = isShared
-    this.records = new Records(host.clock, host.entries)
+    this.records = new Records(host.clock, host.entries, (bytes) => host.freed(bytes))
     this.ready = new ReadyJobs(host.ageing)
     this.unique = new UniqueKeys(host.clock, (seq) => this.records.get(seq))
     this.progress = new ProgressWriter(host.clock, (job) => {

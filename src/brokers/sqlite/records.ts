@@ -26,7 +26,11 @@ export class Records {
   readonly #offset: ClockOffset
   readonly #entries: readonly TaskEntry[]
 
-  constructor(clock: Clock, entries: readonly TaskEntry[]) {
+  readonly #freed: (bytes: number) => void
+
+  /** `freed` is told of bytes of payload that are on disk only from then on. */
+  constructor(clock: Clock, entries: readonly TaskEntry[], freed: (bytes: number) => void) {
+    this.#freed = freed
     this.#offset = new ClockOffset(clock)
     this.#entries = entries
   }
@@ -45,6 +49,9 @@ export class Records {
     }
     this.kept.delete(job.seq)
     job.more.isEvicted = true
+    if (job.bytes === 0) return
+    this.#freed(job.bytes)
+    job.bytes = 0
   }
 
   /** The job is over, and its end was told. */

@@ -258,7 +258,10 @@ export class SqliteBroker
     job.more.isMarked = false
     this.#next.ops.push(OP.revive, job.seq, isHeld ? 1 : 0)
     // It waits in the file for a process that has its task, and nothing here waits for it.
-    if (isStranger(job.entry)) return this.#host.pendingChanged(-1)
+    if (isStranger(job.entry)) {
+      this.#host.freed(job.bytes)
+      return this.#host.pendingChanged(-1)
+    }
     this.#here.records.revived.add(job.seq)
     this.#here.expect(job)
     this.#here.leaveToOthers(job)

@@ -114,6 +114,8 @@ export class Bench implements BrokerHost {
     this.#change()
   }
 
+  freed(): void {}
+
   slots(): number {
     return 16
   }

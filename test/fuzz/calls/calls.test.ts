@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { toRecord } from '../../../src/engine/acceptance.ts'
 import { engineOf } from '../../../src/engine/runtime.ts'
+import { unbounded } from '../../../src/rules/bounds.ts'
 import { freshSeed, report } from '../fuzzer.ts'
 import { callsFuzzer, fuzzer } from './fuzzer.ts'
 import { tasks } from './hostile.ts'
@@ -23,6 +24,7 @@ const faults: readonly [string, Record<string, Target>, RegExp][] = [
             { entry, payload, options: options as never, key: undefined, unique: undefined },
             1,
             clock,
+            unbounded('payload'),
           )
         },
       },
