@@ -208,7 +208,10 @@ const many = fc.record({
   specs: fc.array(specNumber, { minLength: 0, maxLength: 6 }),
 })
 const open = fc.record({ do: fc.constant('open' as const), parallel: fc.boolean(), stops: fc.boolean() })
-const wall = fc.record({ do: fc.constant('wall' as const), ms: pick(1000, -1000, 86_400_000, -86_400_000) })
+export const wall = fc.record({
+  do: fc.constant('wall' as const),
+  ms: pick(1000, -1000, 86_400_000, -86_400_000),
+})
 const death = fc.record({ do: fc.constant('thread dies' as const), lane: number })
 /** The runtime stops. */
 export const stop = fc.record({

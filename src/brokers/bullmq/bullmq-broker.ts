@@ -83,7 +83,7 @@ export class BullmqBroker
     const parts = new Parts(this.#settings, this.#store, engine, this)
     this.#parts = parts
     this.#queries = new Queries(parts, () => this.#written())
-    const { clock, retention } = engine
+    const { retention } = engine
     const { recheck } = parts
     const queues = queuesOf(engine.entries).map(({ name }) => name)
     const topics = [CANCEL_TOPIC, ASIDE_TOPIC, SCHEDULES_TOPIC, Settlements.topic(engine.idPrefix)]
@@ -99,8 +99,13 @@ export class BullmqBroker
       down,
       message: (topic: string, text: string) => this.#onMessage(topic, text),
     }
-    this.#opening = this.#store.open({ clock, events, topics, queues, retention, recheck }).then(
-      () => this.#begin(),
+    const opening = { clock: parts.time, isSettled: () => !parts.time.hasStepped() }
+    this.#opening = this.#store.open({ ...opening, events, topics, queues, retention, recheck }).then(
+      async () => {
+        // Before anything goes by it. Without an answer it is the machine's time, until there is one.
+        await within(engine.clock, this.#settings.patience, parts.time.learn(this.#store))
+        this.#begin()
+      },
       (error: unknown) => {
         if (!(error instanceof AftertaskError)) throw error
         parts.availability.down('connection', this.#store.explain(error))
@@ -114,13 +119,14 @@ export class BullmqBroker
 
   #begin(): void {
     if (this.#isClosing) return
-    const { availability, health, producer, settlements, consumer, schedules } = this.#parts
+    const { availability, health, producer, settlements, consumer, schedules, time } = this.#parts
     availability.up('connection')
     void health.start()
     producer.open()
     settlements.start()
     schedules.start()
     schedules.look()
+    time.start(this.#store, this.#settings.lease)
     consumer.start(
       queuesOf(this.#engine.entries).filter(({ pool }) => this.runs(pool)),
       this.#engine.idPrefix,
@@ -439,7 +445,9 @@ export class BullmqBroker
 
   /** What has waited goes on. */
   #goOn(): void {
-    const { consumer, retries, settlements, schedules } = this.#parts
+    const { consumer, retries, settlements, schedules, time } = this.#parts
+    // Another server may have taken over.
+    void time.learn(this.#store)
     // First whose the jobs are, then what became of them: others wait for it.
     void consumer.leases.renew()
     retries.retryNow()
@@ -475,7 +483,7 @@ export class BullmqBroker
   async close(most = LAST_WRITES): Promise<void> {
     this.#isClosing = true
     const { local, consumer, availability, health, producer, retries } = this.#parts
-    const { settlements, remote, schedules, progress } = this.#parts
+    const { settlements, remote, schedules, progress, time } = this.#parts
     // Their responses will never be over here: they run wherever the others run, and their delays count from now.
     const { clock } = this.#engine
     const now = clock.now()
@@ -493,7 +501,7 @@ export class BullmqBroker
     // A run of a schedule that is being added is made, or another process finds it free.
     if (availability.isUp) await within(clock, patience(), schedules.settle())
     await retries.settle(patience())
-    const parts = [health, producer, settlements, remote, local, schedules, progress, consumer.leases]
+    const parts = [health, producer, settlements, remote, local, schedules, progress, time, consumer.leases]
     for (const part of parts) part.close()
     local.loseWhatIsNotStored()
     await this.#store.close(Math.max(left(), LEAST_CLOSE))

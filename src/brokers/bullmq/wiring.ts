@@ -16,6 +16,7 @@ import { HealthCheck, type HealthEvents } from './store/health-check.ts'
 import { Records } from './store/job-data.ts'
 import { isRefusal } from './store/refusals.ts'
 import type { SharedStore } from './store/shared-store.ts'
+import { StoreClock } from './store/store-clock.ts'
 
 /** What the parts tell the broker. */
 export interface PartEvents extends LocalEvents, HealthEvents, ConsumerHost, SettlementEvents {
@@ -30,6 +31,8 @@ export class Parts {
   /** Milliseconds after which a job that waits for another is looked at again by itself. */
   readonly recheck: number
   readonly retries: Retries
+  /** The store's time, by which everything goes that several processes read. */
+  readonly time: StoreClock
   readonly records: Records
   readonly health: HealthCheck
   readonly consumer: Consumer
@@ -50,20 +53,22 @@ export class Parts {
     const recheck = this.recheck
     const retries = new Retries(clock, isRefusal)
     this.retries = retries
-    const records = new Records(engine)
+    const time = new StoreClock(clock)
+    this.time = time
+    const records = new Records({ clock: time, entries: engine.entries })
     this.records = records
     const health = new HealthCheck(clock, settings, store, events)
     this.health = health
     retries.watch = health
-    this.consumer = new Consumer({ store, retries, settings, health, engine, records, recheck }, events)
+    this.consumer = new Consumer({ store, retries, settings, health, engine, time, records, recheck }, events)
     const local = new LocalJobs(engine, this.consumer.leases, events)
     this.local = local
-    this.producer = new Producer({ store, retries, clock, local })
+    this.producer = new Producer({ store, retries, clock: time, local })
     this.settlements = new Settlements(store, local, records, clock, idPrefix, events)
     this.remote = new RemoteJobs(store, retries, clock, this.settlements)
     this.availability = new Availability(engine, settings, this.producer)
     this.asking = new Asking(clock, settings.patience, this.availability, store)
-    this.schedules = new ClusterSchedules(store, retries, clock, idPrefix, (question) =>
+    this.schedules = new ClusterSchedules(store, retries, time, idPrefix, (question) =>
       this.asking.ask(question),
     )
     this.progress = new ProgressWriter(clock, events.writeProgress.bind(events), { writesFirst: true })

@@ -114,18 +114,20 @@ for (const store of ['redis', 'postgres'] as const) {
         const { nextAt } = first.schedule('beat', trail, payload(), { every: 40_000 })
         expect(await first.schedules()).toHaveLength(1)
         await first.stop({ timeout: 0 })
-        const clock = { ...realPorts.clock, wall: () => Date.now() + DAY }
+        // A day later, by the store.
+        const [kept] = await tableOf(here, (table) => table.all())
+        if (kept === undefined) throw new Error('The schedule is not kept.')
+        await tableOf(here, (table) => table.made(kept, nextAt - DAY))
         const added: string[] = []
         const later = [1, 2, 3].map(() => {
-          const broker = bullmqBroker({ connection: here.server.url, prefix: here.prefix, role: 'producer' })
-          const runtime = new Runtime({ tasks: [trail], log: false, broker }, { ...realPorts, clock })
+          const runtime = here.runtime({ role: 'producer' })
           runtime.on('job:enqueued', ({ job }) => added.push(job.id))
           return runtime
         })
         try {
           for (;;) {
             const lists = await Promise.all(later.map((runtime) => runtime.schedules()))
-            if (lists.every(([info]) => (info?.nextAt ?? 0) > clock.wall())) break
+            if (lists.every(([info]) => (info?.nextAt ?? 0) > Date.now())) break
           }
           expect(added).toHaveLength(1)
           const [beat] = (await later[0]?.schedules()) ?? []

@@ -78,6 +78,8 @@ export class ClusterHands {
         return runtime.resume(this.#poolOf(op.pool))
       case 'thread dies':
         return this.#killThread(op.lane)
+      case 'wall':
+        return this.process.setWall(op.ms)
       case 'schedule':
         return this.#schedule(op)
       case 'unschedule':

@@ -115,6 +115,14 @@ export const clusterMutants: Readonly<Record<string, ClusterMutant>> = {
     },
     says: /the store does not have it|did not end|is neither stored nor over/,
   },
+  'processes go by their own clocks': {
+    subject: {
+      tamper(server) {
+        server.time = () => Number.NaN
+      },
+    },
+    says: /before it is due|before its retry is due|did not end|nothing comes to rest/,
+  },
   'two processes make the same run of a schedule': {
     subject: {
       tamper({ store }) {

@@ -13,6 +13,7 @@ import {
   spec,
   stop,
   type WorldOptions,
+  wall,
 } from '../plan.ts'
 import { taskRules } from '../tasks.ts'
 
@@ -33,6 +34,11 @@ const inProcess = fc.record({
   does: oneOf([
     ...common(true).slice(1),
     { weight: 4, arbitrary: stop },
+    { weight: 4, arbitrary: wall },
+    {
+      weight: 2,
+      arbitrary: fc.record({ do: fc.constant('wall' as const), ms: pick(3_600_000, -3_600_000) }),
+    },
     {
       weight: 5,
       arbitrary: schedule.map((op) => (op.do === 'schedule' ? { ...op, every: op.every * 10 } : op)),

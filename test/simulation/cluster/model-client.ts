@@ -107,6 +107,10 @@ export class ModelClient implements SharedStore, Connected {
     return this.#opened.promise
   }
 
+  time(): Promise<number> {
+    return this.#ask(() => this.#parts.server.time())
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     this.#drop(new Unreachable('The connection was closed.'))

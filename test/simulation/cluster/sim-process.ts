@@ -13,6 +13,8 @@ import { CLUSTER_TASKS } from './cluster-plan.ts'
 import { ModelClient } from './model-client.ts'
 import type { SimServer } from './sim-server.ts'
 
+const WRONG_BY = [60_000, 3_600_000] as const
+
 /** Milliseconds of a lease: several of everything that a process waits for. */
 export const LEASE = 4000
 const PATIENCE = 400
@@ -58,7 +60,7 @@ export class SimProcess {
   failure: unknown
   readonly #zero: number
   readonly #rate: number
-  readonly #skew: number
+  #skew: number
   readonly #server: SimServer
   readonly #records = new Map<string, JobRecord>()
 
@@ -66,10 +68,11 @@ export class SimProcess {
     this.number = number
     this.#server = server
     this.born = server.clock.now()
-    // Each has a zero of its own, a clock that goes up to half a percent wrong, and a wall clock that is off by up to 20 ms.
+    // Each has a zero of its own, a clock that goes up to half a percent wrong, and a wall clock that
+    // is off by milliseconds, by a minute, or by an hour.
     this.#zero = Math.floor(random() * 1e6) + 0.25
     this.#rate = 1 + (random() - 0.5) / 100
-    this.#skew = Math.round((random() - 0.5) * 40)
+    this.#skew = skew(random())
     const clock = new VirtualClock(this.#zero, server.clock.time + this.#skew)
     this.clock = clock
     const isOrdered = world.isOrdered === true
@@ -158,6 +161,12 @@ export class SimProcess {
     this.clock.jump(clock.time + this.#skew - this.clock.time)
   }
 
+  /** Somebody sets its wall clock. */
+  setWall(milliseconds: number): void {
+    this.#skew += milliseconds
+    this.clock.jump(milliseconds)
+  }
+
   /** It is gone between two events: nobody will hear of it again. */
   end(): void {
     this.isGone = true
@@ -166,6 +175,16 @@ export class SimProcess {
     // Or it would keep the process of the simulation alive.
     host.pendingChanged(-pending.count)
   }
+}
+
+/** By how much a wall clock is off: one of three by up to 20 ms, the others by a minute or an hour and a bit, either way. */
+function skew(chance: number): number {
+  const bit = Math.round(((chance * 1000) % 1) * 40) - 20
+  return chance < 0.34 ? bit : chance < 0.67 ? WRONG_BY[0] * sign(bit) + bit : WRONG_BY[1] * sign(bit) + bit
+}
+
+function sign(value: number): number {
+  return value < 0 ? -1 : 1
 }
 
 /** Mostly short, sometimes long enough for anything to come in between. */

@@ -38,6 +38,11 @@ export class SimServer {
   #backAt = Number.NEGATIVE_INFINITY
   readonly #timers = new Map<string, () => void>()
 
+  /** What it answers when it is asked for the time. */
+  time(): number {
+    return this.clock.time
+  }
+
   constructor(clock: VirtualClock, options: { lease: number; retention: { count: number } }) {
     this.clock = clock
     this.store = new ModelStore(() => clock.time, options)

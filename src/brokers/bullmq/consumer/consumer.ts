@@ -15,6 +15,7 @@ import type { HealthCheck } from '../store/health-check.ts'
 import type { Records } from '../store/job-data.ts'
 import { hasCrashed, noteAttempt } from '../store/progress-mark.ts'
 import type { Admitted, Claimed, LeaseRef, SharedStore } from '../store/shared-store.ts'
+import type { StoreClock } from '../store/store-clock.ts'
 import { type Decision, decide } from './admission.ts'
 import { Completer, type CompleterHost } from './completer.ts'
 import { type FetchHost, FetchLoop } from './fetch-loop.ts'
@@ -39,6 +40,8 @@ export interface ConsumerParts {
   readonly settings: BrokerSettings
   readonly health: HealthCheck
   readonly engine: BrokerHost
+  /** The store's time. */
+  readonly time: StoreClock
   readonly records: Records
   /** Milliseconds after which a job that waits for another looks again. */
   readonly recheck: number
@@ -77,11 +80,11 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
 
   /** Starts fetching from these queues; `name` is noted on the jobs that are fetched. */
   start(queues: readonly QueueOfTasks[], name: string): void {
-    const { store, settings, engine } = this.#parts
+    const { store, settings, time } = this.#parts
     this.#handOut.start()
     for (const { name: queue, pool, limit, tasks } of queues) {
       const of = { queue, pool, limit, tasks, lease: settings.lease, name, isOrdered: store.isOrdered }
-      const loop = new FetchLoop(of, store.source(queue, name), this, engine.clock)
+      const loop = new FetchLoop(of, store.source(queue, name), this, time)
       this.#loops.push(loop)
       loop.start()
     }
@@ -101,7 +104,9 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
   }
 
   mayReclaim(): Promise<boolean> {
-    return this.#parts.health.isSteady()
+    const { health, time, settings } = this.#parts
+    // Leases may have been written by the store's clock as it was before: their owners renew them first.
+    return time.hasStepped(settings.lease) ? Promise.resolve(false) : health.isSteady()
   }
 
   fetched(loop: FetchLoop, { token, job: stored }: Claimed): void {
@@ -208,7 +213,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     const { task } = job.entry
     const line = this.lineOf(lease)
     const candidate = { task, data, line, place, admitted, attempts, crashes, stalls, hasCrashed: isCrash }
-    return decide(candidate, this.#parts.engine.clock.wall())
+    return decide(candidate, this.#parts.time.wall())
   }
 
   /** What may end its process is written down before it starts. */
@@ -270,8 +275,8 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
 
   attempted(job: JobRecord, attempt: Attempt): void {
     const lease = this.leases.byJob.get(job)
-    const { clock } = this.#parts.engine
-    if (lease !== undefined) noteAttempt(lease.history, job, attempt, clock.wall() - clock.now())
+    const { time } = this.#parts
+    if (lease !== undefined) noteAttempt(lease.history, job, attempt, time.wall() - time.now())
   }
 
   /** Writes the progress of a job that runs here; returns the job's id. */

@@ -90,6 +90,17 @@ export abstract class BullmqStore implements SharedStore {
     return this.#opening.retention
   }
 
+  /** What may be let go of now: nothing counts as old while the clock of the store may be wrong. */
+  protected get keptNow(): Retention {
+    const { retention, isSettled } = this.#opening
+    return isSettled?.() === false ? { ...retention, age: Number.POSITIVE_INFINITY } : retention
+  }
+
+  /** The time by the store's clock, in milliseconds since 1970. */
+  protected wall(): number {
+    return this.#opening.clock.wall()
+  }
+
   abstract get schedules(): ScheduleTable
   protected abstract connect(opening: Opening): Promise<void>
   /** The names of all queues with the prefix, those that this process has no task for included. */
@@ -98,6 +109,7 @@ export abstract class BullmqStore implements SharedStore {
   abstract queue(name: string): Queue
   abstract source(queue: string, name: string): JobSource
   abstract probe(): Promise<unknown>
+  abstract time(): Promise<number>
   abstract uptime(): Promise<number>
   abstract reconnect(): void
   abstract publish(topic: string, text: string): void
@@ -114,7 +126,7 @@ export abstract class BullmqStore implements SharedStore {
     const entries = jobs.flatMap(entriesOf)
     const places = entries.length === 0 ? [] : await this.enter(entries)
     const behind = new Set(entries.filter((_, at) => places[at] === 'behind').map(({ id }) => id))
-    const wall = Date.now()
+    const wall = this.wall()
     const ids = new Map<string, string>()
     const add = async (queue: string, some: readonly NewJob[]): Promise<void> => {
       const given = some.map((job) => {
@@ -153,6 +165,7 @@ export abstract class BullmqStore implements SharedStore {
   protected partsOf(queue: string, name: string, backend: SourceParts['backend']): SourceParts {
     return {
       ...{ queue, name, backend, isJsonb: this.isJsonb, recheck: this.#opening.recheck },
+      wall: () => this.wall(),
       enter: async (entry) => (await this.enter([entry]))[0] ?? 'first',
       promote: (of, id) => this.promote(of, id),
     }

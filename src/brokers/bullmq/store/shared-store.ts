@@ -10,6 +10,7 @@ import type { JobFilter } from '../../port/broker.ts'
 import type { StoredSchedule } from '../../port/schedules.ts'
 import type { StoreFault } from './faults.ts'
 import type { HealthStore } from './health-check.ts'
+import type { TimeStore } from './store-clock.ts'
 import type { NewJob, StoredData, StoredJob } from './stored-job.ts'
 
 /** What a store tells. */
@@ -22,7 +23,10 @@ export interface StoreEvents {
 
 /** What a store is opened with. */
 export interface Opening {
+  /** Its wall is the store's. */
   readonly clock: Clock
+  /** False while the clock of the store may be wrong: then nothing counts as old. Absent where it never is. */
+  readonly isSettled?: () => boolean
   readonly events: StoreEvents
   /** Messages on these topics are listened to. */
   readonly topics: readonly string[]
@@ -154,7 +158,7 @@ export interface JobDirectory {
 }
 
 /** What the broker needs of Redis or PostgreSQL. */
-export interface SharedStore extends HealthStore {
+export interface SharedStore extends HealthStore, TimeStore {
   /** Whatever is asked of it takes effect in the order in which it was asked. */
   readonly isOrdered: boolean
   /** Both are there once the store has been opened. */

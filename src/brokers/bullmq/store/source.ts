@@ -26,6 +26,8 @@ export interface SourceParts {
   readonly isJsonb: boolean
   /** Milliseconds after which a job that waits in a lock is looked at again by itself. */
   readonly recheck: number
+  /** The time by the store's clock, in milliseconds since 1970. */
+  wall(): number
   /** Asked for each time: a backend that was made while the store was away may be replaced. */
   backend(): IQueueBackend
   enter(entry: Entry): Promise<Admitted | 'lost'>
@@ -71,7 +73,7 @@ export abstract class BullmqSource implements JobSource {
     const fields = left && { failedReason: left.reason, stacktrace: left.stacktrace }
     // BullMQ counts an attempt for one that has left something behind.
     const options = fields === undefined ? { skipAttempt: true } : { fieldsToUpdate: fields }
-    await this.backend.moveToDelayed(id, Date.now(), Math.round(delay), token, options)
+    await this.backend.moveToDelayed(id, this.parts.wall(), Math.round(delay), token, options)
   }
 
   async putBack({ id, token }: LeaseRef): Promise<void> {
@@ -86,7 +88,7 @@ export abstract class BullmqSource implements JobSource {
 
   async seen(id: string): Promise<StoredJob | undefined> {
     const json = await this.backend.getJobData(id)
-    return json && toStored(this.parts.queue, id, json, 'active', Date.now())
+    return json && toStored(this.parts.queue, id, json, 'active', this.parts.wall())
   }
 
   async reclaimExpired(): Promise<void> {
@@ -97,7 +99,7 @@ export abstract class BullmqSource implements JobSource {
     const seconds = Math.max(this.backend.minimumBlockTimeout, milliseconds / 1000)
     const found = await this.backend.waitForJob(seconds)
     // The marker of a job that is due later.
-    const early = found === null ? 0 : found.score - Date.now()
+    const early = found === null ? 0 : found.score - this.parts.wall()
     return early > 1 ? Math.min(early, LONGEST_NAP) : 0
   }
 

@@ -32,7 +32,9 @@ export interface PostgresQueue {
   readonly name: string
   /** Milliseconds. */
   readonly lease: number
-  readonly keep: true | { readonly count: number; readonly age?: number }
+  keep(): true | { readonly count: number; readonly age?: number }
+  /** The time by the store's clock, in milliseconds since 1970. */
+  wall(): number
   /** A lock by its name in the whole database. */
   lockOf(lock: string): string
 }
@@ -77,7 +79,7 @@ export class PostgresSource extends BullmqSource {
 
   async claim(tokens: readonly string[]): Promise<{ jobs: readonly Claimed[]; dueAt: number }> {
     const { name, lease } = this.#of
-    const given = [name, tokens, lease, Date.now(), this.parts.name]
+    const given = [name, tokens, lease, this.parts.wall(), this.parts.name]
     const { rows } = await this.#pool.query<Row>(CLAIM, given)
     return { jobs: rows.map((row) => this.#read(row)), dueAt: 0 }
   }
@@ -126,13 +128,16 @@ export class PostgresSource extends BullmqSource {
       stalledCounter: row.stalled_count,
       progress: row.progress ?? 0,
     }
-    return { token: row.lock_token, job: toStored(this.parts.queue, row.id, raw, 'active', Date.now()) }
+    return {
+      token: row.lock_token,
+      job: toStored(this.parts.queue, row.id, raw, 'active', this.parts.wall()),
+    }
   }
 }
 
 /** What `aftertask.end_many` is called with. */
 export function endArguments(
-  { name, lease, keep, lockOf }: PostgresQueue,
+  { name, lease, keep: keepNow, wall, lockOf }: PostgresQueue,
   ends: readonly End[],
   claimer: string,
 ): unknown[] {
@@ -142,6 +147,7 @@ export function endArguments(
   }
   const valueFor = ({ state, result, left }: End): string =>
     state === 'completed' ? toReturnValue(result, true) : (left?.reason ?? '')
+  const keep = keepNow()
   const [age, count] = keep === true ? [null, null] : [keep.age ?? null, keep.count]
   return [
     name,
@@ -153,7 +159,7 @@ export function endArguments(
     ends.map((end) => lockIn(end, false)),
     ends.map(({ stops }) => stops),
     ends.map(({ fetchNext }) => fetchNext),
-    ...[Date.now(), keep === true, age, count, lease, claimer],
+    ...[wall(), keep === true, age, count, lease, claimer],
   ]
 }
 

@@ -6,6 +6,7 @@ import type { Client, Pool, PoolConfig } from 'pg'
 import { peer } from '../../../../rules/peers.ts'
 import { BrokerUnavailableError } from '../../../../words/errors.ts'
 import { BullmqStore } from '../bullmq-store.ts'
+import { byTimeOf } from '../bullmq-time.ts'
 import { backendOptions, keepOf, SUBPATH } from '../queue-options.ts'
 import { type Admitted, isBatchLock, type Opening, type StoredEnding } from '../shared-store.ts'
 import type { Entry } from '../source.ts'
@@ -18,12 +19,13 @@ const ENTER = 'select * from aftertask.enter($1, $2, $3, $4, $5, $6) as place'
 const END_WAITING =
   'select aftertask.end_waiting($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) as "isDone"'
 const QUEUES = 'select distinct queue from meta where starts_with(queue, $1)'
-const FORGET_STOPS = 'delete from aftertask.stopped_lines where since < $1'
+const FORGET_STOPS = `delete from aftertask.stopped_lines
+  where since < extract(epoch from clock_timestamp() - interval '1 day') * 1000`
+const TIME = 'select extract(epoch from clock_timestamp()) * 1000 as ms'
 const UPTIME = 'select extract(epoch from clock_timestamp() - pg_postmaster_start_time()) * 1000 as ms'
 // They change nothing, and fail where a write would: in a database that is read-only, or where a right or a table is missing.
 const PROBE = `update job set name = name where false;
   update aftertask.schedules set definition = definition where false`
-const A_DAY = 86_400_000
 const LOOK_AGAIN = 250
 const LONGEST_CLOSE = 30_000
 // The codes of a table, a function and a schema that are not there: the database was made anew.
@@ -97,7 +99,7 @@ export class PostgresStore extends BullmqStore {
       const { rows } = await client.query<{ name: string }>(UNKNOWN_FUNCTIONS)
       if (rows.length > 0) throw new UnknownFunctions(rows.map(({ name }) => name))
       await client.query(`begin; ${DEFINITIONS}; commit`)
-      await client.query(FORGET_STOPS, [Date.now() - A_DAY])
+      await client.query(FORGET_STOPS)
       await client.query(PROBE)
     } finally {
       client.release()
@@ -163,6 +165,7 @@ export class PostgresStore extends BullmqStore {
     ) as unknown as Queue
     // Its queries fail as well, and are tried again.
     queue.on('error', () => {})
+    byTimeOf(queue.backend, () => this.wall())
     return this.#keep(this.#queues, name, queue)
   }
 
@@ -190,6 +193,7 @@ export class PostgresStore extends BullmqStore {
       const made = this.#bullmq.createPostgresBackend(this.#name(name), options as never, blocking)
       // Its queries fail as well, and are tried again.
       made.on('error', () => {})
+      byTimeOf(made, () => this.wall())
       return this.#keep(this.#backends, name, made)
     }
     return new PostgresSource(this.partsOf(name, worker, backend), this.#pool as Pool, this.#at(name))
@@ -198,7 +202,13 @@ export class PostgresStore extends BullmqStore {
   #at(name: string): PostgresQueue {
     const { lease } = this.settings
     const lockOf = this.#key.bind(this)
-    return { name: this.#name(name), lease, keep: keepOf(this.retention), lockOf }
+    return {
+      name: this.#name(name),
+      lease,
+      keep: () => keepOf(this.keptNow),
+      wall: () => this.wall(),
+      lockOf,
+    }
   }
 
   // BullMQ's queues in PostgreSQL have no prefix.
@@ -227,6 +237,11 @@ export class PostgresStore extends BullmqStore {
       if (!MISSING.includes(Reflect.get(error as object, 'code'))) throw error
       await this.#prepare()
     }
+  }
+
+  async time(): Promise<number> {
+    const { rows } = await (this.#pool as Pool).query<{ ms: string }>(TIME)
+    return Number(rows[0]?.ms)
   }
 
   async uptime(): Promise<number> {
@@ -266,7 +281,7 @@ export class PostgresStore extends BullmqStore {
       entries.map(({ token = '' }) => token),
       entries.map((entry) => lockIn(entry, true)),
       entries.map((entry) => lockIn(entry, false)),
-      Date.now(),
+      this.wall(),
     ])
     return rows.map(({ place }) => place)
   }
@@ -275,7 +290,7 @@ export class PostgresStore extends BullmqStore {
     const key = this.#key(lock)
     return this.#together([
       ['select aftertask.hold($1)', [[key]]],
-      ['select aftertask.leave($1, $2, $3, $4)', [key, `${this.#name(queue)}|${id}`, stop, Date.now()]],
+      ['select aftertask.leave($1, $2, $3, $4)', [key, `${this.#name(queue)}|${id}`, stop, this.wall()]],
     ])
   }
 

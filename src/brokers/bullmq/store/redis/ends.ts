@@ -31,7 +31,9 @@ export interface RedisQueue {
   /** Is noted on the jobs that are claimed. */
   readonly name: string
   readonly lease: number
-  readonly keep: { readonly count: number; readonly age?: number }
+  keep(): { readonly count: number; readonly age?: number }
+  /** The time by the store's clock, in milliseconds since 1970. */
+  wall(): number
   backend(): IQueueBackend
   leave(lock: string, queue: string, id: string, stop: boolean): Promise<void>
 }
@@ -95,9 +97,9 @@ export class RedisEnds {
   }
 
   async #endMany(ends: readonly End[]): Promise<(Claimed | undefined | Error)[]> {
-    const { redis, prefix, queue, name, lease, keep } = this.#of
-    const fixed = JSON.stringify({ prefix, name, keep, lease, of: `${queue}|` })
-    const args: (string | number)[] = [`${prefix}:${queue}:`, fixed, Date.now()]
+    const { redis, prefix, queue, name, lease } = this.#of
+    const fixed = JSON.stringify({ prefix, name, keep: this.#of.keep(), lease, of: `${queue}|` })
+    const args: (string | number)[] = [`${prefix}:${queue}:`, fixed, this.#of.wall()]
     for (const { id, token, state, result, left, locks, stops, fetchNext, take } of ends) {
       const isDone = state === 'completed'
       const batch = locks.find(isBatchLock)
@@ -118,7 +120,7 @@ export class RedisEnds {
     if (answer instanceof Error) return answer
     if (typeof answer === 'number') return answer === 0 ? undefined : faultOf(id, answer)
     const [fields, next] = answer
-    return fields === 0 ? undefined : { token, job: jobIn(this.#of.queue, next, fields) }
+    return fields === 0 ? undefined : { token, job: jobIn(this.#of.queue, next, fields, this.#of.wall()) }
   }
 
   /** The same by BullMQ's own commands. Between them the process may die: whoever waits in a lock looks again by itself. */
@@ -144,7 +146,7 @@ export class RedisEnds {
           })
     for (const lock of locks) await leave(lock, queue, id, stops && isBatchLock(lock))
     const [json, next] = (answer.result ?? []) as unknown as [json?: RawJob | null, id?: string]
-    return json && next ? { token, job: toStored(queue, next, json, 'active', Date.now()) } : undefined
+    return json && next ? { token, job: toStored(queue, next, json, 'active', this.#of.wall()) } : undefined
   }
 }
 
@@ -154,7 +156,7 @@ function isWholeRefused(fault: unknown): boolean {
 }
 
 /** What is read of a job that is claimed. BullMQ reads all fields. */
-export function jobIn(queue: string, id: string, fields: readonly string[]): StoredJob {
+export function jobIn(queue: string, id: string, fields: readonly string[], wall: number): StoredJob {
   const read = new Map<string, string>()
   for (let at = 0; at < fields.length; at += 2) read.set(fields[at] as string, fields[at + 1] as string)
   const progress = read.get('progress')
@@ -167,5 +169,5 @@ export function jobIn(queue: string, id: string, fields: readonly string[]): Sto
     attemptsStarted: Number(read.get('ats') ?? 0),
     stalledCounter: Number(read.get('stc') ?? 0),
   }
-  return toStored(queue, id, raw, 'active', Date.now())
+  return toStored(queue, id, raw, 'active', wall)
 }

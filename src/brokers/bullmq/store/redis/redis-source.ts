@@ -79,7 +79,7 @@ export class RedisSource extends BullmqSource {
     if (taken.length === 0) throw failed?.reason
     // BullMQ's answer without a job has an id that is none.
     const jobs = taken.flatMap(({ token, fetched: [json, id] }) =>
-      json && id ? { token, job: toStored(this.parts.queue, id, json, 'active', Date.now()) } : [],
+      json && id ? { token, job: toStored(this.parts.queue, id, json, 'active', this.parts.wall()) } : [],
     )
     return { jobs, dueAt: Math.max(0, ...taken.map(({ fetched: [, , , until] }) => until ?? 0)) }
   }
@@ -101,15 +101,15 @@ export class RedisSource extends BullmqSource {
   }
 
   async setAside({ id, token }: LeaseRef, task: string): Promise<void> {
-    const answer = await this.#of.redis.eval(SET_ASIDE, 1, this.#keys, id, token, task, Date.now())
+    const answer = await this.#of.redis.eval(SET_ASIDE, 1, this.#keys, id, token, task, this.parts.wall())
     if (answer !== 1) throw refusalOf(id)
   }
 
   async claimAside(tokens: readonly string[], tasks: readonly string[]): Promise<readonly Claimed[]> {
     const { redis, lease, name, queue } = this.#of
-    const args = [Date.now(), lease, name, tokens.length, ...tokens, ...tasks]
+    const args = [this.parts.wall(), lease, name, tokens.length, ...tokens, ...tasks]
     const taken = (await redis.eval(CLAIM_ASIDE, 1, this.#keys, ...args)) as Taken[]
-    return taken.map(([id, token, fields]) => ({ token, job: jobIn(queue, id, fields) }))
+    return taken.map(([id, token, fields]) => ({ token, job: jobIn(queue, id, fields, this.parts.wall()) }))
   }
 
   override async renew(leases: readonly LeaseRef[], milliseconds: number): Promise<readonly string[]> {

@@ -7,6 +7,7 @@ import { BrokerUnavailableError } from '../../../../words/errors.ts'
 import { within } from '../../../lifecycle/retries.ts'
 import type { BullmqSettings } from '../../options.ts'
 import { BullmqStore } from '../bullmq-store.ts'
+import { byTimeOf } from '../bullmq-time.ts'
 import { backendOptions, keepOf, SUBPATH } from '../queue-options.ts'
 import { isRefusal } from '../refusals.ts'
 import type { Admitted, Opening, StoredEnding } from '../shared-store.ts'
@@ -130,6 +131,7 @@ export class RedisStore extends BullmqStore {
     const queue = new this.#bullmq.Queue(name, this.#options() as never)
     // What it hears of the connection, the store hears as well.
     queue.on('error', () => {})
+    byTimeOf(queue.backend, () => this.wall())
     this.#queues.set(name, queue)
     return queue
   }
@@ -140,6 +142,7 @@ export class RedisStore extends BullmqStore {
     const backend = this.#bullmq.createRedisBackend(queue, options as never, { withBlockingConnection: true })
     // What it hears of the connection, the store hears as well.
     backend.on('error', () => {})
+    byTimeOf(backend, () => this.wall())
     this.#backends.push(backend)
     return new RedisSource(
       this.partsOf(queue, name, () => backend),
@@ -150,12 +153,23 @@ export class RedisStore extends BullmqStore {
   #at(queue: string, name: string, backend: () => IQueueBackend): RedisQueue {
     const { prefix, lease } = this.settings
     const leave = this.leave.bind(this)
-    const keep = this.#keep()
-    return { redis: this.#redis, scripts: this.#scripts, prefix, queue, name, lease, keep, backend, leave }
+    const [keep, wall] = [this.#keep.bind(this), this.wall.bind(this)]
+    return {
+      redis: this.#redis,
+      scripts: this.#scripts,
+      prefix,
+      queue,
+      name,
+      lease,
+      keep,
+      wall,
+      backend,
+      leave,
+    }
   }
 
   #keep(): { count: number; age?: number } {
-    const kept = keepOf(this.retention)
+    const kept = keepOf(this.keptNow)
     // Of the options of a queue, the script takes no `true`.
     return kept === true ? { count: 0 } : kept
   }
@@ -170,6 +184,11 @@ export class RedisStore extends BullmqStore {
   /** The two keys are in different slots, which no node of a cluster takes in one command. */
   probe(): Promise<unknown> {
     return this.#redis.eval(PROBE, 2, this.#key('probe:{a}'), this.#key('probe:{b}'), PROBED_FOR)
+  }
+
+  async time(): Promise<number> {
+    const [seconds, microseconds] = await this.#redis.time()
+    return Number(seconds) * 1000 + Number(microseconds) / 1000
   }
 
   async uptime(): Promise<number> {
@@ -203,7 +222,7 @@ export class RedisStore extends BullmqStore {
     const { prefix } = this.settings
     const enter = Reflect.get(this.#redis, ENTER_COMMAND) as Enter
     const asked = entries.map(({ queue, id, locks, token = '' }) =>
-      enter.call(this.#redis, prefix, `${queue}|${id}`, Date.now(), token, ...locks),
+      enter.call(this.#redis, prefix, `${queue}|${id}`, this.wall(), token, ...locks),
     )
     return Promise.all(asked)
   }

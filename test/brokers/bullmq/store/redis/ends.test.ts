@@ -35,11 +35,21 @@ describe.skipIf(reason !== undefined)(
       const settings = backendOptions({ lease: 60_000, retention: { count: 100, age: 60_000 } })
       const options = { ...settings, connection: redis, name: 'me' }
       backend = createRedisBackend('q', options as never, {})
-      const parts = { queue: 'q', name: 'me', isJsonb: false, recheck: 1000, backend: () => backend }
+      const parts = {
+        queue: 'q',
+        name: 'me',
+        isJsonb: false,
+        wall: Date.now,
+        recheck: 1000,
+        backend: () => backend,
+      }
       const locks = { enter: () => Promise.resolve('first' as const), promote: () => Promise.resolve() }
-      const of = { redis, scripts: known, prefix: 'bull', queue: 'q', name: 'me', lease: 60_000, keep }
+      const of = {
+        ...{ redis, scripts: known, prefix: 'bull', queue: 'q', name: 'me', lease: 60_000 },
+        keep: () => keep,
+      }
       const leave = (): Promise<void> => Promise.resolve()
-      return new RedisSource({ ...parts, ...locks }, { ...of, backend: () => backend, leave })
+      return new RedisSource({ ...parts, ...locks }, { ...of, wall: Date.now, backend: () => backend, leave })
     }
     beforeEach(async () => {
       connect()
