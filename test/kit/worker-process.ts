@@ -19,9 +19,19 @@ export interface WorkerProcess {
 }
 
 /** Starts a worker process, and resolves once it is ready. */
-export async function startWorker(tasks: URL, ...args: readonly string[]): Promise<WorkerProcess> {
+export function startWorker(tasks: URL, ...args: readonly string[]): Promise<WorkerProcess> {
+  return startWorkerIn({}, tasks, ...args)
+}
+
+/** The same with more in its environment. */
+export async function startWorkerIn(
+  env: Readonly<Record<string, string>>,
+  tasks: URL,
+  ...args: readonly string[]
+): Promise<WorkerProcess> {
   const child = spawn(process.execPath, [program, 'work', fileURLToPath(tasks), ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...env },
   })
   const lines: Record<string, unknown>[] = []
   const looks = new Set<() => void>()

@@ -1,9 +1,10 @@
 /** Worker processes, and their deaths. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'vitest'
-import { startWorker, type WorkerProcess } from '../../kit/worker-process.ts'
+import { startWorker, startWorkerIn, type WorkerProcess } from '../../kit/worker-process.ts'
+import { wrongClock, wrongClocks } from '../../kit/wrong-clock.ts'
 import { trail } from './fixture/tasks.ts'
 import { playRounds } from './rounds/rounds.ts'
 import { overStore, type Place, testAt } from './stores.ts'
@@ -62,6 +63,50 @@ for (const store of ['redis', 'postgres'] as const) {
           await other.end('SIGTERM')
         } finally {
           rmSync(folder, { recursive: true })
+        }
+      },
+    )
+
+    testAt(
+      place,
+      `workers whose clocks are an hour apart run each job once, and at its time${wrongClocks.note}`,
+      async (here) => {
+        if (!wrongClocks.areThere) return
+        const folder = mkdtempSync(join(tmpdir(), 'aftertask-clocks-'))
+        const file = join(folder, 'trail')
+        const args = ['--store', here.server.url, '--prefix', here.prefix, '--lease', String(LEASE)]
+        const workers: WorkerProcess[] = []
+        try {
+          const runtime = here.runtime({ lease: LEASE })
+          await runtime.ready()
+          for (const seconds of [3600, -3600]) {
+            const worker = await startWorkerIn(wrongClock(seconds), tasksFile, ...args, '--concurrency', '1')
+            workers.push(worker)
+          }
+          // Longer than their leases.
+          const long = Array.from({ length: 6 }, () =>
+            runtime.enqueue(trail, { file, ms: 1.5 * LEASE }, { queueTimeout: 60_000 }),
+          )
+          const late = await Promise.all(
+            [400, 800, 1200].map(async (delay) => {
+              const job = runtime.enqueue(trail, { file, ms: 0 }, { delay, queueTimeout: 60_000 })
+              const added = performance.now()
+              const { state, attempts } = await job.settled
+              return [state, attempts, performance.now() - added >= delay - 2]
+            }),
+          )
+          const settlements = await Promise.all(long.map(({ settled }) => settled))
+          expect(settlements.map(({ state, attempts }) => [state, attempts])).toEqual(
+            long.map(() => ['completed', 1]),
+          )
+          expect(late).toEqual(late.map(() => ['completed', 1, true]))
+          const begun = readFileSync(file, 'utf8')
+            .split('\n')
+            .filter((line) => line.startsWith('begin'))
+          expect(begun).toHaveLength(long.length + late.length)
+        } finally {
+          await Promise.all(workers.map((worker) => worker.end('SIGKILL')))
+          rmSync(folder, { recursive: true, force: true })
         }
       },
     )
