@@ -48,9 +48,8 @@ export function expectJob(
   const look = (): AddedJob | undefined => matching(runtime.added, nameOf(task), payload)[0]
   const orFail = (found: AddedJob | undefined): AddedJob => {
     if (found !== undefined) return found
-    const wanted = payload === undefined ? '' : ` with ${shown(payload)}`
     throw new AssertionError({
-      message: `No job of "${nameOf(task)}"${wanted} was added. ${listed(runtime.added)}`,
+      message: jobFault(runtime, task, payload) ?? '',
       actual: runtime.added.map((added) => ({ name: added.name, payload: added.payload })),
       expected: [{ name: nameOf(task), payload }],
       operator: 'expectJob',
@@ -70,12 +69,32 @@ export function expectNoJob<Tasks extends AnyTask, const Given extends Tasks | T
   task: Given,
   payload?: PayloadPart<ParsedPayloadOf<TaskOf<Tasks, NoInfer<Given>>>>,
 ): void {
+  const message = noJobFault(runtime, task, payload)
+  if (message === undefined) return
+  throw new AssertionError({ message, operator: 'expectNoJob', stackStartFn: expectNoJob })
+}
+
+/** Why no job fits, with what was added instead; undefined when one does. */
+export function jobFault(
+  runtime: AnyTestRuntime,
+  task: AnyTask | string,
+  payload: unknown,
+): string | undefined {
+  if (matching(runtime.added, nameOf(task), payload).length > 0) return undefined
+  return `No job of "${nameOf(task)}"${wanted(payload)} was added. ${listed(runtime.added)}`
+}
+
+/** Which jobs fit although none was to; undefined when none does. */
+export function noJobFault(
+  runtime: AnyTestRuntime,
+  task: AnyTask | string,
+  payload: unknown,
+): string | undefined {
   const found = matching(runtime.added, nameOf(task), payload)
-  if (found.length === 0) return
-  const wanted = payload === undefined ? '' : ` with ${shown(payload)}`
-  throw new AssertionError({
-    message: `A job of "${nameOf(task)}"${wanted} was added, and none was to be. ${listed(found)}`,
-    operator: 'expectNoJob',
-    stackStartFn: expectNoJob,
-  })
+  if (found.length === 0) return undefined
+  return `A job of "${nameOf(task)}"${wanted(payload)} was added, and none was to be. ${listed(found)}`
+}
+
+function wanted(payload: unknown): string {
+  return payload === undefined ? '' : ` with ${shown(payload)}`
 }

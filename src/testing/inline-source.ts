@@ -27,6 +27,7 @@ const importHost: ImportHost = {
 export class InlineSource implements ThreadSource {
   readonly #mocks: ReadonlyMap<string, AnyHandler>
   readonly #open = new Set<() => void>()
+  readonly #loading = new Set<Promise<void>>()
 
   /** `mocks`: handlers that stand in for those of tasks, by the tasks' names. */
   constructor(mocks: ReadonlyMap<string, AnyHandler>) {
@@ -48,19 +49,25 @@ export class InlineSource implements ThreadSource {
       ended(error === undefined ? ENDED : { exitCode: 1, error })
     }
     this.#open.add(end)
+    const loaded = Promise.withResolvers<void>()
+    this.#loading.add(loaded.promise)
     // A pool takes an answer for one that comes later.
     setImmediate(async () => {
       try {
-        const loaded = await this.#load(setup)
+        if (isOver) return
+        const handlers = await this.#load(setup)
         if (isOver) return
         const tracer = setup.tracer === undefined ? undefined : ((await import(setup.tracer)) as RunnerSetup)
-        const runner = new JobRunner({ ...setup, runInTrace: tracer?.runInTrace }, loaded, [])
+        const runner = new JobRunner({ ...setup, runInTrace: tracer?.runInTrace }, handlers, [])
         port.on('message', (message: number | unknown[]) => runner.receive(message))
         port.unref()
         const handle: ThreadHandle = { threadId: 0, terminate: (why?: Error) => setImmediate(end, why) }
-        up(handle, loaded.problems.map(toProblem))
+        up(handle, handlers.problems.map(toProblem))
       } catch (error) {
         end(error instanceof Error ? error : new Error(String(error)))
+      } finally {
+        this.#loading.delete(loaded.promise)
+        loaded.resolve()
       }
     })
     return end
@@ -68,6 +75,8 @@ export class InlineSource implements ThreadSource {
 
   async stop(): Promise<void> {
     for (const end of this.#open) end()
+    // A test is over when nothing of it goes on, the import of a handler included: some runners fail one that comes later.
+    await Promise.all(this.#loading)
   }
 
   async #load(setup: Omit<LaneSetup, 'env'>): Promise<LoadedHandlers> {
