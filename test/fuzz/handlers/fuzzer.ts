@@ -50,7 +50,7 @@ const ENDS_THREAD = /exit|break|replaces|throws from process|freezes proto|makes
  * each other. After them a neighbour may fail, but it has its one end.
  */
 const BREAKS_THREAD =
-  /^breaks|^throws from then|^replaces (?:Promise|structured|Abort|Error|the clock|timers|queue|nextTick)|^freezes proto|^pollutes|^makes stacks|^limits stacks/
+  /^breaks|^throws from then|^replaces (?:constructors|Promise|structured|Abort|Error|the clock|timers|queue|nextTick)|^freezes proto|^pollutes|^makes stacks|^limits stacks/
 
 /** What a fuzzer is to look at, where it is not all. */
 export interface Focus {
