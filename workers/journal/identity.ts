@@ -41,7 +41,7 @@ export function expectOneName(path: string): void {
 }
 
 /** The fault of a file that is not under its name any more. */
-export function goneFault(path: string, now: FileIdentity | undefined): JournalFault {
+function goneFault(path: string, now: FileIdentity | undefined): JournalFault {
   const rest = 'What is stored from now on would be gone with this process, so nothing is.'
   if (now === undefined)
     return { kind: 'missing', message: `${path} was removed or renamed while it was open. ${rest}` }
