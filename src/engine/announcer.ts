@@ -146,6 +146,19 @@ export class Announcer {
     }))
   }
 
+  staleSchedule(event: RuntimeEvents['schedule:stale'], isFirst: boolean): void {
+    const { schedule, reason } = event
+    if (!isFirst) return this.events.emit('schedule:stale', event)
+    this.#tell('schedule:stale', event, () => {
+      const what =
+        reason === 'no-task'
+          ? `is due, but no task is named "${schedule.task}"; its runs add nothing`
+          : 'runs, and this process has not set it; others like it are told of as events alone'
+      const remedy = `Take it away with unschedule("${schedule.id}"), or all that are not set with unscheduleOthers()`
+      return { message: `schedule "${schedule.id}" ${what}. ${remedy}`, level: 'warn' }
+    })
+  }
+
   promiseRejected(name: string, thrown: unknown): void {
     const error = isA(thrown, Error) ? thrown : new Error(inWords(thrown), { cause: thrown })
     this.#tell('promise:rejected', { name, error }, () => ({

@@ -118,6 +118,7 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   const schedules = new Schedules(
     {
       ...{ registry, clock, isRunning, payloads, say },
+      stale: (stale, isFirst) => announcer.staleSchedule(stale, isFirst),
       // Some brokers know only once they are open.
       store: broker.schedules,
       enqueue: (task, payload, how) => {

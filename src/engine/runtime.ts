@@ -197,6 +197,14 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     return this[engineOf].schedules.remove(id)
   }
 
+  /**
+   * Takes away every schedule that this process has not set, such as those that a deploy has dropped from the code; resolves
+   * to their ids. Call it once all of its own are set. In a store that other programs share it takes away theirs as well.
+   */
+  async unscheduleOthers(): Promise<string[]> {
+    return this[engineOf].schedules.removeOthers()
+  }
+
   /** Every schedule, by id, those that the broker keeps from earlier included. */
   async schedules(): Promise<ScheduleInfo[]> {
     return this[engineOf].schedules.list()

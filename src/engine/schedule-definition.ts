@@ -14,6 +14,10 @@ export interface ScheduleInfo {
   readonly timeZone?: string
   readonly every?: number
   readonly missed: 'once' | 'all' | 'skip'
+  /** False when only the broker knows of it: an earlier process, or another one, has set it. */
+  readonly setHere: boolean
+  /** False when this runtime does not have its task. */
+  readonly hasTask: boolean
 }
 
 /** A schedule, and when it is next due. */
@@ -32,8 +36,11 @@ interface Kept {
 }
 
 /** The facts of a schedule. */
-export function infoOf({ id, task, rule, nextAt }: Schedule): ScheduleInfo {
-  return { id, task, nextAt, ...rule }
+export function infoOf(
+  { id, task, rule, nextAt }: Schedule,
+  here: Pick<ScheduleInfo, 'setHere' | 'hasTask'>,
+): ScheduleInfo {
+  return { id, task, nextAt, ...rule, ...here }
 }
 
 /** What a schedule says, without when it is next due. */

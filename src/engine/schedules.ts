@@ -22,6 +22,7 @@ import {
   toStored,
 } from './schedule-definition.ts'
 import { dueRuns, mendedNext, nextAfter, readRule, type ScheduleOptions } from './schedule-times.ts'
+import { OVERDUE, type StaleSchedule, StaleSchedules } from './stale-schedules.ts'
 
 /** What schedules work with. */
 export interface ScheduleParts {
@@ -37,6 +38,8 @@ export interface ScheduleParts {
   readonly isRunning: () => boolean
   /** One line for whoever runs the process, when a run could not be added. */
   readonly say: (line: string) => void
+  /** Tells of a schedule that the code does not name; `isFirst` is false where a line would be one of many. */
+  readonly stale: (stale: StaleSchedule, isFirst: boolean) => void
 }
 
 const RETRY_AFTER = 1000
@@ -65,9 +68,11 @@ export class Schedules {
   /** The ids that this process has set. What only the broker keeps does not hold up a program that looks at its jobs. */
   readonly #ownIds = new Set<string>()
   readonly #keepAlive = new KeepAlive()
+  readonly #stale: StaleSchedules
 
   constructor(parts: ScheduleParts, opened: Promise<void>) {
     this.#parts = parts
+    this.#stale = new StaleSchedules(parts.clock, parts.stale)
     const { store } = parts
     this.#isLoaded = store === null
     this.#offset = parts.clock.wall() - parts.clock.now()
@@ -117,7 +122,7 @@ export class Schedules {
       // Another process may have changed it, which is not known here yet: the last call wins.
       if (this.#isLoaded && this.#lease !== null) this.#keep(before)
       this.#arm()
-      return infoOf(before)
+      return this.#infoOf(before)
     }
     this.#changes++
     this.#schedules.set(id, schedule)
@@ -126,7 +131,7 @@ export class Schedules {
     // What the broker keeps under this id may be the same schedule: then its due time counts.
     if (this.#isLoaded) this.#keep(schedule)
     this.#arm()
-    return infoOf(schedule)
+    return this.#infoOf(schedule)
   }
 
   /** Takes a schedule away; false when there was none. */
@@ -134,6 +139,7 @@ export class Schedules {
     await this.#loaded
     await this.#reload()
     if (!this.#schedules.delete(id)) return false
+    this.#ownIds.delete(id)
     this.#changes++
     this.#holdProcess()
     await this.#parts.store?.remove(id)
@@ -144,7 +150,17 @@ export class Schedules {
     await this.#loaded
     await this.#reload()
     this.#arm()
-    return [...this.#schedules.values()].map(infoOf).sort((a, b) => (a.id < b.id ? -1 : 1))
+    const all = [...this.#schedules.values()].map((schedule) => this.#infoOf(schedule))
+    return all.sort((a, b) => (a.id < b.id ? -1 : 1))
+  }
+
+  /** Takes away what this process has not set; returns the ids. */
+  async removeOthers(): Promise<string[]> {
+    const all = await this.list()
+    const others = all.filter(({ setHere }) => !setHere).map(({ id }) => id)
+    const removed: string[] = []
+    for (const id of others) if (!this.#ownIds.has(id) && (await this.remove(id))) removed.push(id)
+    return removed
   }
 
   close(): void {
@@ -254,11 +270,17 @@ export class Schedules {
     const isShared = this.#lease !== null
     let next = Number.POSITIVE_INFINITY
     for (const schedule of this.#schedules.values()) {
-      // A shared one waits for a process that knows its task.
-      if (schedule.nextAt < next && (!isShared || this.#isKnown(schedule))) next = schedule.nextAt
+      // A shared one waits for a process that knows its task, and is told of when there seems to be none.
+      const isWaiting = isShared && !this.#isKnown(schedule)
+      if (isWaiting && this.#stale.isTold(schedule.id)) continue
+      next = Math.min(next, schedule.nextAt + (isWaiting ? OVERDUE : 0))
     }
     if (next >= this.#timerAt || next === Number.POSITIVE_INFINITY) return
     this.#setTimer(next)
+  }
+
+  #infoOf(schedule: Schedule): ScheduleInfo {
+    return infoOf(schedule, { setHere: this.#ownIds.has(schedule.id), hasTask: this.#isKnown(schedule) })
   }
 
   #isKnown({ task }: Schedule): boolean {
@@ -291,14 +313,14 @@ export class Schedules {
 
   /** Adds the jobs that are due and keeps the next time, both in one turn: a broker writes both or neither. */
   #run(schedule: Schedule, now: number): boolean {
-    const { say } = this.#parts
-    const { id, task, rule } = schedule
+    const { rule } = schedule
     // A task that a deployment has taken away may come back with the next.
     if (!this.#isKnown(schedule)) {
       schedule.nextAt = nextAfter(rule, schedule.nextAt, now)
-      say(`schedule "${id}" is due, but no task is named "${task}"`)
+      this.#stale.withoutTask(schedule)
       return true
     }
+    if (!this.#ownIds.has(schedule.id)) this.#stale.unset(schedule)
     const { runs, next } = dueRuns(rule, schedule.nextAt, now)
     for (const at of runs) {
       const outcome = this.#add(schedule, at)
@@ -344,6 +366,9 @@ export class Schedules {
     const taken = await Promise.all(due.map((schedule) => this.#runOne(lease, schedule).catch(() => false)))
     if (taken.includes(false)) await this.#reload().catch(() => {})
     if (!this.#parts.isRunning()) return
+    for (const schedule of this.#schedules.values())
+      if (!this.#isKnown(schedule) && schedule.nextAt + OVERDUE <= this.#wall())
+        this.#stale.withoutTask(schedule)
     this.#timerAt = Number.POSITIVE_INFINITY
     // Whoever has taken such a one may die before it is made.
     if ([...this.#schedules.values()].some(isDue)) this.#setTimer(this.#wall() + RETRY_AFTER)

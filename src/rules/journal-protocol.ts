@@ -71,7 +71,7 @@ export const OP = {
   revive: 7,
   /** Nothing: look what is due. */
   tick: 8,
-  /** `id, definition, nextAt` */
+  /** `id, definition, nextAt, isUnlessSame`: one that is the same may be left as it is. */
   putSchedule: 9,
   /** `id` */
   removeSchedule: 10,
@@ -90,7 +90,7 @@ export const OP = {
 } as const
 
 /** Entries of each operation, itself included, by its number. */
-export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 3, 1, 4, 2, 3, 3, 3, 2, 3, 3]
+export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 3, 1, 5, 2, 3, 3, 3, 2, 3, 3]
 
 /** The same operations without the jobs that they add. */
 export function withoutAdds(ops: readonly unknown[]): unknown[] {
@@ -225,8 +225,8 @@ export interface Reply {
   cancels: (number | string | null)[]
   /** Others had taken this run for dead, and it has begun anew: of what it was granted, these are still its own. */
   owned?: readonly number[]
-  /** Another process of the file has changed something: schedules may be among that. */
-  hasNews?: boolean
+  /** Schedules of the file were set, removed or run by another process. */
+  haveSchedulesChanged?: boolean
   /** When the next job is due; Infinity for none, absent when nothing changed. */
   nextDue?: number
   /** Why the jobs that these batches added could not be taken. The other operations wait, or were written. */
@@ -304,6 +304,18 @@ export interface Questions {
   history: { ask: number; answer: readonly AttemptRow[] }
   remove: { ask: number; answer: boolean }
   schedules: { ask: null; answer: readonly { id: string; definition: string; nextAt: number }[] }
+  /** Of a shared file: takes the run of a schedule, passes it on, or has made it and says when the next one is. */
+  turn: {
+    ask: {
+      act: 'take' | 'release' | 'complete'
+      id: string
+      definition: string
+      nextAt: number
+      next: number
+      wall: number
+    }
+    answer: boolean
+  }
 }
 
 /** What a wire error is called in a column. */

@@ -73,6 +73,14 @@ export interface RuntimeEvents {
     readonly jobId: string
     readonly error: Error
   }
+  /**
+   * A schedule that the broker keeps is due, and the code of this process does not name it, or not its task. Told once for
+   * each. `no-task`: its runs add nothing here. `not-set`: they go on; only where no other process can have set it.
+   */
+  'schedule:stale': {
+    readonly schedule: { readonly id: string; readonly task: string }
+    readonly reason: 'no-task' | 'not-set'
+  }
   /** A promise that was given to `waitUntil` was rejected. */
   'promise:rejected': { readonly name: string; readonly error: Error }
   /** A job was refused because `maxPending` jobs are unfinished, or their payloads have `maxPendingBytes`. */
@@ -122,6 +130,7 @@ const names: Readonly<Record<EventName, true>> = {
   'broker:down': true,
   'broker:up': true,
   'promise:rejected': true,
+  'schedule:stale': true,
   'runtime:stopping': true,
   'runtime:stopped': true,
 }

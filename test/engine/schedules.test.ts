@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { memoryBroker } from '../../src/brokers/memory.ts'
 import type { Broker } from '../../src/brokers/port/broker.ts'
+import type { ScheduleStore, StoredSchedule } from '../../src/brokers/port/schedules.ts'
 import { sqliteBroker } from '../../src/brokers/sqlite.ts'
 import { realPorts } from '../../src/engine/ports.ts'
 import { Runtime } from '../../src/engine/runtime.ts'
@@ -194,3 +195,89 @@ test('a schedule in a journal that was set while the clock was ahead is due by t
   expect(due).toEqual([true, true])
   await right.end()
 })
+
+const A_MINUTE = 60_000
+
+/** A store that has these schedules from an earlier deploy, each due every minute; with a lease it is shared. */
+function keeping(clock: Clock, ids: Readonly<Record<string, string>>, isShared = false) {
+  const rule = { every: A_MINUTE, anchor: clock.wall(), missed: 'once' }
+  const all = new Map(
+    Object.entries(ids).map(([id, task]) => {
+      const definition = JSON.stringify({ task, payload: null, rule })
+      return [id, { id, definition, nextAt: clock.wall() + A_MINUTE }] as const
+    }),
+  )
+  const lease = {
+    acquire: async () => true,
+    release: async () => {},
+    complete: async (schedule: StoredSchedule, nextAt: number) =>
+      void all.set(schedule.id, { ...schedule, nextAt }),
+    wall: () => clock.wall(),
+    onChange: () => {},
+  }
+  const schedules: ScheduleStore = {
+    load: async () => [...all.values()],
+    put: (schedule) => void all.set(schedule.id, schedule),
+    remove: (id) => void all.delete(id),
+    lease: isShared ? lease : null,
+  }
+  return Object.assign(memoryBroker(), { schedules })
+}
+
+/** What is told of stale schedules while ten minutes pass, and which lines are written. */
+async function toldOf(isShared: boolean): Promise<{ told: string[]; lines: string[]; runtime: Runtime }> {
+  const clock = new HandClock()
+  const lines: string[] = []
+  const broker = keeping(clock, { gone: 'renamed', old: 'tick', older: 'tick', own: 'tick' }, isShared)
+  const runtime = new Runtime(
+    { tasks: [tick], broker, pool: { threads: 1 }, log: ({ message }) => void lines.push(message) },
+    { ...realPorts, clock },
+  )
+  onTestFinished(async () => {
+    const ended = runtime.stop({ timeout: 0 })
+    clock.advance(A_MINUTE)
+    await ended
+  })
+  runtime.pause()
+  const told: string[] = []
+  runtime.on('schedule:stale', ({ schedule, reason }) => void told.push(`${schedule.id} ${reason}`))
+  runtime.schedule('own', tick, undefined, { every: A_MINUTE })
+  await runtime.schedules()
+  for (let minute = 0; minute < 10; minute++) {
+    clock.advance(A_MINUTE)
+    await runtime.schedules()
+  }
+  return { told, lines, runtime }
+}
+
+test('a schedule that the code does not name, or whose task it does not have, is told of once, and in one line', async () => {
+  const { told, lines } = await toldOf(false)
+  expect(told).toEqual(['gone no-task', 'old not-set', 'older not-set'])
+  expect(lines).toEqual([
+    expect.stringContaining('schedule "gone" is due, but no task is named "renamed"'),
+    expect.stringContaining('schedule "old" runs, and this process has not set it'),
+  ])
+})
+
+test('a schedule of several processes is told of when none has its task, and not when another may have set it', async () => {
+  const { told, lines } = await toldOf(true)
+  expect(told).toEqual(['gone no-task'])
+  expect(lines).toHaveLength(1)
+})
+
+test.each([true, false])(
+  'schedules that this process has not set are listed as such, and taken away by one call (shared: %s)',
+  async (isShared) => {
+    const { runtime } = await toldOf(isShared)
+    const facts = (await runtime.schedules()).map(({ id, setHere, hasTask }) => [id, setHere, hasTask])
+    expect(facts).toEqual([
+      ['gone', false, false],
+      ['old', false, true],
+      ['older', false, true],
+      ['own', true, true],
+    ])
+    expect(await runtime.unscheduleOthers()).toEqual(['gone', 'old', 'older'])
+    expect(await runtime.unscheduleOthers()).toEqual([])
+    expect((await runtime.schedules()).map(({ id }) => id)).toEqual(['own'])
+  },
+)

@@ -30,6 +30,7 @@ import { Spilled } from './spilled.ts'
 import { type ArrayStatement, asArrays, prepare, type Statements } from './statements.ts'
 import { TaskNumbers } from './task-numbers.ts'
 import { Transaction } from './transaction.ts'
+import { Turns } from './turns.ts'
 import { Twins } from './twins.ts'
 import { Windows } from './windows.ts'
 
@@ -48,6 +49,7 @@ export class Journal {
   readonly #notices: Notices
   readonly #owners: Owners
   readonly #runs: Runs
+  readonly #turns: Turns
   readonly #queries: Queries
   readonly #retention: Retention
   readonly #failPoints: FailPoints
@@ -67,6 +69,7 @@ export class Journal {
     this.#sql = prepare(db)
     this.#dataVersion = asArrays(db.prepare('PRAGMA data_version'))
     const numbers = new TaskNumbers(this.#sql, setup.tasks)
+    this.#turns = new Turns(this.#sql, this.#transaction)
     this.#windows = new Windows(setup.tasks, setup.window, setup.isShared)
     this.#spilled = new Spilled(this.#sql, this.#transaction, this.#windows, numbers)
     this.#notices = new Notices(this.#sql, this.#transaction, setup.isShared)
@@ -208,6 +211,7 @@ export class Journal {
       return null
     }
     this.#notices.passedOn()
+    if (this.#turns.haveChanged) reply.haveSchedulesChanged = true
     return reply
   }
 
@@ -219,6 +223,8 @@ export class Journal {
       this.#notices.dropEndOf(n)
       return this.#retention.remove(n) as Questions[Q]['answer']
     }
+    if (question === 'turn')
+      return this.#turns.turn(argument as Questions['turn']['ask']) as Questions[Q]['answer']
     if (question === 'counts' && !this.#setup.isShared)
       return this.#transaction.counts as Questions[Q]['answer']
     return this.#queries.answer(question, argument)

@@ -124,7 +124,7 @@ export class Operations {
       case OP.giveBack:
         return this.#jobs.giveBack(n, ops[at + 2] as number)
       case OP.putSchedule:
-        this.#sql.putSchedule.run(...values.slice(at + 1, at + 4))
+        this.#sql.putSchedule.run(...values.slice(at + 1, at + 5))
         return
       case OP.removeSchedule:
         this.#sql.removeSchedule.run(values[at + 1] ?? null)

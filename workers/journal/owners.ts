@@ -98,12 +98,12 @@ export class Owners {
 
   /** Whether it is time to say that we are there, or another process is gone. */
   hasWork(wall: number): boolean {
-    if (this.#isTimeToBeat(wall)) return true
-    if (Math.abs(wall - this.#lookedAt) < LOOK) return false
+    const isTime = this.#isTimeToBeat(wall)
+    if (Math.abs(wall - this.#lookedAt) < LOOK) return isTime
     this.#lookedAt = wall
     const runs = this.#runs.others(this.#jobs.transaction.run)
     this.#silences.look(runs, wall)
-    return runs.some((run) => this.#isGone(run, wall))
+    return isTime || runs.some((run) => this.#isGone(run, wall))
   }
 
   #isTimeToBeat(wall: number): boolean {

@@ -72,6 +72,19 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE schedules ADD COLUMN turn INTEGER;
   ALTER TABLE schedules ADD COLUMN turn_until REAL;
   `,
+  // Counts the changes of schedules, so that the processes of a shared file need not read all of them to know of one.
+  `
+  CREATE TABLE versions (name TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TRIGGER schedule_set AFTER INSERT ON schedules BEGIN
+    INSERT INTO versions VALUES ('schedules', 1) ON CONFLICT (name) DO UPDATE SET version = version + 1;
+  END;
+  CREATE TRIGGER schedule_changed AFTER UPDATE OF definition, next_at ON schedules BEGIN
+    INSERT INTO versions VALUES ('schedules', 1) ON CONFLICT (name) DO UPDATE SET version = version + 1;
+  END;
+  CREATE TRIGGER schedule_removed AFTER DELETE ON schedules BEGIN
+    INSERT INTO versions VALUES ('schedules', 1) ON CONFLICT (name) DO UPDATE SET version = version + 1;
+  END;
+  `,
 ]
 
 /** Brings the file to the newest version; refuses one that a newer release has written, or that is none of ours. */

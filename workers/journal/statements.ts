@@ -158,8 +158,17 @@ const SQL = {
   dropNotices: 'DELETE FROM notices WHERE run = ? AND id <= ?',
   dropEnd: 'DELETE FROM notices WHERE run = ? AND n = ? AND kind = 0 AND id <= ?',
   putSchedule:
-    'INSERT INTO schedules (id, definition, next_at) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET definition = excluded.definition, next_at = excluded.next_at',
+    // With ?4 one that is the same stays as it is.
+    `INSERT INTO schedules (id, definition, next_at) VALUES (?1, ?2, ?3)
+    ON CONFLICT (id) DO UPDATE SET definition = excluded.definition, next_at = excluded.next_at, turn = NULL
+    WHERE ?4 = 0 OR schedules.definition <> excluded.definition`,
   removeSchedule: 'DELETE FROM schedules WHERE id = ?',
+  // The turn of a process that is gone is over. One that ends too far from now was taken by another clock.
+  takeTurn: `UPDATE schedules SET turn = ?1, turn_until = ?2 WHERE id = ?3 AND definition = ?4 AND next_at = ?5
+    AND (turn IS NULL OR turn = ?1 OR turn_until <= ?6 OR turn_until > ?7 OR turn NOT IN (SELECT run FROM runs WHERE closed IS NULL))`,
+  letTurn: 'UPDATE schedules SET turn = NULL WHERE id = ? AND definition = ? AND next_at = ? AND turn = ?',
+  madeTurn: 'UPDATE schedules SET next_at = ?, turn = NULL WHERE id = ? AND definition = ? AND next_at = ?',
+  schedulesVersion: "SELECT version FROM versions WHERE name = 'schedules'",
   schedules: 'SELECT id, definition, next_at FROM schedules ORDER BY id',
   prefix: 'SELECT prefix FROM runs WHERE run = ?',
   runsOfPrefix: 'SELECT run FROM runs WHERE prefix = ? ORDER BY run DESC',

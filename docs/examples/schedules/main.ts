@@ -26,6 +26,11 @@ const done = Promise.withResolvers<void>()
 runtime.on('job:completed', () => done.resolve())
 await done.promise
 
+// #region others
+const dropped = await runtime.unscheduleOthers() // all that this process has not set
+// #endregion others
+console.log('dropped:', dropped.length)
+
 // #region list
 for (const { id, task, cron, every } of await runtime.schedules()) console.log(id, task, cron ?? every)
 await runtime.unschedule('heartbeat')

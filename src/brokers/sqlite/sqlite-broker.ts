@@ -22,7 +22,6 @@ import type {
   ReadyJobs,
 } from '../port/broker.ts'
 import type { BrokerHost } from '../port/host.ts'
-import type { ScheduleStore } from '../port/schedules.ts'
 import { Connection } from './connection.ts'
 import { DueTimer } from './due-timer.ts'
 import { JobsHere } from './jobs-here.ts'
@@ -31,6 +30,7 @@ import { Lookups } from './lookups.ts'
 import { addOp, attemptOp, cancelOp, retryOp } from './operations.ts'
 import type { Outbox, Outgoing } from './outbox.ts'
 import { Replies } from './replies.ts'
+import { JournalSchedules } from './schedules.ts'
 import { type SqliteSettings, setupOf } from './settings.ts'
 
 /** The broker of `aftertask/sqlite`. */
@@ -48,12 +48,7 @@ export class SqliteBroker
   readonly holdsTasks = true
   readonly keepsHistory = true
   readonly ownsKeys: boolean
-  readonly schedules: ScheduleStore = {
-    load: async () => (await this.#connection.ask('schedules', null)).filter(isReadable),
-    put: ({ id, definition, nextAt }) => void this.#next.ops.push(OP.putSchedule, id, definition, nextAt),
-    remove: (id) => void this.#next.ops.push(OP.removeSchedule, id),
-    lease: null,
-  }
+  readonly schedules: JournalSchedules
   readonly #settings: SqliteSettings
   readonly #link: JournalLink
   #host!: BrokerHost
@@ -68,6 +63,11 @@ export class SqliteBroker
     this.ownsKeys = !settings.isShared
     this.cluster = settings.isShared ? this : null
     this.#link = link
+    this.schedules = new JournalSchedules(
+      () => this.#connection,
+      () => this.#host.clock,
+      settings.isShared,
+    )
   }
 
   open(host: BrokerHost): Promise<void> {
@@ -80,7 +80,10 @@ export class SqliteBroker
         return setupOf(this.#settings, host, resume)
       },
       opened: (opened, isFirst) => replies.opened(opened, isFirst),
-      committed: (reply) => replies.committed(reply),
+      committed: (reply) => {
+        replies.committed(reply)
+        if (reply.haveSchedulesChanged === true) this.schedules.heard()
+      },
       abandoned: (outgoing, error) => replies.abandoned(outgoing, error),
       changed: (fault, downFor) => host.connectionChanged(fault, downFor),
       taken: () => this.#here.loseAll(),
@@ -324,14 +327,5 @@ export class SqliteBroker
 
   get #next(): Outgoing {
     return this.#outbox.next
-  }
-}
-
-/** One definition that is damaged stays where it is, and keeps no other from being loaded. */
-function isReadable({ definition }: { readonly definition: string }): boolean {
-  try {
-    return typeof JSON.parse(definition) === 'object'
-  } catch {
-    return false
   }
 }

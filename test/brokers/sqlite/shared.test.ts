@@ -251,6 +251,52 @@ describe('over all processes of a file', () => {
   })
 })
 
+describe('a schedule of a shared file', () => {
+  const HOUR = 3_600_000
+  const every = async (runtime: Awaited<ReturnType<typeof sharing>>) =>
+    (await runtime.schedules()).map(({ id, every: interval }) => [id, interval])
+
+  test('that one process takes away is gone for all, and is not written again', async () => {
+    const file = journalFile()
+    const [one, other] = [await sharing(file), await sharing(file)]
+    one.schedule('x', echo, 1, { every: 20 })
+    await until(() => one.stats().completed + other.stats().completed >= 2)
+    expect(await other.unschedule('x')).toBe(true)
+    expect([await every(one), await every(other)]).toEqual([[], []])
+    await one.stop()
+    await other.stop()
+    expect(await every(await sharing(file))).toEqual([])
+  })
+
+  test('that two processes set differently has the rule that was set last, and the others follow', async () => {
+    const file = journalFile()
+    const [one, other] = [await sharing(file), await sharing(file)]
+    one.schedule('x', echo, 1, { every: HOUR })
+    expect(await every(one)).toEqual([['x', HOUR]])
+    other.schedule('x', echo, 1, { every: 20 })
+    expect(await every(other)).toEqual([['x', 20]])
+    await other.stop()
+    // Nobody has told this one but the file.
+    await until(() => one.stats().completed >= 2)
+    expect(await every(one)).toEqual([['x', 20]])
+  })
+
+  test('is run by one process at a time, and goes on when one that had its turn stands still or stops', async () => {
+    const file = journalFile()
+    const [one, other] = [await sharing(file), await sharing(file)]
+    for (const runtime of [one, other]) runtime.schedule('x', echo, 1, { every: 20 })
+    await until(() => one.stats().completed + other.stats().completed >= 6)
+    await one.stop()
+    const before = other.stats().completed
+    await until(() => other.stats().completed >= before + 3)
+    await other.unschedule('x')
+    // A run that two processes had added would have a second job, which does not run.
+    const jobs = await other.jobs({ state: ['completed', 'skipped', 'cancelled'] })
+    const ran = await Promise.all(jobs.map(async ({ id }) => (await other.job(id))?.history?.length))
+    expect(ran.every((attempts) => attempts === 1)).toBe(true)
+  })
+})
+
 describe('a process that others took for dead', () => {
   test('goes on with a place among them', async () => {
     const { file, adds } = await adderAndWorker()
