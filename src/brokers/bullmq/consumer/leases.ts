@@ -136,9 +136,12 @@ export class Leases {
   }
 
   #record(lease: Lease): Promise<void> {
-    const { job, attempts, stalls, history, isStartRecorded } = lease
-    const left = toStacktrace(job, { attempts, stalls, history, isRunning: isStartRecorded })
-    return this.#retries.retry(() => lease.loop.source.note(lease, left))
+    const { job, attempts, stalls, history } = lease
+    return this.#retries.retry(() => {
+      // As it is by now: of two notes that are tried again, either may be the last.
+      const left = toStacktrace(job, { attempts, stalls, history, isRunning: lease.isStartRecorded })
+      return lease.loop.source.note(lease, left)
+    })
   }
 
   // ── Renewal ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -45,10 +45,13 @@ export class RemoteJobs {
     await this.#retries.retry(() => this.#cancel(id, request)).catch(() => {})
   }
 
-  async #cancel(id: string, { name, reason }: Request): Promise<void> {
+  async #cancel(id: string, request: Request): Promise<void> {
+    const { name, reason } = request
     const error = new TaskCancelledError(name, reason)
     const isOver = await this.end(id, { state: 'cancelled', error })
-    if (isOver || !this.#requests.has(id)) return void this.#requests.delete(id)
+    // A later request, as for a job that has started over meanwhile, looks after itself.
+    if (this.#requests.get(id) !== request) return
+    if (isOver) return void this.#requests.delete(id)
     this.#store.publish(CANCEL_TOPIC, JSON.stringify({ id, reason: textOf(reason) }))
   }
 

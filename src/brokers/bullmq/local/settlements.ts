@@ -18,6 +18,8 @@ import type { LocalJobs } from './local-jobs.ts'
 type Told = readonly [id: string, state: JobState | 'progress', attempts: number, value?: unknown]
 
 const LOOK_EVERY = 5000
+/** Milliseconds within which a job that is being moved has come to its place. */
+const MOVED_BY = 1000
 const MOST_AT_ONCE = 200
 const LONGEST_VALUE = 300
 const MOST_IN_A_MESSAGE = 16
@@ -36,8 +38,8 @@ export class Settlements {
   readonly #clock: Clock
   readonly #origin: string
   readonly #events: SettlementEvents
-  /** Jobs that were not found once. */
-  readonly #missing = new Set<string>()
+  /** Jobs that were not found, and when that was first. */
+  readonly #missing = new Map<string, number>()
   readonly #toTell = new Map<string, Told[]>()
   #cursor: Iterator<[string, JobRecord]> | undefined
   #stop = (): void => {}
@@ -149,8 +151,10 @@ export class Settlements {
       else if (typeof value === 'string') job.more.reason = value
       return this.#over(job, id)
     }
-    // A job that is being moved can be missed once.
-    if (!this.#missing.has(id)) return void this.#missing.add(id)
+    // A job that is being moved can be missed, by several who look at that moment.
+    const now = this.#clock.now()
+    const since = this.#missing.get(id) ?? now
+    if (now - since < MOVED_BY) return void this.#missing.set(id, since)
     job.state = 'cancelled'
     job.more.reason = 'lost'
     job.more.errors = [...(job.more.errors ?? []), new JobLostError(job.entry.task.name, 'store')]

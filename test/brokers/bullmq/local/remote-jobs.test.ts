@@ -37,3 +37,25 @@ test('a job that is cancelled by a repeated request ends with the name of its ta
     error: { message: '"mail" was cancelled.', cause: reason },
   })
 })
+
+test('a request to cancel a job that has started over is made although the answer to an earlier one says that it is over', async () => {
+  const clock = new HandClock()
+  const published: string[] = []
+  const first = Promise.withResolvers<object>()
+  const runs = { isRunning: true, isDone: false, job: undefined }
+  const answers: object[] = [first.promise]
+  const store = {
+    publish: (_topic: string, text: string) =>
+      void published.push((JSON.parse(text) as { reason: string }).reason),
+    directory: { finish: () => Promise.resolve(answers.shift() ?? runs) },
+  }
+  const remote = new RemoteJobs(store as never, new Retries(clock, isRefusal), clock, {} as never)
+  void remote.cancel('j-1', 'mail', 'once')
+  void remote.cancel('j-1', 'mail', 'again')
+  first.resolve({ isRunning: false, isDone: false, job: undefined })
+  await new Promise((resolve) => setImmediate(resolve))
+  clock.advance(500)
+  await new Promise((resolve) => setImmediate(resolve))
+  remote.close()
+  expect(published).toEqual(['again', 'again'])
+})

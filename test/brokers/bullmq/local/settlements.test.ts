@@ -34,7 +34,7 @@ function settlementsOf() {
     local.arrived(job)
     return job
   })
-  return { settlements, jobs, ended, leases }
+  return { settlements, jobs, ended, leases, clock }
 }
 
 test('a job that the store keeps nothing of ends as another process has told', async () => {
@@ -54,5 +54,17 @@ test('a job that the store keeps nothing of ends as another process has told', a
   ])
   expect(jobs[1]?.extras?.reason).toBe('an earlier job of its batch failed')
   expect(jobs[2]?.extras?.errors?.[0]?.message).toBe('no such mailbox')
+  leases.close()
+})
+
+test('a job that two looks miss at one moment is being moved, and is lost only when a later one misses it too', async () => {
+  const { settlements, jobs, ended, leases, clock } = settlementsOf()
+  const [job] = jobs
+  if (job === undefined) throw new Error('there is none')
+  await Promise.all([settlements.learn(job, 'j-1'), settlements.learn(job, 'j-1')])
+  expect(ended).toEqual([])
+  clock.advance(5000)
+  await settlements.learn(job, 'j-1')
+  expect([ended, job.extras?.reason]).toEqual([['j-1'], 'lost'])
   leases.close()
 })
