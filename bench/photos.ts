@@ -3,6 +3,7 @@
  * main thread. Server and load are processes of their own; requests come at a constant, modest rate, so that what is
  * measured is how long they take and not how many fit. `node bench/photos.ts` runs it alone.
  */
+
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -12,6 +13,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { createRuntime } from 'aftertask'
 import { type Findings, figure } from './kit/findings.ts'
 import { quantile, type Spread, spread } from './kit/statistics.ts'
 import { amount, findingsText } from './kit/table.ts'
@@ -151,7 +153,10 @@ class Peer implements AsyncDisposable {
 
 /** The example's own server, with one more route: the wrong way. */
 async function serve(): Promise<void> {
-  const { app, runtime } = await import('../examples/photos/app.ts')
+  const { photosApp } = await import('../examples/photos/app.ts')
+  const { resizePhoto } = await import('../examples/photos/tasks.ts')
+  const runtime = createRuntime({ tasks: [resizePhoto], maxPending: 100 })
+  const app = photosApp(runtime)
   const { prepareFolders } = await import('../examples/photos/folders.ts')
   const { receive } = await import('../examples/photos/upload.ts')
   const { default: resize } = await import('../examples/photos/workers/resize.ts')

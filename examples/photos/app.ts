@@ -1,53 +1,55 @@
 /** The server's routes: upload a photograph, follow its job, fetch the sizes. */
 import { open } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
-import { createRuntime, QueueFullError } from 'aftertask'
+import { QueueFullError, type Runtime } from 'aftertask'
 import { afterResponse } from 'aftertask/polka'
-import polka, { type ErrorHandler, type IError, type Response } from 'polka'
+import polka, { type ErrorHandler, type IError, type Polka, type Response } from 'polka'
 import { z } from 'zod'
 import { discard, jpegIn, photoFolder } from './folders.ts'
 import { resizePhoto, sizes } from './tasks.ts'
 import { receive } from './upload.ts'
 
-// Every waiting photograph is a file on the disk, so few may wait: the next client is told to come back later.
-export const runtime = createRuntime({ tasks: [resizePhoto], maxPending: 100 })
-export const app = polka({ onError: answerError }).use(afterResponse(runtime))
+/** The app over a runtime: the server's, or that of a test. */
+export function photosApp(runtime: Runtime): Polka {
+  const app = polka({ onError: answerError }).use(afterResponse(runtime))
 
-app.get('/', (_req, res) => {
-  answer(res, 200, { upload: 'POST /photos', job: 'GET /jobs/:id', photo: 'GET /photos/:id/:size' })
-})
+  app.get('/', (_req, res) => {
+    answer(res, 200, { upload: 'POST /photos', job: 'GET /jobs/:id', photo: 'GET /photos/:id/:size' })
+  })
 
-app.post('/photos', async (req, res) => {
-  const photo = await receive(req)
-  try {
-    const job = req.after(resizePhoto, { photo })
-    // The handler cleans up behind itself. This is for a job that never ran, or whose thread was ended.
-    void job.settled.then(() => discard(photo))
-    res.setHeader('location', `/jobs/${job.id}`)
-    answer(res, 202, { job: job.id, photo })
-  } catch (error) {
-    await discard(photo)
-    throw error
-  }
-})
+  app.post('/photos', async (req, res) => {
+    const photo = await receive(req)
+    try {
+      const job = req.after(resizePhoto, { photo })
+      // The handler cleans up behind itself. This is for a job that never ran, or whose thread was ended.
+      void job.settled.then(() => discard(photo))
+      res.setHeader('location', `/jobs/${job.id}`)
+      answer(res, 202, { job: job.id, photo })
+    } catch (error) {
+      await discard(photo)
+      throw error
+    }
+  })
 
-app.get('/jobs/:id', async (req, res) => {
-  const job = await runtime.job(req.params.id ?? '')
-  if (job === undefined) return answer(res, 404, { error: 'There is no such job.' })
-  const { id, state, progress, result, error } = job
-  answer(res, 200, { id, state, progress, result, error: error?.message })
-})
+  app.get('/jobs/:id', async (req, res) => {
+    const job = await runtime.job(req.params.id ?? '')
+    if (job === undefined) return answer(res, 404, { error: 'There is no such job.' })
+    const { id, state, progress, result, error } = job
+    answer(res, 200, { id, state, progress, result, error: error?.message })
+  })
 
-app.get('/photos/:id/:size', async (req, res) => {
-  const { id = '', size = '' } = req.params
-  // An id that the server drew and a size that it knows: no other text gets near a path.
-  const isKnown = z.uuid().safeParse(id).success && (Object.hasOwn(sizes, size) || size === 'original')
-  const file = isKnown ? await open(jpegIn(photoFolder(id), size)).catch(() => null) : null
-  if (file === null) return answer(res, 404, { error: 'There is no such photograph, or not yet.' })
-  const { size: bytes } = await file.stat()
-  res.writeHead(200, { 'content-type': 'image/jpeg', 'content-length': bytes })
-  await pipeline(file.createReadStream(), res)
-})
+  app.get('/photos/:id/:size', async (req, res) => {
+    const { id = '', size = '' } = req.params
+    // An id that the server drew and a size that it knows: no other text gets near a path.
+    const isKnown = z.uuid().safeParse(id).success && (Object.hasOwn(sizes, size) || size === 'original')
+    const file = isKnown ? await open(jpegIn(photoFolder(id), size)).catch(() => null) : null
+    if (file === null) return answer(res, 404, { error: 'There is no such photograph, or not yet.' })
+    const { size: bytes } = await file.stat()
+    res.writeHead(200, { 'content-type': 'image/jpeg', 'content-length': bytes })
+    await pipeline(file.createReadStream(), res)
+  })
+  return app
+}
 
 function answer(res: Response, status: number, body: object): void {
   res.writeHead(status, { 'content-type': 'application/json' })

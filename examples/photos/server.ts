@@ -1,10 +1,14 @@
 /** Photographs: the upload is answered at once, and a thread makes three sizes of it. */
+import { createRuntime } from 'aftertask'
 import { listen } from '../listen.ts'
-import { app, runtime } from './app.ts'
+import { photosApp } from './app.ts'
 import { prepareFolders } from './folders.ts'
+import { resizePhoto } from './tasks.ts'
 
 await prepareFolders()
-const address = await listen(app, runtime)
+// Every waiting photograph is a file on the disk, so few may wait: the next client is told to come back later.
+const runtime = createRuntime({ tasks: [resizePhoto], maxPending: 100 })
+const address = await listen(photosApp(runtime), runtime)
 console.log(`
 photos listens on ${address}. Try, in another terminal:
 

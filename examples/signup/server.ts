@@ -1,8 +1,11 @@
 /** A signup: checked and answered at once; the profile, the mail and the note for the team follow. */
+import { createRuntime } from 'aftertask'
 import { listen } from '../listen.ts'
-import { app, runtime } from './app.ts'
+import { signupApp } from './app.ts'
+import { createProfile, notifyTeam, sendWelcome } from './tasks.ts'
 
-const address = await listen(app, runtime)
+const runtime = createRuntime({ tasks: [createProfile, sendWelcome, notifyTeam] })
+const address = await listen(signupApp(runtime), runtime)
 console.log(`
 signup listens on ${address}. Try, in another terminal:
 

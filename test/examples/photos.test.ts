@@ -5,6 +5,7 @@ import type { Server } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createRuntime } from 'aftertask'
 import { decode } from 'jpeg-js'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { nextEvent } from '../kit/jobs.ts'
@@ -13,7 +14,10 @@ import { startExample } from './run-example.ts'
 const data = mkdtempSync(join(tmpdir(), 'aftertask-photos-'))
 // Read when the app is imported, and copied into its threads.
 process.env.PHOTOS_DATA = data
-const { app, runtime } = await import('../../examples/photos/app.ts')
+const { photosApp } = await import('../../examples/photos/app.ts')
+const { resizePhoto } = await import('../../examples/photos/tasks.ts')
+const runtime = createRuntime({ tasks: [resizePhoto], maxPending: 100 })
+const app = photosApp(runtime)
 const { prepareFolders } = await import('../../examples/photos/folders.ts')
 
 type Body = NonNullable<RequestInit['body']>

@@ -5,6 +5,7 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createRuntime } from 'aftertask'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { nextEvent } from '../kit/jobs.ts'
 import { startExample } from './run-example.ts'
@@ -12,7 +13,10 @@ import { startExample } from './run-example.ts'
 const data = mkdtempSync(join(tmpdir(), 'aftertask-signup-'))
 // Read when the app is imported, and copied into its threads.
 process.env.SIGNUP_DATA = data
-const { app, runtime } = await import('../../examples/signup/app.ts')
+const { signupApp } = await import('../../examples/signup/app.ts')
+const { createProfile, notifyTeam, sendWelcome } = await import('../../examples/signup/tasks.ts')
+const runtime = createRuntime({ tasks: [createProfile, sendWelcome, notifyTeam] })
+const app = signupApp(runtime)
 
 let url = ''
 
