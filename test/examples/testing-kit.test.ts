@@ -72,7 +72,7 @@ test('examples/photos answers an upload with the job that will resize it', async
   await using runtime = createTestRuntime({
     tasks: [resizePhoto],
     mode: 'manual',
-    handlers: { 'photo.resize': ({ photo }) => ({ photo, width: 3, height: 2, sizes: [] }) },
+    handlers: { 'photo.resize': (payload) => ({ ...payload, width: 3, height: 2, sizes: [] }) },
   })
   await prepareFolders()
   const url = await serve(photosApp(runtime))
