@@ -40,10 +40,14 @@ interface Child {
   said(part: string): Promise<void>
 }
 
-async function serverProcess(options: ShutdownOptions = {}): Promise<Child> {
+/** `clock`: one that stands still passes only with the numbers that are sent to the process. */
+async function serverProcess(
+  options: ShutdownOptions = {},
+  clock: 'runs' | 'still' = 'runs',
+): Promise<Child> {
   const child = fork(
     new URL('./fixtures/shutdown-server.fixture.ts', import.meta.url),
-    [JSON.stringify(options)],
+    [JSON.stringify(options), clock],
     {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     },
@@ -89,11 +93,20 @@ async function serverProcess(options: ShutdownOptions = {}): Promise<Child> {
 }
 
 /** One that has a job which does not end. */
-async function stuckProcess(options: ShutdownOptions = {}): Promise<Child> {
-  const child = await serverProcess(options)
+async function stuckProcess(options?: ShutdownOptions, clock?: 'still'): Promise<Child> {
+  const child = await serverProcess(options, clock)
   await (await get(child.port, '/stuck', { headers: { connection: 'close' } })).text()
   await child.told((message) => message === 'started')
   return child
+}
+
+/** Resolves once it has an idle connection, to a promise that resolves once it has been told to end and closes that one. */
+async function shutdownOf({ port }: Child): Promise<{ begun: Promise<unknown> }> {
+  const idle = await rawClient(port)
+  const begun = once(idle.socket, 'close')
+  idle.send(getBytes('/'))
+  await idle.received('answer')
+  return { begun }
 }
 
 function has(message: unknown, key: string): boolean {
@@ -115,20 +128,18 @@ describe('a server process that is told to end', () => {
   )
 
   test('lets an open response finish and add a job, which runs, and takes no new connection meanwhile', async () => {
-    const child = await serverProcess()
+    const child = await serverProcess({}, 'still')
     const client = await rawClient(child.port)
-    const second = await rawClient(child.port)
-    second.send(getBytes('/'))
-    await second.received('answer')
-    const secondClosed = once(second.socket, 'close')
+    const { begun } = await shutdownOf(child)
     client.send(getBytes('/open'))
     await client.received('first part')
     child.process.kill('SIGTERM')
-    await secondClosed
+    await begun
     const refused = connect(child.port, '127.0.0.1')
     expect(await once(refused, 'connect').catch((error: NodeJS.ErrnoException) => error.code)).toBe(
       'ECONNREFUSED',
     )
+    child.process.send(2000)
     await child.said('SIGTERM: waiting up to 10 s for 1 open response; again to stop at once\n')
     child.process.send('finish the open response')
     await client.received('last part')
@@ -147,12 +158,15 @@ describe('a server process that is told to end', () => {
   })
 
   test('cuts off a response that does not end, so that there is time for its jobs', async () => {
-    const child = await serverProcess({ timeout: 3000 })
+    const child = await serverProcess({ timeout: 4000 }, 'still')
+    const { begun } = await shutdownOf(child)
     const client = await rawClient(child.port)
     client.send(getBytes('/open'))
     await client.received('first part')
     const closed = once(client.socket, 'close')
     child.process.kill('SIGTERM')
+    await begun
+    child.process.send(3000)
     await closed
     const { code, stderr } = await child.ended
     expect(code).toBe(0)
@@ -160,7 +174,7 @@ describe('a server process that is told to end', () => {
   })
 
   test('by a second signal, half a second later, stops at once', async () => {
-    const child = await stuckProcess({ timeout: 3_600_000 })
+    const child = await stuckProcess({ timeout: 3_600_000 }, 'still')
     child.process.kill('SIGTERM')
     await child.told((message) => message === 'stopping')
     child.process.send(600)
@@ -176,13 +190,14 @@ describe('a server process that is told to end', () => {
     ['SIGINT', 'SIGTERM'],
     ['SIGINT', 'SIGINT', 'SIGINT', 'SIGTERM'],
   ] as const)('takes the signals of one Ctrl+C for one request: %s', async (...signals) => {
-    const child = await serverProcess()
+    const child = await serverProcess({}, 'still')
+    const { begun } = await shutdownOf(child)
     const client = await rawClient(child.port)
     client.send(getBytes('/open'))
     await client.received('first part')
     for (const signal of signals) child.process.kill(signal)
-    // Refused connections show that the first has arrived; the others were sent right behind it.
-    await once(connect(child.port, '127.0.0.1'), 'close').catch(() => {})
+    // The others were sent right behind the first.
+    await begun
     child.process.send('finish the open response')
     await client.received('last part')
     expect(await child.told((message) => has(message, 'job'))).toEqual({ job: 'completed' })
@@ -191,7 +206,7 @@ describe('a server process that is told to end', () => {
 
   test('by a third signal dies of it, as any process does', async () => {
     // Only the channel to this process keeps it alive after the second.
-    const child = await stuckProcess({ timeout: 3_600_000, exit: false })
+    const child = await stuckProcess({ timeout: 3_600_000, exit: false }, 'still')
     child.process.kill('SIGTERM')
     await child.told((message) => message === 'stopping')
     child.process.send(600)
@@ -283,7 +298,7 @@ describe('shutdown', () => {
     server: Parameters<typeof shutdown>[0],
     runtime: AnyRuntime = httpRuntime({}, onTestFinished),
   ): Shutdown {
-    const stopping = shutdown(server, runtime)
+    const stopping = shutdown(server, runtime, { timeout: 3_600_000 })
     onTestFinished(() => stopping.remove())
     return stopping
   }

@@ -1,4 +1,7 @@
-/** A clock that runs with the real one and can leap ahead, so that long waits pass at once with real threads. */
+/**
+ * A clock that runs with the real one and can leap ahead, so that long waits pass at once with real threads. One that stands
+ * still only leaps: however long a test takes, no time passes that it does not let pass.
+ */
 import type { Clock } from '../../src/words/clock.ts'
 
 interface Timer {
@@ -8,11 +11,16 @@ interface Timer {
 }
 
 export class LeapingClock implements Clock {
+  readonly #stoodAt: number | undefined
   #ahead = 0
   #wallAhead = 0
   readonly #timers = new Set<Timer>()
 
-  readonly now = (): number => performance.now() + this.#ahead
+  constructor({ standsStill = false } = {}) {
+    this.#stoodAt = standsStill ? performance.now() : undefined
+  }
+
+  readonly now = (): number => (this.#stoodAt ?? performance.now()) + this.#ahead
 
   readonly wall = (): number => Date.now() + this.#wallAhead
 
@@ -43,6 +51,7 @@ export class LeapingClock implements Clock {
   #arm(timer: Timer): void {
     clearTimeout(timer.handle)
     const delay = Math.min(Math.max(timer.at - this.now(), 0), 2 ** 31 - 1)
+    if (delay > 0 && this.#stoodAt !== undefined) return
     timer.handle = setTimeout(() => this.#fire(timer), delay).unref()
   }
 

@@ -9,7 +9,7 @@ import { tempFolder } from '../../kit/temp-folder.ts'
 import { startWorker } from '../../kit/worker-process.ts'
 import { clinging, trail } from './fixture/tasks.ts'
 import { endsInStore, faultsOf, linesOf } from './rounds/witness.ts'
-import { overStore, testAt } from './stores.ts'
+import { overStore, playAt, testAt } from './stores.ts'
 
 const { newFile } = tempFolder('outages')
 const LEASE = 500
@@ -19,19 +19,20 @@ const AT_THE_END = { end: 'aftertask.end_many(', retry: 'move_to_delayed' }
 
 for (const store of ['redis', 'postgres'] as const) {
   overStore(store, (place) => {
-    testAt(
+    playAt(
       place,
       'a job that ends while the store is away for longer than a lease runs once and ends once',
-      async (here) => {
-        const producer = here.runtime({ role: 'producer', lease: LEASE })
-        const workers = [1, 2].map(() => here.runtime({ role: 'worker', lease: LEASE }))
+      async (here, slower) => {
+        const lease = slower * LEASE
+        const producer = here.runtime({ role: 'producer', lease })
+        const workers = [1, 2].map(() => here.runtime({ role: 'worker', lease }))
         await Promise.all(workers.map((worker) => worker.ready()))
         const begun = Promise.race(workers.map((worker) => nextEvent(worker, 'job:started')))
         const file = newFile()
-        const job = producer.enqueue(trail, { file, ms: LEASE / 2 })
+        const job = producer.enqueue(trail, { file, ms: lease / 2 })
         await begun
         await here.server.stop(true)
-        await setTimeout(2.2 * LEASE)
+        await setTimeout(2.2 * lease)
         await here.server.start()
         expect(await job.settled).toMatchObject({ state: 'completed', attempts: 1 })
         expect(linesOf(file).map(({ what }) => what)).toEqual(BEGIN_END)
@@ -63,21 +64,21 @@ for (const store of ['redis', 'postgres'] as const) {
       [5000, 'waits for it'],
       [150, 'tries new connections'],
     ] as const) {
-      testAt(
+      playAt(
         place,
         `a store that hangs for longer than a lease costs no job and no second run, where its process ${what}`,
-        async (here) => {
-          const lease = LEASE
+        async (here, slower) => {
+          const lease = slower * LEASE
           const producer = here.runtime({ role: 'producer', lease, patience, whenDown: 'buffer' })
           const workers = [1, 2].map(() => here.runtime({ role: 'worker', lease, patience }))
           await Promise.all(workers.map((worker) => worker.ready()))
           const begun = Promise.race(workers.map((worker) => nextEvent(worker, 'job:started')))
           const file = newFile()
-          const jobs = [producer.enqueue(trail, { file, ms: LEASE / 2 })]
+          const jobs = [producer.enqueue(trail, { file, ms: lease / 2 })]
           await begun
           here.server.hang()
           jobs.push(producer.enqueue(trail, { file, ms: 1 }))
-          await setTimeout(2.2 * LEASE)
+          await setTimeout(2.2 * lease)
           jobs.push(producer.enqueue(trail, { file, ms: 1 }))
           here.server.goOn()
           const settled = await Promise.all(jobs.map((job) => job.settled))

@@ -7,37 +7,37 @@ import { startWorker, startWorkerIn, type WorkerProcess } from '../../kit/worker
 import { wrongClock, wrongClocks } from '../../kit/wrong-clock.ts'
 import { trail } from './fixture/tasks.ts'
 import { playRounds } from './rounds/rounds.ts'
-import { overStore, type Place, testAt } from './stores.ts'
+import { overStore, type Place, playAt, testAt } from './stores.ts'
 
 const tasksFile = new URL('./fixture/tasks.ts', import.meta.url)
 const LEASE = 1000
 
 for (const store of ['redis', 'postgres'] as const) {
   overStore(store, (place) => {
-    testAt(
+    playAt(
       place,
       'a worker that is killed loses no job and ends none twice, and its jobs go on elsewhere',
-      async ({ server }) => {
-        const { faults, interrupted } = await playRounds(server, 'kill', { rounds: 1, lease: LEASE })
+      async ({ server }, slower) => {
+        const { faults, interrupted } = await playRounds(server, 'kill', { rounds: 1, lease: slower * LEASE })
         expect(faults).toEqual([])
         expect(interrupted).toBeGreaterThanOrEqual(1)
       },
     )
 
-    testAt(
+    playAt(
       place,
       'a store that is started anew under load loses no job, and no job runs or ends twice',
-      async ({ server }) => {
-        const { faults } = await playRounds(server, 'restart', { rounds: 2, lease: 2.5 * LEASE })
+      async ({ server }, slower) => {
+        const { faults } = await playRounds(server, 'restart', { rounds: 2, lease: 2.5 * slower * LEASE })
         expect(faults).toEqual([])
       },
     )
 
-    testAt(
+    playAt(
       place,
       'connections that are cut under load cost no job, and no job runs or ends twice',
-      async ({ server }) => {
-        const { faults } = await playRounds(server, 'cut', { rounds: 1, lease: LEASE })
+      async ({ server }, slower) => {
+        const { faults } = await playRounds(server, 'cut', { rounds: 1, lease: slower * LEASE })
         expect(faults).toEqual([])
       },
     )

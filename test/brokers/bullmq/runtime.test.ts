@@ -7,7 +7,7 @@ import { nextEvent } from '../../kit/jobs.ts'
 import { tempFolder } from '../../kit/temp-folder.ts'
 import { TOLD } from './fixture/handlers/telling.ts'
 import { inOrder, telling, trail } from './fixture/tasks.ts'
-import { overStore, type Place, testAt } from './stores.ts'
+import { overStore, type Place, playAt, testAt } from './stores.ts'
 
 const { newFile } = tempFolder('trail')
 const stepsOf = (file: string): string[] => readFileSync(file, 'utf8').trim().split('\n')
@@ -154,15 +154,16 @@ for (const store of ['redis', 'postgres'] as const) {
       },
     )
 
-    testAt(
+    playAt(
       place,
       'jobs that keep every thread busy for longer than their lease are not run again',
-      async (here) => {
-        here.runtime({ role: 'worker', lease: 500 }, { pool: { threads: 2 } })
-        here.runtime({ role: 'worker', lease: 500 })
-        const producer = here.runtime({ role: 'producer', lease: 500 })
+      async (here, slower) => {
+        const lease = slower * 500
+        here.runtime({ role: 'worker', lease }, { pool: { threads: 2 } })
+        here.runtime({ role: 'worker', lease })
+        const producer = here.runtime({ role: 'producer', lease })
         const file = newFile()
-        const jobs = [1, 2, 3].map(() => producer.enqueue(trail, { file, ms: 1200 }))
+        const jobs = [1, 2, 3].map(() => producer.enqueue(trail, { file, ms: 2.4 * lease }))
         const settled = await Promise.all(jobs.map((job) => job.settled))
         expect(settled.map(({ state, attempts }) => [state, attempts])).toEqual(
           jobs.map(() => ['completed', 1]),

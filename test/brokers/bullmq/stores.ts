@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, test } from 'vitest'
 import { type BullmqOptions, bullmqBroker } from '../../../src/brokers/bullmq.ts'
 import { createRuntime, type Runtime } from '../../../src/engine/runtime.ts'
 import type { RuntimeOptions } from '../../../src/engine/runtime-options.ts'
+import { playSteadily } from '../../kit/steady.ts'
 import { type StoreServer, storeServer, whyNot } from '../../kit/store-servers.ts'
 import * as tasks from './fixture/tasks.ts'
 
@@ -70,4 +71,22 @@ export function testAt(place: () => Place, name: string, check: (place: Place) =
       await here.end()
     }
   })
+}
+
+/** A test that plays in real time, with a place of its own each time that it is played; see `playSteadily`. */
+export function playAt(
+  place: () => Place,
+  name: string,
+  scene: (place: Place, slower: number) => Promise<void>,
+): void {
+  test(name, () =>
+    playSteadily(async (slower) => {
+      const here = place()
+      try {
+        await scene(here, slower)
+      } finally {
+        await here.end()
+      }
+    }),
+  )
 }
