@@ -10,7 +10,7 @@
 import { getHeapStatistics } from 'node:v8'
 import type { MessagePort } from 'node:worker_threads'
 import { type Bound, payloadBound, resultBound, type Sizes } from '../src/rules/bounds.ts'
-import { type Encoded, encodeReadable, read } from '../src/rules/codec.ts'
+import { type Encoded, encodeReadable, read, readPosted } from '../src/rules/codec.ts'
 import type { NestedJobOptions } from '../src/rules/handler.ts'
 import { buffersOf, Moved, move, ToMove } from '../src/rules/moved.ts'
 import {
@@ -305,10 +305,7 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
   #call(attempt: Attempt): unknown {
     const { payload } = this.#inbox
     const handler = this.#handlers.get(this.#table.task[attempt.slot] as number)
-    // A moved payload comes with its buffers, in an array that sets it apart from another.
-    const value = Array.isArray(payload)
-      ? read(payload[0] as Encoded, 'payload', payload.slice(1) as ArrayBuffer[])
-      : read(payload as Encoded, 'payload')
+    const value = payloadOf(payload)
     if (typeof handler === 'function') return handler(value, contextFor(attempt, handler.length))
     return callLater(handler, value, attempt)
   }
@@ -449,4 +446,11 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (
     typeof value === 'object' && value !== null && typeof (value as PromiseLike<unknown>).then === 'function'
   )
+}
+
+/** A payload as it was posted: encoded; taken apart into lists; or encoded, with buffers that were moved. */
+function payloadOf(posted: unknown): unknown {
+  if (!Array.isArray(posted)) return read(posted as Encoded, 'payload')
+  if (Array.isArray(posted[0])) return readPosted(posted, 'payload')
+  return read(posted[0] as Encoded, 'payload', posted.slice(1) as ArrayBuffer[])
 }

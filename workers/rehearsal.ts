@@ -4,7 +4,8 @@
  * coming up. So such a module is found out before the thread says that it is ready.
  */
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
-import { type Encoded, encode, read } from '../src/rules/codec.ts'
+import { type Encoded, encode, encodeInMemory, read, Snapshot } from '../src/rules/codec.ts'
+import type { FlatLists } from '../src/rules/flat.ts'
 import {
   FINISHED,
   FROM_THREAD,
@@ -40,6 +41,7 @@ export class Rehearsal {
   readonly #cell = new Int32Array(new SharedArrayBuffer(4))
   readonly #payload = encode(PAYLOAD, 'payload')
   readonly #richPayload = encode(RICH_PAYLOAD, 'payload')
+  readonly #takenApart = encodeInMemory(RICH_PAYLOAD, 'payload')
   readonly #load: () => boolean
   /** False where it fails before anything was imported: then it says nothing of those that are. */
   readonly #isFit: boolean
@@ -117,12 +119,18 @@ export class Rehearsal {
       payload.at.getTime() === 0 && payload.map.size === 1,
       'bytes of a result have changed on their way',
     )
+    expect(this.#takenApart instanceof Snapshot, 'a payload is not taken apart')
+    const again = this.#play(1, (this.#takenApart as Snapshot).lists) as { payload: typeof RICH_PAYLOAD }
+    expect(
+      again.payload.at.getTime() === 0 && again.payload.map.get('key')?.length === 1,
+      'a payload that was taken apart is not put together',
+    )
     const error = this.#play(2, undefined) as Error
     expect(error.message === 'rehearsed', 'the error of a job is not told')
   }
 
   /** Plays one job to its end: its result, or its error. */
-  #play(slot: number, payload: Encoded): unknown {
+  #play(slot: number, payload: Encoded | FlatLists): unknown {
     const table = this.#table
     table.task[slot] = slot
     table.attempt[slot] = 1

@@ -11,9 +11,9 @@ import {
   refusal,
 } from '../rules/arguments.ts'
 import type { Bound } from '../rules/bounds.ts'
-import { type Encoded, encode } from '../rules/codec.ts'
+import { type Encoded, encode, encodeInMemory, type Snapshot } from '../rules/codec.ts'
 import { type JobExtras, JobRecord } from '../rules/job-record.ts'
-import { type Moved, move, sizeOf } from '../rules/moved.ts'
+import { move, sizeOf } from '../rules/moved.ts'
 import { jobOptionsSchema, nestedJobOptionsSchema, timeOf } from '../rules/option-schemas.ts'
 import { closest, readOptions } from '../rules/options.ts'
 import type { Registry, TaskEntry } from '../rules/registry.ts'
@@ -161,7 +161,7 @@ export function toRecord(
   // Before buffers are moved, since it may refuse.
   const more = options === undefined ? undefined : extrasOf(options, clock)
   const isMoved = options?.transfer !== undefined
-  const encoded = isMoved && !isStored ? undefined : encode(checked.payload, 'payload', bound)
+  const encoded = isMoved && !isStored ? undefined : encodedPayload(checked, bound, isStored)
   const moved = isMoved ? move(checked.payload, options.transfer ?? [], 'payload', bound) : undefined
   const payload = isStored ? encoded : (moved ?? encoded)
   const record = new JobRecord(
@@ -178,6 +178,14 @@ export function toRecord(
   if (unique !== undefined) makeUnique(record, checked, unique, clock, bound)
   if (more !== undefined) Object.assign(record.more, more)
   return record
+}
+
+/** Equal payloads that are compared have to be the same text. */
+function encodedPayload({ payload, unique }: Checked, bound: Bound, isStored: boolean): Encoded | Snapshot {
+  const isCompared = unique !== undefined && unique.own === undefined
+  return isStored || isCompared
+    ? encode(payload, 'payload', bound)
+    : encodeInMemory(payload, 'payload', bound)
 }
 
 function extrasOf(options: JobOptions, clock: Clock): Partial<JobExtras> | undefined {
@@ -273,7 +281,7 @@ function makeUnique(record: JobRecord, checked: Checked, unique: Unique, clock: 
 export function uniqueKeyOf(
   checked: Checked,
   bound: Bound,
-  encoded = (): Encoded | Moved => encode(checked.payload, 'payload', bound),
+  encoded = (): JobRecord['payload'] => encode(checked.payload, 'payload', bound),
 ): string | undefined {
   const { entry, unique } = checked
   if (unique === undefined) return undefined
@@ -281,7 +289,7 @@ export function uniqueKeyOf(
   return `${entry.task.name}${equal}`
 }
 
-function encodedText(payload: Encoded | Moved): string {
+function encodedText(payload: JobRecord['payload']): string {
   return payload instanceof Uint8Array ? Buffer.from(payload).toString('base64') : String(payload)
 }
 

@@ -1,7 +1,7 @@
 /** The event loop's side of one thread: slots, the shared table, and the port. `rules/protocol` says how they work. */
 import { performance } from 'node:perf_hooks'
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
-import type { Encoded } from '../rules/codec.ts'
+import { type Encoded, Snapshot } from '../rules/codec.ts'
 import type { JobContext, JobExtras, JobRecord } from '../rules/job-record.ts'
 import { Moved } from '../rules/moved.ts'
 import {
@@ -160,7 +160,10 @@ export class ThreadLane implements Lane {
       else if (payload instanceof Moved) {
         transfer = [...(transfer ?? []), ...payload.transfer]
         message.push(slot, [payload.encoded, ...payload.buffers], contextOf(extras), extras?.id)
-      } else message.push(slot, payload, contextOf(extras), extras?.id)
+      } else {
+        const posted = payload instanceof Snapshot ? payload.lists : payload
+        message.push(slot, posted, contextOf(extras), extras?.id)
+      }
     }
     if (isBare && message.length === 2) this.#port.postMessage(message[1])
     else if (transfer === undefined) this.#port.postMessage(message)

@@ -41,7 +41,8 @@ const kindName = Object.getOwnPropertyDescriptor(
   Symbol.toStringTag,
 )?.get as (this: unknown) => (typeof KINDS)[number] | undefined
 
-function kindOf(view: View): number {
+/** The number of a view's kind. */
+export function kindOfView(view: View): number {
   if (Buffer.isBuffer(view)) return BUFFER
   const name = kindName.call(view)
   return name === undefined ? DATA_VIEW : KINDS.indexOf(name)
@@ -62,7 +63,7 @@ class Writer extends DefaultSerializer {
   _writeHostObject(view: unknown): void {
     if (!ArrayBuffer.isView(view)) throw new TypeError('It is an object of the platform.')
     const { buffer, byteOffset, byteLength } = view as View
-    const kind = kindOf(view as View)
+    const kind = kindOfView(view as View)
     const index = this.#moved.indexOf(buffer)
     this.writeUint32(index === -1 ? kind : kind + MOVED)
     if (index !== -1) {
@@ -102,7 +103,8 @@ class Reader extends DefaultDeserializer {
   }
 }
 
-function viewOf(kind: number, buffer: ArrayBufferLike, offset: number, bytes: number): View {
+/** A view of a kind over a buffer. @throws RangeError when there is no such kind. */
+export function viewOf(kind: number, buffer: ArrayBufferLike, offset: number, bytes: number): View {
   if (kind === BUFFER) return Buffer.from(buffer, offset, bytes)
   const name = KINDS[kind]
   const Class = name && (Reflect.get(globalThis, name) as Uint8ArrayConstructor | undefined)

@@ -3,10 +3,11 @@
  * say. A payload is encoded once, when its job is added (which is also the snapshot that later mutation cannot reach), and
  * decoded in the thread.
  *
- * Three forms, the cheapest that holds the value:
+ * Four forms, the cheapest that holds the value:
  * - Plain JSON data becomes a JSON string: the cheapest to make, to post and to store.
  * - Whatever JSON would change (Date, Map, Set, BigInt, bytes, undefined, NaN, -0, cycles, shared references, holes) becomes
  *   the bytes of structured clone.
+ * - What is large becomes flat lists, and the bytes of those. A payload that stays in this process stays lists.
  * - Errors, and what is nested so deeply that those bytes could not be read again, become the bytes of a table.
  *
  * `bench/codec` holds the comparison with the alternatives.
@@ -16,6 +17,8 @@ import { isA } from './arguments.ts'
 import { type Bound, fitting, leftOutBeyond, unbounded } from './bounds.ts'
 import { type Companions, readClone, tryClone, writeClone } from './clone-bytes.ts'
 import type { ErrorText } from './error-parts.ts'
+import { type FlatLists, fromFlat } from './flat.ts'
+import { toFlat } from './flatten.ts'
 import { fromTable, toTable } from './graph.ts'
 import { isJson, TOO_LARGE } from './plain-json.ts'
 import { survey } from './survey.ts'
@@ -28,6 +31,80 @@ export type Encoded = string | Uint8Array | undefined
 
 /** The first byte of a table; structured clone's own bytes start with 0xFF. */
 const TABLE = 0xfe
+/** The first byte of flat lists. */
+const FLAT = 0xfd
+
+/** Characters of JSON text, about: what would have more travels as bytes, which are sooner made and sooner read. */
+const LARGE = 65_536
+/** The same for a payload that stays in this process: below this JSON text is quicker, and smaller to keep. */
+const LARGE_IN_MEMORY = 1024
+
+/** A payload that was taken apart when its job was added, and is written when it is posted to a thread. */
+export class Snapshot {
+  readonly lists: FlatLists
+  /** As `sizeOf` counts. */
+  readonly bytes: number
+
+  constructor(lists: FlatLists, bytes: number) {
+    this.lists = lists
+    this.bytes = bytes
+  }
+
+  /** The value, as one reader gets it. */
+  copy(): unknown {
+    return fromFlat(this.lists, false)
+  }
+
+  /** The same as any other value is encoded: to be stored. `what` names it. */
+  plain(what: string): Encoded {
+    return encode(this.copy(), what)
+  }
+}
+
+/**
+ * Encodes a payload that stays in this process until a thread has it, in time that depends on its size as little as can be.
+ *
+ * @throws what `encode` throws.
+ */
+export function encodeInMemory(value: unknown, what: string, bound = unbounded(what)): Encoded | Snapshot {
+  if (value === undefined) return undefined
+  try {
+    if (isJson(value, LARGE_IN_MEMORY)) return fitting(toJson(value), bound)
+  } catch (thrown) {
+    if (thrown !== TOO_LARGE) return encode(value, what, bound)
+  }
+  const flat = flatOf(value, true, bound)
+  return flat === undefined ? encode(value, what, bound) : new Snapshot(flat.lists, flat.bytes)
+}
+
+/** Undefined where a value has to be looked at more closely. */
+function flatOf(value: unknown, isKept: boolean, bound: Bound): ReturnType<typeof toFlat> {
+  try {
+    return toFlat(value, isKept, bound.bytes)
+  } catch {
+    return undefined
+  }
+}
+
+/** What came out of a snapshot that was posted. @throws NotSerializableError when it cannot be read. */
+export function readPosted(lists: unknown, what: string): unknown {
+  try {
+    return fromFlat(lists, true)
+  } catch (cause) {
+    throw unreadable(what, cause)
+  }
+}
+
+/** The bytes of a value that would make a long text; undefined for any other. */
+function encodeLarge(value: unknown, bound: Bound): Uint8Array | undefined {
+  try {
+    isJson(value, LARGE)
+  } catch (thrown) {
+    const flat = thrown === TOO_LARGE ? flatOf(value, false, bound) : undefined
+    if (flat !== undefined) return fitting(writeClone(flat.lists, FLAT), bound)
+  }
+  return undefined
+}
 
 /**
  * Encodes a value. `what` names it in the error; `bound`: how large it may be.
@@ -85,9 +162,9 @@ export function encodeMore(
  *
  * @throws NotSerializableError as `encode` does.
  */
-export function encodeReadable(value: unknown, what: string, bound?: Bound): Encoded {
-  const encoded = encode(value, what, bound)
-  if (typeof encoded !== 'object' || encoded[0] === TABLE) return encoded
+export function encodeReadable(value: unknown, what: string, bound = unbounded(what)): Encoded {
+  const encoded = encodeLarge(value, bound) ?? encode(value, what, bound)
+  if (typeof encoded !== 'object' || encoded[0] === TABLE || encoded[0] === FLAT) return encoded
   try {
     tryClone(encoded)
   } catch (cause) {
@@ -121,9 +198,11 @@ export function decodeError(encoded: Uint8Array, text: ErrorText): Error {
  *
  * @throws whatever reading throws, when the bytes are not what `encode` made: wherever that can be, use `read`.
  */
-export function decode(encoded: Encoded, moved?: Companions): unknown {
+export function decode(encoded: Encoded | Snapshot, moved?: Companions): unknown {
   if (typeof encoded === 'string') return parseJson(encoded)
   if (encoded === undefined) return undefined
+  if (encoded instanceof Snapshot) return encoded.copy()
+  if (encoded[0] === FLAT) return fromFlat(readClone(encoded.subarray(1)), true)
   return encoded[0] === TABLE ? fromTable(readClone(encoded.subarray(1), moved)) : readClone(encoded, moved)
 }
 
@@ -132,7 +211,7 @@ export function decode(encoded: Encoded, moved?: Companions): unknown {
  *
  * @throws NotSerializableError, and nothing else, when it cannot be read.
  */
-export function read(encoded: Encoded, what: string, moved?: Companions): unknown {
+export function read(encoded: Encoded | Snapshot, what: string, moved?: Companions): unknown {
   try {
     return decode(encoded, moved)
   } catch (cause) {
@@ -141,7 +220,7 @@ export function read(encoded: Encoded, what: string, moved?: Companions): unknow
 }
 
 /** Decodes what is only shown: the error takes the place of a value that cannot be read. */
-export function readOrError(encoded: Encoded, what: string): unknown {
+export function readOrError(encoded: Encoded | Snapshot, what: string): unknown {
   try {
     return decode(encoded)
   } catch (cause) {

@@ -3,7 +3,7 @@
  * are few and plain, and whatever only some jobs have is in `extras`.
  */
 import type { JobState, ResponseFacts, TerminalState, When } from '../words/job.ts'
-import type { Encoded } from './codec.ts'
+import type { Encoded, Snapshot } from './codec.ts'
 import type { Moved } from './moved.ts'
 import type { TaskEntry } from './registry.ts'
 import type { WireError } from './wire-error.ts'
@@ -147,9 +147,15 @@ export class JobRecord {
   /** The job of its batch that waits for this one. */
   next: JobRecord | null = null
   extras: JobExtras | null = null
-  #data: Encoded | Moved
+  #data: Encoded | Moved | Snapshot
 
-  constructor(seq: number, entry: TaskEntry, payload: Encoded | Moved, priority: number, now: number) {
+  constructor(
+    seq: number,
+    entry: TaskEntry,
+    payload: Encoded | Moved | Snapshot,
+    priority: number,
+    now: number,
+  ) {
     this.seq = seq
     this.entry = entry
     this.#data = payload
@@ -165,17 +171,17 @@ export class JobRecord {
   }
 
   /** What goes in; gone once the job has completed, when the result takes its place. */
-  get payload(): Encoded | Moved {
+  get payload(): Encoded | Moved | Snapshot {
     return this.state === 'completed' ? undefined : this.#data
   }
 
-  set payload(payload: Encoded | Moved) {
+  set payload(payload: Encoded | Moved | Snapshot) {
     this.#data = payload
   }
 
   /** What came out; set after the state `completed`. */
   get result(): Encoded | Moved {
-    return this.state === 'completed' ? this.#data : undefined
+    return this.state === 'completed' ? (this.#data as Encoded | Moved) : undefined
   }
 
   set result(result: Encoded | Moved) {

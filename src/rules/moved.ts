@@ -8,7 +8,7 @@ import * as workerThreads from 'node:worker_threads'
 import { describeValue, NotSerializableError } from '../words/errors.ts'
 import type { Bound } from './bounds.ts'
 import type { Companions } from './clone-bytes.ts'
-import { type Encoded, encode, encodeMore, read } from './codec.ts'
+import { type Encoded, encode, encodeMore, read, Snapshot } from './codec.ts'
 import { survey } from './survey.ts'
 
 /** A payload or result whose buffers go along with it. */
@@ -45,8 +45,9 @@ export class Moved {
 }
 
 /** Bytes of an encoded value as it lies in memory, buffers that are moved included. A character of a text counts as one. */
-export function sizeOf(encoded: Encoded | Moved): number {
+export function sizeOf(encoded: Encoded | Moved | Snapshot): number {
   if (encoded === undefined) return 0
+  if (encoded instanceof Snapshot) return encoded.bytes
   if (typeof encoded === 'string') return encoded.length
   if (encoded instanceof Uint8Array) return encoded.byteLength
   return encoded.buffers.reduce((sum, { byteLength }) => sum + byteLength, encoded.encoded.byteLength)

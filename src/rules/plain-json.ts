@@ -91,10 +91,11 @@ function isJsonObject(value: object, depth: number): boolean {
   const prototype = Object.getPrototypeOf(value)
   if (prototype !== Object.prototype && prototype !== null) return false
   const record = value as Record<string, unknown>
+  let count = 0
   for (const key in record) {
     if (!Object.hasOwn(record, key)) return false
     // The key in quotes, a colon and a value.
-    if (many !== undefined) take(key.length + 4)
+    if (many !== undefined || ++count > SHORT) take(key.length + 4)
     // A toJSON of the user's own would change what is sent.
     if (key === 'toJSON' || !isJsonValue(record[key], depth + 1)) return false
   }

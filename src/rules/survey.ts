@@ -254,11 +254,14 @@ function getterThrew(cause: unknown): Fault {
   return { what: 'a property', why: `whose getter threw (${textOf(cause)})`, cause }
 }
 
-// Those of the values may be replaced.
-const mapEntries = Function.prototype.call.bind(Map.prototype.entries) as (
+/** The entries of a map, whatever its own `entries` is. */
+export const mapEntries = Function.prototype.call.bind(Map.prototype.entries) as (
   map: object,
 ) => Iterable<[unknown, unknown]>
-const setValues = Function.prototype.call.bind(Set.prototype.values) as (set: object) => Iterable<unknown>
+/** The items of a set. */
+export const setValues = Function.prototype.call.bind(Set.prototype.values) as (
+  set: object,
+) => Iterable<unknown>
 
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null

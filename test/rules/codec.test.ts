@@ -3,7 +3,18 @@ import { isDeepStrictEqual } from 'node:util'
 import { createContext, runInContext } from 'node:vm'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { decode, encode } from '../../src/rules/codec.ts'
+import { payloadBound } from '../../src/rules/bounds.ts'
+import {
+  decode,
+  encode,
+  encodeInMemory,
+  encodeReadable,
+  read,
+  readPosted,
+  Snapshot,
+} from '../../src/rules/codec.ts'
+import { fromFlat } from '../../src/rules/flat.ts'
+import { toFlat } from '../../src/rules/flatten.ts'
 import { NotSerializableError } from '../../src/words/errors.ts'
 
 const roundTrip = (value: unknown): unknown => decode(encode(value, 'value'))
@@ -27,22 +38,33 @@ describe('a value', () => {
     expect(encode({ a: [1, 'two', null, true] }, 'value')).toBe('{"a":[1,"two",null,true]}')
   })
 
+  const cloneable = fc.anything({
+    withBigInt: true,
+    withDate: true,
+    withMap: true,
+    withSet: true,
+    withSparseArray: true,
+    withTypedArray: true,
+    withNullPrototype: true,
+  })
+
   test('of any cloneable kind comes back as structured clone gives it', () => {
     fc.assert(
-      fc.property(
-        fc.anything({
-          withBigInt: true,
-          withDate: true,
-          withMap: true,
-          withSet: true,
-          withSparseArray: true,
-          withTypedArray: true,
-          withNullPrototype: true,
-        }),
-        (value) => {
-          expect(roundTrip(value)).toEqual(structuredClone(value))
-        },
-      ),
+      fc.property(cloneable, (value) => {
+        expect(roundTrip(value)).toEqual(structuredClone(value))
+      }),
+    )
+  })
+
+  test('of any cloneable kind that is taken apart comes back as structured clone gives it, to each reader', () => {
+    fc.assert(
+      fc.property(cloneable, (value) => {
+        const { lists } = toFlat(value, true) ?? {}
+        if (lists === undefined) return
+        expect(fromFlat(lists, false)).toEqual(structuredClone(value))
+        expect(fromFlat(structuredClone(lists), true)).toEqual(structuredClone(value))
+        expect(fromFlat(lists, false)).toEqual(structuredClone(value))
+      }),
     )
   })
 
@@ -156,6 +178,166 @@ describe('a value', () => {
     const encoded = encode(value, 'value')
     value.list.push(2)
     expect(decode(encoded)).toEqual({ list: [1] })
+  })
+})
+
+describe('a large value', () => {
+  /** Each way that a large value takes: to a thread as it was taken apart, to somebody who asks here, and as bytes. */
+  const ways: readonly [string, (value: unknown) => unknown][] = [
+    ['to a thread', (value) => readPosted(structuredClone(snapshotOf(value).lists), 'payload')],
+    ['to a reader in this process', (value) => read(snapshotOf(value), 'payload')],
+    ['to a store', (value) => decode(snapshotOf(value).plain('payload'))],
+    ['as bytes', (value) => (decode(asBytes(value)) as { value: unknown }).value],
+  ]
+
+  function snapshotOf(value: unknown): Snapshot {
+    const snapshot = encodeInMemory(value, 'payload')
+    if (snapshot instanceof Snapshot) return snapshot
+    throw new Error('It was not taken apart.')
+  }
+
+  /** Beside a text that is too long for JSON text. */
+  function asBytes(value: unknown): Uint8Array {
+    const encoded = encodeReadable({ text: 'x'.repeat(70_000), value }, 'result')
+    if (encoded instanceof Uint8Array) return encoded
+    throw new Error('It has become text.')
+  }
+
+  const rows = (count: number) =>
+    Array.from({ length: count }, (_, id) => ({ id, name: `row ${id}`, at: { id } }))
+  const shared = { one: true }
+  const cycle: { rows: unknown; self?: unknown } = { rows: rows(300) }
+  cycle.self = cycle
+  const values: readonly [string, unknown][] = [
+    ['a list of rows', rows(1000)],
+    ['a long text', 'text '.repeat(1000)],
+    ['a long text of two bytes a unit, with half of a pair', `\ud800${'ä€ '.repeat(1000)}`],
+    ['a list of numbers', Array.from({ length: 5000 }, (_, index) => index / 3)],
+    [
+      'a list of all that is no object',
+      Array.from({ length: 1000 }, (_, at) => [at, 'a', true, null, undefined, 1n][at % 6]),
+    ],
+    [
+      'rows of many shapes',
+      Array.from(
+        { length: 999 },
+        (_, at) => [{}, { '': at }, { 'a,b': at, c: 1 }, { a: at, 'b,c': 2 }][at % 4],
+      ),
+    ],
+    ['a dictionary', Object.fromEntries(Array.from({ length: 2000 }, (_, at) => [`key ${at}`, { at }]))],
+    [
+      'keys that mean something to objects',
+      Array.from({ length: 500 }, () => JSON.parse('{"__proto__":{"a":1},"constructor":2,"toJSON":3}')),
+    ],
+    [
+      'parts that stand in several places',
+      Array.from({ length: 1000 }, (_, id) => ({ id, shared, again: [shared] })),
+    ],
+    ['a cycle', cycle],
+    [
+      'dates, maps, sets and bytes',
+      rows(300).map(({ id }) => ({
+        at: new Date(id),
+        map: new Map([[id, new Set([id])]]),
+        bytes: Uint16Array.of(id),
+        of: Buffer.from([id]),
+      })),
+    ],
+  ]
+
+  test.each(ways)('arrives %s as structured clone gives it', (_, through) => {
+    for (const [name, value] of values) expect(through(value), name).toEqual(structuredCloneOf(value))
+    const [first, second] = through(values[8]?.[1]) as { shared: object; again: object[] }[]
+    expect(first?.shared).toBe(second?.again[0])
+    const loop = through(cycle) as { self: unknown }
+    expect(loop.self).toBe(loop)
+  })
+
+  // Structured clone makes a plain view of a Buffer.
+  function structuredCloneOf(value: unknown): unknown {
+    if (!Array.isArray(value) || value[0]?.of === undefined) return structuredClone(value)
+    return value.map((row) => ({ ...structuredClone(row), of: Buffer.from(row.of) }))
+  }
+
+  test('is a snapshot: what happens to it later is not seen', () => {
+    const list: unknown[] = [1, 2]
+    const value = {
+      list,
+      at: new Date(5),
+      bytes: new Uint8Array(20_000),
+      few: Uint8Array.of(1),
+      text: 'x'.repeat(5000),
+    }
+    const snapshot = snapshotOf(value)
+    list.push(3)
+    value.at.setTime(6)
+    value.bytes[0] = 7
+    value.few[0] = 7
+    const arrived = read(snapshot, 'payload') as typeof value
+    expect(arrived).toEqual({
+      ...value,
+      list: [1, 2],
+      at: new Date(5),
+      bytes: new Uint8Array(20_000),
+      few: Uint8Array.of(1),
+    })
+    // What one reader does with it is not seen by the next.
+    arrived.list.push(4)
+    arrived.bytes[0] = 8
+    expect(read(snapshot, 'payload')).toMatchObject({ list: [1, 2], bytes: new Uint8Array(20_000) })
+  })
+
+  test('has bytes with memory of their own, which is not shared', () => {
+    const bytes = new Uint8Array(50_000).subarray(10, 40_010)
+    const arrived = readPosted(structuredClone(snapshotOf({ bytes }).lists), 'payload') as {
+      bytes: Uint8Array
+    }
+    expect(arrived.bytes.buffer).toBeInstanceOf(ArrayBuffer)
+    expect(arrived.bytes.buffer.byteLength).toBe(40_000)
+  })
+
+  test('is refused with the path of what cannot travel, wherever that stands', () => {
+    const value = rows(1000).map((row) => ({ ...row, more: row.id === 900 ? new URL('https://x.test') : 1 }))
+    expect(() => encodeInMemory(value, 'payload')).toThrow(
+      expect.objectContaining({ path: 'payload[900].more' }),
+    )
+    expect(() => asBytes(value)).toThrow(expect.objectContaining({ path: 'result.value[900].more' }))
+  })
+
+  test('is refused by its size as its text is, and counts with about as many bytes', () => {
+    const text = 'x'.repeat(20_000)
+    expect((encodeInMemory(text, 'payload', payloadBound('task', 20_002)) as string).length).toBe(20_002)
+    const tooLarge = expect.objectContaining({ code: 'ERR_PAYLOAD_TOO_LARGE' })
+    const refused: readonly unknown[] = [
+      text,
+      'ä'.repeat(10_001),
+      rows(2000),
+      new Uint8Array(20_002),
+      [text],
+      Array(10_001).fill(1),
+    ]
+    for (const value of refused) {
+      expect(() => encodeInMemory(value, 'payload', payloadBound('task', 20_001))).toThrow(tooLarge)
+    }
+    expect(snapshotOf(text).bytes).toBe(20_002)
+    expect(snapshotOf(rows(1000)).bytes / JSON.stringify(rows(1000)).length).toBeCloseTo(1, 0)
+  })
+
+  test('that was damaged on its way cannot be read, and says so', () => {
+    // What is in it is not damaged: that is read whatever it is.
+    const bytes = asBytes(rows(50))
+    const from = bytes.length - 2000
+    const kinds = new Set<unknown>()
+    for (let at = from; at < bytes.length; at++) {
+      const damaged = bytes.slice()
+      damaged[at] = (damaged[at] as number) ^ 0xa5
+      try {
+        read(damaged, 'result')
+      } catch (error) {
+        kinds.add((error as Error).constructor)
+      }
+    }
+    expect([...kinds]).toEqual([NotSerializableError])
   })
 })
 

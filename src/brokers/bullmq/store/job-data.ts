@@ -2,6 +2,7 @@
  * A job as it lies in the store, and as a record. `data` is written once, when the job is added; `progress-mark` has what
  * attempts leave behind.
  */
+import { Snapshot } from '../../../rules/codec.ts'
 import { JobRecord } from '../../../rules/job-record.ts'
 import { errorFromText } from '../../../rules/journal-protocol.ts'
 import { Moved } from '../../../rules/moved.ts'
@@ -64,7 +65,8 @@ export function toNewJob(
   const forMs = until === undefined ? undefined : Math.max(1, Math.round(until - acceptedAt))
   const unique = key === undefined ? undefined : { key, forMs }
   const { name } = job.entry.task
-  const plain = payload instanceof Moved ? payload.plain('the payload') : payload
+  const isKept = payload instanceof Moved || payload instanceof Snapshot
+  const plain = isKept ? payload.plain('the payload') : payload
   return {
     queue,
     id,
