@@ -44,7 +44,15 @@ type AnyRuntime = ReturnType<typeof start>
 
 function start(file: string | undefined) {
   const broker = file === undefined ? {} : { broker: sqliteBroker({ file, durability: 'process' }) }
-  const runtime = createRuntime({ tasks: [receive, send], log: false, pool: { threads: 1 }, ...broker })
+  // Every way is to carry every value, however deep.
+  const most = { maxProgressBytes: 2 ** 25, maxLogBytes: 2 ** 25 }
+  const runtime = createRuntime({
+    tasks: [receive, send],
+    log: false,
+    pool: { threads: 1 },
+    ...most,
+    ...broker,
+  })
   // Without a listener nothing would be decoded.
   for (const event of ['job:completed', 'job:progress', 'job:log', 'job:dead'] as const)
     runtime.on(event, () => {})
