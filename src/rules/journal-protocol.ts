@@ -87,10 +87,12 @@ export const OP = {
   pause: 15,
   /** `seq, attempts`: a granted job that has not begun is for other processes. */
   giveBack: 16,
+  /** `milliseconds`: by so much the journal's time is ahead of the wall clock, which somebody has set. */
+  ahead: 17,
 } as const
 
 /** Entries of each operation, itself included, by its number. */
-export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 3, 1, 5, 2, 3, 3, 3, 2, 3, 3]
+export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 3, 1, 5, 2, 3, 3, 3, 2, 3, 3, 2]
 
 /** The same operations without the jobs that they add. */
 export function withoutAdds(ops: readonly unknown[]): unknown[] {

@@ -4,6 +4,7 @@
  */
 
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { uptime } from 'node:os'
 // Not the global: that one is looked up anew at every call.
 import { performance } from 'node:perf_hooks'
 
@@ -13,6 +14,8 @@ export interface Clock {
   now(): number
   /** Milliseconds since 1970, for what people and other processes read. May jump. */
   wall(): number
+  /** Milliseconds since the machine was started, its sleep included; absent where time is not real. */
+  uptime?(): number
   /** True where nobody can set the wall clock: it goes exactly with `now`. */
   readonly isNeverSet?: boolean
   /** Calls back once after `delay` milliseconds; returns the call that takes it back. Does not keep the process alive. */
@@ -64,6 +67,7 @@ const outsideOfRequests = AsyncLocalStorage.snapshot()
 export const systemClock: Clock = {
   now: () => performance.now(),
   wall: () => Date.now(),
+  uptime: () => uptime() * 1000,
   timer(delay, callback) {
     const handle = outsideOfRequests(setTimeout, callback, Math.min(Math.max(delay, 0), LONGEST_TIMER))
     handle.unref()

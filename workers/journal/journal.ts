@@ -59,8 +59,16 @@ export class Journal {
   /** Batches that could not be written, without their adds. */
   #stuck: Batch[] = []
 
-  /** @throws JournalError when the file cannot be used. */
-  constructor(setup: JournalSetup, opened: OpenFile = openFile(setup)) {
+  /**
+   * `steady` is a clock that nobody sets, in milliseconds.
+   *
+   * @throws JournalError when the file cannot be used.
+   */
+  constructor(
+    setup: JournalSetup,
+    opened: OpenFile = openFile(setup),
+    steady: () => number = () => performance.now(),
+  ) {
     const { db } = opened
     this.#setup = setup
     this.#db = db
@@ -82,7 +90,7 @@ export class Journal {
     const runs = this.#runs
     this.#owners = new Owners(db, { jobs: this.#jobs, endings, notices: this.#notices, runs }, setup)
     this.#queries = new Queries(db, this.#sql, numbers)
-    this.#retention = new Retention(this.#sql, this.#transaction, numbers, setup.retention)
+    this.#retention = new Retention(this.#sql, this.#transaction, numbers, setup.retention, steady)
     this.#failPoints = new FailPoints(setup.failAt)
     this.#log = new Log(db, setup.logLimit, setup.patience, this.#failPoints)
   }
@@ -115,6 +123,7 @@ export class Journal {
     this.#inTransaction(wall, reply, () => {
       const run = this.#owners.enter(wall)
       this.#transaction.run = run
+      if (resume === undefined) this.#moveTimes(run, wall)
       this.#operations.base = run * RUN_SPAN
       this.#jobs.known = Number(this.#sql.lastBefore.get((run + 1) * RUN_SPAN)?.[0] ?? 0)
       this.#queries.base = run * RUN_SPAN
@@ -128,6 +137,15 @@ export class Journal {
       if (!this.#setup.isShared) unique = this.#queries.uniqueHolders()
     })
     return unique
+  }
+
+  /** Somebody had set the clock while the last run wrote: its times are moved to where they are by the clock as it is now. */
+  #moveTimes(run: number, wall: number): void {
+    const [ahead = 0, lastAt] = (this.#sql.ahead.get(run) ?? []) as number[]
+    this.#retention.opened(wall, lastAt && lastAt - ahead)
+    if (ahead === 0) return
+    this.#sql.moveJobs.run(ahead)
+    this.#sql.moveAttempts.run(ahead)
   }
 
   /** True when finished jobs wait to be let go of, for when there is nothing else to do. */

@@ -123,6 +123,9 @@ export class Operations {
         return this.#jobs.pause(ops[at + 1] as string, ops[at + 2] === 1)
       case OP.giveBack:
         return this.#jobs.giveBack(n, ops[at + 2] as number)
+      case OP.ahead:
+        this.#sql.setAhead.run(values[at + 1] ?? 0, this.#transaction.run)
+        return
       case OP.putSchedule:
         this.#sql.putSchedule.run(...values.slice(at + 1, at + 5))
         return

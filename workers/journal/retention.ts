@@ -8,6 +8,12 @@ import type { Transaction } from './transaction.ts'
 const STEP = 256
 /** Milliseconds between looks at ages. */
 const LOOK_EVERY = 1000
+// The wall clock was set when it has moved by more against the clock that nobody sets. After that nothing counts as old for
+// a while: it may be set right again.
+const JUMP = 60_000
+const UNSETTLED = 600_000
+// A file that nobody has opened for longer, or a clock that is wrong as the machine starts.
+const LONG_AWAY = 7 * 86_400_000
 /** Where finished jobs of all tasks are that have no rule of their own. */
 const COMMON = 0
 
@@ -19,6 +25,11 @@ export class Retention {
   readonly #transaction: Transaction
   readonly #numbers: TaskNumbers
   readonly #limits: JournalSetup['retention']
+  /** The clock that nobody sets. */
+  readonly #steady: () => number
+  /** How far the wall clock is from that one. */
+  #offset: number | undefined
+  #unsettledUntil = Number.NEGATIVE_INFINITY
   #lookedAt = Number.NEGATIVE_INFINITY
   /** True when the last look at ages has left more that are too old. */
   #hasOld = false
@@ -28,11 +39,18 @@ export class Retention {
     transaction: Transaction,
     numbers: TaskNumbers,
     limits: JournalSetup['retention'],
+    steady: () => number,
   ) {
+    this.#steady = steady
     this.#sql = sql
     this.#transaction = transaction
     this.#numbers = numbers
     this.#limits = limits
+  }
+
+  /** The file is opened, in which somebody wrote last at that time. */
+  opened(now: number, lastAt: number | undefined): void {
+    if (lastAt !== undefined && now - lastAt > LONG_AWAY) this.#unsettledUntil = this.#steady() + UNSETTLED
   }
 
   /** True when a step has left more to let go of. */
@@ -50,6 +68,7 @@ export class Retention {
     if (!this.#hasOld && Math.abs(now - this.#lookedAt) < LOOK_EVERY) return
     this.#lookedAt = now
     this.#hasOld = false
+    if (!this.#isSettled(now)) return
     for (const shelf of this.#shelves()) {
       const { age } = this.#limitsOf(shelf)
       if (age !== Number.POSITIVE_INFINITY)
@@ -57,6 +76,14 @@ export class Retention {
     }
     const { dead } = this.#limits
     if (dead !== Number.POSITIVE_INFINITY) this.#dropOld(this.#sql.deadBefore.all(now - dead, 4 * STEP))
+  }
+
+  #isSettled(now: number): boolean {
+    const steady = this.#steady()
+    const offset = now - steady
+    if (Math.abs(offset - (this.#offset ?? offset)) > JUMP) this.#unsettledUntil = steady + UNSETTLED
+    this.#offset = offset
+    return steady >= this.#unsettledUntil
   }
 
   /** Forgets one job that is over. */

@@ -85,6 +85,8 @@ export const MIGRATIONS: readonly string[] = [
     INSERT INTO versions VALUES ('schedules', 1) ON CONFLICT (name) DO UPDATE SET version = version + 1;
   END;
   `,
+  // By how much the times that a run wrote are ahead of the wall clock, since somebody has set that one.
+  'ALTER TABLE runs ADD COLUMN ahead REAL NOT NULL DEFAULT 0',
 ]
 
 /** Brings the file to the newest version; refuses one that a newer release has written, or that is none of ours. */

@@ -157,6 +157,12 @@ const SQL = {
   notices: 'SELECT id, kind, n, text FROM notices WHERE run = ? AND id > ? ORDER BY id',
   dropNotices: 'DELETE FROM notices WHERE run = ? AND id <= ?',
   dropEnd: 'DELETE FROM notices WHERE run = ? AND n = ? AND kind = 0 AND id <= ?',
+  setAhead: 'UPDATE runs SET ahead = ? WHERE run = ?',
+  ahead:
+    'SELECT ahead, max(opened, seen, ifnull(closed, 0)) FROM runs WHERE run < ? ORDER BY run DESC LIMIT 1',
+  moveJobs:
+    'UPDATE jobs SET rank = rank - ?1, accepted = accepted - ?1, ready = ready - ?1, due = due - ?1, unique_until = unique_until - ?1, expires = expires - ?1, started = started - ?1, finished = finished - ?1',
+  moveAttempts: 'UPDATE attempts SET started = started - ?1, ended = ended - ?1',
   putSchedule:
     // With ?4 one that is the same stays as it is.
     `INSERT INTO schedules (id, definition, next_at) VALUES (?1, ?2, ?3)

@@ -15,6 +15,7 @@ import {
 import type { Clock } from '../../words/clock.ts'
 import { BrokerUnavailableError } from '../../words/errors.ts'
 import { errorOfFault, passingError, threadError } from './faults.ts'
+import type { JournalClock } from './journal-clock.ts'
 import type { JournalLink } from './link.ts'
 import { Outbox, type Outgoing } from './outbox.ts'
 import { RequestChannel } from './request-channel.ts'
@@ -64,7 +65,7 @@ export class Connection {
   /** The thread that ends has said why it could not open the file. */
   #isRefused = false
 
-  constructor(link: JournalLink, clock: Clock, host: ConnectionHost) {
+  constructor(link: JournalLink, clock: JournalClock, host: ConnectionHost) {
     this.#link = link
     this.#clock = clock
     this.#host = host

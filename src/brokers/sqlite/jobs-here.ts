@@ -9,6 +9,7 @@ import { ProgressWriter } from '../lifecycle/progress-writer.ts'
 import { type Ending, ranOf } from '../port/attempt.ts'
 import type { BrokerHost } from '../port/host.ts'
 import { UniqueKeys } from '../structures/unique-keys.ts'
+import type { JournalClock } from './journal-clock.ts'
 import { attemptOp, encodedResult, finishOp } from './operations.ts'
 import type { Outbox } from './outbox.ts'
 import { ReadyJobs } from './ready-jobs.ts'
@@ -42,11 +43,11 @@ export class JobsHere {
   readonly #outbox: Outbox
   readonly #isShared: boolean
 
-  constructor(host: BrokerHost, outbox: Outbox, isShared: boolean) {
+  constructor(host: BrokerHost, clock: JournalClock, outbox: Outbox, isShared: boolean) {
     this.#host = host
     this.#outbox = outbox
     this.#isShared = isShared
-    this.records = new Records(host.clock, host.entries, (bytes) => host.freed(bytes))
+    this.records = new Records(clock, host.entries, (bytes) => host.freed(bytes))
     this.ready = new ReadyJobs(host.ageing)
     this.unique = new UniqueKeys(host.clock, (seq) => this.records.get(seq))
     this.progress = new ProgressWriter(host.clock, (job) => {
@@ -55,7 +56,7 @@ export class JobsHere {
     this.#suspects = new Suspects((job) => this.#mark(job))
   }
 
-  /** A time on the monotonic clock as wall-clock time. */
+  /** A time on the monotonic clock as the journal's. */
   readonly wall = (monotonic: number): number => this.records.wall(monotonic)
 
   /** A job comes in, or starts over: its end is to be told. */

@@ -1,9 +1,9 @@
 /** What is to be written: operations gather during a turn, go out in one message, and are kept until they are written. */
 
 import type { JobRecord } from '../../rules/job-record.ts'
-import { TO_JOURNAL, withoutAdds } from '../../rules/journal-protocol.ts'
-import type { Clock } from '../../words/clock.ts'
+import { OP, TO_JOURNAL, withoutAdds } from '../../rules/journal-protocol.ts'
 import { Ring } from '../structures/ring.ts'
+import type { JournalClock } from './journal-clock.ts'
 
 /** One message, and whom its writing matters to. */
 export interface Outgoing {
@@ -29,7 +29,7 @@ const UNFIT = {}
 
 /** Gathers, sends, and keeps what has not been written. */
 export class Outbox {
-  readonly #clock: Clock
+  readonly #clock: JournalClock
   readonly #post: (message: readonly unknown[]) => void
   readonly #unwritten = new Ring<Outgoing>()
   #next: Outgoing
@@ -37,7 +37,7 @@ export class Outbox {
   #isSet = false
   #isOpen = false
 
-  constructor(clock: Clock, post: (message: readonly unknown[]) => void) {
+  constructor(clock: JournalClock, post: (message: readonly unknown[]) => void) {
     this.#clock = clock
     this.#post = post
     this.#next = this.#begin()
@@ -62,6 +62,8 @@ export class Outbox {
 
   /** Sends what has gathered, unless much is on its way already. */
   flush(isLast = false): void {
+    const ahead = this.#isOpen && (isLast || this.#next.ops.length > 0) ? this.#clock.step() : undefined
+    if (ahead !== undefined) this.#next.ops.push(OP.ahead, ahead)
     const isBusy = !isLast && this.#unwritten.length >= MOST_ON_THE_WAY
     if (this.#next.ops.length === 0 || !this.#isOpen || isBusy) return
     const batch = { ...this.#next, number: ++this.#number, wall: this.#clock.wall() }

@@ -8,9 +8,8 @@ import { JobRecord } from '../../rules/job-record.ts'
 import { errorFromText, type Row, RUN_SPAN, STATES } from '../../rules/journal-protocol.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
 import { strangerOf } from '../../rules/stranger.ts'
-import type { Clock } from '../../words/clock.ts'
-import { ClockOffset } from '../../words/clock-offset.ts'
 import { isTerminal } from '../../words/job.ts'
+import type { JournalClock } from './journal-clock.ts'
 import { restFromText } from './operations.ts'
 
 /** Finds the record of a job, or makes it from its row. */
@@ -23,15 +22,15 @@ export class Records {
   readonly #deadAndHeld = new Map<number, JobRecord>()
   /** Jobs that were dead, were revived here, and are not over: a handle may still have the record that died. */
   readonly revived = new Set<number>()
-  readonly #offset: ClockOffset
+  readonly #clock: JournalClock
   readonly #entries: readonly TaskEntry[]
 
   readonly #freed: (bytes: number) => void
 
   /** `freed` is told of bytes of payload that are on disk only from then on. */
-  constructor(clock: Clock, entries: readonly TaskEntry[], freed: (bytes: number) => void) {
+  constructor(clock: JournalClock, entries: readonly TaskEntry[], freed: (bytes: number) => void) {
     this.#freed = freed
-    this.#offset = new ClockOffset(clock)
+    this.#clock = clock
     this.#entries = entries
   }
 
@@ -137,11 +136,11 @@ export class Records {
 
   /** A wall-clock time on the monotonic clock, whole. */
   monotonic(wall: number): number {
-    return this.#offset.monotonic(wall)
+    return this.#clock.monotonicOf(wall)
   }
 
   /** A time on the monotonic clock as wall-clock time. The journal orders jobs by it. */
   wall(monotonic: number): number {
-    return this.#offset.wall(monotonic)
+    return this.#clock.wallOf(monotonic)
   }
 }

@@ -16,12 +16,14 @@ import type { BrokerHost } from '../port/host.ts'
 import type { Connection } from './connection.ts'
 import type { DueTimer } from './due-timer.ts'
 import type { JobsHere } from './jobs-here.ts'
+import type { JournalClock } from './journal-clock.ts'
 import { cancelOp } from './operations.ts'
 import type { Outgoing } from './outbox.ts'
 
 /** Does with the jobs of this process what the journal's replies say. */
 export class Replies {
   readonly #host: BrokerHost
+  readonly #clock: JournalClock
   readonly #connection: Connection
   readonly #jobs: JobsHere
   readonly #timer: DueTimer
@@ -29,8 +31,16 @@ export class Replies {
   /** The jobs that the journal itself had ended when it last told of any. */
   #lastTold: ReadonlySet<number> = new Set()
 
-  constructor(host: BrokerHost, connection: Connection, jobs: JobsHere, timer: DueTimer, isShared: boolean) {
+  constructor(
+    host: BrokerHost,
+    clock: JournalClock,
+    connection: Connection,
+    jobs: JobsHere,
+    timer: DueTimer,
+    isShared: boolean,
+  ) {
     this.#host = host
+    this.#clock = clock
     this.#connection = connection
     this.#jobs = jobs
     this.#timer = timer
@@ -105,7 +115,7 @@ export class Replies {
     const job = records.of(row)
     if (isUnreported) job.more.isUnreported = true
     // To the journal such a key is free already: it goes to the job that was added before the journal was open.
-    const isFree = until !== null && until <= this.#host.clock.wall() + KEY_SLACK
+    const isFree = until !== null && until <= this.#clock.wall() + KEY_SLACK
     // One whose time is over does not take it, and so is not in the way of who has taken the key since.
     if (!isFree || unique.holder(uniqueKey) === undefined) unique.hold(uniqueKey, job)
     // Of one that is over only its name is kept, unless its end is yet to be told.

@@ -34,13 +34,14 @@ export const OWNER_ONLY = 0o600
 // A journal looks once a second whether somebody asks; a disk, or a machine, may be slow.
 const ANSWER_WITHIN = 10_000
 
-/** The setup of a journal; `resume` is the run that it goes on with, when its thread had died. */
+/** The setup of a journal; `wall` is the journal's time, and `resume` is the run that it goes on with, when its thread had died. */
 export function setupOf(
   settings: SqliteSettings,
   host: BrokerHost,
+  wall: number,
   resume: JournalSetup['resume'],
 ): JournalSetup {
-  const { entries, ageing, retention, idPrefix, clock } = host
+  const { entries, ageing, retention, idPrefix } = host
   const { file, durability, isShared, window, failAt, maxPages, sqliteVersion } = settings
   const { logLimit = LOG_LIMIT, patience = PATIENCE } = settings
   const { mode = OWNER_ONLY, answerWithin = ANSWER_WITHIN } = settings
@@ -51,7 +52,7 @@ export function setupOf(
   })
   return {
     ...{ file, durability, isShared, window, logLimit, patience, mode, answerWithin },
-    ...{ tasks, ageing, idPrefix, wall: clock.wall(), retention: { count, age, dead } },
+    ...{ tasks, ageing, idPrefix, wall, retention: { count, age, dead } },
     ...(maxPages && { maxPages }),
     ...(sqliteVersion && { sqliteVersion }),
     ...(resume && { resume }),

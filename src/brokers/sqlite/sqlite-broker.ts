@@ -25,6 +25,7 @@ import type { BrokerHost } from '../port/host.ts'
 import { Connection } from './connection.ts'
 import { DueTimer } from './due-timer.ts'
 import { JobsHere } from './jobs-here.ts'
+import { JournalClock } from './journal-clock.ts'
 import type { JournalLink } from './link.ts'
 import { Lookups } from './lookups.ts'
 import { addOp, attemptOp, cancelOp, retryOp } from './operations.ts'
@@ -73,11 +74,12 @@ export class SqliteBroker
   open(host: BrokerHost): Promise<void> {
     this.#host = host
     const { isShared } = this.#settings
-    const connection = new Connection(this.#link, host.clock, {
+    const clock = new JournalClock(host.clock, isShared)
+    const connection = new Connection(this.#link, clock, {
       setup: (before) => {
         const window = [...this.#here.records.window.keys()]
         const resume = before && { run: before.run, identity: before.identity, window }
-        return setupOf(this.#settings, host, resume)
+        return setupOf(this.#settings, host, clock.wall(), resume)
       },
       opened: (opened, isFirst) => replies.opened(opened, isFirst),
       committed: (reply) => {
@@ -90,10 +92,10 @@ export class SqliteBroker
     })
     this.#connection = connection
     this.#outbox = connection.outbox
-    this.#here = new JobsHere(host, connection.outbox, isShared)
+    this.#here = new JobsHere(host, clock, connection.outbox, isShared)
     this.#lookups = new Lookups(host, connection, this.#here, isShared)
-    this.#timer = new DueTimer(host.clock, () => void this.#next.ops.push(OP.tick))
-    const replies = new Replies(host, connection, this.#here, this.#timer, isShared)
+    this.#timer = new DueTimer(clock, () => void this.#next.ops.push(OP.tick))
+    const replies = new Replies(host, clock, connection, this.#here, this.#timer, isShared)
     return connection.open()
   }
 
