@@ -90,7 +90,13 @@ export class Journal {
     const runs = this.#runs
     this.#owners = new Owners(db, { jobs: this.#jobs, endings, notices: this.#notices, runs }, setup)
     this.#queries = new Queries(db, this.#sql, numbers)
-    this.#retention = new Retention(this.#sql, this.#transaction, numbers, setup.retention, steady)
+    this.#retention = new Retention(
+      this.#sql,
+      this.#transaction,
+      numbers,
+      setup.retention,
+      setup.isShared ? steady : undefined,
+    )
     this.#failPoints = new FailPoints(setup.failAt)
     this.#log = new Log(db, setup.logLimit, setup.patience, this.#failPoints)
   }

@@ -12,8 +12,8 @@ const LOOK_EVERY = 1000
 // a while: it may be set right again.
 const JUMP = 60_000
 const UNSETTLED = 600_000
-// A file that nobody has opened for longer, or a clock that is wrong as the machine starts.
-const LONG_AWAY = 7 * 86_400_000
+// Nobody has opened the file for longer, or the clock is wrong since the machine has started.
+const LONG_AWAY = 365 * 86_400_000
 /** Where finished jobs of all tasks are that have no rule of their own. */
 const COMMON = 0
 
@@ -25,8 +25,8 @@ export class Retention {
   readonly #transaction: Transaction
   readonly #numbers: TaskNumbers
   readonly #limits: JournalSetup['retention']
-  /** The clock that nobody sets. */
-  readonly #steady: () => number
+  /** The clock that nobody sets; undefined where the time that is told is set by nobody. */
+  readonly #steady: (() => number) | undefined
   /** How far the wall clock is from that one. */
   #offset: number | undefined
   #unsettledUntil = Number.NEGATIVE_INFINITY
@@ -39,7 +39,7 @@ export class Retention {
     transaction: Transaction,
     numbers: TaskNumbers,
     limits: JournalSetup['retention'],
-    steady: () => number,
+    steady: (() => number) | undefined,
   ) {
     this.#steady = steady
     this.#sql = sql
@@ -50,7 +50,8 @@ export class Retention {
 
   /** The file is opened, in which somebody wrote last at that time. */
   opened(now: number, lastAt: number | undefined): void {
-    if (lastAt !== undefined && now - lastAt > LONG_AWAY) this.#unsettledUntil = this.#steady() + UNSETTLED
+    if (lastAt !== undefined && now - lastAt > LONG_AWAY)
+      this.#unsettledUntil = (this.#steady?.() ?? now) + UNSETTLED
   }
 
   /** True when a step has left more to let go of. */
@@ -79,7 +80,7 @@ export class Retention {
   }
 
   #isSettled(now: number): boolean {
-    const steady = this.#steady()
+    const steady = this.#steady?.() ?? now
     const offset = now - steady
     if (Math.abs(offset - (this.#offset ?? offset)) > JUMP) this.#unsettledUntil = steady + UNSETTLED
     this.#offset = offset

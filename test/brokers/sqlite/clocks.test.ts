@@ -1,0 +1,111 @@
+/** A wall clock that somebody sets, over a journal. */
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { sqliteBroker } from '../../../src/brokers/sqlite.ts'
+import { type Broker, defineTask } from '../../../src/index.ts'
+import { LeapingClock } from '../../kit/leaping-clock.ts'
+import { tempFolder } from '../../kit/temp-folder.ts'
+import { type LooseRuntime, startThreads } from '../../kit/threads.ts'
+
+const HOUR = 3_600_000
+const TEN_YEARS = 315_360_000_000
+const { newFile } = tempFolder('clocks')
+const handler = new URL('../../fixtures/handlers/history.ts', import.meta.url)
+const tasks = [
+  defineTask({ name: 'plain', payload: z.unknown(), handler: { module: handler, export: 'flaky' } }),
+]
+
+function start(clock: LeapingClock, broker: Broker): LooseRuntime {
+  return startThreads(tasks, { broker, retention: { age: 60_000 } }, { clock })
+}
+
+function journal(): () => Broker {
+  const file = newFile()
+  return () => sqliteBroker({ file, durability: 'process' })
+}
+
+test.each([-HOUR, HOUR])(
+  'a delay over a journal lasts as long as it says when the clock is set by %i ms',
+  async (step) => {
+    const clock = new LeapingClock()
+    const runtime = start(clock, journal()())
+    await runtime.ready()
+    const job = runtime.enqueue('plain', 0, { delay: 30_000, queueTimeout: 60_000 })
+    await job.stored
+    clock.jumpWall(step)
+    clock.leap(29_000)
+    // Whatever was due is written before this is answered.
+    await runtime.enqueue('plain', 0, { queueTimeout: 60_000 }).result()
+    expect(job.state).toBe('scheduled')
+    clock.leap(1001)
+    expect(await job.result()).toBe('done')
+    await runtime.stop()
+  },
+)
+
+test('a clock that visits another decade lets go of no result, now or after a restart', async () => {
+  const clock = new LeapingClock()
+  const make = journal()
+  const before = start(clock, make())
+  const ids: string[] = []
+  for (const step of [0, TEN_YEARS, -TEN_YEARS, -TEN_YEARS, TEN_YEARS]) {
+    clock.jumpWall(step)
+    const job = before.enqueue('plain', 0)
+    await job.result()
+    ids.push(job.id)
+  }
+  const resultsOf = (runtime: LooseRuntime): Promise<unknown[]> =>
+    Promise.all(ids.map(async (id) => (await runtime.job(id))?.result))
+  clock.leap(50_000)
+  await before.enqueue('plain', 0).result()
+  expect(await resultsOf(before)).toEqual(ids.map(() => 'done'))
+  await before.stop()
+  const next = start(clock, make())
+  await next.enqueue('plain', 0).result()
+  expect(await resultsOf(next)).toEqual(ids.map(() => 'done'))
+  // Time that passes does let go of them.
+  clock.leap(20_000)
+  await next.enqueue('plain', 0).result()
+  clock.leap(2000)
+  await next.enqueue('plain', 0).result()
+  expect(await resultsOf(next)).toEqual(ids.map(() => undefined))
+  await next.stop()
+})
+
+test.each([-HOUR, HOUR])(
+  'a job in a journal keeps its delay and its queueTimeout over a clock set by %i ms and a restart',
+  async (step) => {
+    const clock = new LeapingClock()
+    const make = journal()
+    const before = start(clock, make())
+    const job = before.enqueue('plain', 0, { delay: 30_000, queueTimeout: 60_000 })
+    await job.stored
+    clock.jumpWall(step)
+    await before.stop()
+    const next = start(clock, make())
+    await next.ready()
+    const ended = new Promise((resolve) => {
+      next.on('job:completed', (event) => resolve(event.job.id))
+      next.on('job:dead', (event) => resolve(event.error))
+    })
+    clock.leap(29_000)
+    expect((await next.job(job.id))?.state).toBe('scheduled')
+    clock.leap(1001)
+    expect(await ended).toBe(job.id)
+    await next.stop()
+  },
+)
+
+test('a file that is opened while the clock is ten years ahead loses nothing that is kept for a while', async () => {
+  const clock = new LeapingClock()
+  const make = journal()
+  const before = start(clock, make())
+  const job = before.enqueue('plain', 0)
+  await job.result()
+  await before.stop()
+  clock.jumpWall(TEN_YEARS)
+  const next = start(clock, make())
+  await next.enqueue('plain', 0).result()
+  expect((await next.job(job.id))?.result).toBe('done')
+  await next.stop()
+})
