@@ -20,6 +20,7 @@ import { closeFile, faultOf, isOfFile, type OpenFile, openFile } from './file.ts
 import { Jobs } from './jobs.ts'
 import { codeOf, JournalError } from './journal-error.ts'
 import { Log } from './log.ts'
+import { moveTimes } from './moved-times.ts'
 import { Notices } from './notices.ts'
 import { type Batch, type Guard, Operations } from './operations.ts'
 import { Owners } from './owners.ts'
@@ -129,7 +130,7 @@ export class Journal {
     this.#inTransaction(wall, reply, () => {
       const run = this.#owners.enter(wall)
       this.#transaction.run = run
-      if (resume === undefined) this.#moveTimes(run, wall)
+      if (resume === undefined) this.#retention.opened(wall, moveTimes(this.#sql, run))
       this.#operations.base = run * RUN_SPAN
       this.#jobs.known = Number(this.#sql.lastBefore.get((run + 1) * RUN_SPAN)?.[0] ?? 0)
       this.#queries.base = run * RUN_SPAN
@@ -143,15 +144,6 @@ export class Journal {
       if (!this.#setup.isShared) unique = this.#queries.uniqueHolders()
     })
     return unique
-  }
-
-  /** Somebody had set the clock while the last run wrote: its times are moved to where they are by the clock as it is now. */
-  #moveTimes(run: number, wall: number): void {
-    const [ahead = 0, lastAt] = (this.#sql.ahead.get(run) ?? []) as number[]
-    this.#retention.opened(wall, lastAt && lastAt - ahead)
-    if (ahead === 0) return
-    this.#sql.moveJobs.run(ahead)
-    this.#sql.moveAttempts.run(ahead)
   }
 
   /** True when finished jobs wait to be let go of, for when there is nothing else to do. */

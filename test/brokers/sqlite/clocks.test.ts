@@ -7,7 +7,8 @@ import { LeapingClock } from '../../kit/leaping-clock.ts'
 import { tempFolder } from '../../kit/temp-folder.ts'
 import { type LooseRuntime, startThreads } from '../../kit/threads.ts'
 
-const HOUR = 3_600_000
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
 const TEN_YEARS = 315_360_000_000
 const { newFile } = tempFolder('clocks')
 const handler = new URL('../../fixtures/handlers/history.ts', import.meta.url)
@@ -16,7 +17,7 @@ const tasks = [
 ]
 
 function start(clock: LeapingClock, broker: Broker): LooseRuntime {
-  return startThreads(tasks, { broker, retention: { age: 60_000 } }, { clock })
+  return startThreads(tasks, { broker, retention: { age: HOUR } }, { clock })
 }
 
 function journal(): () => Broker {
@@ -30,14 +31,14 @@ test.each([-HOUR, HOUR])(
     const clock = new LeapingClock()
     const runtime = start(clock, journal()())
     await runtime.ready()
-    const job = runtime.enqueue('plain', 0, { delay: 30_000, queueTimeout: 60_000 })
+    const job = runtime.enqueue('plain', 0, { delay: 30 * MINUTE, queueTimeout: 60 * MINUTE })
     await job.stored
     clock.jumpWall(step)
-    clock.leap(29_000)
+    clock.leap(20 * MINUTE)
     // Whatever was due is written before this is answered.
-    await runtime.enqueue('plain', 0, { queueTimeout: 60_000 }).result()
+    await runtime.enqueue('plain', 0, { queueTimeout: 60 * MINUTE }).result()
     expect(job.state).toBe('scheduled')
-    clock.leap(1001)
+    clock.leap(11 * MINUTE)
     expect(await job.result()).toBe('done')
     await runtime.stop()
   },
@@ -56,7 +57,7 @@ test('a clock that visits another decade lets go of no result, now or after a re
   }
   const resultsOf = (runtime: LooseRuntime): Promise<unknown[]> =>
     Promise.all(ids.map(async (id) => (await runtime.job(id))?.result))
-  clock.leap(50_000)
+  clock.leap(45 * MINUTE)
   await before.enqueue('plain', 0).result()
   expect(await resultsOf(before)).toEqual(ids.map(() => 'done'))
   await before.stop()
@@ -64,7 +65,7 @@ test('a clock that visits another decade lets go of no result, now or after a re
   await next.enqueue('plain', 0).result()
   expect(await resultsOf(next)).toEqual(ids.map(() => 'done'))
   // Time that passes does let go of them.
-  clock.leap(20_000)
+  clock.leap(30 * MINUTE)
   await next.enqueue('plain', 0).result()
   clock.leap(2000)
   await next.enqueue('plain', 0).result()
@@ -78,7 +79,7 @@ test.each([-HOUR, HOUR])(
     const clock = new LeapingClock()
     const make = journal()
     const before = start(clock, make())
-    const job = before.enqueue('plain', 0, { delay: 30_000, queueTimeout: 60_000 })
+    const job = before.enqueue('plain', 0, { delay: 30 * MINUTE, queueTimeout: 60 * MINUTE })
     await job.stored
     clock.jumpWall(step)
     await before.stop()
@@ -88,9 +89,9 @@ test.each([-HOUR, HOUR])(
       next.on('job:completed', (event) => resolve(event.job.id))
       next.on('job:dead', (event) => resolve(event.error))
     })
-    clock.leap(29_000)
+    clock.leap(20 * MINUTE)
     expect((await next.job(job.id))?.state).toBe('scheduled')
-    clock.leap(1001)
+    clock.leap(11 * MINUTE)
     expect(await ended).toBe(job.id)
     await next.stop()
   },
