@@ -7,6 +7,7 @@ import { leave } from '../engine/leave.ts'
 import { type AnyRuntime, createRuntime, engineOf } from '../engine/runtime.ts'
 import type { RuntimeOptions } from '../engine/runtime-options.ts'
 import { onStopSignals } from '../engine/stop-signals.ts'
+import { withoutCredentials } from '../rules/secrets.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { OptionsInvalidError } from '../words/errors.ts'
 import { readFlags, whole } from './flags.ts'
@@ -54,7 +55,7 @@ export async function work(args: readonly string[]): Promise<void> {
     )
   if (!STORE.test(store))
     throw new OptionsInvalidError(
-      `--store ${store.replace(/\/\/[^/@]*@/, '//***@')}: expected a URL that starts with redis://, rediss://, valkey://, postgres:// or postgresql://.`,
+      `--store ${withoutCredentials(store)}: expected a URL that starts with redis://, rediss://, valkey://, postgres:// or postgresql://.`,
       'store',
     )
   if (others.length > 0)

@@ -24,7 +24,11 @@ export function logEvents(runtime: AnyRuntime): void {
   runtime.on('thread:exited', ({ pool, thread, exitCode, expected, error }) => {
     if (!expected) log('error', 'thread:exited', { pool, thread, exitCode, error: error && inWords(error) })
   })
-  runtime.on('broker:down', ({ error }) => log('error', 'broker:down', { error: inWords(error) }))
+  runtime.on('broker:down', ({ error }) => {
+    log('error', 'broker:down', { error: inWords(error) })
+    // Also where nobody reads the log: without its store a worker does nothing.
+    process.stderr.write(`aftertask: the broker is down: ${error.message}\n`)
+  })
   runtime.on('broker:up', ({ downFor }) => log('info', 'broker:up', { downFor }))
 }
 

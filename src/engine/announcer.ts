@@ -140,7 +140,7 @@ export class Announcer {
   reached(fault: Error | undefined, downFor: number): void {
     if (fault === undefined) return this.events.emit('broker:up', { downFor })
     this.#tell('broker:down', { error: fault }, () => ({
-      message: `the broker cannot be reached: ${inWords(fault)}`,
+      message: `the broker is down: ${inWords(fault)}`,
       level: 'error',
       error: fault,
     }))

@@ -81,10 +81,12 @@ export type Op =
   | { readonly do: 'freeze'; readonly process: number; readonly ms: number }
   /** The connections of a process break. */
   | { readonly do: 'cut'; readonly process: number; readonly ms: number }
-  /** The store that processes share stands still, is restarted, or loses messages. */
+  /** The store refuses what a process writes, such as for want of a right. */
+  | { readonly do: 'deny'; readonly process: number; readonly ms: number }
+  /** The store that processes share stands still, is restarted, loses messages, or answers each write with an error. */
   | {
       readonly do: 'store'
-      readonly what: 'hangs' | 'restarts' | 'forgets leases' | 'loses messages'
+      readonly what: 'hangs' | 'restarts' | 'forgets leases' | 'loses messages' | 'refuses writes'
       readonly ms: number
     }
   /** The next such event makes its listener do something. */

@@ -298,7 +298,11 @@ export class BullmqBroker
     if (at === 'leased' || at === 'held' || at === 'buffered' || isTerminal(job.state)) return false
     const cancel = (): Promise<void> => remote.cancel(local.idOf(job), job.entry.task.name, reason)
     // What the store does not have yet is not found there.
-    return at === 'writing' ? this.stored(job).then(cancel) : cancel()
+    const asked = at === 'writing' ? this.stored(job).then(cancel) : cancel()
+    // It is asked for until it is so; whoever waits for that is told when it takes too long. Not everybody waits.
+    const answered = this.#parts.asking.ask(() => asked)
+    for (const promise of [asked, answered]) promise.catch(() => {})
+    return answered
   }
 
   expired(job: JobRecord): void {

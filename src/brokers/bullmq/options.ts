@@ -1,11 +1,15 @@
 /** What `bullmqBroker` takes. */
 import { z } from 'zod'
 import { readOptions } from '../../rules/options.ts'
+import { withoutCredentials } from '../../rules/secrets.ts'
 import { describeValue, OptionsInvalidError } from '../../words/errors.ts'
 import type { BrokerHost } from '../port/host.ts'
 
 // Nobody has asked for it.
 const DEFAULT_AGEING = 1000
+
+/** Connections that are needed besides one for each queue, which waits there for jobs. */
+export const FOR_QUERIES = 2
 
 const URL_EXPECTED = "expected a URL such as 'redis://localhost:6379', or the options of ioredis or pg"
 
@@ -101,7 +105,20 @@ export function readBullmqOptions(options: BullmqOptions): BullmqSettings {
     )
   }
   const read = readOptions(schema, options, 'bullmqBroker')
-  return { ...read, store: read.store ?? storeOf(read.connection) }
+  const { connection } = read
+  const store = read.store ?? storeOf(connection)
+  if (typeof connection === 'string') checkUrl(connection)
+  else if (store === 'postgres') checkMax(connection)
+  return { ...read, store }
+}
+
+/** A URL that cannot be read would be taken for another one, with parts of its password for a host. */
+function checkUrl(connection: string): void {
+  if (!connection.includes('://') || URL.canParse(connection)) return
+  throw new OptionsInvalidError(
+    `bullmqBroker: option "connection" is ${describeValue(withoutCredentials(connection))}, which is no URL; write what is special in a user or a password with encodeURIComponent.`,
+    'connection',
+  )
 }
 
 function storeOf(connection: string | Record<string, unknown>): 'redis' | 'postgres' {
@@ -111,11 +128,16 @@ function storeOf(connection: string | Record<string, unknown>): 'redis' | 'postg
   const remedy =
     host === undefined ? 'Or say which "store" it is.' : `Write redis://${host} or postgres://${host}.`
   throw new OptionsInvalidError(
-    `bullmqBroker: option "connection" is ${describeValue(withoutPassword(connection))}; expected a URL that starts with redis://, rediss://, valkey://, postgres:// or postgresql://. ${remedy}`,
+    `bullmqBroker: option "connection" is ${describeValue(withoutCredentials(connection))}; expected a URL that starts with redis://, rediss://, valkey://, postgres:// or postgresql://. ${remedy}`,
     'connection',
   )
 }
 
-function withoutPassword(url: string): string {
-  return url.replace(/\/\/[^/@]*@/, '//***@')
+/** @throws OptionsInvalidError when a pool would have fewer connections than `least`. */
+export function checkMax(config: object, least = 1 + FOR_QUERIES): void {
+  const max: unknown = Reflect.get(config, 'max') ?? Reflect.get(config, 'poolSize')
+  if (max === undefined || (typeof max === 'number' && Number.isInteger(max) && max >= least)) return
+  const what = `bullmqBroker: option "connection.max" is ${typeof max === 'number' ? max : 'no whole number'}`
+  const why = `each queue waits on a connection of its own, and ${FOR_QUERIES} more are needed for all else`
+  throw new OptionsInvalidError(`${what}; expected ${least} or more: ${why}.`, 'connection.max')
 }

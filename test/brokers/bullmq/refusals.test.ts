@@ -1,10 +1,14 @@
 /** A store that answers and takes no writes, and one that never will: what whoever runs the process is told. */
-import { beforeAll, expect } from 'vitest'
+import { inspect } from 'node:util'
+import { beforeAll, expect, test } from 'vitest'
+import { bullmqBroker } from '../../../src/brokers/bullmq.ts'
+import { createRuntime } from '../../../src/engine/runtime.ts'
+import type { BrokerUnavailableError } from '../../../src/words/errors.ts'
 import { nextEvent } from '../../kit/next-event.ts'
-import type { StoreServer } from '../../kit/store-servers.ts'
+import { type StoreServer, storeServer, whyNot } from '../../kit/store-servers.ts'
 import { tempFolder } from '../../kit/temp-folder.ts'
 import { trail } from './fixture/tasks.ts'
-import { overStore, testAt } from './stores.ts'
+import { overStore, type Place, testAt } from './stores.ts'
 
 const { newFile } = tempFolder('refusals')
 const PATIENCE = 300
@@ -123,3 +127,89 @@ for (const store of ['redis', 'postgres'] as const) {
     })
   })
 }
+
+// ── What will not heal by itself ─────────────────────────────────────────────────────────────────────────────────────
+
+overStore('redis', (place) => {
+  const refusedAt = async (here: Place, connection: string): Promise<BrokerUnavailableError> => {
+    const runtime = here.runtime({ connection })
+    const error: unknown = await runtime.ready().catch((fault: unknown) => fault)
+    expect(runtime.stats().broker?.state).toBe('down')
+    expect(inspect(error, { depth: 9 })).not.toContain('hidden')
+    return error as BrokerUnavailableError
+  }
+
+  testAt(
+    place,
+    'a wrong password, a right that is missing and no such database reject ready()',
+    async (here) => {
+      const url = new URL(here.server.url)
+      const at = (user: string): string => `redis://${user}:hidden@${url.host}`
+      here.server.ask('acl', 'setuser', 'lacking', 'on', '>hidden', '~*', '&*', '+@all', '-zadd', '-xtrim')
+      here.server.ask('acl', 'setuser', 'deaf', 'on', '>hidden', '~*', 'resetchannels', '+@all')
+      const faults = [
+        await refusedAt(here, at('nobody')),
+        await refusedAt(here, at('lacking')),
+        await refusedAt(here, at('deaf')),
+        await refusedAt(here, `${at('default').replace('default:hidden@', '')}/99`),
+      ]
+      expect(faults.map(({ code, reason }) => [code, reason])).toEqual([
+        ['ERR_BROKER_UNAVAILABLE', 'denied'],
+        ['ERR_BROKER_UNAVAILABLE', 'denied'],
+        ['ERR_BROKER_UNAVAILABLE', 'denied'],
+        ['ERR_BROKER_UNAVAILABLE', 'missing'],
+      ])
+      expect(faults.map(({ message }) => message)).toEqual([
+        expect.stringContaining('Its password or its user is wrong.'),
+        expect.stringContaining('no permission to run XTRIM, ZADD.'),
+        expect.stringContaining('Give its user the rights'),
+        expect.stringContaining('make it, or name another'),
+      ])
+    },
+  )
+})
+
+overStore('postgres', (place) => {
+  testAt(place, 'no such user, no such database and no right to create reject ready()', async (here) => {
+    here.server.ask('create role guest login', 'create database closed')
+    const { server } = here
+    const at = (user: string, database: string): string =>
+      server.url.replace('postgres@', `${user}:hidden@`).replace(/postgres$/, database)
+    const reasons: unknown[] = []
+    for (const connection of [at('nobody', 'postgres'), at('guest', 'nowhere'), at('guest', 'closed')]) {
+      const error: unknown = await here
+        .runtime({ connection })
+        .ready()
+        .catch((fault: unknown) => fault)
+      expect(inspect(error, { depth: 9 })).not.toContain('hidden')
+      reasons.push(Reflect.get(error as object, 'reason'))
+    }
+    expect(reasons).toEqual(['denied', 'missing', 'denied'])
+  })
+
+  testAt(place, 'jobs run where the connection sets a search_path of its own', async (here) => {
+    const connection = `${here.server.url}?options=-c%20search_path%3Dpublic`
+    const runtime = here.runtime({ connection })
+    expect(await runtime.enqueue(trail, { file: newFile(), ms: 1 }).settled).toMatchObject({
+      state: 'completed',
+    })
+  })
+})
+
+const noRedis = whyNot('redis')
+test.skipIf(noRedis !== undefined)('a node of a Redis Cluster rejects ready()', async () => {
+  const server = await storeServer('redis', ['--cluster-enabled', 'yes'])
+  try {
+    await server.start()
+    const broker = bullmqBroker({ connection: server.url })
+    const runtime = createRuntime({ tasks: [trail], broker, log: false, pool: { threads: 1 } })
+    await expect(runtime.ready()).rejects.toMatchObject({
+      code: 'ERR_BROKER_UNAVAILABLE',
+      reason: 'unsupported',
+      message: expect.stringContaining('a node of a Redis Cluster, which is not supported'),
+    })
+    await runtime.stop({ timeout: 0 })
+  } finally {
+    await server.dispose()
+  }
+})

@@ -21,6 +21,16 @@ test.each<[options: unknown, path: string, message: RegExp]>([
     'connection',
     /is "mysql:\/\/\*\*\*@db\/jobs"; .* Or say which "store" it is/,
   ],
+  [
+    { connection: 'postgres://ada:se/cr@et@db:port/jobs?password=secret' },
+    'connection',
+    /is "postgres:\/\/\*\*\*@db:port\/jobs\?\*\*\*", which is no URL; .* with encodeURIComponent/,
+  ],
+  [
+    { connection: { max: 1 }, store: 'postgres' },
+    'connection.max',
+    /option "connection.max" is 1; expected 3 or more: each queue waits on a connection of its own/,
+  ],
   [{ connection, conection: 1 }, 'conection', /unknown option "conection"\. Did you mean "connection"/],
   [{ connection, store: 'mysql' }, 'store', /option "store" is "mysql"; expected 'redis' or 'postgres'/],
   [{ connection, prefix: 'a b' }, 'prefix', /expected 1 to 40 letters, digits, _ or -/],
@@ -41,7 +51,11 @@ test.each<[options: unknown, path: string, message: RegExp]>([
 })
 
 test('a password in a URL is repeated in no message', () => {
-  for (const given of ['redis://:secret@127.0.0.1:1', { connection: 'mysql://ada:secret@db/jobs' }]) {
+  for (const given of [
+    'redis://:secret@127.0.0.1:1',
+    { connection: 'mysql://ada:secret@db/jobs' },
+    { connection: 'mysql://ada:s/e@secret@db' },
+  ]) {
     const make = (): unknown => bullmqBroker(given as never)
     expect(make).toThrow(expect.objectContaining({ message: expect.not.stringContaining('secret') }))
   }

@@ -49,6 +49,18 @@ for (const store of ['redis', 'postgres'] as const) {
       },
     )
 
+    testAt(place, 'a store that has lost all its data gets its schedules back', async (here) => {
+      const runtime = here.runtime({ role: 'producer' })
+      await runtime.ready()
+      runtime.schedule('kept', trail, payload(), { every: DAY })
+      const before = await runtime.schedules()
+      expect(before.map(({ id }) => id)).toEqual(['kept'])
+      if (store === 'redis') here.server.ask('flushall')
+      else here.server.ask('drop schema aftertask cascade', 'drop schema bullmq cascade')
+      expect(await runtime.schedules()).toEqual(before)
+      expect(await here.runtime({ role: 'producer' }).schedules()).toEqual(before)
+    })
+
     testAt(
       place,
       'a run of a schedule is made for each time between the first and the next, and no other',

@@ -97,6 +97,10 @@ export const clusterMutants: Readonly<Record<string, ClusterMutant>> = {
     subject: without(Leases, 'renew', () => Promise.resolve()),
     says: /which was well/,
   },
+  'writes that fail do not count': {
+    subject: without(HealthCheck, 'failed', () => {}),
+    says: /calls a store up that refuses writes/,
+  },
   'a lock lets everybody pass': {
     subject: {
       tamper({ store }) {

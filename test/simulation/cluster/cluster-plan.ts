@@ -53,9 +53,10 @@ const kill = fc.record({
 })
 const freeze = fc.record({ do: fc.constant('freeze' as const), process, ms: pick(30, 400, 1500, 3000, 7000) })
 const cut = fc.record({ do: fc.constant('cut' as const), process, ms: pick(0, 0, 300, 3000) })
+const deny = fc.record({ do: fc.constant('deny' as const), process, ms: pick(300, 1500, 3000, 7000) })
 const store = fc.record({
   do: fc.constant('store' as const),
-  what: pick('hangs', 'restarts', 'forgets leases', 'loses messages'),
+  what: pick('hangs', 'restarts', 'forgets leases', 'loses messages', 'refuses writes', 'refuses writes'),
   ms: pick(30, 400, 1500, 3000, 7000),
 })
 const longer = fc.record({ do: fc.constant('advance' as const), ms: pick(100, 300, 2500) })
@@ -67,7 +68,8 @@ const step = fc.oneof(
   { weight: 5, arbitrary: kill },
   { weight: 4, arbitrary: freeze },
   { weight: 4, arbitrary: cut },
-  { weight: 4, arbitrary: store },
+  { weight: 5, arbitrary: store },
+  { weight: 3, arbitrary: deny },
 ) as fc.Arbitrary<Op>
 
 const clusterOptions: fc.Arbitrary<WorldOptions> = fc

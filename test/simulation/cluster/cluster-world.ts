@@ -19,6 +19,8 @@ const START = 1_700_000_000_000
 const HOLD = 60_000
 /** A write that the store does not have yet is tried again so often at least. */
 const LONGEST_WAIT = 1000
+/** So long after the first refusal a process has lost its patience: with looks in between, and answers on their way. */
+const UNTIL_TOLD = 1500
 const EVENTS: readonly ReactsTo[] = [
   ...(['job:enqueued', 'job:started', 'job:completed', 'job:retrying', 'job:dead'] as const),
   ...(['job:cancelled', 'job:skipped', 'job:interrupted', 'thread:exited'] as const),
@@ -77,12 +79,37 @@ export class ClusterWorld {
       case 'cut':
         this.#cut(op.process, op.ms)
         break
+      case 'deny':
+        this.#deny(op.process, op.ms)
+        break
       case 'store':
         this.#trouble(op.what, op.ms)
         break
     }
     await this.#turn()
+    this.#refusalIsTold()
     this.#replaceStopped()
+  }
+
+  /** A process that is well counts a store as down which has refused all writes for longer than its patience. */
+  #refusalIsTold(): void {
+    const { server, model } = this
+    if (!server.isRefusing || server.isAway) return
+    for (const { process, isStopping } of this.#hands) {
+      const isWell = !(process.isGone || process.isFrozen || isStopping) && process.client.isConnected
+      const heardSince = Math.max(
+        server.refusesSince,
+        process.born + LEASE,
+        process.frozenUntil,
+        process.troubledUntil,
+      )
+      if (!isWell || this.#clock.now() - heardSince < UNTIL_TOLD) continue
+      const state = process.runtime.stats().broker?.state
+      model.expect(
+        state === 'down',
+        () => `process ${process.number} calls a store ${state} that refuses writes`,
+      )
+    }
   }
 
   #in(which: number, op: Op): void {
@@ -114,8 +141,15 @@ export class ClusterWorld {
     if (ms > LEASE / 4) process.troubledUntil = Math.max(process.troubledUntil, this.#clock.now() + ms)
   }
 
+  #deny(which: number, ms: number): void {
+    const { process } = this.#hands[which % this.#hands.length] as ClusterHands
+    process.client.denyFor(ms)
+    if (ms > LEASE / 4) process.troubledUntil = Math.max(process.troubledUntil, this.#clock.now() + ms)
+  }
+
   #trouble(what: Extract<Op, { do: 'store' }>['what'], ms: number): void {
     if (what === 'hangs') this.server.hang(ms)
+    else if (what === 'refuses writes') this.server.refuse(ms)
     else if (what === 'loses messages') this.server.deafUntil = this.#clock.now() + ms
     else this.server.restart(ms, what === 'forgets leases')
   }
@@ -255,10 +289,13 @@ export class ClusterWorld {
   async #recover(): Promise<void> {
     const { model } = this
     this.server.recover()
+    this.server.refusesUntil = 0
     this.server.deafUntil = 0
     for (const { process } of this.#hands) process.client.unblock()
     const isWell = ({ process }: ClusterHands): boolean =>
-      !(process.isFrozen || process.isGone) && process.client.isConnected
+      !(process.isFrozen || process.isGone) &&
+      process.client.isConnected &&
+      process.runtime.stats().broker?.state === 'up'
     await this.#until(() => this.#hands.every(isWell), 20_000)
     if (model.hasSchedules) await this.#schedulesAreWritten()
     for (const hands of this.#hands) {

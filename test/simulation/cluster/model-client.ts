@@ -6,7 +6,6 @@
  */
 import { toDataText, toProgress } from '../../../src/brokers/bullmq/store/bullmq-jobs.ts'
 import { type StoreFault, toFault } from '../../../src/brokers/bullmq/store/faults.ts'
-import { Secrets } from '../../../src/brokers/bullmq/store/secrets.ts'
 import {
   type Claimed,
   type JobDirectory,
@@ -21,6 +20,7 @@ import {
 } from '../../../src/brokers/bullmq/store/shared-store.ts'
 import type { Entry } from '../../../src/brokers/bullmq/store/source.ts'
 import type { NewJob, StoredJob } from '../../../src/brokers/bullmq/store/stored-job.ts'
+import { Secrets } from '../../../src/rules/secrets.ts'
 import type { VirtualClock } from '../virtual-clock.ts'
 import { ModelDirectory } from './model-directory.ts'
 import { REFUSED, Refusal, read, type Seen } from './model-store.ts'
@@ -41,6 +41,7 @@ export interface ClientParts {
 
 interface Request {
   readonly effect: () => unknown
+  readonly onlyReads: boolean
   readonly answer: PromiseWithResolvers<unknown>
   /** It has left the process and goes on its way, though nobody will hear of it. */
   survives: boolean
@@ -53,6 +54,15 @@ const LONGEST_RETRY = 500
 
 /** No answer will come over a connection. */
 export class Unreachable extends Error {}
+
+/** The store answers, and does nothing. */
+class Denied extends Error {
+  override readonly name = 'ReplyError'
+
+  constructor() {
+    super("OOM command not allowed when used memory > 'maxmemory'.")
+  }
+}
 
 /** A store, for one process. */
 export class ModelClient implements SharedStore, Connected {
@@ -74,6 +84,7 @@ export class ModelClient implements SharedStore, Connected {
   #answersAt = 0
   #isClosed = false
   #blockedUntil = 0
+  #deniedUntil = 0
   #opened: PromiseWithResolvers<void> | undefined
 
   constructor(parts: ClientParts) {
@@ -81,13 +92,14 @@ export class ModelClient implements SharedStore, Connected {
     this.isOrdered = parts.isOrdered
     const { store } = parts.server
     this.directory = new ModelDirectory(
-      (effect) => this.#ask(effect),
+      (effect, onlyReads) => this.#ask(effect, onlyReads),
       store,
       () => this.#clock.wall(),
     )
     this.schedules = {
-      all: () => this.#ask(() => store.allSchedules()),
+      all: () => this.#ask(() => store.allSchedules(), true),
       put: (schedule) => this.#ask(() => store.putSchedule(schedule)),
+      era: () => this.#ask(() => 'the one'),
       remove: (id) => this.#ask(() => void store.schedules.delete(id)),
       take: (schedule, owner, ms) => this.#ask(() => store.takeSchedule(schedule, owner, ms)),
       release: (id, owner) => this.#ask(() => store.releaseSchedule(id, owner)),
@@ -168,6 +180,12 @@ export class ModelClient implements SharedStore, Connected {
   /** Connections can be made again. */
   unblock(): void {
     this.#blockedUntil = 0
+    this.#deniedUntil = 0
+  }
+
+  /** What this process writes is refused for a while. */
+  denyFor(milliseconds: number): void {
+    this.#deniedUntil = Math.max(this.#deniedUntil, this.#parts.server.clock.now() + milliseconds)
   }
 
   /** The connection breaks. */
@@ -217,9 +235,9 @@ export class ModelClient implements SharedStore, Connected {
 
   // ── Questions ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #ask<T>(effect: () => T): Promise<T> {
+  #ask<T>(effect: () => T, onlyReads = false): Promise<T> {
     const answer = Promise.withResolvers<unknown>()
-    const request: Request = { effect, answer, survives: false, isSent: false }
+    const request: Request = { effect, onlyReads, answer, survives: false, isSent: false }
     const refusal = this.#isClosed ? 'The connection was closed.' : 'The connection was refused.'
     const isHopeless = this.#isClosed || !(this.isOrdered || this.#isConnected)
     if (isHopeless) {
@@ -247,6 +265,8 @@ export class ModelClient implements SharedStore, Connected {
     request.survives = false
     let settle: () => void
     try {
+      const isDenied = server.clock.now() < Math.max(this.#deniedUntil, server.refusesUntil)
+      if (isDenied && !request.onlyReads) throw new Denied()
       const value = request.effect()
       settle = () => request.answer.resolve(value)
     } catch (error) {
@@ -286,12 +306,12 @@ export class ModelClient implements SharedStore, Connected {
 
   uptime(): Promise<number> {
     const { store } = this.#parts.server
-    return this.#ask(() => store.now() - store.startedAt)
+    return this.#ask(() => store.now() - store.startedAt, true)
   }
 
   publish(topic: string, text: string): void {
     const { server } = this.#parts
-    this.#ask(() => server.publish(topic, text)).catch(() => {})
+    this.#ask(() => server.publish(topic, text), true).catch(() => {})
   }
 
   told(topic: string, text: string): void {

@@ -15,8 +15,8 @@ import { BATCH_FAILED } from '../../../src/rules/journal-protocol.ts'
 import { isTerminal, type JobState, TERMINAL_STATES, UNFINISHED_STATES } from '../../../src/words/job.ts'
 import { type ModelStore, read } from './model-store.ts'
 
-/** Asks the store, whenever the question gets there. */
-export type Ask = <T>(effect: () => T) => Promise<T>
+/** Asks the store, whenever the question gets there. A store that refuses writes answers what only reads. */
+export type Ask = <T>(effect: () => T, onlyReads?: boolean) => Promise<T>
 
 /** Answers from the modelled store. */
 export class ModelDirectory implements JobDirectory {
@@ -31,8 +31,9 @@ export class ModelDirectory implements JobDirectory {
   }
 
   async find(id: string, queue?: string): Promise<StoredJob | undefined> {
-    const seen = await this.#ask(() =>
-      this.#store.find(id, queue === undefined ? [...this.#store.queues.keys()] : [queue]),
+    const seen = await this.#ask(
+      () => this.#store.find(id, queue === undefined ? [...this.#store.queues.keys()] : [queue]),
+      true,
     )
     return seen && read(seen, this.#wall())
   }
@@ -41,7 +42,7 @@ export class ModelDirectory implements JobDirectory {
     return this.#ask(() => {
       const where = this.#store.queue(queue).jobs.get(id)?.where
       return where === undefined || where === 'completed' || where === 'failed'
-    })
+    }, true)
   }
 
   async list(filter: JobFilter): Promise<readonly StoredJob[]> {
@@ -101,7 +102,7 @@ export class ModelDirectory implements JobDirectory {
   }
 
   async #all(): Promise<StoredJob[]> {
-    const all = await this.#ask(() => [...this.#store.all([...this.#store.queues.keys()])])
+    const all = await this.#ask(() => [...this.#store.all([...this.#store.queues.keys()])], true)
     return all.map((seen) => read(seen, this.#wall()))
   }
 }

@@ -30,6 +30,9 @@ export class SimServer {
   forgotAt = Number.NEGATIVE_INFINITY
   /** Messages get lost until then. */
   deafUntil = 0
+  /** Each write is answered with an error until then. */
+  refusesUntil = 0
+  refusesSince = 0
   readonly #waiters = new Set<Waiter>()
   #isHanging = false
   #unread: (() => void)[] = []
@@ -69,14 +72,15 @@ export class SimServer {
 
   /** When it was away last: until now, as long as it is. */
   get outage(): { since: number; until: number } {
-    return this.isAway
+    return this.isAway || this.isRefusing
       ? { since: this.#awaySince, until: this.clock.now() }
       : { since: this.#awaySince, until: this.#backAt }
   }
 
   #goAway(): void {
     // One that follows soon is the same to everybody else.
-    if (!this.isAway && this.clock.now() - this.#backAt > this.store.lease) this.#awaySince = this.clock.now()
+    if (!(this.isAway || this.isRefusing) && this.clock.now() - this.#backAt > this.store.lease)
+      this.#awaySince = this.clock.now()
   }
 
   /** It stands still for a while, with all connections open. */
@@ -84,6 +88,22 @@ export class SimServer {
     this.#goAway()
     this.#isHanging = true
     this.#recoverAfter(milliseconds)
+  }
+
+  /** True when each write is answered with an error. */
+  get isRefusing(): boolean {
+    return this.clock.now() < this.refusesUntil
+  }
+
+  /** It answers each write with an error for a while: no lease can be renewed. */
+  refuse(milliseconds: number): void {
+    this.#goAway()
+    const until = this.clock.now() + milliseconds
+    if (!this.isRefusing) this.refusesSince = this.clock.now()
+    this.refusesUntil = Math.max(this.refusesUntil, until)
+    this.clock.at(until, () => {
+      if (this.refusesUntil === until && !this.isAway) this.#backAt = until
+    })
   }
 
   /** It is gone for a while, with all connections. */
@@ -111,7 +131,7 @@ export class SimServer {
   /** Whatever its trouble was, it is over. */
   recover(): void {
     this.#recoveries++
-    if (this.isAway) this.#backAt = this.clock.now()
+    if (this.isAway || this.isRefusing) this.#backAt = this.clock.now()
     if (this.isDown) this.store.startedAt = this.store.now()
     this.isDown = false
     this.#isHanging = false

@@ -1,11 +1,11 @@
 /** What the stores in Redis and in PostgreSQL have in common: BullMQ's queues, and how jobs come to them by their locks. */
 import type { Queue } from 'bullmq'
+import { Secrets } from '../../../rules/secrets.ts'
 import type { BullmqSettings } from '../options.ts'
 import { toDataText, toJson } from './bullmq-jobs.ts'
 import { Directory } from './directory.ts'
 import { type StoreFault, toFault } from './faults.ts'
 import type { Retention } from './queue-options.ts'
-import { Secrets } from './secrets.ts'
 import {
   type Admitted,
   type JobSource,

@@ -31,6 +31,10 @@ export class ClusterSchedules implements ScheduleStore {
   #changed: () => void = () => {}
   #stop = (): void => {}
   #isClosed = false
+  /** What the store had when it was looked at last, and what was put there since. */
+  readonly #known = new Map<string, StoredSchedule>()
+  /** Of the data that this was. */
+  #era: string | undefined
   /** Runs that this process has taken, or is about to take, and has not let go of. */
   readonly #turns = new Map<string, PromiseWithResolvers<void>>()
 
@@ -91,6 +95,7 @@ export class ClusterSchedules implements ScheduleStore {
   async #complete(schedule: StoredSchedule, nextAt: number): Promise<void> {
     try {
       await this.#retries.retry(() => this.#table.made(schedule, nextAt))
+      if (this.#known.has(schedule.id)) this.#known.set(schedule.id, { ...schedule, nextAt })
     } finally {
       this.#letGo(schedule.id)
     }
@@ -114,16 +119,30 @@ export class ClusterSchedules implements ScheduleStore {
   load(): Promise<readonly StoredSchedule[]> {
     return this.#ask(async () => {
       await this.#changes
-      return this.#table.all()
+      await this.#restore()
+      const all = await this.#table.all()
+      this.#known.clear()
+      for (const schedule of all) this.#known.set(schedule.id, schedule)
+      return all
     })
   }
 
+  /** A store that has lost all its data gets back what was there when this process looked last. */
+  async #restore(): Promise<void> {
+    const era = await this.#table.era()
+    if (this.#era !== undefined && era !== this.#era)
+      for (const schedule of this.#known.values()) await this.#table.put(schedule)
+    this.#era = era
+  }
+
   put(schedule: StoredSchedule): void {
+    this.#known.set(schedule.id, schedule)
     // It is tried until the store has it, or everything ends.
     void this.#change(() => this.#table.put(schedule)).catch(() => {})
   }
 
   async remove(id: string): Promise<void> {
+    this.#known.delete(id)
     let isGivenUp = false
     const removed = this.#change(async () => {
       if (!isGivenUp) await this.#table.remove(id)

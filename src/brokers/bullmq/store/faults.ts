@@ -2,8 +2,9 @@
  * What a store says when it does not do what it is asked, in a word, with what can be done about it. The error of a driver
  * stays in here: it may carry a password (ioredis keeps the arguments of `AUTH`) or a payload.
  */
+
+import type { Secrets } from '../../../rules/secrets.ts'
 import { BrokerUnavailableError } from '../../../words/errors.ts'
-import type { Secrets } from './secrets.ts'
 
 interface Kind {
   readonly reason: string
@@ -55,7 +56,7 @@ const KINDS: readonly Kind[] = [
     isPermanent: true,
     remedy: RIGHTS,
     codes: ['NOPERM', '42501'],
-    text: /^ERR unknown command/,
+    text: /ERR unknown command|executing the script can't/,
   },
   {
     reason: 'missing',
@@ -138,7 +139,9 @@ function hasAnswered(error: unknown): boolean {
 
 function codeOf(error: unknown, message: string): string {
   const code = read(error, 'code')
-  return typeof code === 'string' ? code : (/^[A-Z]{2,}(?= )/.exec(message)?.[0] ?? '')
+  return typeof code === 'string'
+    ? code
+    : (/^[A-Z]{2,}(?= )/.exec(message.replace(/^Ready check failed: /, ''))?.[0] ?? '')
 }
 
 /** The error with nothing in it but its words. */

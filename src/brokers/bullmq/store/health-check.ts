@@ -139,11 +139,22 @@ export class HealthCheck implements WriteWatch {
 
   /** The oldest comes first, since each is noted as it fails for the first time. */
   #lookAtSetbacks(now: number): void {
-    if (this.#isRefusing) return
     const [oldest] = this.#setbacks.values()
     if (oldest === undefined || now - oldest.since < this.#patience) return
-    this.#isRefusing = true
-    this.#events.onRefused(this.#store.explain(oldest.error))
+    const fault = this.#store.explain(oldest.error)
+    if (!this.#isRefusing) {
+      this.#isRefusing = true
+      this.#events.onRefused(fault)
+    }
+    // After a fail-over, the name of the server leads to another one.
+    if (fault.reason === 'read-only') this.#reconnect(now, oldest.since)
+  }
+
+  /** At most once in so long. */
+  #reconnect(now: number, since: number): void {
+    if (now - Math.max(since, this.#givenUpAt) < UNTIL_GIVEN_UP * this.#patience) return
+    this.#givenUpAt = now
+    this.#store.reconnect()
   }
 
   /** True when the store answers, and has done so for as long as a lease lasts. */
@@ -216,8 +227,6 @@ export class HealthCheck implements WriteWatch {
       const what = `The store has not answered for ${Math.round(now - askedAt)} ms.`
       this.#events.onTimeout(new StoreFault('unreachable', what))
     }
-    if (now - Math.max(askedAt, this.#givenUpAt) < UNTIL_GIVEN_UP * this.#patience) return
-    this.#givenUpAt = now
-    this.#store.reconnect()
+    this.#reconnect(now, askedAt)
   }
 }

@@ -129,6 +129,8 @@ export interface Finish {
 /** Where a store keeps the schedules of a prefix. */
 export interface ScheduleTable {
   all(): Promise<readonly StoredSchedule[]>
+  /** A name of the data: a store that has lost everything gives another one. */
+  era(): Promise<string>
   /** Sets one, unless it is there with the same definition. */
   put(schedule: StoredSchedule): Promise<void>
   remove(id: string): Promise<void>

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { type StoreFault, toFault } from '../../../../src/brokers/bullmq/store/faults.ts'
 import { HealthCheck } from '../../../../src/brokers/bullmq/store/health-check.ts'
-import { Secrets } from '../../../../src/brokers/bullmq/store/secrets.ts'
+import { Secrets } from '../../../../src/rules/secrets.ts'
 import { HandClock } from '../../../kit/hand-clock.ts'
 
 const LEASE = 1000

@@ -10,6 +10,8 @@ create table if not exists aftertask.schedules (
   owner text, owner_until timestamptz, primary key (prefix, id))`
 const ALL =
   'select id, definition, next_at as "nextAt" from aftertask.schedules where prefix = $1 order by id'
+// Tables that are made anew, or restored from a copy, have other numbers.
+const ERA = "select 'aftertask.schedules'::regclass::oid::text as era"
 const PUT = `insert into aftertask.schedules as s (prefix, id, definition, next_at) values ($1, $2, $3, $4)
   on conflict (prefix, id) do update
   set definition = excluded.definition, next_at = excluded.next_at, owner = null, owner_until = null
@@ -39,6 +41,11 @@ export class PostgresSchedules implements ScheduleTable {
   async all(): Promise<readonly StoredSchedule[]> {
     const { rows } = await this.#pool.query(ALL, [this.#prefix])
     return rows as StoredSchedule[]
+  }
+
+  async era(): Promise<string> {
+    const { rows } = await this.#pool.query<{ era: string }>(ERA)
+    return rows[0]?.era ?? ''
   }
 
   async put({ id, definition, nextAt }: StoredSchedule): Promise<void> {

@@ -3,7 +3,7 @@
  * options that it starts with: pgbouncer takes none, and what a user gives there comes last.
  */
 import type { Client, PoolConfig } from 'pg'
-import { OptionsInvalidError } from '../../../../words/errors.ts'
+import { checkMax, FOR_QUERIES } from '../../options.ts'
 import { StoreFault } from '../faults.ts'
 
 type Pg = typeof import('pg')
@@ -13,9 +13,6 @@ const LONGEST_CONNECT = 3
 // A pool has so many connections at most, or as many as are needed and so many beside them.
 const MOST_CONNECTIONS = 20
 const BESIDE = 4
-/** Connections that are needed besides one for each queue, which waits there for jobs. */
-const FOR_QUERIES = 2
-
 /** What `bullmqBroker` was given, as far as a connection needs it. */
 export interface SessionSettings {
   readonly connection: string | Record<string, unknown>
@@ -43,15 +40,6 @@ export function poolConfig(settings: SessionSettings, queues: number): PoolConfi
     connectionTimeoutMillis: LONGEST_CONNECT * patience,
     ...given,
   }
-}
-
-/** @throws OptionsInvalidError when a pool would have fewer connections than `least`. */
-export function checkMax(config: object, least = 1 + FOR_QUERIES): void {
-  const max: unknown = Reflect.get(config, 'max') ?? Reflect.get(config, 'poolSize')
-  if (max === undefined || (typeof max === 'number' && Number.isInteger(max) && max >= least)) return
-  const what = `bullmqBroker: option "connection.max" is ${typeof max === 'number' ? max : 'no whole number'}`
-  const why = `each queue waits on a connection of its own, and ${FOR_QUERIES} more are needed for all else`
-  throw new OptionsInvalidError(`${what}; expected ${least} or more: ${why}.`, 'connection.max')
 }
 
 /** A class of connections that begin with what is to hold for each. `made` hears of each at once. */

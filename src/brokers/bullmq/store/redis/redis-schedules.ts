@@ -1,4 +1,5 @@
 /** Schedules in Redis: one hash, a field for each, and a key with an end for whoever is making a run. */
+import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import type { StoredSchedule } from '../../../port/schedules.ts'
 import type { ScheduleTable } from '../shared-store.ts'
@@ -15,6 +16,11 @@ local owner = redis.call('GET', KEYS[2])
 if owner and owner ~= ARGV[3] then return 0 end
 redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
 return 1`
+const ERA = `
+local era = redis.call('GET', KEYS[1])
+if era then return era end
+redis.call('SET', KEYS[1], ARGV[1])
+return ARGV[1]`
 const RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 const MADE = `
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return end
@@ -34,6 +40,10 @@ export class RedisSchedules implements ScheduleTable {
 
   async all(): Promise<readonly StoredSchedule[]> {
     return Object.entries(await this.#redis.hgetall(this.#key)).map(([id, text]) => fromText(id, text))
+  }
+
+  async era(): Promise<string> {
+    return String(await this.#redis.eval(ERA, 1, `${this.#key}.era`, randomUUID()))
   }
 
   async put({ id, definition, nextAt }: StoredSchedule): Promise<void> {

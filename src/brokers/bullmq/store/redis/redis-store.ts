@@ -17,6 +17,7 @@ import { RedisEnds, type RedisQueue } from './ends.ts'
 import { RedisQueueNames } from './queue-names.ts'
 import { RedisSchedules } from './redis-schedules.ts'
 import { RedisSource } from './redis-source.ts'
+import { expectRights } from './rights.ts'
 import { ENTER, LEAVE, lockKey, type Scripts, scriptsOf } from './scripts.ts'
 
 // A script, since everything else is written by scripts too.
@@ -101,6 +102,7 @@ export class RedisStore extends BullmqStore {
       await this.#untilReady()
       await redis.info('server')
       await this.probe()
+      await expectRights(redis, this.#key('probe:rights'))
       // What sets the database as a connection begins says nothing when there is none of that number.
       if ((redis.options.db ?? 0) > 0) await redis.select(redis.options.db ?? 0)
       await this.#names.add(queues)
