@@ -18,8 +18,8 @@ import { type DurableSubject, Life, type LifeHost } from './life.ts'
 const MOST_EVENTS = 400_000
 const START = 1_700_000_001_000.25
 const RETURNS: Behaviour = { ends: 'returns', ms: 0, blocks: false, onAbort: 'ignores' }
-/** Of so many runs one writes to real files, which takes several times as long. */
-const ON_DISK = 8
+/** Of so many runs one writes to real files, which takes twice as long. */
+const ON_DISK = 16
 const NOBODY: Spec = { task: 0, runs: [] }
 
 /** The world of one run. */
