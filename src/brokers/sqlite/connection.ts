@@ -86,6 +86,11 @@ export class Connection {
     this.#closing = Promise.withResolvers<void>()
     if (this.#phase === 'failed') this.#closed()
     else if (this.#phase === 'open') this.#takeLeave()
+    // There is nothing to come back to.
+    else if (this.isGone) {
+      this.#clearWait?.()
+      this.#closed()
+    }
     // One that is about to open does it then; one that was to be started later is started now.
     else if (this.#clearWait !== undefined) this.#startAgain()
     await this.#closing.promise
@@ -104,6 +109,17 @@ export class Connection {
     const error = passingError(fault)
     this.#goesDown(error, isStuck)
     return error
+  }
+
+  /** True when the file is not where it was: what stands there is gone with this process. */
+  get isGone(): boolean {
+    const reason = reasonOf(this.#fault?.error)
+    return this.#phase !== 'new' && (reason === 'missing' || reason === 'replaced')
+  }
+
+  /** False when a question would wait for a thread that is yet to start. */
+  get isOpen(): boolean {
+    return this.#phase === 'open'
   }
 
   /** True while nothing can be written. */
@@ -172,7 +188,8 @@ export class Connection {
   /** The journal's thread is gone. */
   ended(cause: Error | undefined): void {
     const isClosing = this.#closing !== undefined
-    if (this.#phase === 'closed' || (isClosing && this.#lastTries === LAST_TRIES)) return this.#closed()
+    const isLast = this.#lastTries === LAST_TRIES || this.isGone
+    if (this.#phase === 'closed' || (isClosing && isLast)) return this.#closed()
     if (this.#phase === 'failed') return
     if (isClosing && this.#lastTries++ === 0) this.#deaths = 0
     const error = threadError(cause, this.#phase === 'new')

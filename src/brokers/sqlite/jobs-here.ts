@@ -2,7 +2,7 @@
 import type { JobRecord } from '../../rules/job-record.ts'
 import { OP } from '../../rules/journal-protocol.ts'
 import { isStranger } from '../../rules/stranger.ts'
-import { LeaseLostError } from '../../words/errors.ts'
+import { JobLostError, LeaseLostError } from '../../words/errors.ts'
 import { isTerminal, type JobState } from '../../words/job.ts'
 import { applyEnding } from '../lifecycle/ending.ts'
 import { ProgressWriter } from '../lifecycle/progress-writer.ts'
@@ -237,14 +237,28 @@ export class JobsHere {
     this.#host.settledLate(job)
   }
 
-  #giveUp(job: JobRecord): void {
-    const error = new LeaseLostError(job.entry.task.name)
+  /** A job of a file that is gone: it is lost, or its end is told although nobody has written it. */
+  loseForGood(job: JobRecord): void {
+    const isOurs = !this.#isShared || isOwn(job) || this.records.window.has(job.seq)
+    if (!isOurs || (isTerminal(job.state) && job.extras?.isUnreported !== true)) return
+    if (isTerminal(job.state)) {
+      job.more.isUnreported = false
+      this.records.forget(job)
+    } else {
+      this.leaveWindow(job)
+      this.#giveUp(job, new JobLostError(job.entry.task.name, 'store'))
+    }
+    if (this.takeEnd(job)) this.#host.settled(job, job.more.ran ?? 0)
+  }
+
+  #giveUp(job: JobRecord, error: Error = new LeaseLostError(job.entry.task.name)): void {
     const { more } = job
     more.errors = [error]
     more.reason = 'lost'
     more.isUnreported = false
     more.storing?.promise.catch(() => {})
     more.storing?.reject(error)
+    this.adding.delete(job)
     job.state = 'cancelled'
     job.readyAt = Math.round(this.#host.clock.now())
     this.unique.over(job)

@@ -16,6 +16,9 @@ import type { BrokerHost } from '../port/host.ts'
 import type { Connection } from './connection.ts'
 import type { JobsHere } from './jobs-here.ts'
 
+// Who loses more will not read all of them.
+const MOST_LOST = 10_000
+
 /** Finds jobs wherever they are. */
 export class Lookups {
   readonly #host: BrokerHost
@@ -94,6 +97,20 @@ export class Lookups {
     const isGone = await this.#connection.ask('remove', job.seq)
     if (isGone) this.#jobs.records.removed(job)
     return isGone
+  }
+
+  /** The file is gone: what is unfinished there is lost with this process, and is told to be. */
+  async loseAll(): Promise<void> {
+    const states = [...STATES.keys()].filter((state) => state < COMPLETED)
+    const asked = this.#connection.isOpen
+      ? this.#connection.ask('list', { states, task: null, limit: MOST_LOST }).catch(() => [])
+      : []
+    for (const row of await asked) {
+      const job = this.#asItIs(row)
+      if (job !== undefined) this.#jobs.loseForGood(job)
+    }
+    const { window, kept } = this.#jobs.records
+    for (const job of [...window.values(), ...kept.values()]) this.#jobs.loseForGood(job)
   }
 
   /** A job that waits on disk is asked about: from now on its record is told of what becomes of it. */

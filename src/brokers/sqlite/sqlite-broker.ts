@@ -103,6 +103,7 @@ export class SqliteBroker
     this.#timer.close()
     this.#here.unique.close()
     this.#here.progress.writeAll()
+    if (this.#connection.isGone) await this.#lookups.loseAll()
     await this.#connection.close()
   }
 

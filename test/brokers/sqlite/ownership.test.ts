@@ -169,7 +169,7 @@ describe('a file that is gone', () => {
     '(%s) stores nothing more, and everybody hears of it',
     async (_name, way) => {
       const { file, runtime, down } = await open()
-      await stored(runtime, 'before')
+      const before = await stored(runtime, 'before')
       way.how(file)
       // Before any look: the commit itself finds that nobody will have it.
       const job = runtime.enqueue(echo, 'after')
@@ -178,7 +178,10 @@ describe('a file that is gone', () => {
       expect(await down).toMatchObject(gone)
       expect(runtime.stats().broker).toMatchObject({ state: 'down' })
       await until(() => refuses(runtime))
-      expect((await runtime.stop({ timeout: 0 })).left).toEqual([])
+      const lost = new Promise((resolve) => runtime.on('job:lost', resolve))
+      expect(await runtime.stop({ timeout: 0 })).toMatchObject({ left: [], lost: [{ id: before.id }] })
+      expect(await lost).toMatchObject({ job: { id: before.id }, error: { code: 'ERR_JOB_LOST' } })
+      expect(await before.settled).toMatchObject({ state: 'cancelled', error: { code: 'ERR_JOB_LOST' } })
     },
   )
 
