@@ -50,7 +50,10 @@ function goneFault(path: string, now: FileIdentity | undefined): JournalFault {
 }
 
 /** What a journal asks of the file that it has open. */
-export type FileWatch = Pick<OpenIdentity, 'identity' | 'opened' | 'fault' | 'logFault' | 'hasLostLog'>
+export type FileWatch = Pick<
+  OpenIdentity,
+  'identity' | 'opened' | 'fault' | 'logFault' | 'hasLostLog' | 'rests' | 'moves'
+>
 
 /** The files of an open journal. */
 export class OpenIdentity {
@@ -59,6 +62,8 @@ export class OpenIdentity {
   readonly #isShared: boolean
   #log: FileIdentity | undefined
   #index: FileIdentity | undefined
+  /** How the file was left with nothing in its log: nobody writes to it until something is committed. */
+  #left: Pick<Stats, 'mtimeMs' | 'size'> | undefined
 
   /** @throws JournalError when the file is not the one that was open before. */
   constructor(path: string, isShared: boolean, before?: FileIdentity) {
@@ -87,9 +92,24 @@ export class OpenIdentity {
     }
     const now = stats === undefined ? undefined : textOf(stats)
     if (now !== this.identity) return goneFault(this.#path, now)
-    if (stats?.size !== 0) return undefined
-    const message = `${this.#path} was cut to nothing while it was open. Stop this process, and restore the file.`
+    if (stats?.size === 0) {
+      const message = `${this.#path} was cut to nothing while it was open. Stop this process, and restore the file.`
+      return { kind: 'replaced', message }
+    }
+    const left = this.#left
+    if (left === undefined || (left.mtimeMs === stats?.mtimeMs && left.size === stats.size)) return undefined
+    const message = `${this.#path} was written over while it was open. Nothing more is written to it: restart this process.`
     return { kind: 'replaced', message }
+  }
+
+  /** All that was committed stands in the file now, and nothing in its log. */
+  rests(): void {
+    if (!this.#isShared && this.fault() === undefined) this.#left = look(this.#path)
+  }
+
+  /** Something is committed, here or by a shell that has the file open: from there it comes into the file some day. */
+  moves(): void {
+    this.#left = undefined
   }
 
   /** True when what SQLite keeps beside the file was removed: whoever opens it next would not see what stands there. */

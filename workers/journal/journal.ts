@@ -162,7 +162,10 @@ export class Journal {
 
   /** Nothing is written just now: the log is emptied. False when somebody still reads in it. */
   rest(): boolean {
-    return this.isStuck || this.#log.rest()
+    if (this.isStuck) return true
+    const isEmpty = this.#log.rest()
+    if (isEmpty) this.#opened.identity.rests()
+    return isEmpty
   }
 
   /** Writes batches in one transaction. Does not throw: what could not be written is told in the reply. */
@@ -188,6 +191,7 @@ export class Journal {
    */
   watch(wall: number, isFaulty: boolean): JournalFault | 'reopen' | undefined {
     const { identity } = this.#opened
+    if (this.#version() !== this.#seenVersion) identity.moves()
     const fault = identity.fault() ?? identity.logFault()
     if (fault !== undefined) return fault
     try {
@@ -253,6 +257,8 @@ export class Journal {
 
   close(wall: number): void {
     try {
+      // What is written over would be spoilt by what we have to say.
+      if (this.#opened.identity.fault()?.kind === 'replaced') return
       if (this.isStuck) this.write([])
       this.#owners.leave(wall)
       this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
@@ -318,6 +324,7 @@ export class Journal {
       this.#failPoints.at('before-commit')
       this.#expectFile()
       this.#sql.commit.run()
+      this.#opened.identity.moves()
       this.#notices.keptEnds()
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
@@ -333,7 +340,10 @@ export class Journal {
     if (this.#setup.isShared) {
       this.#owners.stayOpen(wall)
       this.#spilled.lookAtOthers()
-    } else if (this.#version() !== this.#seenVersion) this.#expectOurs()
+    } else if (this.#version() !== this.#seenVersion) {
+      this.#opened.identity.moves()
+      this.#expectOurs()
+    }
   }
 
   #expectOurs(): void {

@@ -5,6 +5,7 @@ import {
   copyFileSync,
   existsSync,
   linkSync,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -196,6 +197,29 @@ describe('a file that is gone', () => {
     runtime.resume()
     expect(await before.result()).toBe('before')
     expect(await runtime.enqueue(echo, 'after').result()).toBe('after')
+  })
+
+  test('(written over by a backup) is noticed, left as it was restored, and opened by the next process', async () => {
+    const { file, runtime, down } = await open()
+    const before = await stored(runtime, 'before')
+    vacuumInto(file, `${file}.backup`)
+    await stored(runtime, 'after the backup')
+    // Until then what was committed stands in the log.
+    await until(() => statSync(`${file}-wal`).size === 0)
+    // The journal has noted that, once it answers.
+    await runtime.counts()
+    const backup = readFileSync(`${file}.backup`)
+    writeFileSync(file, backup)
+    expect(await down).toMatchObject({ reason: 'replaced' })
+    await expect(async () => runtime.enqueue(echo, 'late').stored).rejects.toMatchObject({
+      reason: 'replaced',
+    })
+    await runtime.stop({ timeout: 0 })
+    expect(readFileSync(file).equals(backup)).toBe(true)
+    const next = journalRuntime(file)
+    await next.ready()
+    await until(() => next.stats().completed === 1)
+    expect((await next.jobs()).map(({ id }) => id)).toEqual([before.id])
   })
 
   test('is not made anew by the process that had it, also when its thread dies', async () => {

@@ -41,6 +41,8 @@ export class KeptDatabase {
       fault: () => undefined,
       logFault: () => undefined,
       hasLostLog: false,
+      rests() {},
+      moves() {},
     }
     return { db: face as unknown as DatabaseSync, lock: nothing, lockId: '', presence: nothing, identity }
   }
