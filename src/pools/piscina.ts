@@ -161,6 +161,9 @@ async function loadPiscina() {
   try {
     return await import('piscina')
   } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    // Whatever else is wrong, such as that no file can be opened at present, may be over in a moment.
+    if (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'MODULE_NOT_FOUND') throw cause
     throw bundled('piscina cannot be loaded', cause)
   }
 }

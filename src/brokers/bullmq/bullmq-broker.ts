@@ -3,6 +3,7 @@
 import type { JobRecord } from '../../rules/job-record.ts'
 import { Moved } from '../../rules/moved.ts'
 import { toReadable } from '../../rules/readable.ts'
+import type { TaskEntry } from '../../rules/registry.ts'
 import { isStranger } from '../../rules/stranger.ts'
 import { AftertaskError, TaskCancelledError } from '../../words/errors.ts'
 import { type AttemptInfo, isTerminal, type JobState } from '../../words/job.ts'
@@ -54,8 +55,8 @@ export class BullmqBroker
   /** Another process may hold any key. */
   readonly ownsKeys = false
   readonly refills = true
-  /** Any process may have fetched a job of the task. */
-  readonly holdsTasks = false
+  /** Other processes go on: each holds a task back by itself. */
+  readonly holdsTasks = true
   /** Of an attempt that completes its job BullMQ itself keeps when it began and ended. */
   readonly keepsHistory = false
   readonly #settings: BrokerSettings
@@ -214,7 +215,9 @@ export class BullmqBroker
 
   sent(): void {}
 
-  hold(): void {}
+  hold({ task }: TaskEntry, isHeld: boolean): void {
+    this.#parts.consumer.hold(task.name, isHeld)
+  }
 
   putBack(job: JobRecord, attempt: Attempt | null): void {
     const { consumer } = this.#parts

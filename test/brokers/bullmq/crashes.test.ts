@@ -20,6 +20,39 @@ for (const store of ['redis', 'postgres'] as const) {
   overStore(store, (place) => {
     testAt(
       place,
+      'a task whose jobs keep ending threads is held back alone: its neighbours run, and it costs no thread for each job',
+      async (here) => {
+        const runtime = createRuntime({
+          tasks: [tasks.exits, tasks.neighbour],
+          log: false,
+          pool: { threads: 2 },
+          broker: bullmqBroker({ connection: here.server.url, prefix: here.prefix }),
+        })
+        let deaths = 0
+        runtime.on('thread:exited', () => deaths++)
+        try {
+          await runtime.ready()
+          runtime.pause()
+          const exits = Array.from({ length: 40 }, () => runtime.enqueue(tasks.exits, undefined))
+          const file = newFile()
+          const neighbours = Array.from({ length: 100 }, () =>
+            runtime.enqueue(tasks.neighbour, { file, ms: 0 }),
+          )
+          await Promise.all([...exits, ...neighbours].map(({ stored }) => stored))
+          runtime.resume()
+          const ended = await Promise.all(neighbours.map(({ settled }) => settled))
+          expect(new Set(ended.map(({ state }) => state))).toEqual(new Set(['completed']))
+          // Three before it is held, those that were on their way, and one after each wait.
+          expect(deaths).toBeLessThan(20)
+          expect((await runtime.jobs({ task: 'exits', state: 'dead' })).length).toBeLessThan(20)
+        } finally {
+          await runtime.stop({ timeout: 0 })
+        }
+      },
+    )
+
+    testAt(
+      place,
       'a job that a killed process had fetched and not begun is given back without a charge',
       async (here) => {
         const producer = runtimeAt(here, 'producer')

@@ -64,6 +64,8 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
   readonly #loops: FetchLoop[] = []
   readonly #completer: Completer
   readonly #quarantine = new Quarantine()
+  /** Tasks whose jobs are not to start here. */
+  readonly #held = new Set<string>()
   /** What is yet to be said of jobs that were set aside. */
   readonly #aside = new Set<string>()
   readonly #handOut: HandOut
@@ -117,7 +119,10 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     const { retries, engine, records } = this.#parts
     const known = this.#host.accepted(id)
     const job = known === undefined ? records.make(stored) : records.update(known, stored)
-    if (job === undefined) return this.#setAside(loop, { id, token, starts, stalls }, stored.name)
+    if (job === undefined || this.isHeld(stored.name)) {
+      // The store refuses it when the job is not ours any more.
+      return void this.#setAside(loop, { id, token, starts, stalls }, stored.name).catch(() => {})
+    }
     const isForeign = known === undefined
     if (isForeign) engine.pendingChanged(1)
     const { clock } = engine
@@ -156,10 +161,30 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     retries.retry(() => this.#admit(lease)).catch(() => this.#admitAgain(lease))
   }
 
-  /** A job whose task this process does not have waits for one that has it: a deploy may be under way. */
-  #setAside(loop: FetchLoop, lease: LeaseRef, task: string): void {
+  isHeld(task: string): boolean {
+    return this.#held.has(task)
+  }
+
+  /** No job of a task is to start here, or they may start again. Meanwhile they stay aside, where another process finds them. */
+  hold(task: string, isHeld: boolean): void {
+    if (isHeld) {
+      this.#held.add(task)
+      for (const lease of this.#handOut.hold(task)) this.setLeaseAside(lease)
+    } else {
+      this.#held.delete(task)
+      for (const loop of this.#loops) loop.lookAside(task)
+    }
+  }
+
+  setLeaseAside(lease: Lease): void {
+    const over = (): void => this.letGo(lease)
+    this.#setAside(lease.loop, lease, lease.job.entry.task.name).then(over, over)
+  }
+
+  /** A job that is not to run here waits for a process where it can: a deploy may be under way. */
+  async #setAside(loop: FetchLoop, lease: LeaseRef, task: string): Promise<void> {
     const { retries, store, engine } = this.#parts
-    retries.see(async () => {
+    await retries.retry(async () => {
       await loop.source.setAside(lease, task)
       this.moves++
       if (this.#aside.size === 0) {

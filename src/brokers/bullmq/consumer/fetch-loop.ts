@@ -19,6 +19,8 @@ export interface FetchHost {
   mayReclaim(): Promise<boolean>
   /** A job was fetched, and belongs to this process. */
   fetched(loop: FetchLoop, claimed: Claimed): void
+  /** True while jobs of a task are not to start in this process: they stay aside. */
+  isHeld(task: string): boolean
   /** There may be room for jobs of a pool. */
   look(pool: string): void
   /** True when another queue of the pool has no job here and waits for a place: who keeps his own would starve it. */
@@ -93,7 +95,7 @@ export class FetchLoop {
     this.#reclaim()
   }
 
-  /** Jobs of a task have been set aside by another process. */
+  /** Jobs of a task have been set aside. */
   lookAside(task: string): void {
     if (!this.of.tasks.includes(task)) return
     this.#aside.add(task)
@@ -203,8 +205,9 @@ export class FetchLoop {
 
   /** What was set aside has waited for longest. */
   async #claimAside(tokens: readonly string[]): Promise<readonly Claimed[]> {
-    const tasks = [...this.#aside]
+    const tasks = [...this.#aside].filter((task) => !this.#host.isHeld(task))
     this.#aside.clear()
+    if (tasks.length === 0) return []
     const jobs = await this.source.claimAside(tokens, tasks)
     if (jobs.length > 0) for (const task of tasks) this.#aside.add(task)
     return jobs

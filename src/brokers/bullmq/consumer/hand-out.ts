@@ -12,6 +12,10 @@ export interface HandOutHost {
   letGo(lease: Lease): void
   /** There may be room for jobs of a pool. */
   look(pool: string): void
+  /** True while jobs of a task are not to start in this process. */
+  isHeld(task: string): boolean
+  /** Gives a job back to where it waits until its task is not held any more. */
+  setLeaseAside(lease: Lease): void
 }
 
 /** The fetched jobs of a pool: best priority first; of one priority, in the order in which they were accepted. */
@@ -75,6 +79,7 @@ export class HandOut {
   enter(lease: Lease): void {
     const { job, loop } = lease
     job.state = 'available'
+    if (this.#isHeld(lease)) return this.#host.setLeaseAside(lease)
     job.readyAt = Math.round(this.#engine.clock.now())
     const waiting = this.#enter(lease, job.readyAt)
     // What was being looked at when the stop came has no place here any more.
@@ -84,8 +89,24 @@ export class HandOut {
 
   /** A thread did not start a job after all. */
   enterAgain(lease: Lease): void {
+    if (this.#isHeld(lease)) return this.#host.setLeaseAside(lease)
     this.#enter(lease, this.#engine.clock.now())
     this.#engine.wake(lease.loop.of.pool)
+  }
+
+  /** Takes out what waits of a task that is held from now on. */
+  hold(task: string): readonly Lease[] {
+    const held: Lease[] = []
+    for (const { leases } of this.#pools.values()) {
+      for (let at = leases.length - 1; at >= 0; at--) {
+        if ((leases[at] as Lease).job.entry.task.name === task) held.push(...leases.splice(at, 1))
+      }
+    }
+    return held
+  }
+
+  #isHeld({ job }: Lease): boolean {
+    return this.#host.isHeld(job.entry.task.name)
   }
 
   #enter(lease: Lease, now: number): Waiting {

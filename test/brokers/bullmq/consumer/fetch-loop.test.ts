@@ -18,6 +18,7 @@ function loopWith(claim: () => Promise<never>, mayReclaim = false) {
     fetched: () => {},
     look() {},
     isAwaited: () => false,
+    isHeld: () => false,
   }
   return { clock, looks, loop: new FetchLoop(of, source as never, host, clock) }
 }
@@ -88,11 +89,13 @@ test('a fetch loop whose claim was not answered asks for what lies under its tok
   void loop.stop()
 })
 
-test('a fetch loop takes what was set aside of its tasks first, and looks there again when it hears of more', async () => {
+test('a fetch loop takes what was set aside of its tasks first, unless they are held, and looks there again when it hears of more', async () => {
   const clock = new HandClock()
   const asked: unknown[] = []
   const aside = [[{ token: 'me:0', job: { id: 'j-1', data: { a: 1 } } }], [], []]
   let waits = 0
+  const held = new Set<string>()
+  const isHeld = (task: string): boolean => held.has(task)
   const source = {
     claim: () => Promise.resolve({ jobs: [], dueAt: Number(asked.push('claim')) * 0 }),
     claimAside: (_: unknown, tasks: readonly string[]) => {
@@ -107,7 +110,7 @@ test('a fetch loop takes what was set aside of its tasks first, and looks there 
     reclaimExpired: () => Promise.resolve(),
   }
   const of = { queue: 'q', pool: 'default', limit: 1, lease: 1000, name: 'me', isOrdered: true }
-  const host = { room: () => 1, mayReclaim: () => Promise.resolve(false), look() {}, fetched() {} }
+  const host = { room: () => 1, mayReclaim: () => Promise.resolve(false), look() {}, fetched() {}, isHeld }
   const loop = new FetchLoop({ ...of, tasks: ['mail', 'sms'] }, source as never, host as never, clock)
   const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
   loop.start()
@@ -117,6 +120,10 @@ test('a fetch loop takes what was set aside of its tasks first, and looks there 
   loop.lookAside('sms')
   await turn()
   expect(asked.slice(3)).toEqual([['sms'], 'claim'])
+  held.add('sms')
+  loop.lookAside('sms')
+  await turn()
+  expect(asked.slice(5)).toEqual(['claim'])
   // The wait that was cut short goes on in the store: one connection is not asked twice.
   expect(waits).toBe(1)
   void loop.stop()

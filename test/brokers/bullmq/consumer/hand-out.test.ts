@@ -10,9 +10,12 @@ import { recordOf } from '../../../kit/records.ts'
 function handOut() {
   const clock = new HandClock()
   const [back, gone, looks]: [string[], string[], string[]] = [[], [], []]
+  const [held, aside] = [new Set<string>(), [] as string[]]
   const host = {
     letGo: ({ id }: Lease) => void gone.push(id),
     look: (pool: string) => void looks.push(pool),
+    isHeld: (task: string) => held.has(task),
+    setLeaseAside: ({ id }: Lease) => void aside.push(id),
   }
   const source = { putBack: ({ id }: Lease) => Promise.resolve(void back.push(id)) }
   const leaseOf = (seq: number, priority = 0): Lease => {
@@ -22,7 +25,7 @@ function handOut() {
   }
   const made = new HandOut({ clock, wake: () => {} }, new Retries(clock, isRefusal), host)
   made.start()
-  return { clock, made, leaseOf, back, gone, looks }
+  return { clock, made, leaseOf, back, gone, looks, held, aside }
 }
 
 test('fetched jobs are shown once all that come in one turn have their places: by priority, then by age', () => {
@@ -52,4 +55,17 @@ test('a job that has waited for too long behind one that came later and is more 
   // A thread that asks again has more fetched.
   expect(made.peek('default')).toBeUndefined()
   expect([made.isAsked('default'), looks]).toEqual([true, ['default']])
+})
+
+test('jobs of a task that is held are not shown, whether they come then or waited already', () => {
+  const { clock, made, leaseOf, held, aside } = handOut()
+  const [first, second] = [leaseOf(1), leaseOf(2)]
+  const { name } = first.job.entry.task
+  made.enter(first)
+  held.add(name)
+  expect(made.hold(name).map(({ id }) => id)).toEqual(['j-1'])
+  made.enter(second)
+  made.enterAgain(first)
+  clock.advance(0)
+  expect([made.peek('default'), made.size, aside]).toEqual([undefined, 0, ['j-2', 'j-1']])
 })
