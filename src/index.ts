@@ -16,6 +16,7 @@ export type { JobsOf, RuntimeOptions, RuntimeStats, TaskList, TasksIn } from './
 export type { ScheduleInfo } from './engine/schedule-definition.ts'
 export type { ScheduleOptions } from './engine/schedule-times.ts'
 export type { StopReport, Unfinished } from './engine/stopping.ts'
+export type { JobEvent, JobEventName } from './engine/task-listeners.ts'
 export type { Telemetry, TracedAttempt, TracedJob } from './engine/telemetry.ts'
 export { after, waitUntil } from './http/context.ts'
 export type { After, TryAfter } from './http/req-after.ts'

@@ -32,6 +32,7 @@ import type { ScheduleInfo } from './schedule-definition.ts'
 import type { ScheduleOptions } from './schedule-times.ts'
 import { statsOf } from './stats.ts'
 import type { StopReport } from './stopping.ts'
+import { type JobEvent, type JobEventName, TaskListeners } from './task-listeners.ts'
 
 // Once, where the package is imported: an older Node would fail in the middle of something.
 expectNode(process.versions.node)
@@ -50,6 +51,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   readonly tasks: readonly Tasks[]
   /** @internal */
   readonly [engineOf]: Engine
+  readonly #listeners = new TaskListeners()
 
   /** @internal */
   constructor(options: RuntimeOptions, ports: Ports = realPorts) {
@@ -254,25 +256,46 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   }
 
   /**
-   * Listens to an event. What a listener throws is contained: it goes to stderr as one line.
+   * Listens to an event: of all jobs, or with a task before the listener, of that task's jobs, whose `result` then has its type.
+   * What a listener throws is contained: it goes to stderr as one line.
    *
    * @throws OptionsInvalidError when there is no such event, with the nearest one, or the listener is no function.
    */
-  on<Name extends EventName>(name: Name, listener: Listener<Name>): this {
+  on<Name extends EventName>(name: Name, listener: Listener<Name>): this
+  on<Name extends JobEventName, const Given extends Tasks | Tasks['name']>(
+    name: Name,
+    task: Given,
+    listener: (event: JobEvent<Name, TaskOf<Tasks, NoInfer<Given>>>) => void,
+  ): this
+  on(name: EventName, ...rest: readonly unknown[]): this {
     const engine = this[engineOf]
-    checkListener('on', name, listener)
+    const listener = this.#listenerIn('on', name, rest)
     engine.announcer.events.on(name, listener)
     if (name === 'job:started') engine.pools.tellStarts(true)
     return this
   }
 
-  /** Stops listening. Throws as `on` does. */
-  off<Name extends EventName>(name: Name, listener: Listener<Name>): this {
+  /** Stops listening: with the task, where it was given. Throws as `on` does. */
+  off<Name extends EventName>(name: Name, listener: Listener<Name>): this
+  off<Name extends JobEventName, const Given extends Tasks | Tasks['name']>(
+    name: Name,
+    task: Given,
+    listener: (event: JobEvent<Name, TaskOf<Tasks, NoInfer<Given>>>) => void,
+  ): this
+  off(name: EventName, ...rest: readonly unknown[]): this {
     const engine = this[engineOf]
-    checkListener('off', name, listener)
+    const listener = this.#listenerIn('off', name, rest)
     engine.announcer.events.off(name, listener)
     if (name === 'job:started') engine.pools.tellStarts(engine.announcer.events.has(name))
     return this
+  }
+
+  #listenerIn(call: string, name: EventName, rest: readonly unknown[]): Listener<EventName> {
+    const [task, listener] = rest.length > 1 ? rest : [undefined, rest[0]]
+    checkListener(call, name, listener)
+    if (rest.length < 2) return listener as Listener<EventName>
+    const { name: of } = this[engineOf].registry.find(task as string | AnyTask, call).task
+    return this.#listeners.of(call, name, of, listener as Listener<EventName>)
   }
 
   /**

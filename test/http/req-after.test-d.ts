@@ -62,6 +62,38 @@ describe('req.after', () => {
   })
 })
 
+describe('the events of a runtime', () => {
+  const runtime = createRuntime({ tasks: [mail, sweep] })
+
+  test('with a task or its name carry the result of its jobs', () => {
+    runtime.on('job:completed', 'mail', ({ result, ran }) => {
+      expectTypeOf(result).toEqualTypeOf<{ id: number }>()
+      expectTypeOf(ran).toEqualTypeOf<number>()
+    })
+    runtime.on('job:completed', mail, ({ result }) => expectTypeOf(result).toEqualTypeOf<{ id: number }>())
+    runtime.on('job:dead', sweep, ({ error }) => expectTypeOf(error).toEqualTypeOf<Error>())
+    runtime.off('job:dead', 'sweep', () => {})
+  })
+
+  test('of every task carry any result, and those about no job take no task', () => {
+    runtime.on('job:completed', ({ result }) => expectTypeOf(result).toEqualTypeOf<unknown>())
+    // @ts-expect-error no task has this name
+    runtime.on('job:completed', 'mial', () => {})
+    // @ts-expect-error a thread is no job of a task
+    runtime.on('thread:started', 'mail', () => {})
+  })
+})
+
+describe('the place of a handler', () => {
+  test('is a URL, and no path', () => {
+    defineTask({ name: 'x', handler: 'file:///x.ts' })
+    // @ts-expect-error a path is no URL
+    defineTask({ name: 'x', handler: './x.ts' })
+    // @ts-expect-error nor is one beside an export
+    defineTask({ name: 'x', handler: { module: './x.ts', export: 'y' } })
+  })
+})
+
 describe('afterResponse', () => {
   test('keeps the tasks of its runtime', () => {
     const runtime = createRuntime({ tasks: [mail, sweep] })

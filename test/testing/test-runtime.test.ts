@@ -251,6 +251,30 @@ describe('expectJob and expectNoJob', () => {
   })
 })
 
+describe('a listener for one task', () => {
+  test('hears of the jobs of that task alone, until it is taken away', async () => {
+    await using runtime = createTestRuntime({ tasks })
+    const heard: string[] = []
+    const listener = ({ result }: { result: string }) => heard.push(result)
+    runtime.on('job:completed', greet, listener).on('job:completed', 'greet', listener)
+    await runtime.enqueue('parent', 1).settled
+    await runtime.drain()
+    expect(heard).toEqual(['Hello, child 1'])
+    runtime.off('job:completed', 'greet', listener)
+    await runtime.enqueue(greet, { to: 'Ada' }).settled
+    expect(heard).toEqual(['Hello, child 1'])
+  })
+
+  test('is refused for an event that is not about jobs, and for a task that is not there', async () => {
+    await using runtime = createTestRuntime({ tasks })
+    expect(() => runtime.on('thread:started' as never, greet, () => {})).toThrow(
+      /^on: the task is "greet"; expected none/,
+    )
+    expect(() => runtime.on('job:dead', 'gret' as never, () => {})).toThrow('No task is named "gret".')
+    expect(() => runtime.on('job:dead', greet, undefined as never)).toThrow('the listener is missing')
+  })
+})
+
 describe('waitFor', () => {
   test('sees a job that was over before', async () => {
     await using runtime = createTestRuntime({ tasks })
