@@ -46,7 +46,7 @@ export interface RuntimeOptions<Tasks extends TaskList = TaskList> {
   /** How many finished jobs can still be looked up (default 1,000), and for how many milliseconds (default one hour). */
   retention?: { count?: number; age?: number }
   /** How many short jobs travel to a thread together: at most `max` (1,024), within `milliseconds` (2) of expected work. */
-  bundles?: { max?: number; milliseconds?: number; force?: boolean }
+  bundles?: { max?: number; milliseconds?: number }
   /**
    * Where lines go: what handlers give to `ctx.log`, dead and lost jobs, threads that keep dying. `true` (the default)
    * writes what nobody listens for to stderr, without `debug`; `false` nothing. A function gets each line as a `LogLine`,

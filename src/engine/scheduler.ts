@@ -21,7 +21,6 @@ const PAUSE = 0.5
 export interface BundleLimits {
   readonly max: number
   readonly milliseconds: number
-  readonly force: boolean
 }
 
 /** What a scheduler works with. */
@@ -207,7 +206,7 @@ export class Scheduler {
     let next = this.#ready.peek(pool.name)
     while (next !== undefined && bundle.length < most) {
       expected += this.#expected(next, lane)
-      if (expected > this.#limits.milliseconds) break
+      if (expected > Math.min(this.#limits.milliseconds, Number.MAX_VALUE)) break
       if (next.priority < least || (this.#holds.isAny && this.#holds.isHeld(next.entry))) break
       if (this.#hasLimits) least = Math.max(least, leastBehind(next))
       bundle.push(this.#claim(pool.name) as JobRecord)
@@ -238,7 +237,8 @@ export class Scheduler {
     // What has brought a thread or a process down must not take neighbours along.
     const { extras } = job
     if (extras !== null && (extras.isSuspect === true || job.crashes > 0)) return Number.POSITIVE_INFINITY
-    return this.#limits.force || lane.concurrency > 1 ? 0 : this.#runTimes.expected(job.entry.index)
+    const isAny = this.#limits.milliseconds === Number.POSITIVE_INFINITY || lane.concurrency > 1
+    return isAny ? 0 : this.#runTimes.expected(job.entry.index)
   }
 }
 

@@ -98,15 +98,11 @@ const bundles = z.strictObject({
     .max(1024, 'expected a whole number from 1 to 1024')
     .default(1024)
     .describe('Jobs in one message to a thread, at most. 1 turns bundles off.'),
-  milliseconds: z
-    .number()
-    .min(0)
+  milliseconds: limit
     .default(2)
-    .describe('Expected run time that one bundle may hold, in milliseconds.'),
-  force: z
-    .boolean()
-    .default(false)
-    .describe('Fill every bundle to `max` whatever its expected run time: for tests.'),
+    .describe(
+      'Expected run time that one bundle may hold, in milliseconds. Infinity fills every bundle to `max`.',
+    ),
 })
 
 const log = z.custom<boolean>(

@@ -93,7 +93,10 @@ describe.each([
   })
 
   test('is charged to each job of a bundle by itself', async () => {
-    const runtime = startThreads(tasks, { broker: make(), bundles: { force: true } })
+    const runtime = startThreads(tasks, {
+      broker: make(),
+      bundles: { milliseconds: Number.POSITIVE_INFINITY },
+    })
     runtime.pause()
     const jobs = [0, 20, 0].map((milliseconds) => runtime.enqueue('spins', milliseconds))
     await jobs[2]?.stored

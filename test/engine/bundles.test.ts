@@ -76,7 +76,9 @@ describe('a bundle', () => {
   })
 
   test('tells progress of each of its jobs with that job', async () => {
-    const runtime = startThreads([isoTask('misbehave', 'floodProgress')], { bundles: { force: true } })
+    const runtime = startThreads([isoTask('misbehave', 'floodProgress')], {
+      bundles: { milliseconds: Number.POSITIVE_INFINITY },
+    })
     await runtime.ready()
     const told = collectEvents(runtime, 'job:progress')
     const jobs = addTogether(runtime, () =>

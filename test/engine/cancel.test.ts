@@ -98,7 +98,7 @@ describe('cancelling a job that has not started', () => {
   })
 
   test('and stands in a bundle behind another ends it at once, and its neighbours run', async () => {
-    const { runtime, gate } = await withGate({ bundles: { force: true, max: 3 } })
+    const { runtime, gate } = await withGate({ bundles: { milliseconds: Number.POSITIVE_INFINITY, max: 3 } })
     const [first, cancelled, last] = addTogether(runtime, () => [
       runtime.enqueue('gate.block', { at: 1 }),
       runtime.enqueue('gate.pass'),
@@ -114,7 +114,7 @@ describe('cancelling a job that has not started', () => {
   })
 
   test('in great numbers on a thread that does not take them up leaves it with room for others', async () => {
-    const { runtime, gate } = await withGate({ bundles: { force: true } })
+    const { runtime, gate } = await withGate({ bundles: { milliseconds: Number.POSITIVE_INFINITY } })
     runtime.on('thread:error', () => {})
     await runtime.enqueue('gate.leaveBlock', { at: 1 }).result()
     await gate.reached(1)
@@ -168,7 +168,10 @@ describe('cancelling a running job', () => {
   })
 
   test('in a bundle costs its neighbours no attempt', async () => {
-    const { runtime, gate } = await withGate({ killGrace: 20, bundles: { force: true, max: 3 } })
+    const { runtime, gate } = await withGate({
+      killGrace: 20,
+      bundles: { milliseconds: Number.POSITIVE_INFINITY, max: 3 },
+    })
     const interrupted = collectEvents(runtime, 'job:interrupted')
     const [before, stubborn, after] = addTogether(runtime, () => [
       runtime.enqueue('misbehave.ok', 0),
@@ -312,7 +315,10 @@ describe('an AbortSignal given to enqueue', () => {
 })
 
 test('after every way of cancelling nothing is pending and no lane holds a job', async () => {
-  const { runtime, gate } = await withGate({ killGrace: 20, bundles: { force: true, max: 8 } })
+  const { runtime, gate } = await withGate({
+    killGrace: 20,
+    bundles: { milliseconds: Number.POSITIVE_INFINITY, max: 8 },
+  })
   const jobs = addTogether(runtime, () => [
     runtime.enqueue('misbehave.ok', 0),
     runtime.enqueue('gate.spin', { at: 1 }),

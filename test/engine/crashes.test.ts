@@ -234,7 +234,7 @@ describe('queued jobs are never stranded', () => {
   test('by many crashes among many jobs: each ends exactly once', async () => {
     const runtime = startThreads([ok, exit({ onCrash: 'fail' })], {
       pool: { threads: 2 },
-      bundles: { force: true, max: 16 },
+      bundles: { milliseconds: Number.POSITIVE_INFINITY, max: 16 },
     })
     await runtime.ready()
     const ends = [collectEvents(runtime, 'job:completed'), collectEvents(runtime, 'job:dead')]

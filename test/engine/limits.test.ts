@@ -140,7 +140,9 @@ describe('the concurrency of a task', () => {
 
   test('counts in a bundle what was sent, not only what runs', async () => {
     const limited = isoTaskAs('limited', 'gate', 'pass', { concurrency: 1 })
-    const { runtime } = await withGate({ bundles: { force: true, max: 8 } }, [limited])
+    const { runtime } = await withGate({ bundles: { milliseconds: Number.POSITIVE_INFINITY, max: 8 } }, [
+      limited,
+    ])
     const jobs = addTogether(runtime, () => [1, 2, 3].map(() => runtime.enqueue(limited, 0)))
     await new Promise((resolve) => setImmediate(resolve))
     const { running = 0 } = await runtime.counts()
@@ -150,7 +152,9 @@ describe('the concurrency of a task', () => {
 
   test('lets no bundle of lower priorities come between jobs that wait for each other', async () => {
     const limited = isoTaskAs('limited', 'misbehave', 'ok', { concurrency: 1, priority: 1000 })
-    const runtime = startThreads([limited, ok], { bundles: { force: true, max: 64 } })
+    const runtime = startThreads([limited, ok], {
+      bundles: { milliseconds: Number.POSITIVE_INFINITY, max: 64 },
+    })
     await runtime.ready()
     const order: string[] = []
     runtime.on('job:completed', ({ job }) => order.push(job.name))

@@ -194,7 +194,7 @@ describe('recycling', () => {
   test('never sends a thread more jobs than it has left, also in bundles', async () => {
     const runtime = startThreads([look], {
       pool: { threads: 1, recycle: { jobs: 3 } },
-      bundles: { force: true },
+      bundles: { milliseconds: Number.POSITIVE_INFINITY },
     })
     await runtime.ready()
     const jobs = addTogether(runtime, () => Array.from({ length: 7 }, () => runtime.enqueue(look)))

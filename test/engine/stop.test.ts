@@ -206,7 +206,7 @@ describe('past its deadline a stop', () => {
   })
 
   test('lets no held, waiting or queued job disappear: each is named once', async () => {
-    const { runtime, gate } = await withGate({ bundles: { force: true, max: 4 } })
+    const { runtime, gate } = await withGate({ bundles: { milliseconds: Number.POSITIVE_INFINITY, max: 4 } })
     const batch = runtime.openBatch({ order: 'sequential', onFailure: 'continue' })
     const jobs = [
       runtime.enqueue('gate.spin', { at: 1 }),

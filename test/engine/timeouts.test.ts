@@ -132,7 +132,10 @@ describe('the timeout of an attempt', () => {
   })
 
   test('of one job in a bundle ends that one alone', async () => {
-    const { runtime, gate } = await withGate({ bundles: { force: true, max: 4 }, killGrace: 10 })
+    const { runtime, gate } = await withGate({
+      bundles: { milliseconds: Number.POSITIVE_INFINITY, max: 4 },
+      killGrace: 10,
+    })
     const interrupted = collectEvents(runtime, 'job:interrupted')
     const [first, slow, ...after] = addTogether(runtime, () => [
       runtime.enqueue('misbehave.ok', 0),
@@ -226,7 +229,10 @@ describe('queueTimeout', () => {
 
   test('holds for a job that was sent in a bundle and came back unstarted from behind a slow one', async () => {
     const clock = new LeapingClock()
-    const { runtime, gate } = await withGate({ bundles: { force: true, max: 2 } }, clock)
+    const { runtime, gate } = await withGate(
+      { bundles: { milliseconds: Number.POSITIVE_INFINITY, max: 2 } },
+      clock,
+    )
     const [slow, behind] = addTogether(runtime, () => [
       runtime.enqueue('gate.block', { at: 1 }),
       runtime.enqueue('misbehave.ok', 1, { queueTimeout: 3 }),

@@ -148,7 +148,7 @@ describe('the scheduler', () => {
     const ready = { refills, sent, peek: () => jobs[0], claim: () => jobs.shift() } as unknown as ReadyJobs
     const lane = { id: 1, concurrency: 1, room: () => 64, send: () => void bundles++ } as unknown as Lane
     const pool = { name: 'default', lanes: [lane], grow: () => {} } as unknown as Pool
-    const limits = { max: 64, milliseconds: 5, force: true }
+    const limits = { max: 64, milliseconds: Number.POSITIVE_INFINITY }
     const pools = new Map([['default', pool]])
     const watch = { sent: () => {} } as unknown as Watch
     const holds = new CrashHolds({ ready, clock, pools, wake: () => {} })

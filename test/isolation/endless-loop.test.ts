@@ -17,7 +17,7 @@ test('a handler that never gives its thread back dies of its timeout, and the ne
 })
 
 test('a handler that never gives its thread back, in a bundle, costs its neighbours no attempt', async () => {
-  const runtime = startThreads([ok, spin], { bundles: { force: true, max: 4 } })
+  const runtime = startThreads([ok, spin], { bundles: { milliseconds: Number.POSITIVE_INFINITY, max: 4 } })
   await runtime.ready()
   const [before, culprit, ...after] = addTogether(runtime, () => [
     runtime.enqueue(ok, 0),

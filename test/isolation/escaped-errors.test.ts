@@ -39,7 +39,9 @@ describe('an uncaught exception', () => {
   })
 
   test('in a bundle sends its neighbours to another thread with no attempt counted', async () => {
-    const runtime = startThreads([ok, throwInTimer], { bundles: { force: true, max: 4 } })
+    const runtime = startThreads([ok, throwInTimer], {
+      bundles: { milliseconds: Number.POSITIVE_INFINITY, max: 4 },
+    })
     await runtime.ready()
     const [culprit, ...neighbours] = addTogether(runtime, () => [
       runtime.enqueue(throwInTimer),

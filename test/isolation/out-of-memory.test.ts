@@ -17,7 +17,7 @@ test('a handler that runs out of memory ends its own attempt, and the next job s
 test('a handler that runs out of memory in a bundle costs its neighbours no attempt', async () => {
   const runtime = startThreads([ok, eatMemory], {
     pool: { threads: 1, resourceLimits },
-    bundles: { force: true, max: 3 },
+    bundles: { milliseconds: Number.POSITIVE_INFINITY, max: 3 },
   })
   await runtime.ready()
   const [before, culprit, after] = addTogether(runtime, () => [

@@ -34,7 +34,7 @@ describe('a handler that calls process.exit', () => {
   })
 
   test('in a bundle costs its neighbours no attempt', async () => {
-    const runtime = startThreads([ok, exit], { bundles: { force: true, max: 5 } })
+    const runtime = startThreads([ok, exit], { bundles: { milliseconds: Number.POSITIVE_INFINITY, max: 5 } })
     const interrupted = collectEvents(runtime, 'job:interrupted')
     await runtime.ready()
     const [before, culprit, ...after] = addTogether(runtime, () => [

@@ -31,7 +31,9 @@ describe('a result that cannot travel', () => {
   )
 
   test('in a bundle fails its own attempt only', async () => {
-    const runtime = startThreads([ok, results.returnFunction], { bundles: { force: true, max: 3 } })
+    const runtime = startThreads([ok, results.returnFunction], {
+      bundles: { milliseconds: Number.POSITIVE_INFINITY, max: 3 },
+    })
     await runtime.ready()
     const jobs = addTogether(runtime, () => [
       runtime.enqueue(ok, 0),

@@ -48,7 +48,7 @@ export function runtimeOptionsOf(
     killGrace: KILL_GRACE,
     priorityAgeing: world.ageing,
     retention: { count: world.retention, age: Number.POSITIVE_INFINITY },
-    bundles: { force: world.force, milliseconds: 5 },
+    bundles: { milliseconds: world.force ? Number.POSITIVE_INFINITY : 5 },
     log: false,
   }
 }
