@@ -1,6 +1,22 @@
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
+
+// The longest first, so that none of them is left over when all others are done. The names of files or of their folders.
+const LONG = ['simulation/', 'sqlite/crash', 'house/docs-code', 'bullmq/', 'contract/', 'fuzz/', 'examples/']
+
+/** How early a file is run: what is not long comes last. */
+function rankOf({ moduleId }: TestSpecification): number {
+  const rank = LONG.findIndex((name) => moduleId.includes(`/${name}`))
+  return rank === -1 ? LONG.length : rank
+}
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    return (await super.sort(files)).toSorted((one, other) => rankOf(one) - rankOf(other))
+  }
+}
 
 export default defineConfig({
   test: {
@@ -14,8 +30,9 @@ export default defineConfig({
     },
     // A process for each file: threads, signals and process-wide listeners of one file cannot reach another.
     pool: 'forks',
-    // Many files wait for leases and servers most of their time, so that two at once go well on two processors.
-    maxWorkers: Math.max(2, availableParallelism() - 1),
+    // Many files wait for leases, servers and processes most of their time: three at once keep two processors busy.
+    maxWorkers: availableParallelism() + 1,
+    sequence: { sequencer: LongestFirst },
     // Processes and threads that tests start load what another has compiled before.
     env: {
       NODE_COMPILE_CACHE: fileURLToPath(new URL('node_modules/.cache/aftertask-tests', import.meta.url)),

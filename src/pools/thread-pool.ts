@@ -45,12 +45,10 @@ export interface ThreadSource {
 
 /** How long a thread may take to write out its last lines when the pool stops. */
 const LAST_WORDS = 500
-/** How long a thread that was told to end may take: one that sits in native code does not hear. */
+/** How long a thread that was told to end may take, and past a stop's deadline: one in native code does not hear. */
 const WRITTEN_OFF_AFTER = 1000
-/** The same when a stop is past its deadline: a process that is to be gone waits no longer than that. */
 const WRITTEN_OFF_IN_HURRY = 250
-// What a port tells is heard in the context in which the port was made. That must not be the request whose job happened
-// to need another thread: listeners would see its store, and it would stay in memory for as long as the thread.
+// A port is heard in the context that made it: were that a request's, its store would be seen, and stay with the thread.
 const outsideOfRequests = AsyncLocalStorage.snapshot()
 
 /** The pool over real threads. */

@@ -7,18 +7,21 @@ import { fileURLToPath } from 'node:url'
 /** The project's root folder, with a slash at its end. */
 export const root: string = fileURLToPath(new URL('../../', import.meta.url))
 
-/** Every file that is, or is about to be, under version control: relative paths. */
+let listed: readonly string[] | undefined
+
+/** Every file that is, or is about to be, under version control: relative paths, as they are at the first call. */
 export function projectFiles(matching = /./): string[] {
-  const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
-    cwd: root,
-    encoding: 'utf8',
-  })
-  // A file that is deleted but not yet committed is still listed.
-  const gone = execFileSync('git', ['ls-files', '-z', '--deleted'], { cwd: root, encoding: 'utf8' }).split(
-    '\0',
-  )
-  const files = listed.split('\0').filter((file) => file !== '' && !gone.includes(file))
-  return [...new Set(files)].filter((file) => matching.test(file))
+  listed ??= gitFiles('--cached', '--others', '--exclude-standard')
+    .difference(gitFiles('--deleted'))
+    .values()
+    .toArray()
+  return listed.filter((file) => matching.test(file))
+}
+
+// A file that is deleted but not yet committed is still listed among the others.
+function gitFiles(...which: readonly string[]): Set<string> {
+  const files = execFileSync('git', ['ls-files', '-z', ...which], { cwd: root, encoding: 'utf8' })
+  return new Set(files.split('\0').filter((file) => file !== ''))
 }
 
 /** A file's text. */
