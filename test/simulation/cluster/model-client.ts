@@ -120,7 +120,7 @@ export class ModelClient implements SharedStore, Connected {
   }
 
   time(): Promise<number> {
-    return this.#ask(() => this.#parts.server.time())
+    return this.#ask(() => this.#parts.server.time(), true)
   }
 
   async close(): Promise<void> {
