@@ -14,6 +14,8 @@ interface Event {
 export class VirtualClock implements Clock {
   #now: number
   #wallOffset: number
+  /** By how much somebody has set the wall clock, all in all. */
+  set = 0
   #count = 0
   readonly #heap: Event[] = []
   #soon: (() => void)[] = []
@@ -55,6 +57,7 @@ export class VirtualClock implements Clock {
   /** Somebody sets the machine's clock. */
   jump(milliseconds: number): void {
     this.#wallOffset += milliseconds
+    this.set += milliseconds
   }
 
   /** For the simulated threads: calls back at a moment, exactly. Returns the call that takes it back. */

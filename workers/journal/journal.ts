@@ -130,7 +130,7 @@ export class Journal {
     this.#inTransaction(wall, reply, () => {
       const run = this.#owners.enter(wall)
       this.#transaction.run = run
-      if (resume === undefined) this.#retention.opened(wall, moveTimes(this.#sql, run))
+      if (resume === undefined) this.#retention.opened(wall, moveTimes(this.#sql, run, this.#setup))
       this.#operations.base = run * RUN_SPAN
       this.#jobs.known = Number(this.#sql.lastBefore.get((run + 1) * RUN_SPAN)?.[0] ?? 0)
       this.#queries.base = run * RUN_SPAN

@@ -8,7 +8,7 @@ import { fileAppears } from '../../kit/file-appears.ts'
 import { nextEvent } from '../../kit/next-event.ts'
 import { tempFolder } from '../../kit/temp-folder.ts'
 import { startWorker } from '../../kit/worker-process.ts'
-import { clinging } from './fixture/tasks.ts'
+import { clinging, trail } from './fixture/tasks.ts'
 import { overStore, type Place, testAt } from './stores.ts'
 
 const { newFile } = tempFolder('leases')
@@ -65,6 +65,30 @@ for (const store of ['redis', 'postgres'] as const) {
         expect(worker.stats().broker?.fenced).toBe(1)
         expect((await other.job(job.id))?.result).toBe('again')
         expect(ends).toEqual([[job.id, 'again']])
+      },
+    )
+
+    testAt(
+      place,
+      'a process that is paused holds no job that has not begun: another runs it',
+      async (here) => {
+        const paused = here.runtime({ lease: 60_000, prefetch: 3 })
+        await paused.ready()
+        const file = newFile()
+        const first = paused.enqueue(clinging, { file, how: 'waits' })
+        await fileAppears(file)
+        // They come to wait for the thread here.
+        const waiting = [1, 2, 3].map(() => paused.enqueue(trail, { file: newFile(), ms: 0 }))
+        await Promise.all(waiting.map(({ stored }) => stored))
+        paused.pause()
+        const later = paused.enqueue(trail, { file: newFile(), ms: 0 })
+        here.runtime({ role: 'worker', lease: 60_000 })
+        const settlements = await Promise.all([...waiting, later].map(({ settled }) => settled))
+        expect(settlements.map(({ state, attempts }) => [state, attempts])).toEqual(
+          settlements.map(() => ['completed', 1]),
+        )
+        expect(first.state).toBe('running')
+        await first.cancel()
       },
     )
 

@@ -98,6 +98,8 @@ export class DurableModel {
   /** A listener is calling back: what happens now may come between things that belong together. */
   isReacting = false
   violation: string | undefined
+  /** A process died that may not have told by how much its clock was set: times in the file are off since then. */
+  isAdrift = false
   time: () => number = () => 0
 
   /** The first violation is the one that counts. */

@@ -36,6 +36,8 @@ export class DurableWorld {
   #hands!: DurableHands
   #lives = 0
   #events = 0
+  /** By how much somebody has set the clocks of the lives before. */
+  #set = 0
 
   constructor(plan: Plan, subject: DurableSubject) {
     this.#plan = plan
@@ -118,7 +120,9 @@ export class DurableWorld {
       disk: this.#disk,
     })
     this.#life = life
-    model.time = () => life.clock.time
+    // True time: by how much somebody has set the clocks is left out.
+    const setBefore = this.#set
+    model.time = () => life.clock.time - setBefore - life.clock.set
     this.#hands = new DurableHands(life, model, this.#checks, this.#plan)
     this.#listen(life, this.#hands)
   }
@@ -129,7 +133,10 @@ export class DurableWorld {
       if (this.#life.clock.next() === Number.POSITIVE_INFINITY || this.model.violation !== undefined) break
       await this.#event()
     }
-    const { time } = this.#life.clock
+    const { time, set } = this.#life.clock
+    // What was not told before the crash is not known to the next process: nothing is on time any more.
+    if (set !== 0) this.model.isAdrift = true
+    this.#set += set
     this.#hands.isOver = true
     // The image is taken before anything is closed, for a crash closes nothing.
     const crashed = this.#disk.crashed()
@@ -143,7 +150,8 @@ export class DurableWorld {
 
   /** The process has stopped, and another takes over. */
   #restart(downtime: number): void {
-    const { time } = this.#life.clock
+    const { time, set } = this.#life.clock
+    this.#set += set
     const { report } = this.#hands
     const { model } = this
     this.#hands.promisesWereKept()
