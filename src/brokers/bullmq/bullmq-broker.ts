@@ -104,7 +104,11 @@ export class BullmqBroker
     this.#opening = this.#store.open({ ...opening, events, topics, queues, retention, recheck }).then(
       async () => {
         // Before anything goes by it. Without an answer it is the machine's time, until there is one.
-        await within(engine.clock, this.#settings.patience, parts.time.learn(this.#store))
+        const learn = (): Promise<void> =>
+          within(engine.clock, this.#settings.patience, parts.time.learn(this.#store))
+        await learn()
+        // The patience may be over because this process stood still, with the answer at hand.
+        if (!parts.time.isSure) await learn()
         this.#begin()
       },
       (error: unknown) => {

@@ -138,6 +138,15 @@ const plans: Readonly<Record<string, Plan>> = {
     ],
     { threads: 3 },
   ),
+  'a retry waits for its time in a process that stood still while it asked the store for the time': plan(
+    [{ runs: [{ ...RETURNS, ends: 'exits' }, RETURNS] }, { task: IO, runs: [{ ...RETURNS, ends: 'dies' }] }],
+    [
+      ...[at(0, batch(1)), advance(1), at(0, add(0)), at(1, add(1)), at(1, add(0))],
+      ...[{ do: 'freeze', process: 1, ms: 1500 } as const, { do: 'freeze', process: 0, ms: 400 } as const],
+      at(0, add(0)),
+    ],
+    { seed: 12, threads: 2 },
+  ),
   'a schedule that comes to the store only after a stop can be taken away': plan(
     [{ key: 'b', runs: [{ ...RETURNS, ms: 5000 }] }],
     [

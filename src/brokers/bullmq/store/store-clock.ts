@@ -14,6 +14,9 @@ export interface TimeStore {
 }
 
 const LONGEST_ASK_EVERY = 2000
+// Milliseconds.
+const LONG = 100
+const MOST_QUESTIONS = 3
 // More than what one of the clocks is slower than the other between two questions.
 const STEP = 1000
 // After the clock of the store was set, nothing is old for so long: it may be set right again.
@@ -24,6 +27,8 @@ export class StoreClock implements Clock {
   readonly #clock: Clock
   /** What the store's clock shows more than the monotonic one; undefined as long as nobody knows. */
   #offset: number | undefined
+  /** The store has told its time, in an answer that was not long on its way. */
+  isSure = false
   #steppedAt = Number.NEGATIVE_INFINITY
   #stop = (): void => {}
 
@@ -59,12 +64,19 @@ export class StoreClock implements Clock {
 
   /** Asks the store for the time. Never rejects: without an answer, what is known stays. */
   async learn(store: TimeStore): Promise<void> {
-    const asked = this.#clock.now()
-    try {
-      const time = await store.time()
-      if (Number.isFinite(time)) this.#learned(time, asked, this.#clock.now())
-    } catch {
-      // A store that is away is asked again.
+    // An answer that was long on its way says little: this process may have stood still meanwhile.
+    for (let took = Number.POSITIVE_INFINITY, left = MOST_QUESTIONS; took > LONG && left > 0; left--) {
+      const asked = this.#clock.now()
+      try {
+        const time = await store.time()
+        const answered = this.#clock.now()
+        if (Number.isFinite(time)) this.#learned(time, asked, answered)
+        took = answered - asked
+        this.isSure ||= took <= LONG
+      } catch {
+        // A store that is away is asked again, later.
+        return
+      }
     }
   }
 

@@ -62,3 +62,20 @@ test('a store clock follows the store when its clock is set, and tells so for a 
   own.advance(1000)
   expect([clock.hasStepped(), clock.hasStepped(1000)]).toEqual([true, false])
 })
+
+test('a store clock asks again when an answer was long on its way, which tells little', async () => {
+  const own = new HandClock()
+  const clock = new StoreClock(own)
+  const start = own.wall() - own.now()
+  // The process stands still while the first answer is on its way.
+  const waits = [1500, 2]
+  const time = async (): Promise<number> => {
+    const shown = own.now() + start + HOUR
+    own.advance(waits.shift() ?? 0)
+    return shown
+  }
+  expect(clock.isSure).toBe(false)
+  await clock.learn({ time })
+  expect(clock.isSure).toBe(true)
+  expect(Math.abs(clock.wall() - own.wall() - HOUR)).toBeLessThanOrEqual(2)
+})
