@@ -1,6 +1,7 @@
 /** What a handler does to the object that it is given as its context. */
 import { describe, expect, test } from 'vitest'
 import { nextEvent } from '../kit/jobs.ts'
+import { LeapingClock } from '../kit/leaping-clock.ts'
 import { startThreads } from '../kit/threads.ts'
 import { WrittenHandlers } from '../kit/written-handlers.ts'
 
@@ -150,18 +151,25 @@ test('an error of a listener of the signal is charged to the job whose signal it
   const handlers = new WrittenHandlers()
   const task = handlers.task(
     'listens',
-    `export default (payload, { signal }) => new Promise(() => {
+    `export default (payload, { signal, progress }) => new Promise(() => {
        signal.addEventListener('abort', () => { throw new Error('from the listener') })
+       progress('listens')
      })`,
-    { timeout: 20, killGrace: 10_000 },
+    { timeout: 3_600_000, killGrace: 3_600_000 },
   )
   const other = handlers.task(
     'other',
     `export default (payload, ctx) => new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))`,
   )
-  const runtime = startThreads([task, other], { pool: { threads: 1, concurrency: 4 } })
+  const clock = new LeapingClock()
+  const runtime = startThreads([task, other], { pool: { threads: 1, concurrency: 4 } }, { clock })
+  const [started, listens] = [nextEvent(runtime, 'job:started'), nextEvent(runtime, 'job:progress')]
   const neighbour = runtime.enqueue(other)
-  const { error } = await runtime.enqueue(task).settled
+  await started
+  const job = runtime.enqueue(task)
+  await listens
+  clock.leap(3_600_000)
+  const { error } = await job.settled
   expect(error).toMatchObject({ code: 'ERR_TASK_TIMEOUT', cause: { message: 'from the listener' } })
   expect(neighbour.state).toBe('running')
   neighbour.cancel()
