@@ -1,6 +1,10 @@
 /** How large values may be that cross to and from threads, on every way in and out. */
-import { describe, expect, test } from 'vitest'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
+import { sqliteBroker } from '../../src/brokers/sqlite.ts'
 import { payloadBound, unbounded } from '../../src/rules/bounds.ts'
 import { encode } from '../../src/rules/codec.ts'
 import { move } from '../../src/rules/moved.ts'
@@ -176,5 +180,26 @@ describe('a runtime', () => {
     runtime.enqueueMany([1, 2].map(() => ({ task: 'echo', payload })))
     expect(runtime.enqueue('echo', payload, { unique: 'one' }).id).toBe(first.id)
     expect(runtime.stats()).toMatchObject({ pending: 3, pendingBytes: 3 * 992 })
+  })
+
+  test('counts no payload that waits on the disk of a journal only, and all of those that are not written yet', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'aftertask-bounds-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    const broker = sqliteBroker({ file: join(folder, 'j.db'), durability: 'process', window: 2 })
+    const runtime = startThreads(tasks, { ...sizes, broker })
+    runtime.pause()
+    const payload = 'x'.repeat(990)
+    for (let count = 0; count < 10; count++) await runtime.enqueue('echo', payload).stored
+    expect(runtime.stats().pending).toBe(10)
+    expect(runtime.stats().pendingBytes).toBeLessThan(3 * 992)
+    expect(() => runtime.enqueueMany([1, 2, 3, 4].map(() => ({ task: 'echo', payload })))).toThrow(
+      expect.objectContaining({ code: 'ERR_QUEUE_FULL' }),
+    )
+    expect(() => runtime.enqueue('echo', large)).toThrow(expect.objectContaining(tooLarge))
+    runtime.resume()
+    const last = runtime.enqueue('echo', payload)
+    expect(await last.settled).toMatchObject({ state: 'completed' })
+    await runtime.stop()
+    expect(runtime.stats()).toMatchObject({ pending: 0, pendingBytes: 0, completed: 11 })
   })
 })

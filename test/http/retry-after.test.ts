@@ -133,3 +133,25 @@ test('a request that tryAfter told of a full queue has no header that it did not
   const response = await get(await listen(server))
   expect([response.status, response.headers.get('retry-after')]).toEqual([503, null])
 })
+
+const small = httpRuntime({ maxPayloadBytes: 50 })
+const sendsMuch: Handle = (req, res) => {
+  req.after(note, { text: 'x'.repeat(50) })
+  res.end('accepted')
+}
+
+test.each<[string, () => Promise<number>]>([
+  ['Polka', () => listenPolka(polka().use(afterPolkaResponse(small)).get('/', sendsMuch))],
+  ['Polka 0.5', () => listenPolka(polka05().use(afterPolkaResponse(small)).get('/', sendsMuch))],
+  [
+    'Express',
+    () => listen(createServer(express().use(afterAnyResponse(small)).get('/', sendsMuch) as RequestListener)),
+  ],
+])(
+  'a payload that is too large is answered with 413 by %s, with nothing to try again',
+  async (_who, start) => {
+    const response = await get(await start())
+    expect([response.status, response.headers.get('retry-after')]).toEqual([413, null])
+    expect(small.stats()).toMatchObject({ pending: 0, pendingBytes: 0 })
+  },
+)
