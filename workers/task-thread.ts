@@ -14,6 +14,7 @@ import type { Attempt } from './attempt.ts'
 import { EscapedErrors } from './escaped-errors.ts'
 import { type ImportHost, loadHandlers } from './handlers.ts'
 import { JobRunner, type RunnerSetup } from './job-runner.ts'
+import { tellLoadedFiles } from './loaded-files.ts'
 import type { LoadedHandlers } from './loaded-handlers.ts'
 import { markThread } from './own-thread.ts'
 import { Printing } from './printing.ts'
@@ -37,6 +38,7 @@ export async function setUpThread(
   closeSideDoors()
   markThread()
   const escaped = new EscapedErrors<Attempt>()
+  if (setup.tellsFiles) tellLoadedFiles(setup.port)
   const tracer = setup.tracer === undefined ? undefined : ((await import(setup.tracer)) as Tracer)
   const handlers = around(await loadHandlers(setup, importHost(laneTable(setup.table))))
   runner = new JobRunner({ ...setup, runInTrace: tracer?.runInTrace }, handlers, printing)

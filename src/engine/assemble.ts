@@ -23,6 +23,7 @@ import { Pending } from './pending.ts'
 import { PoolSet } from './pool-set.ts'
 import type { Ports } from './ports.ts'
 import { Rate } from './rate.ts'
+import { Reloads } from './reloads.ts'
 import { Responses } from './responses.ts'
 import { RunTimes } from './run-times.ts'
 import { Scheduler } from './scheduler.ts'
@@ -62,7 +63,8 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   const ended = { completed: 0, cancelled: 0, skipped: 0, dead: 0, lost: 0 }
   const poolSettings = { default: options.pool, ...options.pools }
   const carried = { attempts, cluster: broker.cluster, tracer: tracing?.threadModule }
-  const made = { idPrefix: ids.prefix, sizes }
+  const reloads: Reloads = new Reloads(clock, options.reload, () => pools, say)
+  const made = { idPrefix: ids.prefix, onLoaded: reloads.onLoaded, sizes }
   const pools = new PoolSet(poolSettings, entries, made, ports, carried, say)
 
   // From the broker to the threads, and back.
@@ -136,7 +138,7 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   )
   return {
     ...{ options, clock, ids, registry, intake, responses, broker, host, opened, scheduler, holds, pools },
-    ...{ announcer, jobs, metrics, pending, rate, ended, schedules, stopping },
+    ...{ announcer, jobs, metrics, pending, rate, reloads, ended, schedules, stopping },
   }
 }
 

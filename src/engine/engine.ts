@@ -14,6 +14,7 @@ import type { Metrics } from './metrics.ts'
 import type { Pending } from './pending.ts'
 import type { PoolSet } from './pool-set.ts'
 import type { Rate } from './rate.ts'
+import type { Reloads } from './reloads.ts'
 import type { Responses } from './responses.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { Schedules } from './schedules.ts'
@@ -30,6 +31,8 @@ export interface Engine {
   readonly intake: Intake
   /** Releases the jobs of a request once its response is over. */
   readonly responses: Responses
+  /** Replaces the threads. */
+  readonly reloads: Reloads
   readonly broker: Broker
   /** What the broker reports to. */
   readonly host: BrokerHost

@@ -18,7 +18,7 @@ export class PoolSet {
   constructor(
     settings: Readonly<Record<string, ReadPoolOptions>>,
     entries: readonly TaskEntry[],
-    { idPrefix, sizes }: Pick<PoolParts, 'idPrefix' | 'sizes'>,
+    { idPrefix, onLoaded, sizes }: Pick<PoolParts, 'idPrefix' | 'onLoaded' | 'sizes'>,
     { makePool, clock }: Ports,
     { attempts, cluster, tracer }: Pick<Broker, 'attempts' | 'cluster'> & { tracer: string | undefined },
     say: (line: string) => void,
@@ -46,7 +46,7 @@ export class PoolSet {
           `the heap limit of pool "${name}" (${limit} MB) may not hold: ${flag} applies to every thread of the process`,
         )
       const measuresCpu = attempts.keepsHistory
-      const made = { name, options, handlers, idPrefix, clock, measuresCpu, sizes, tracer }
+      const made = { name, options, handlers, idPrefix, clock, measuresCpu, onLoaded, sizes, tracer }
       this.byName.set(name, makePool(made))
     }
   }
@@ -73,6 +73,12 @@ export class PoolSet {
   /** Resolves once every pool has imported its handlers, to what is wrong with those that it could not import. */
   async ready(): Promise<HandlerProblem[]> {
     return (await Promise.all([...this.byName.values()].map((pool) => pool.ready()))).flat()
+  }
+
+  /** Replaces the threads of every pool; resolves as `ready` does. */
+  async reload(): Promise<HandlerProblem[]> {
+    const pools = [...this.byName.values()]
+    return (await Promise.all(pools.map((pool) => pool.reload?.() ?? []))).flat()
   }
 
   async stop(): Promise<void> {

@@ -53,6 +53,8 @@ export interface RuntimeOptions<Tasks extends TaskList = TaskList> {
    * a logger such as pino's or `console` gets fields and message, also where somebody listens. What either throws is contained.
    */
   log?: LogOption
+  /** In development: replaces the threads when the file of a handler, or one that it imports, has changed. Default false. */
+  reload?: boolean
   /** Makes traces of jobs and attempts: `openTelemetry()` of `aftertask/opentelemetry`. Default: none, which costs nothing. */
   telemetry?: Telemetry
 }

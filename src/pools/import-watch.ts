@@ -16,12 +16,14 @@ const PATIENCE = 2
 export class ImportWatch {
   readonly #clock: Clock
   readonly timeout: number
-  readonly #handlers: (HandlerLocation | null)[]
+  readonly #all: readonly (HandlerLocation | null)[]
+  #handlers: (HandlerLocation | null)[]
   /** Threads that died over the import of a handler, by its task's number. */
   readonly #deaths = new Map<number, number>()
 
   constructor(clock: Clock, handlers: readonly (HandlerLocation | null)[], timeout: number) {
     this.#clock = clock
+    this.#all = handlers
     this.#handlers = [...handlers]
     this.timeout = timeout
   }
@@ -29,6 +31,12 @@ export class ImportWatch {
   /** The handlers that the next thread is to import. */
   get handlers(): readonly (HandlerLocation | null)[] {
     return this.#handlers
+  }
+
+  /** Their files have changed: none is left out any more. */
+  forgive(): void {
+    this.#handlers = [...this.#all]
+    this.#deaths.clear()
   }
 
   /** Looks after a thread that starts, until the answer is called. `hung` is to end it. */

@@ -36,6 +36,8 @@ export interface LaneHost {
   stray(lane: ThreadLane, id: string, error: WireError, tasks: readonly string[]): void
   /** An attempt has failed since an import had failed in the thread. */
   stale(lane: ThreadLane): void
+  /** The thread loads a file, by its URL. */
+  loaded(url: string): void
   /** The lane has room, and outcomes that are not told yet. */
   hasRoom(lane: ThreadLane): void
   /** Outcomes were told: the lane may have room. */
@@ -305,6 +307,7 @@ export class ThreadLane implements Lane {
       return this.#host.stray(this, id, error, tasks)
     }
     if (kind === FROM_THREAD.stale) return this.#host.stale(this)
+    if (kind === FROM_THREAD.loaded) return this.#host.loaded(message[1] as string)
     if (kind === FROM_THREAD.retire) return this.#broke(message[1] as number)
     // Outcomes in the log came before this message.
     this.collect()

@@ -69,6 +69,8 @@ export interface PoolParts {
   readonly tracer?: string | undefined
   /** How large what comes from a handler may be. Default: no bounds. */
   readonly sizes?: Sizes | undefined
+  /** Called with the URL of each file that a thread loads. Without it, threads do not tell. */
+  readonly onLoaded?: ((url: string) => void) | undefined
   /** Where threads read the time when it is not real: see `LaneSetup`. */
   readonly time?: SharedArrayBuffer
   /** Milliseconds that the import of a handler may take. Default 10,000. */
@@ -147,6 +149,8 @@ export interface Pool {
   start(host: PoolHost): void
   /** Resolves when those threads have imported their handlers, with what was wrong with them. */
   ready(): Promise<readonly HandlerProblem[]>
+  /** Replaces every thread, running jobs first; resolves as `ready` does, once one is up that has imported them anew. */
+  reload?(): Promise<readonly HandlerProblem[]>
   /** Jobs wait and no lane has room: a pool that grows may start another thread. */
   grow(): void
   /** Asks the threads to tell each start at once, for those who listen to it. */

@@ -2,6 +2,7 @@
  * A pool of threads: how many there are, when one is replaced, and what happens when one dies. Who starts a thread and
  * how is behind `ThreadSource`; who decides what runs is above, in the engine.
  */
+// long because: what starts a thread, replaces it and mourns it decide with each other how many there are
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { MessageChannel } from 'node:worker_threads'
 import type { Encoded } from '../rules/codec.ts'
@@ -79,7 +80,10 @@ export class ThreadPool implements Pool, LaneHost {
   #tellStarts = false
   #clearIdleTimer: (() => void) | undefined
   readonly #stale: StaleThreads
-  readonly #ready = Promise.withResolvers<readonly HandlerProblem[]>()
+  #ready = Promise.withResolvers<readonly HandlerProblem[]>()
+  readonly #onLoaded: PoolParts['onLoaded']
+  /** Counts reloads: a thread that was started before the last one has loaded what was there then. */
+  #generation = 0
 
   constructor(
     {
@@ -89,6 +93,7 @@ export class ThreadPool implements Pool, LaneHost {
       idPrefix,
       clock,
       measuresCpu,
+      onLoaded,
       tracer,
       sizes,
       time,
@@ -103,6 +108,7 @@ export class ThreadPool implements Pool, LaneHost {
     this.#idPrefix = idPrefix
     this.#clock = clock
     this.#measuresCpu = measuresCpu
+    this.#onLoaded = onLoaded
     this.#tracer = tracer
     this.#sizes = sizes
     this.#time = time
@@ -119,6 +125,21 @@ export class ThreadPool implements Pool, LaneHost {
   }
 
   ready(): Promise<readonly HandlerProblem[]> {
+    return this.#ready.promise
+  }
+
+  reload(): Promise<readonly HandlerProblem[]> {
+    if (this.#stopping) return Promise.resolve([])
+    const { resolve } = this.#ready
+    this.#ready = Promise.withResolvers()
+    this.#ready.promise.catch(() => {})
+    resolve(this.#ready.promise)
+    this.#generation++
+    // So that one thread at least tells about the handlers, also where none is always up.
+    this.#hasBeenUp = false
+    this.#imports.forgive()
+    for (const lane of [...this.lanes]) lane.retire()
+    this.#refill()
     return this.#ready.promise
   }
 
@@ -214,6 +235,7 @@ export class ThreadPool implements Pool, LaneHost {
       this.#host,
     )
     let isUp = false
+    const generation = this.#generation
     const giveUp = this.#source.start(
       {
         port: port2,
@@ -223,6 +245,7 @@ export class ThreadPool implements Pool, LaneHost {
         importTimeout: this.#imports.timeout,
         measuresCpu: this.#measuresCpu,
         tracer: this.#tracer,
+        tellsFiles: this.#onLoaded !== undefined,
         sizes: this.#sizes,
         zero: clockZero(),
         time: this.#time,
@@ -233,16 +256,20 @@ export class ThreadPool implements Pool, LaneHost {
         isUp = true
         stopWatching()
         this.#starting--
-        this.#hasBeenUp = true
+        const isStale = generation !== this.#generation
+        this.#hasBeenUp ||= !isStale
         lane.thread = thread
+        // What it has loaded is told on a port of its own, and is to be known before anybody hears that it is up.
+        if (this.#onLoaded !== undefined) lane.drain()
         // Now, not when it was started: whoever has begun to listen meanwhile is meant as well.
         lane.tellStarts(this.#tellStarts)
         this.lanes.add(lane)
         if (problems.length === 0) this.#stale.allWell()
         this.#heapWatch?.follow(lane)
-        this.#ready.resolve(problems)
+        if (!isStale) this.#ready.resolve(problems)
         this.#host.threadStarted(this, lane)
-        this.#offer(lane)
+        if (isStale) lane.retire()
+        else this.#offer(lane)
       },
       (end) => {
         stopWatching()
@@ -340,6 +367,10 @@ export class ThreadPool implements Pool, LaneHost {
 
   stray(lane: ThreadLane, id: string, error: WireError, tasks: readonly string[]): void {
     this.#host.stray(this, lane, id, error, tasks)
+  }
+
+  loaded(url: string): void {
+    this.#onLoaded?.(url)
   }
 
   stale(lane: ThreadLane): void {

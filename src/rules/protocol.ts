@@ -108,6 +108,8 @@ export interface LaneSetup {
   readonly zero: number
   /** The module that runs handlers in the trace of their attempt: see `Telemetry`. */
   readonly tracer?: string | undefined
+  /** Whether the thread tells which files it loads. */
+  readonly tellsFiles: boolean
   /** Where the time stands when it is not real: one number, milliseconds on the event loop's clock. */
   readonly time?: SharedArrayBuffer | undefined
   /** What job numbers become ids with. */
@@ -196,4 +198,6 @@ export const FROM_THREAD = {
   exiting: 11,
   /** `[STALE]`: an attempt failed since a module could not be imported, which this thread remembers: another may fare better. */
   stale: 12,
+  /** `[LOADED, url]`: the thread loads this file, where that is to be told. */
+  loaded: 13,
 } as const

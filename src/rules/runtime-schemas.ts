@@ -187,6 +187,12 @@ export const runtimeOptionsSchema = z.strictObject({
     .describe(
       'Where lines go: `true` writes what nobody listens for to stderr, a function or a logger such as pino’s gets all.',
     ),
+  reload: z
+    .boolean()
+    .default(false)
+    .describe(
+      'In development: replaces the threads when the file of a handler, or a file that it imports, has changed. Running jobs end first.',
+    ),
   telemetry: z
     .custom<object>(isTelemetry, 'expected what openTelemetry() of aftertask/opentelemetry returns')
     .optional()
