@@ -2,6 +2,7 @@
  * The jobs that this process has fetched, from the fetch to the written outcome. A fetched job belongs to this process for
  * the time of its lease, which is renewed; an outcome counts only as long as the lease is ours.
  */
+// long because: it is the one place where a fetched job goes from part to part, with one short method for each step
 import type { JobRecord } from '../../../rules/job-record.ts'
 import { ProcessExitedError } from '../../../words/errors.ts'
 import { isTerminal, type JobState } from '../../../words/job.ts'
