@@ -96,7 +96,7 @@ for (const store of ['redis', 'postgres'] as const) {
         expect(await first.schedules()).toEqual([set])
         await first.stop({ timeout: 0 })
         const [second, third] = [here.runtime({ role: 'producer' }), here.runtime()]
-        expect(await second.schedules()).toEqual([set])
+        expect(await second.schedules()).toEqual([{ ...set, setHere: false }])
         expect(await third.unschedule('nightly')).toBe(true)
         expect(await second.unschedule('nightly')).toBe(false)
         expect(await second.schedules()).toEqual([])
