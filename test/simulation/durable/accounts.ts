@@ -97,9 +97,10 @@ export class Accounts {
     job.crashes = row.crashes + (isCharged ? 1 : 0)
     job.isCharged = isCharged
     // The response of a held job ends with its process: its delay counts from then, or from when it is taken over.
+    const due = row.due === null ? 0 : row.due - model.setBefore
     const isDelayed = state === 'held' && job.spec.delay !== undefined
-    job.dueAt = isDelayed ? model.time() + (job.spec.delay ?? 0) : (row.due ?? 0)
-    job.retryAt = state === 'retryable' ? (row.due ?? 0) : 0
+    job.dueAt = isDelayed ? model.time() + (job.spec.delay ?? 0) : due
+    job.retryAt = state === 'retryable' ? due : 0
     job.isSuspect = row.isOwned ? !isClean && state !== 'held' : row.isSuspect
     job.mayBeDuplicate &&= !job.hasBeenSent
   }

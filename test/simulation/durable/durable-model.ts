@@ -100,6 +100,8 @@ export class DurableModel {
   violation: string | undefined
   /** A process died that may not have told by how much its clock was set: times in the file are off since then. */
   isAdrift = false
+  /** By how much somebody had set the clock before this process began: the times in its file are ahead by that. */
+  setBefore = 0
   time: () => number = () => 0
 
   /** The first violation is the one that counts. */

@@ -122,6 +122,7 @@ export class DurableWorld {
     this.#life = life
     // True time: by how much somebody has set the clocks is left out.
     const setBefore = this.#set
+    model.setBefore = setBefore
     model.time = () => life.clock.time - setBefore - life.clock.set
     this.#hands = new DurableHands(life, model, this.#checks, this.#plan)
     this.#listen(life, this.#hands)
