@@ -2,7 +2,7 @@
 import { isTerminal } from '../../../src/words/job.ts'
 import type { Over } from '../model-job.ts'
 import type { HandlerEnd } from '../sim-thread.ts'
-import type { DurableJob, DurableModel } from './durable-model.ts'
+import { type DurableJob, type DurableModel, hasEndedUnrun } from './durable-model.ts'
 import type { StoredJob } from './journal-files.ts'
 
 const CRASH_CODES = new Set(['ERR_THREAD_EXITED', 'ERR_OUT_OF_MEMORY', 'ERR_PROCESS_EXITED'])
@@ -84,7 +84,10 @@ export class DurableChecks {
 
   /** A schedule has added a job for a time that it had none for. */
   ranOnce(id: string, uniqueKey: string): void {
-    const other = this.#model.jobs.find((job) => job.uniqueKey === uniqueKey && job.over !== 'gone')
+    // One that was cancelled before it ran may be made up for by a process that has not heard that it was added.
+    const other = this.#model.jobs.find(
+      (job) => job.uniqueKey === uniqueKey && job.over !== 'gone' && !hasEndedUnrun(job),
+    )
     this.#model.expect(other === undefined, () => `${id} and ${other?.id} are the same run, "${uniqueKey}"`)
   }
 

@@ -214,7 +214,7 @@ export class DurableModel {
 }
 
 /** It ended without having run: a key that is held for a time is let go of then. */
-function hasEndedUnrun({ over, ending, counted, lastEnd }: DurableJob): boolean {
+export function hasEndedUnrun({ over, ending, counted, lastEnd }: DurableJob): boolean {
   const how = over ?? ending
   return how !== undefined && how !== 'completed' && (counted === 0 || lastEnd === '')
 }

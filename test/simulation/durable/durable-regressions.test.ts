@@ -568,6 +568,32 @@ const sequences: readonly Sequence[] = [
       { do: 'cancel', job: 0, by: 'handle' },
     ],
   },
+  {
+    name: 'it dies with the end of a run of a schedule, which is cancelled before it ran',
+    specs: [plain({ unique: 'u' })],
+    options: { seed: 976_928_072 },
+    ops: [
+      { do: 'schedule', id: 's', spec: 0, every: 40, missed: 'once' },
+      { do: 'advance', ms: 20 },
+      { do: 'react', on: 'job:enqueued', does: { do: 'cancel', job: 0, by: 'handle' } },
+      { do: 'crash', after: 5, downtime: 0 },
+      { do: 'cancel', job: 0, by: 'handle' },
+      { do: 'advance', ms: 100 },
+      { do: 'advance', ms: 0 },
+    ],
+  },
+  {
+    name: 'somebody sets the clock, it stops, and the next process dies with a job that is due',
+    specs: [plain({ unique: 'u' }), plain({ runAt: -50 })],
+    ops: [
+      { do: 'wall', ms: 1000 },
+      { do: 'stop', timeout: 0 },
+      { do: 'advance', ms: 100 },
+      { do: 'many', specs: [1] },
+      { do: 'crash', after: 5, downtime: 0 },
+      { do: 'advance', ms: 0 },
+    ],
+  },
 ]
 
 describe('a journal keeps its promises when', () => {
