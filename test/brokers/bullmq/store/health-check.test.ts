@@ -132,4 +132,31 @@ describe('the health of the store', () => {
     await pass(0.1 * LEASE)
     expect(await health.isSteady()).toBe(true)
   })
+
+  test('is told to refuse when a write has failed for longer than the patience, in its words, until it passes', async () => {
+    const { health, pass, events } = await checkOf(new FakeStore())
+    const [write, other] = [{}, {}]
+    health.failed(write, new Error('OOM command not allowed.'))
+    health.failed(other, new Error('another'))
+    await pass(10 * LEASE - 50)
+    expect(events).toEqual([])
+    await pass(200)
+    expect(events).toEqual([expect.stringContaining('OOM command not allowed.')])
+    health.passed(other)
+    expect(events).toHaveLength(1)
+    health.passed(write)
+    expect(events.slice(1)).toEqual(['accepts'])
+  })
+
+  test('does not count what passes within the patience, nor what is wrong with the data of a write', async () => {
+    const { health, pass, events } = await checkOf(new FakeStore())
+    const [write, spoilt] = [{}, {}]
+    health.failed(spoilt, new TypeError('no JSON'))
+    health.failed(write, new Error('READONLY'))
+    await pass(9 * LEASE)
+    health.passed(write)
+    health.failed(write, new Error('READONLY'))
+    await pass(9 * LEASE)
+    expect(events).toEqual([])
+  })
 })
