@@ -10,10 +10,13 @@ import type { Op, Plan, ReactsTo, ResponseEnd, Spec } from '../plan.ts'
 import { RESPONSES } from '../responses.ts'
 import { NESTED } from '../sim-pool.ts'
 import { nameOf, optionsOf } from '../specs.ts'
-import { taskRules } from '../tasks.ts'
+import { KILL_GRACE, taskRules } from '../tasks.ts'
 import type { ClusterBatch, ClusterJob, ClusterModel } from './cluster-model.ts'
 import { Unreachable } from './model-client.ts'
 import type { SimProcess } from './sim-process.ts'
+
+/** Whatever the store does: a second for it, and what threads may take that are to be ended. */
+const LONGEST_AFTER_STOP = 1000 + 2 * KILL_GRACE + 1000
 
 interface Adding {
   batch?: ClusterBatch
@@ -346,9 +349,18 @@ export class ClusterHands {
       if (model.end === undefined && !model.mayGo) this.#delaysCount(model)
       model.mayGo = true
     }
-    this.process.runtime.stop({ timeout }).then(
+    const { process } = this
+    const begun = process.clock.now()
+    const frozenUntil = process.frozenUntil
+    process.runtime.stop({ timeout }).then(
       (report) => {
         this.report = report
+        const took = process.clock.now() - begun
+        const isWell = process.frozenUntil === frozenUntil
+        this.#model.expect(
+          !isWell || took <= timeout + LONGEST_AFTER_STOP,
+          () => `stop({ timeout: ${timeout} }) of ${process.number} took ${Math.round(took)} ms`,
+        )
       },
       (error: unknown) => this.#model.violate(`stop() rejected: ${String(error)}`),
     )
