@@ -99,7 +99,6 @@ export async function honest({ to }: { to: string }, { signal, log }: HandlerCon
   const port = createServer().listen(0, '127.0.0.1')
   try {
     await once(port, 'listening')
-    await fetch(`data:text/plain,${to}`, { signal: AbortSignal.any([signal, AbortSignal.timeout(60_000)]) })
     await wait(2, undefined, { signal })
     shared ??= {
       interval: setInterval(() => {}, 60_000).unref(),
