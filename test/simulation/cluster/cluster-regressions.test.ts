@@ -147,6 +147,13 @@ const plans: Readonly<Record<string, Plan>> = {
     ],
     { seed: 12, threads: 2 },
   ),
+  'a job of a batch waits for the first one when the one behind that was skipped as it was added': plan(
+    [{ task: SINGLE }, { key: 'a', unique: 'u', runs: [{ ...RETURNS, adds: 0 }] }, {}, { when: 'error' }],
+    [
+      ...[at(0, batch(2)), at(0, add(1)), advance(5), at(0, settle)],
+      ...[at(0, batch(3)), at(0, batch(0)), at(0, add(0))],
+    ],
+  ),
   'a schedule that comes to the store only after a stop can be taken away': plan(
     [{ key: 'b', runs: [{ ...RETURNS, ms: 5000 }] }],
     [

@@ -235,7 +235,7 @@ export class DurableChecks {
     )
     // A suspect is on record as started while it waits for its thread.
     const isLate =
-      !job.isSuspect &&
+      !(model.isAdrift || job.isSuspect) &&
       job.starts + job.counted === 0 &&
       job.revivals === 0 &&
       now > job.queueDeadline + JOURNAL_SLACK

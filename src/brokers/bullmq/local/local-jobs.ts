@@ -66,6 +66,8 @@ export class LocalJobs {
   readonly #timeouts: Timeline
   readonly #unique: UniqueKeys
   readonly #lines = new WeakMap<JobRecord, string>()
+  /** Jobs that came before their batch had a lock. */
+  readonly #withoutLine = new WeakSet<JobRecord>()
   /** The job of its batch that one stands behind. */
   readonly #behind = new WeakMap<JobRecord, JobRecord>()
 
@@ -193,14 +195,18 @@ export class LocalJobs {
     return this.#behind.get(job)
   }
 
-  /** Puts a job behind another of its batch. True when the other had no lock until now. */
+  /** Puts a job behind another of its batch. True when the other came without a lock, and may not have joined it yet. */
   putBehind(job: JobRecord, other: JobRecord): boolean {
     const known = this.#lines.get(other)
     const line = known ?? `b:${this.idOf(other)}`
-    if (known === undefined) this.#lines.set(other, line)
+    if (known === undefined) {
+      this.#lines.set(other, line)
+      this.#withoutLine.add(other)
+    }
     this.#lines.set(job, line)
     this.#behind.set(job, other)
-    return known === undefined
+    // Whoever was put behind it before may have ended unwritten, and then has not brought it there.
+    return this.#withoutLine.has(other)
   }
 
   /** A held job has no lock of a batch any more. Those behind it stand behind the one before it. */
