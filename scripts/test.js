@@ -5,7 +5,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { delimiter, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { prepare } from './prepare.js'
 
@@ -25,6 +25,8 @@ mkdirSync(results)
 const count = { passed: 0, failed: 0, skipped: 0 }
 /** @type {string[]} */
 const failedSteps = []
+/** @type {string[]} */
+const failedTests = []
 for (const name of steps) {
   console.log(`\n== ${name}: ${scripts[name]}`)
   const started = performance.now()
@@ -35,7 +37,12 @@ for (const name of steps) {
   else count[ok ? 'passed' : 'failed']++
 }
 
-if (failedSteps.length > 0) console.log(`\nFailed: ${failedSteps.join(', ')}`)
+if (failedSteps.length > 0) {
+  const failed = [`Failed: ${failedSteps.join(', ')}`, ...failedTests].join('\n  ')
+  // .ci/run repeats this too.
+  writeFileSync(join(results, 'failed.txt'), `${failed}\n`)
+  console.log(`\n${failed}`)
+}
 const skipped = count.skipped > 0 ? `, ${count.skipped} skipped` : ''
 const summary = `${count.passed} passed, ${count.failed} failed${skipped}`
 // .ci/run repeats this as its own last line, after what npm has to say.
@@ -70,6 +77,13 @@ function addTests(ok) {
     failed = tests.numFailedTests
     count.passed += tests.numPassedTests
     count.skipped += tests.numPendingTests + tests.numTodoTests
+    for (const { name, status, assertionResults } of tests.testResults) {
+      const names = assertionResults
+        .filter((/** @type {{ status: string }} */ one) => one.status === 'failed')
+        .map((/** @type {{ fullName: string }} */ { fullName }) => `: ${fullName}`)
+      if (status === 'failed' && names.length === 0) names.push('')
+      failedTests.push(...names.map((/** @type {string} */ one) => relative(root, name) + one))
+    }
   } catch (error) {
     console.error(`No report of the tests: ${error}`)
     failed = 1
