@@ -23,7 +23,9 @@ function directoryWith(questions: number): Directory {
     getJobs: () => ask([]),
     getJobCounts: () => ask({ waiting: 1, wait: 1 }),
   })
-  const parts = { queues, queue, clock: new HandClock(), isJsonb: false, end: () => Promise.resolve(false) }
+  const names = () => Promise.resolve(queues)
+  const end = () => Promise.resolve(false)
+  const parts = { queues, names, queue, clock: new HandClock(), isJsonb: false, end }
   return new Directory(parts as never)
 }
 
