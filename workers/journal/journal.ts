@@ -2,6 +2,7 @@
  * The journal: the file, and one transaction for everything that has arrived. It is synchronous and knows no thread:
  * `journal-thread` gives it one, and the simulation runs it without.
  */
+// long because: it is the life of one file, from its opening to its end, with the transaction that all of it shares
 import type { DatabaseSync } from 'node:sqlite'
 import {
   COMPLETED,
