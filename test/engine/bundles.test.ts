@@ -6,7 +6,7 @@ import { addTogether, collectEvents, isoTask, startThreads } from '../kit/thread
 const tasks = [...Object.values(gateTasks), isoTask('misbehave', 'ok')]
 
 async function withGate(options: Parameters<typeof startThreads>[1] = {}, clock?: LeapingClock) {
-  const bundles = { force: true, max: 8 }
+  const bundles = { milliseconds: Number.POSITIVE_INFINITY, max: 8 }
   const runtime = startThreads(tasks, { bundles, ...options }, clock ? { clock } : {})
   const gate = new MemoryGate()
   await gate.teach(runtime)
