@@ -43,6 +43,8 @@ export class Attempt implements RunningAttempt {
   readonly #id: number | string
   readonly #context: JobContext | undefined
   #controller: AbortController | undefined
+  /** Why it was asked to end, once the message has come. */
+  #abortedFor: Error | undefined
   #logLines = 0
   #progressAt = -PROGRESS_EVERY
   #progressTimer: NodeJS.Timeout | undefined
@@ -120,8 +122,9 @@ export class Attempt implements RunningAttempt {
   /** The soft abort: reaches listeners of `signal`, if the handler lets the thread's loop turn. */
   abort(reason: string): void {
     const controller = this.#controller
-    if (controller === undefined) return
     const why = abortReason(reason, this.#host.asked(this.slot))
+    this.#abortedFor = why
+    if (controller === undefined) return
     // What a listener throws is its own attempt's.
     whose.run(this, () => pristine.abort(controller, why))
   }
@@ -163,7 +166,8 @@ export class Attempt implements RunningAttempt {
       reason: { get: looking(reasonOf), configurable: true },
       throwIfAborted: { value: looking(throwIfAborted), configurable: true },
     })
-    look()
+    // An abort whose message is still on its way comes to those who listen by then. One that has come reached nobody.
+    if (this.#abortedFor !== undefined) pristine.abort(controller, this.#abortedFor)
     return controller
   }
 

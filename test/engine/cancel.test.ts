@@ -1,9 +1,11 @@
 import { getEventListeners } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { engineOf } from '../../src/engine/runtime.ts'
 import { TaskCancelledError } from '../../src/words/errors.ts'
 import { nextEvent } from '../kit/jobs.ts'
 import { gateTasks, MemoryGate } from '../kit/memory-gate.ts'
+import { tempFolder } from '../kit/temp-folder.ts'
 import {
   addTogether,
   collectEvents,
@@ -19,8 +21,11 @@ const tasks = [
   isoTask('signal', 'loopUntilAborted'),
   isoTask('signal', 'loopUntilThrown'),
   isoTask('signal', 'returnDespiteAbort'),
+  isoTask('signal', 'listenLate'),
   isoTask('misbehave', 'ok'),
 ]
+
+const folder = tempFolder('cancel')
 
 async function withGate(options: Parameters<typeof startThreads>[1] = {}) {
   const runtime = startThreads(tasks, options)
@@ -333,4 +338,16 @@ test('after every way of cancelling nothing is pending and no lane holds a job',
   const engine = (runtime as unknown as { [engineOf]: { pools: { isBusy: boolean } } })[engineOf]
   expect(engine.pools.isBusy).toBe(false)
   expect(await runtime.counts()).toMatchObject({ available: 0, running: 0, waiting: 0, scheduled: 0 })
+})
+
+test('a handler that only listens to its signal hears of a cancel that came before it had looked for the signal', async () => {
+  // Nothing but the signal ends it.
+  const runtime = startThreads(tasks, { killGrace: 3_600_000 })
+  const file = folder.newFile()
+  const here = nextEvent(runtime, 'job:progress')
+  const job = runtime.enqueue('signal.listenLate', { file })
+  await here
+  expect(job.cancel('enough')).toBe(true)
+  writeFileSync(file, '')
+  expect((await job.settled).state).toBe('cancelled')
 })
