@@ -295,7 +295,6 @@ function step(mayStop: boolean): fc.Arbitrary<Op> {
 // After a stop, as after a crash, another process goes on.
 const durableStep = oneOf([
   ...common(true),
-  { weight: 5, arbitrary: wall },
   { weight: 12, arbitrary: crash },
   { weight: 5, arbitrary: journalDeath },
   { weight: 4, arbitrary: stop },

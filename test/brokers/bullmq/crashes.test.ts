@@ -98,7 +98,7 @@ for (const store of ['redis', 'postgres'] as const) {
         const producer = runtimeAt(here, 'producer')
         const [file, other] = [newFile(), newFile()]
         const guilty = producer.enqueue(tasks.killer, { file, ms: 300 })
-        const innocent = producer.enqueue(tasks.neighbour, { file: other, ms: 600 })
+        const innocent = producer.enqueue(tasks.companion, { file: other, ms: 600 })
         const deaths = await restartUntil(here, Promise.all([guilty.settled, innocent.settled]))
         expect(await guilty.settled).toMatchObject({
           state: 'dead',
