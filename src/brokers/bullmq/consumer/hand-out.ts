@@ -39,6 +39,7 @@ export class HandOut {
   /** One after the other: through several connections they would arrive in any order. */
   #putBacks: Promise<void> = Promise.resolve()
   #isOpen = false
+  #areAllBack = false
   #stop = (): void => {}
 
   constructor(engine: Pick<BrokerHost, 'clock' | 'wake'>, retries: Retries, host: HandOutHost) {
@@ -60,6 +61,7 @@ export class HandOut {
 
   /** Puts back what waits for a thread. */
   putAllBack(): void {
+    this.#areAllBack = true
     for (const waiting of this.#pools.values()) this.#putBack(waiting)
   }
 
@@ -82,9 +84,9 @@ export class HandOut {
     if (this.#isHeld(lease)) return this.#host.setLeaseAside(lease)
     job.readyAt = Math.round(this.#engine.clock.now())
     const waiting = this.#enter(lease, job.readyAt)
-    // What was being looked at when the stop came has no place here any more.
     if (this.#isOpen) this.#arrive(loop.of.pool, waiting)
-    else this.#putBack(waiting)
+    // What was being fetched when the stop came goes back with all others, in one order; what comes later goes by itself.
+    else if (this.#areAllBack) this.#putBack(waiting)
   }
 
   /** A thread did not start a job after all. */

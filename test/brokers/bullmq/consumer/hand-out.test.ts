@@ -69,3 +69,16 @@ test('jobs of a task that is held are not shown, whether they come then or waite
   clock.advance(0)
   expect([made.peek('default'), made.size, aside]).toEqual([undefined, 0, ['j-2', 'j-1']])
 })
+
+test('jobs that come while their process stops go back with those before them, in one order', async () => {
+  const { made, leaseOf, back } = handOut()
+  made.enter(leaseOf(1))
+  made.close()
+  made.enter(leaseOf(2))
+  made.enter(leaseOf(3))
+  made.putAllBack()
+  // One that had to be asked about first.
+  made.enter(leaseOf(4))
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(back).toEqual(['j-3', 'j-2', 'j-1', 'j-4'])
+})
