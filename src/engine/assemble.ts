@@ -60,7 +60,6 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   const limits = new Limits(options)
   const metrics = new Metrics(entries, clock)
   const tracing = Tracing.by(options.telemetry, { clock, idOf, say })
-  const ended = { completed: 0, cancelled: 0, skipped: 0, dead: 0, lost: 0 }
   const poolSettings = { default: options.pool, ...options.pools }
   const carried = { attempts, cluster: broker.cluster, tracer: tracing?.threadModule }
   const reloads: Reloads = new Reloads(clock, options.reload, () => pools, say)
@@ -92,7 +91,7 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
     pools: pools.byName,
   })
   const stopping = new Stopping({
-    ...{ announcer, broker, clock, ended, holds, ids, limits, outcomes, pending, pools, scheduler, watch },
+    ...{ announcer, broker, clock, holds, ids, limits, metrics, outcomes, pending, pools, scheduler, watch },
   })
 
   // From a call to the broker.
@@ -110,7 +109,7 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
 
   const { priorityAgeing, retention } = options
   const host = new EngineHost({
-    ...{ announcer, clock, ended, entries, idPrefix: ids.prefix, jobs, metrics, outcomes, pending, pools },
+    ...{ announcer, clock, entries, idPrefix: ids.prefix, jobs, metrics, outcomes, pending, pools },
     ...{ priorityAgeing, rate, retention, scheduler, shared, stopping, watch },
     warn: say,
   })
@@ -138,7 +137,7 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   )
   return {
     ...{ options, clock, ids, registry, intake, responses, broker, host, opened, scheduler, holds, pools },
-    ...{ announcer, jobs, metrics, pending, rate, reloads, ended, schedules, stopping },
+    ...{ announcer, jobs, metrics, pending, rate, reloads, schedules, stopping },
   }
 }
 

@@ -19,14 +19,10 @@ import type { SharedJobs } from './shared-jobs.ts'
 import type { Stopping } from './stopping.ts'
 import type { Watch } from './watch.ts'
 
-/** How many jobs have ended in each way since the start. */
-export type EndedCounts = Record<'completed' | 'cancelled' | 'skipped' | 'dead' | 'lost', number>
-
 /** Whom the reports of a broker concern. */
 export interface HostParts {
   readonly announcer: Announcer
   readonly clock: Clock
-  readonly ended: EndedCounts
   readonly entries: readonly TaskEntry[]
   readonly idPrefix: string
   readonly jobs: JobControl
@@ -75,11 +71,10 @@ export class EngineHost implements BrokerHost {
   }
 
   settled(job: JobRecord, ran: number): void {
-    const { announcer, ended, metrics, pending, rate, shared, stopping } = this.#parts
+    const { announcer, metrics, pending, rate, shared, stopping } = this.#parts
     rate.add(job.readyAt)
     const { extras, batch } = job
     const end = extras?.reason === 'lost' ? 'lost' : (job.state as 'completed')
-    ended[end]++
     metrics.ended(job, end)
     if (end === 'lost') stopping.lose(job)
     if (extras !== null) shared.over(job, extras)

@@ -5,7 +5,6 @@ import type { Registry } from '../rules/registry.ts'
 import type { ReadRuntimeOptions } from '../rules/runtime-schemas.ts'
 import type { Clock } from '../words/clock.ts'
 import type { Announcer } from './announcer.ts'
-import type { EndedCounts } from './broker-host.ts'
 import type { CrashHolds } from './crash-holds.ts'
 import type { JobIds } from './ids.ts'
 import type { Intake } from './intake.ts'
@@ -51,8 +50,6 @@ export interface Engine {
   readonly metrics: Metrics
   readonly pending: Pending
   readonly rate: Rate
-  /** How many jobs have ended in each way since the start. */
-  readonly ended: EndedCounts
   readonly schedules: Schedules
   readonly stopping: Stopping
 }

@@ -2,6 +2,7 @@
 import type { Attempt } from '../brokers/port/attempt.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import type { TaskEntry } from '../rules/registry.ts'
+import { isStranger } from '../rules/stranger.ts'
 import type { Clock } from '../words/clock.ts'
 import { memberOf } from '../words/describe.ts'
 import type { AttemptOutcome } from '../words/job.ts'
@@ -74,18 +75,16 @@ export class Metrics {
   constructor(entries: readonly TaskEntry[], clock: Clock) {
     this.since = clock.wall()
     this.#entries = entries
-    this.#numbers = new Float64Array(entries.length * WIDTH)
+    // The last are those of tasks that this process does not have: their jobs end as well.
+    this.#numbers = new Float64Array((entries.length + 1) * WIDTH)
   }
 
   /** A job was accepted. */
   added(job: JobRecord): void {
     const numbers = this.#numbers
     const at = job.entry.index * WIDTH
-    const { payload } = job
     ;(numbers[at + ADDED] as number)++
-    if (payload === undefined) return
-    if (typeof payload === 'string') (numbers[at + BYTES] as number) += payload.length
-    else if (payload instanceof Uint8Array) (numbers[at + BYTES] as number) += payload.byteLength
+    ;(numbers[at + BYTES] as number) += job.bytes
   }
 
   /** An attempt is over. */
@@ -107,7 +106,7 @@ export class Metrics {
   /** A job is over. */
   ended(job: JobRecord, end: MetricEnd): void {
     const numbers = this.#numbers
-    const at = job.entry.index * WIDTH
+    const at = isStranger(job.entry) ? numbers.length - WIDTH : job.entry.index * WIDTH
     ;(numbers[at + END + ENDS.indexOf(end)] as number)++
     addDuration(numbers, at + TOTAL, job.readyAt - job.acceptedAt)
   }
@@ -127,6 +126,14 @@ export class Metrics {
   threadExited(pool: string, expected: boolean): void {
     if (expected) this.#pool(pool).retired++
     else this.#pool(pool).died++
+  }
+
+  /** Jobs by how they ended: of all tasks, also of those that this process does not have. */
+  get ends(): Record<MetricEnd, number> {
+    const ends = { completed: 0, cancelled: 0, skipped: 0, dead: 0, lost: 0 }
+    for (let at = END; at < this.#numbers.length; at += WIDTH)
+      for (const [place, end] of ENDS.entries()) ends[end] += this.#numbers[at + place] as number
+    return ends
   }
 
   /** What was counted of every task, by its name. */

@@ -82,8 +82,7 @@ export class Outcomes {
     if (job.extras !== null) job.extras.abort = undefined
     job.startedAt = Math.round(started)
     const attempt: Attempt = { number: job.attempts, outcome: 'completed', started, ended }
-    this.#metrics.attempted(job, attempt)
-    this.#tracing?.ended(job, attempt)
+    this.#over(job, attempt)
     this.#sink.finish(job, { state: 'completed', result, attempt })
   }
 
@@ -219,6 +218,12 @@ export class Outcomes {
     return { started: undefined, ended: this.#clock.now() }
   }
 
+  /** Told of each attempt that is over, however it went. */
+  #over(job: JobRecord, attempt: Attempt): void {
+    this.#metrics.attempted(job, attempt)
+    this.#tracing?.ended(job, attempt)
+  }
+
   /** An attempt that is over, and counted. */
   #attemptOf(
     job: JobRecord,
@@ -228,8 +233,7 @@ export class Outcomes {
   ): Attempt {
     const over = { number: job.attempts, outcome, started, ended }
     const attempt = error === undefined ? over : { ...over, error }
-    this.#metrics.attempted(job, attempt)
-    this.#tracing?.ended(job, attempt)
+    this.#over(job, attempt)
     return attempt
   }
 

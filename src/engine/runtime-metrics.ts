@@ -14,7 +14,7 @@ export interface RuntimeMetrics {
   readonly pools: Readonly<Record<string, PoolMetrics>>
   /** Calls that were refused, by the code of their error. */
   readonly refused: Readonly<Record<string, number>>
-  /** How it stands with a broker on another machine; absent with the others. */
+  /** How it stands with a broker where jobs outlive the process; absent with the memory broker. */
   readonly broker?: { readonly state: 'up' | 'down'; readonly buffered: number }
 }
 

@@ -298,7 +298,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     const engine = this[engineOf]
     const listener = this.#listenerIn('off', name, rest)
     engine.announcer.events.off(name, listener)
-    if (name === 'job:started') engine.pools.tellStarts(engine.announcer.events.has(name))
+    if (name === 'job:started') engine.pools.tellStarts(engine.announcer.events.isHeard(name))
     return this
   }
 

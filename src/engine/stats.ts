@@ -4,7 +4,7 @@ import type { RuntimeStats } from './runtime-options.ts'
 
 /** What `runtime.stats()` returns. */
 export function statsOf(engine: Engine): RuntimeStats {
-  const { options, ended, rate, clock, pending, stopping, pools, broker } = engine
+  const { options, metrics, rate, clock, pending, stopping, pools, broker } = engine
   const connection = broker.durability?.stats()
   const perPool = [...pools.byName].map(([name, pool]) => {
     const busy = [...pool.lanes].filter((lane) => lane.inFlight.size > 0).length
@@ -15,7 +15,7 @@ export function statsOf(engine: Engine): RuntimeStats {
     maxPending: options.maxPending,
     pendingBytes: pending.bytes,
     maxPendingBytes: options.maxPendingBytes,
-    ...ended,
+    ...metrics.ends,
     rate: rate.perSecond(clock.now()),
     phase: stopping.phase,
     ...(connection && { broker: connection }),

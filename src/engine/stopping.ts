@@ -9,6 +9,7 @@ import { AwaitedPromises } from './awaited-promises.ts'
 import type { CrashHolds } from './crash-holds.ts'
 import type { JobIds } from './ids.ts'
 import type { Limits } from './limits.ts'
+import type { Metrics } from './metrics.ts'
 import type { Outcomes } from './outcomes.ts'
 import { tellPauses } from './pauses.ts'
 import type { Pending } from './pending.ts'
@@ -48,7 +49,7 @@ export interface StoppingParts {
   readonly announcer: Announcer
   readonly broker: Broker
   readonly clock: Clock
-  readonly ended: { readonly completed: number; readonly dead: number }
+  readonly metrics: Metrics
   readonly holds: CrashHolds
   readonly ids: JobIds
   readonly limits: Limits
@@ -133,10 +134,10 @@ export class Stopping {
   }
 
   #begin(): void {
-    const { announcer, broker, ended, pending, scheduler } = this.#parts
+    const { announcer, broker, metrics, pending, scheduler } = this.#parts
     this.#hasBegun = true
     pending.stopping()
-    this.#before = { completed: ended.completed, dead: ended.dead }
+    this.#before = metrics.ends
     // What a durable broker holds can wait for the next start; what memory holds cannot.
     if (broker.durability !== null) scheduler.close()
     tellPauses(this.#parts)
@@ -200,7 +201,7 @@ export class Stopping {
 
   /** Ends every thread and gives up what is unfinished. */
   async #end(): Promise<StopReport> {
-    const { announcer, broker, ended, holds, ids, pending, pools, scheduler, watch } = this.#parts
+    const { announcer, broker, metrics, holds, ids, pending, pools, scheduler, watch } = this.#parts
     scheduler.close()
     await pools.stop()
     watch.close()
@@ -217,9 +218,10 @@ export class Stopping {
     await broker.close(this.#timeLeft(LONGEST_CLOSE))
     pending.close()
     const gone = new Set(this.#lost.map(({ id }) => id))
+    const ends = metrics.ends
     const report: StopReport = {
-      completed: ended.completed - this.#before.completed,
-      failed: ended.dead - this.#before.dead,
+      completed: ends.completed - this.#before.completed,
+      failed: ends.dead - this.#before.dead,
       lost: isDurable ? this.#lost : named,
       left: isDurable ? named.filter(({ id }) => !gone.has(id)) : [],
       ...(this.awaited.size > 0 && { unsettled: this.awaited.names }),

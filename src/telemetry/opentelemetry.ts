@@ -78,7 +78,7 @@ class Traces implements Telemetry {
 
   added(job: TracedJob): string | undefined {
     const { context, SpanKind, trace } = this.#api
-    const attributes = attributesOf('send', 'send', job)
+    const attributes = attributesOf('send', job)
     const options = { kind: SpanKind.PRODUCER, attributes }
     const active = context.active()
     // A server that is not instrumented has no span of its own, but its request may have come with a trace.
@@ -95,7 +95,7 @@ class Traces implements Telemetry {
     const creator = trace.getSpanContext(from)
     const links: Link[] = creator === undefined ? [] : [{ context: creator }]
     const attributes = {
-      ...attributesOf('process', 'process', job),
+      ...attributesOf('process', job),
       'messaging.aftertask.attempt': job.attempt,
       'messaging.aftertask.pool': job.pool,
     }
@@ -191,10 +191,10 @@ function destination(task: string, operation: string): Attributes {
   }
 }
 
-function attributesOf(name: string, type: string, job: TracedJob): Attributes {
+function attributesOf(operation: 'send' | 'process', job: TracedJob): Attributes {
   return {
-    ...destination(job.name, name),
-    'messaging.operation.type': type,
+    ...destination(job.name, operation),
+    'messaging.operation.type': operation,
     'messaging.message.id': job.id,
   }
 }

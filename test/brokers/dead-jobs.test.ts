@@ -148,5 +148,5 @@ test('jobs of a task that a journal has and its runtime does not are told of, ca
   expect([await runtime.revive(dead[0] ?? ''), await runtime.remove(dead[1] ?? '')]).toEqual([true, true])
   expect(await runtime.removeAll({ task: 'a' })).toBe(1)
   expect(await runtime.counts()).toMatchObject({ available: 2, dead: 1, cancelled: 1, scheduled: 0 })
-  expect(runtime.stats()).toMatchObject({ pending: 0 })
+  expect(runtime.stats()).toMatchObject({ pending: 0, cancelled: 1 })
 })

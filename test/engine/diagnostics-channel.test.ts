@@ -1,6 +1,7 @@
 /** Events as a tool hears them that knows no runtime. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { expect, onTestFinished, test, vi } from 'vitest'
+import { type AnyRuntime, engineOf } from '../../src/engine/runtime.ts'
 import { isoTask, startThreads } from '../kit/threads.ts'
 
 const failing = isoTask('crash', 'crashThenFail')
@@ -21,6 +22,16 @@ test('a channel carries the events of every runtime, also where nobody listens t
   await Promise.all(jobs.map((job) => job.settled))
   const ids = done.map((event) => (event as { job: { id: string } }).job.id)
   expect(new Set(ids)).toEqual(new Set(jobs.map(({ id }) => id)))
+})
+
+test('a subscriber of a channel keeps no thread telling each start at once', () => {
+  published('aftertask:job:started')
+  const runtime = startThreads([failing])
+  const tellStarts = vi.spyOn((runtime as unknown as AnyRuntime)[engineOf].pools, 'tellStarts')
+  const listener = (): void => {}
+  runtime.on('job:started', listener)
+  runtime.off('job:started', listener)
+  expect(tellStarts.mock.calls).toEqual([[true], [false]])
 })
 
 test('a subscriber of a channel silences no line of a dead job', async () => {

@@ -36,6 +36,15 @@ test('a runtime counts payloads in bytes as they are encoded', () => {
   expect(runtime.metrics().tasks[crash.name]?.payloadBytes).toBe(JSON.stringify('xyz').length)
 })
 
+test('a runtime counts the bytes of a payload that is too large for text, as those that are pending', () => {
+  const runtime = startThreads([crash])
+  const rows = Array.from({ length: 1000 }, (_, row) => ({ row, text: 'one of many rows' }))
+  runtime.enqueue(crash, rows, { delay: 60_000 })
+  const { payloadBytes } = runtime.metrics().tasks[crash.name] ?? {}
+  expect(payloadBytes).toBeGreaterThan(1000 * 'one of many rows'.length)
+  expect(payloadBytes).toBe(runtime.stats().pendingBytes)
+})
+
 test('a runtime counts the calls that it has refused, by the code of their error, of one job and of many', () => {
   const runtime = startThreads([crash], { maxPending: 1 })
   const add = (): unknown => runtime.enqueue(crash, { crashes: 0 }, { delay: 60_000 })

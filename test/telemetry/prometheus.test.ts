@@ -142,7 +142,7 @@ test('every metric that the alerts and the Grafana dashboard ask for exists', as
   const runtime = await busyRuntime()
   const shown = samplesIn((await scrape(runtime)).text)
   const names = new Set([...shown.keys()].map((key) => key.replace(/\{.*$/s, '')))
-  // Brokers on another machine alone have these.
+  // Brokers where jobs outlive the process alone have these.
   for (const name of ['aftertask_broker_up', 'aftertask_broker_buffered']) names.add(name)
   const asked = expressions().flatMap((expression) => expression.match(/aftertask_\w+/g) ?? [])
   expect(asked.length).toBeGreaterThan(20)

@@ -117,6 +117,7 @@ export class BullmqBroker
         throw error
       },
     )
+    // Whoever waits for `ready()` hears of it.
     this.#opening.catch(() => {})
     parts.asking.reached = this.#opening
     return Promise.race([this.#opening, refused.promise])
