@@ -87,18 +87,12 @@ export class Runs {
     const asked = this.others(0).filter((run) => this.#isIn(run, wall) === undefined)
     for (const { run } of asked) this.#sql.knock.run(wall, run)
     const { answerWithin } = this.#setup
-    const isWaiting = (): boolean =>
-      asked.some(({ run }) => {
-        const now = this.get(run)
-        return now?.closed === null && now.knocked !== null
-      })
-    const isAnswered = (): boolean =>
-      asked.some(({ run }) => {
-        const now = this.get(run)
-        return now?.closed === null && now.knocked === null
-      })
-    for (let waited = 0; waited < answerWithin && isWaiting() && !isAnswered(); waited += ASK_EVERY)
-      sleep(ASK_EVERY)
+    // Until one of them answers: that is enough to stay out.
+    const isWaiting = (): boolean => {
+      const open = asked.map(({ run }) => this.get(run)).filter((run) => run?.closed === null)
+      return open.length > 0 && open.every((run) => run?.knocked !== null)
+    }
+    for (let waited = 0; waited < answerWithin && isWaiting(); waited += ASK_EVERY) sleep(ASK_EVERY)
     for (const { run } of asked) if (this.get(run)?.knocked !== null) this.#mute.add(run)
   }
 
