@@ -8,7 +8,7 @@ import { nextEvent } from '../../kit/next-event.ts'
 import { tempFolder } from '../../kit/temp-folder.ts'
 import { startWorker } from '../../kit/worker-process.ts'
 import { clinging, trail } from './fixture/tasks.ts'
-import { endsInStore, faultsOf, linesOf } from './rounds/witness.ts'
+import { eventsInStore, faultsOf, linesOf } from './rounds/witness.ts'
 import { overStore, playAt, testAt } from './stores.ts'
 
 const { newFile } = tempFolder('outages')
@@ -36,7 +36,8 @@ for (const store of ['redis', 'postgres'] as const) {
         await here.server.start()
         expect(await job.settled).toMatchObject({ state: 'completed', attempts: 1 })
         expect(linesOf(file).map(({ what }) => what)).toEqual(BEGIN_END)
-        expect((await endsInStore(here.server.url)).get(job.id)).toBe(1)
+        const events = await eventsInStore(here.server.url)
+        expect(faultsOf([job], linesOf(file), events, new Set())).toEqual([])
       },
     )
 
@@ -86,8 +87,8 @@ for (const store of ['redis', 'postgres'] as const) {
             jobs.map(() => ['completed', 1]),
           )
           const lines = linesOf(file)
-          const ends = await endsInStore(here.server.url)
-          expect(faultsOf(jobs, lines, ends, new Set())).toEqual([])
+          const events = await eventsInStore(here.server.url)
+          expect(faultsOf(jobs, lines, events, new Set())).toEqual([])
           expect(workers.map((worker) => worker.stats().broker?.fenced)).toEqual([0, 0])
         },
       )
@@ -192,8 +193,8 @@ for (const store of ['redis', 'postgres'] as const) {
             expect(settled.map(({ state, attempts }) => [state, attempts])).toEqual(
               jobs.map(() => ['completed', 1]),
             )
-            const ends = await endsInStore(here.server.url)
-            expect(faultsOf(jobs, linesOf(file), ends, new Set())).toEqual([])
+            const events = await eventsInStore(here.server.url)
+            expect(faultsOf(jobs, linesOf(file), events, new Set())).toEqual([])
           },
         )
       }

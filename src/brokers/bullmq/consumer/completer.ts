@@ -18,8 +18,11 @@ export interface CompleterHost {
   mayFetch(lease: Lease): boolean
   /** The lock of the job's batch. */
   lineOf(lease: Lease): string | undefined
-  /** The end is written; perhaps another job has come with the answer. */
-  written(lease: Lease, next: Claimed | undefined): void
+  /**
+   * The end is written; perhaps another job has come with the answer to what the store was asked at a time on the
+   * monotonic clock.
+   */
+  written(lease: Lease, next: Claimed | undefined, askedAt: number): void
   /** The end is known everywhere. */
   ended(lease: Lease): void
   /** The job is not with this process any more. */
@@ -72,8 +75,9 @@ export class Completer {
     // Another process may have ended it otherwise.
     const isIn: Outcome['isIn'] = ({ endedAt, mark }) =>
       endedAt !== undefined && (progressOf(mark).end?.[0] ?? 'completed') === ended.state
+    const askedAt = this.#clock.now()
     this.#write({ lease, state: ended.state, write, isIn }, (next) => {
-      this.#host.written(lease, next)
+      this.#host.written(lease, next, askedAt)
       lease.job.more.isUnreported = false
       this.#host.ended(lease)
     })

@@ -21,7 +21,7 @@ import { type Decision, decide } from './admission.ts'
 import { Completer, type CompleterHost } from './completer.ts'
 import { type FetchHost, FetchLoop } from './fetch-loop.ts'
 import { HandOut, type HandOutHost } from './hand-out.ts'
-import { type Lease, Leases } from './leases.ts'
+import { type Lease, Leases, RENEWALS } from './leases.ts'
 import { Quarantine } from './quarantine.ts'
 
 /** What the consumer tells and asks. */
@@ -112,12 +112,12 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     return time.hasStepped(settings.lease) ? Promise.resolve(false) : health.isSteady()
   }
 
-  fetched(loop: FetchLoop, { token, job: stored }: Claimed): void {
+  fetched(loop: FetchLoop, { token, job: stored }: Claimed, askedAt: number): void {
     const { id, data, left, starts, stalls } = stored
     // After a fault it can come twice: with the answer, and with a look for what no answer came for.
     if (this.leases.byId.get(id)?.token === token) return
     this.moves++
-    const { retries, engine, records } = this.#parts
+    const { engine, records, settings } = this.#parts
     const known = this.#host.accepted(id)
     const job = known === undefined ? records.make(stored) : records.update(known, stored)
     if (job === undefined || this.isHeld(stored.name)) {
@@ -139,7 +139,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
       isForeign,
       attempts: job.attempts,
       history: left.h === undefined ? [] : [...left.h],
-      renewedAt: now,
+      renewedAt: askedAt,
       bufferedAt: now,
       claimedAt: 0,
       isStartRecorded: false,
@@ -151,6 +151,37 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     job.state = 'available'
     job.payload = stored.payload
     const isCrash = hasCrashed(left, stalls)
+    if (now - askedAt < settings.lease / RENEWALS) this.#take(lease, isCrash)
+    else void this.#takeLate(lease, isCrash)
+  }
+
+  /** A lease counts from when the store wrote it: an answer may come so late that another process has the job by now. */
+  async #takeLate(lease: Lease, isCrash: boolean): Promise<void> {
+    try {
+      if (await this.#isOurs(lease)) return this.#take(lease, isCrash)
+    } catch {
+      // Then it is not.
+    }
+    this.#lost(lease)
+  }
+
+  async #isOurs(lease: Lease): Promise<boolean> {
+    const { source, of } = lease.loop
+    const { retries, engine } = this.#parts
+    let askedAt = 0
+    const gone = await retries.retry(() => {
+      askedAt = engine.clock.now()
+      return source.renew([lease], of.lease)
+    })
+    if (gone.length > 0) return false
+    lease.renewedAt = Math.max(lease.renewedAt, askedAt)
+    return true
+  }
+
+  #take(lease: Lease, isCrash: boolean): void {
+    // Meanwhile it may have been cancelled, or taken from this process.
+    if (lease.isLost || !this.leases.has(lease) || isTerminal(lease.job.state)) return
+    const { job } = lease
     if (isCrash) lease.history.push([job.attempts, 'crashed', null, null, null])
     const decision = this.#decide(lease, isCrash)
     if (isCrash && decision.do !== 'end') {
@@ -159,7 +190,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     // Nothing can keep most jobs from running, and nothing has to be written before.
     if (decision.do === 'run' && !decision.recordStart) return this.#handOut.enter(lease)
     if (decision.do === 'end') return this.finish(lease, decision.ended)
-    retries.retry(() => this.#admit(lease)).catch(() => this.#admitAgain(lease))
+    this.#parts.retries.retry(() => this.#admit(lease)).catch(() => this.#admitAgain(lease))
   }
 
   isHeld(task: string): boolean {
@@ -206,11 +237,8 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
 
   /** A lease that ran out while the store was away, or that it has forgotten, may still be ours. */
   async #admitAgain(lease: Lease): Promise<void> {
-    const { retries } = this.#parts
-    const { source, of } = lease.loop
     try {
-      const gone = await retries.retry(() => source.renew([lease], of.lease))
-      if (gone.length === 0) return await retries.retry(() => this.#admit(lease))
+      if (await this.#isOurs(lease)) return await this.#parts.retries.retry(() => this.#admit(lease))
     } catch {
       // Then it is not.
     }
@@ -272,7 +300,9 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
   // ── Threads ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   peek(pool: string): JobRecord | undefined {
-    return this.#handOut.peek(pool)
+    let job = this.#handOut.peek(pool)
+    while (job !== undefined && !this.leases.isSure(job)) job = this.#handOut.peek(pool)
+    return job
   }
 
   claim(pool: string): JobRecord | undefined {
@@ -341,11 +371,11 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     return this.#handOut.isAsked(loop.of.pool)
   }
 
-  written(lease: Lease, next: Claimed | undefined): void {
+  written(lease: Lease, next: Claimed | undefined, askedAt: number): void {
     this.moves++
     this.leases.drop(lease)
     this.#quarantine.leave(lease)
-    if (next !== undefined) this.fetched(lease.loop, next)
+    if (next !== undefined) this.fetched(lease.loop, next, askedAt)
     this.look(lease.loop.of.pool)
   }
 

@@ -17,8 +17,8 @@ export interface FetchHost {
   room(loop: FetchLoop): number
   /** Resolves to true when jobs whose lease has run out may be taken for those of a process that died. */
   mayReclaim(): Promise<boolean>
-  /** A job was fetched, and belongs to this process. */
-  fetched(loop: FetchLoop, claimed: Claimed): void
+  /** A job was fetched by what the store was asked at a time on the monotonic clock, and belongs to this process. */
+  fetched(loop: FetchLoop, claimed: Claimed, askedAt: number): void
   /** True while jobs of a task are not to start in this process: they stay aside. */
   isHeld(task: string): boolean
   /** There may be room for jobs of a pool. */
@@ -171,6 +171,7 @@ export class FetchLoop {
     // Tokens that nobody else has.
     const tokens = Array.from({ length: most }, () => `${this.of.name}:${(this.#tokens++).toString(36)}`)
     this.leased += most
+    const askedAt = this.#clock.now()
     let count = 0
     try {
       const { jobs, dueAt } = await this.#claim(tokens).finally(() => {
@@ -179,7 +180,7 @@ export class FetchLoop {
       count = jobs.length
       // From several connections they come in any order.
       const byTheirAge = jobs.toSorted((one, other) => byAge(aged(one), aged(other)))
-      for (const claimed of byTheirAge) this.#host.fetched(this, claimed)
+      for (const claimed of byTheirAge) this.#host.fetched(this, claimed, askedAt)
       return { count, dueAt }
     } finally {
       // Places that were kept for this fetch and are not needed are there for the other queues of the pool.

@@ -41,6 +41,9 @@ export interface Lease extends LeaseRef {
   ran: number
 }
 
+/** Tries to renew within a lease: one lost message costs nothing. */
+export const RENEWALS = 3
+
 // An attempt that has run for so many milliseconds is recorded.
 const RECORD_AFTER = 100
 
@@ -65,8 +68,7 @@ export class Leases {
     this.#retries = retries
     this.#length = length
     this.#lost = lost
-    // Three tries within a lease: one lost message costs nothing.
-    this.#stop = every(clock, length / 3, () => this.#look())
+    this.#stop = every(clock, length / RENEWALS, () => this.#look())
   }
 
   add(lease: Lease): void {
@@ -100,6 +102,17 @@ export class Leases {
   }
 
   // ── Starts ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * False for a job whose lease nobody has confirmed for its whole length, as in a process that was suspended and has not
+   * looked at its leases yet: another process may run the job, so that the lease is lost.
+   */
+  isSure(job: JobRecord): boolean {
+    const lease = this.byJob.get(job)
+    if (lease === undefined || this.#clock.now() - lease.renewedAt < this.#length) return true
+    this.#lose(lease)
+    return false
+  }
 
   /** A thread has taken a job. */
   claimed(lease: Lease): void {

@@ -36,3 +36,17 @@ test('a start that did not come about is not left on record when its note is tri
   expect(notes.at(-1)).toEqual(notes[1])
   expect(notes[0]).not.toEqual(notes[1])
 })
+
+test('a job whose lease was not confirmed for its whole length is lost before a thread takes it, whichever timer is late', () => {
+  const clock = new HandClock()
+  const lost: string[] = []
+  const leases = new Leases(clock, new Retries(clock, isRefusal), 30_000, ({ id }) => lost.push(id))
+  const loop = { leased: 0 }
+  const of = (seq: number, renewedAt: number) =>
+    ({ id: `j-${seq}`, job: recordOf(seq), loop, renewedAt, isLost: false }) as unknown as Lease
+  const [old, fresh] = [of(1, clock.now() - 30_000), of(2, clock.now() - 29_999)]
+  for (const lease of [old, fresh]) leases.add(lease)
+  expect([old, fresh].map(({ job }) => leases.isSure(job))).toEqual([false, true])
+  expect(lost).toEqual(['j-1'])
+  leases.close()
+})

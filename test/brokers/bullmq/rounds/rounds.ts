@@ -16,7 +16,7 @@ import { nextEvent } from '../../../kit/next-event.ts'
 import { type StoreName, type StoreServer, storeServer, whyNot } from '../../../kit/store-servers.ts'
 import { startWorker, type WorkerProcess } from '../../../kit/worker-process.ts'
 import { trail } from '../fixture/tasks.ts'
-import { endsInStore, faultsOf, linesOf } from './witness.ts'
+import { eventsInStore, faultsOf, linesOf } from './witness.ts'
 
 /** What goes wrong in the middle of each round; `restart` is in turn an orderly one and one by SIGKILL. */
 export type Trouble = 'kill' | 'restart' | 'cut'
@@ -84,7 +84,7 @@ export async function playRounds(
       jobs.push(...added)
     }
     const lines = linesOf(scene.file)
-    faults.push(...faultsOf(jobs, lines, await endsInStore(server.url), new Set(scene.killed.keys())))
+    faults.push(...faultsOf(jobs, lines, await eventsInStore(server.url), new Set(scene.killed.keys())))
     for (const { id } of jobs)
       if (told.get(id) !== 1) faults.push(`${id} is told of ${told.get(id) ?? 0} times`)
     return { jobs: jobs.length, ...recoveries(lines, scene.killed), faults }

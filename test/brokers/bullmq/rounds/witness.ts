@@ -27,15 +27,6 @@ interface StoreEvent {
   readonly id: string
 }
 
-/** Ends by job id: one for each time that the store took an outcome. */
-export async function endsInStore(url: string): Promise<Map<string, number>> {
-  const ends = new Map<string, number>()
-  for (const { event, id } of await eventsInStore(url)) {
-    if (event === 'completed' || event === 'failed') ends.set(id, (ends.get(id) ?? 0) + 1)
-  }
-  return ends
-}
-
 /** What the store did with each job, as BullMQ's own streams of events have it. */
 export function eventsInStore(url: string): Promise<StoreEvent[]> {
   return url.startsWith('postgres') ? eventsInPostgres(url) : eventsInRedis(url)
@@ -124,22 +115,27 @@ export async function begunInStore(url: string): Promise<number> {
 export function faultsOf(
   jobs: readonly { readonly id: string }[],
   lines: readonly Line[],
-  ends: ReadonlyMap<string, number>,
+  events: readonly StoreEvent[],
   /** Processes that were killed: what they had begun may have been begun again. */
   killed: ReadonlySet<number>,
 ): string[] {
   const byId = Map.groupBy(lines, ({ id }) => id)
+  const eventsOf = Map.groupBy(events, ({ id }) => id)
   const faults: string[] = []
   for (const { id } of jobs) {
     const its = byId.get(id) ?? []
     const begun = its.filter(({ what }) => what === 'begin')
     const ended = its.filter(({ what }) => what === 'end')
-    if ((ends.get(id) ?? 0) !== 1) faults.push(`${id} has ${ends.get(id) ?? 0} ends in the store`)
+    const inStore = (eventsOf.get(id) ?? []).map(({ event }) => event)
+    const ends = inStore.filter((event) => event === 'completed' || event === 'failed').length
+    if (ends !== 1) faults.push(`${id} has ${ends} ends in the store`)
     if (ended.length === 0) faults.push(`${id} has an end in the store and never came to its end`)
     // The last run is the one that counts; each one before it must have been cut short by a kill.
     const excused = begun.slice(0, -1).every(({ pid }) => killed.has(pid))
     if (!excused) {
-      faults.push(`${id} ran ${begun.length} times, of which a kill excuses not every one: ${courseOf(its)}`)
+      faults.push(
+        `${id} ran ${begun.length} times, of which a kill excuses not every one: ${courseOf(its)}; in the store: ${inStore.join(', ')}`,
+      )
     }
     const finished = ended.filter(({ pid }) => !killed.has(pid))
     if (finished.length > 1) faults.push(`${id} came to its end ${finished.length} times`)
