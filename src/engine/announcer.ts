@@ -9,6 +9,7 @@ import { Emitter, type EventJob, type EventName, type RuntimeEvents } from '../w
 import type { JobState } from '../words/job.ts'
 import { errorOf, keptEndOf, progressOf, resultOf, settlementOf } from './job.ts'
 import { inWords, type Log, type LogLevel, type LogLine } from './log.ts'
+import type { Redaction } from './redaction.ts'
 import { isFaultOfPredicate } from './when.ts'
 
 /** The voice of a runtime. Nothing is put together for an event that nobody wants. */
@@ -16,12 +17,14 @@ export class Announcer {
   readonly events: Emitter
   readonly #idOf: (job: JobRecord) => string
   readonly #log: Log
+  readonly #redaction: Redaction
   /** Attempts whose start was told, so that it is told once and before whatever follows from it. */
   readonly #started = new WeakMap<JobRecord, number>()
 
-  constructor(idOf: (job: JobRecord) => string, log: Log) {
+  constructor(idOf: (job: JobRecord) => string, log: Log, redaction: Redaction) {
     this.#idOf = idOf
     this.#log = log
+    this.#redaction = redaction
     this.events = new Emitter((name, error) =>
       log.say(`a listener for "${name}" threw: ${inWords(error)}`, { level: 'error', ...asError(error) }),
     )
@@ -41,7 +44,8 @@ export class Announcer {
 
   progress(job: JobRecord): void {
     if (!this.events.has('job:progress')) return
-    this.events.emitEach('job:progress', () => ({ job: this.#about(job), progress: progressOf(job) }))
+    const make = () => ({ job: this.#about(job), progress: progressOf(job) })
+    this.events.emitEach('job:progress', make, this.#shown(job))
   }
 
   log(job: JobRecord, level: RuntimeEvents['job:log']['level'], message: string, data: Encoded): void {
@@ -59,21 +63,21 @@ export class Announcer {
 
   retrying(job: JobRecord, error: Error, delay: number): void {
     if (this.events.has('job:retrying'))
-      this.events.emit('job:retrying', { job: this.#about(job), error, delay })
+      this.events.emit('job:retrying', { job: this.#about(job), error, delay }, this.#shown(job))
   }
 
   interrupted(job: JobRecord, reason: string, error: Error | undefined): void {
     if (this.events.has('job:interrupted')) {
       // Its attempt has already been taken off the count, but it is what this is about.
       const about = { ...this.#about(job), attempt: job.attempts + 1 }
-      this.events.emit('job:interrupted', { job: about, reason, error })
+      this.events.emit('job:interrupted', { job: about, reason, error }, this.#shown(job))
     }
   }
 
   fenced(job: JobRecord, state: JobState, error: Error): void {
     if (!this.#wants('job:fenced', 'warn')) return
     const about = this.#about(job)
-    this.#tell('job:fenced', { job: about, state, error }, () => {
+    this.#tell('job:fenced', job, { job: about, state, error }, () => {
       const what = `came to its end (${state}) after its lease was lost; that does not count`
       return { message: `job ${about.id} (${about.name}) ${what}`, job: about }
     })
@@ -88,12 +92,8 @@ export class Announcer {
     switch (job.state) {
       case 'completed':
         if (events.has('job:completed')) {
-          events.emitEach('job:completed', () => ({
-            job: this.#about(job),
-            result: resultOf(job),
-            ran,
-            total,
-          }))
+          const make = () => ({ job: this.#about(job), result: resultOf(job), ran, total })
+          events.emitEach('job:completed', make, this.#shown(job))
         }
         break
       case 'skipped':
@@ -104,8 +104,10 @@ export class Announcer {
         break
       default:
         if (job.extras?.reason === 'lost') this.#failed('job:lost', job, total)
-        else if (events.has('job:cancelled'))
-          events.emit('job:cancelled', { job: this.#about(job), error: errorToTell(job), total })
+        else if (events.has('job:cancelled')) {
+          const event = { job: this.#about(job), error: errorToTell(job), total }
+          events.emit('job:cancelled', event, this.#shown(job))
+        }
     }
   }
 
@@ -115,7 +117,7 @@ export class Announcer {
     // Most are skipped by their response, as they should be: not worth a line.
     if (isExpected && !this.events.has('job:skipped')) return
     const about = this.#about(job)
-    this.#tell('job:skipped', { job: about, reason, total }, () => ({
+    this.#tell('job:skipped', job, { job: about, reason, total }, () => ({
       message: `job ${about.id} (${about.name}) was skipped: ${reason}`,
       job: about,
     }))
@@ -127,8 +129,8 @@ export class Announcer {
 
   threadExited(pool: Pool, { lane, exitCode, error, expected, restartIn }: LaneExit): void {
     const event = { pool: pool.name, thread: lane.id, exitCode, error, expected, restartIn }
-    if (restartIn === 0) return this.events.emit('thread:exited', event)
-    this.#tell('thread:exited', event, () => {
+    if (restartIn === 0) return this.events.emit('thread:exited', event, this.#shown(undefined))
+    this.#tell('thread:exited', undefined, event, () => {
       const why = error === undefined ? `exit code ${exitCode}` : inWords(error)
       const message = Number.isFinite(restartIn)
         ? `the threads of pool "${pool.name}" keep dying (${why}); the next starts in ${restartIn} ms`
@@ -139,7 +141,7 @@ export class Announcer {
 
   reached(fault: Error | undefined, downFor: number): void {
     if (fault === undefined) return this.events.emit('broker:up', { downFor })
-    this.#tell('broker:down', { error: fault }, () => ({
+    this.#tell('broker:down', undefined, { error: fault }, () => ({
       message: `the broker is down: ${inWords(fault)}`,
       level: 'error',
       error: fault,
@@ -149,7 +151,7 @@ export class Announcer {
   staleSchedule(event: RuntimeEvents['schedule:stale'], isFirst: boolean): void {
     const { schedule, reason } = event
     if (!isFirst) return this.events.emit('schedule:stale', event)
-    this.#tell('schedule:stale', event, () => {
+    this.#tell('schedule:stale', undefined, event, () => {
       const what =
         reason === 'no-task'
           ? `is due, but no task is named "${schedule.task}"; its runs add nothing`
@@ -161,7 +163,7 @@ export class Announcer {
 
   promiseRejected(name: string, thrown: unknown): void {
     const error = isA(thrown, Error) ? thrown : new Error(inWords(thrown), { cause: thrown })
-    this.#tell('promise:rejected', { name, error }, () => ({
+    this.#tell('promise:rejected', undefined, { name, error }, () => ({
       message: `a promise given to waitUntil (${name}) was rejected: ${inWords(error)}`,
       level: 'error',
       error,
@@ -170,7 +172,7 @@ export class Announcer {
 
   stray(pool: Pool, thread: number, jobId: string, wire: WireError, tasks: readonly string[]): void {
     const error = fromWireError(wire)
-    this.#tell('thread:error', { pool: pool.name, thread, jobId, error }, () => {
+    this.#tell('thread:error', undefined, { pool: pool.name, thread, jobId, error }, () => {
       const escaped =
         tasks.length > 0
           ? `an error escaped the module that holds the handler of ${tasks.join(', ')}`
@@ -191,7 +193,7 @@ export class Announcer {
     if (!this.#wants(name, 'error')) return
     const about = this.#about(job)
     const error = errorToTell(job)
-    this.#tell(name, { job: about, error, total }, () => {
+    this.#tell(name, job, { job: about, error, total }, () => {
       const tries = job.attempts === 1 ? '1 attempt' : `${job.attempts} attempts`
       const what = name === 'job:dead' ? `is dead after ${tries}` : 'is lost'
       const message = `job ${about.id} (${about.name}) ${what}: ${inWords(error)}`
@@ -207,12 +209,23 @@ export class Announcer {
   /** Emits an event that somebody should know of. Where nobody listens, and for a logger of the user's, there is a line. */
   #tell<Name extends EventName>(
     name: Name,
+    about: JobRecord | undefined,
     event: RuntimeEvents[Name],
     line: () => Partial<LogLine> & { message: string },
   ): void {
     const isHeard = this.events.isHeard(name)
-    this.events.emit(name, event)
-    if (!isHeard || this.#log.hearsAll) this.#log.write({ from: 'runtime', level: 'warn', ...line() })
+    this.events.emit(name, event, this.#shown(about))
+    if (isHeard && !this.#log.hearsAll) return
+    const { message, error, ...rest } = line()
+    this.#log.write({
+      ...{ from: 'runtime', level: 'warn', ...rest, message: this.#redaction.text(about, message) },
+      ...(error && { error: this.#redaction.error(about, error) }),
+    })
+  }
+
+  /** What of an event may leave this program. */
+  #shown(job: JobRecord | undefined): (event: object) => object {
+    return (event) => this.#redaction.event(job, event)
   }
 
   #about(job: JobRecord): EventJob {

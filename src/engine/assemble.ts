@@ -23,6 +23,7 @@ import { Pending } from './pending.ts'
 import { PoolSet } from './pool-set.ts'
 import type { Ports } from './ports.ts'
 import { Rate } from './rate.ts'
+import { Redaction, type RedactOption } from './redaction.ts'
 import { Reloads } from './reloads.ts'
 import { Responses } from './responses.ts'
 import { RunTimes } from './run-times.ts'
@@ -48,7 +49,8 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   const { entries } = registry
   const ids = new JobIds(clock.wall(), random)
   const idOf = (job: JobRecord): string => ids.idOf(job)
-  const announcer = new Announcer(idOf, log)
+  const redaction = new Redaction(options.redact as RedactOption | undefined)
+  const announcer = new Announcer(idOf, log, redaction)
   const rate = new Rate(clock.now())
   const { maxPending, maxPendingBytes, maxPayloadBytes } = options
   const pending = new Pending({ announcer, clock, rate, max: maxPending, maxBytes: maxPendingBytes })
@@ -59,7 +61,7 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   }
   const limits = new Limits(options)
   const metrics = new Metrics(entries, clock)
-  const tracing = Tracing.by(options.telemetry, { clock, idOf, say })
+  const tracing = Tracing.by(options.telemetry, { clock, idOf, say, redaction })
   const poolSettings = { default: options.pool, ...options.pools }
   const carried = { attempts, cluster: broker.cluster, tracer: tracing?.threadModule }
   const reloads: Reloads = new Reloads(clock, options.reload, () => pools, say)
@@ -96,7 +98,9 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
 
   // From a call to the broker.
   const isRunning = (): boolean => stopping.phase === 'running'
-  const jobs = new JobControl({ broker, clock, ids, isRunning, pending, pools, scheduler, watch })
+  const jobs = new JobControl({
+    ...{ broker, clock, ids, isRunning, pending, pools, redaction, scheduler, watch },
+  })
   const { handlerGrace } = options
   const responses = new Responses({ attempts, intake: intakeBroker, clock, jobs, handlerGrace })
   const shared = new SharedJobs(responses)
@@ -132,12 +136,12 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   pools.start(
     new ThreadReports({
       ...{ announcer, attempts, clock, durability, entries, ids },
-      ...{ intake, metrics, outcomes, scheduler, stopping, watch },
+      ...{ intake, metrics, outcomes, redaction, scheduler, stopping, watch },
     }),
   )
   return {
     ...{ options, clock, ids, registry, intake, responses, broker, host, opened, scheduler, holds, pools },
-    ...{ announcer, jobs, metrics, pending, rate, reloads, schedules, stopping },
+    ...{ announcer, jobs, metrics, pending, rate, redaction, reloads, schedules, stopping },
   }
 }
 

@@ -13,6 +13,7 @@ import type { Metrics } from './metrics.ts'
 import type { Pending } from './pending.ts'
 import type { PoolSet } from './pool-set.ts'
 import type { Rate } from './rate.ts'
+import type { Redaction } from './redaction.ts'
 import type { Reloads } from './reloads.ts'
 import type { Responses } from './responses.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -50,6 +51,8 @@ export interface Engine {
   readonly metrics: Metrics
   readonly pending: Pending
   readonly rate: Rate
+  /** Hides what is secret in what is shown of jobs. */
+  readonly redaction: Redaction
   readonly schedules: Schedules
   readonly stopping: Stopping
 }

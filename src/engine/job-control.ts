@@ -10,6 +10,7 @@ import type { JobIds } from './ids.ts'
 import { type JobOwner, settlementOf } from './job.ts'
 import type { Pending } from './pending.ts'
 import type { PoolSet } from './pool-set.ts'
+import type { Redaction } from './redaction.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { Watch } from './watch.ts'
 
@@ -22,6 +23,7 @@ export interface ControlParts {
   readonly pools: PoolSet
   readonly scheduler: Scheduler
   readonly watch: Watch
+  readonly redaction: Redaction
   /** False once the runtime stops: no dead job starts over then. */
   readonly isRunning: () => boolean
 }
@@ -34,6 +36,10 @@ export class JobControl implements JobOwner {
   constructor(parts: ControlParts) {
     this.#parts = parts
     this.#offset = new ClockOffset(parts.clock)
+  }
+
+  get redaction(): Redaction {
+    return this.#parts.redaction
   }
 
   idOf(job: JobRecord): string {

@@ -7,6 +7,7 @@ import { fromWireError, type WireError } from '../rules/wire-error.ts'
 import { JobLostError, TaskCancelledError, TaskSkippedError } from '../words/errors.ts'
 import { isTerminal, type JobInfo, type JobState, type Settlement, type TerminalState } from '../words/job.ts'
 import { ignoreRejection } from '../words/thenables.ts'
+import type { Redaction } from './redaction.ts'
 
 /** What a handle needs of the runtime. */
 export interface JobOwner {
@@ -22,6 +23,8 @@ export interface JobOwner {
   settlementOf(stub: JobRecord): Promise<Settlement>
   /** The record that is told of what becomes of the job. */
   current(record: JobRecord): JobRecord
+  /** Hides what is secret in what is told of a job. */
+  readonly redaction: Redaction
 }
 
 /** `util.inspect`, as Node hands it to whatever says itself how it is shown. */
@@ -114,9 +117,10 @@ export class Job<Result = unknown> {
   }
 }
 
-/** The facts of a job as plain data. */
-export function infoOf(record: JobRecord, owner: JobOwner): JobInfo {
+/** The facts of a job as plain data. What is secret in them is hidden, unless it is to be revealed. */
+export function infoOf(record: JobRecord, owner: JobOwner, reveal = false): JobInfo {
   const { extras } = record
+  const shown = <Value>(value: Value): Value => (reveal ? value : owner.redaction.value(record, value))
   const end = record.state === 'completed' ? settlementOf(record) : { error: errorOf(record) }
   const { error } = end
   const result = 'result' in end ? end.result : undefined
@@ -127,12 +131,18 @@ export function infoOf(record: JobRecord, owner: JobOwner): JobInfo {
     name: record.entry.task.name,
     state: owner.stateOf(record),
     attempts: record.attempts,
-    ...(progress === undefined ? {} : { progress }),
-    ...(result === undefined ? {} : { result }),
+    ...(progress === undefined ? {} : { progress: shown(progress) }),
+    ...(result === undefined ? {} : { result: shown(result) }),
     ...(error
-      ? { error: { name: error.name, message: error.message, ...(typeof code === 'string' ? { code } : {}) } }
+      ? {
+          error: {
+            name: error.name,
+            message: shown(error.message),
+            ...(typeof code === 'string' ? { code } : {}),
+          },
+        }
       : {}),
-    ...(extras?.reason === undefined ? {} : { reason: extras.reason }),
+    ...(extras?.reason === undefined ? {} : { reason: shown(extras.reason) }),
     enqueuedAt: owner.wallTime(record.acceptedAt),
     ...(isTerminal(record.state) ? { settledAt: owner.wallTime(record.readyAt) } : {}),
     priority: record.priority,

@@ -6,6 +6,7 @@ import type { PoolOptions } from '../rules/runtime-schemas.ts'
 import type { AnyTask } from '../rules/task.ts'
 import type { Job } from './job.ts'
 import type { LogOption } from './log.ts'
+import type { RedactOption } from './redaction.ts'
 import type { Telemetry } from './telemetry.ts'
 
 /** What `createRuntime` takes. */
@@ -53,6 +54,12 @@ export interface RuntimeOptions<Tasks extends TaskList = TaskList> {
    * a logger such as pino's or `console` gets fields and message, also where somebody listens. What either throws is contained.
    */
   log?: LogOption
+  /**
+   * Which keys are secret at any depth wherever values of jobs are shown: in lines, channels, traces and lists. `{ names: ['iban'] }`
+   * adds to the default ones (`password`, `token`, `authorization`, `cookie` and more); `{ defaults: false }` leaves those
+   * out; `false` hides nothing but the paths of tasks. Handlers, results and listeners of this process get values as they are.
+   */
+  redact?: RedactOption
   /** In development: replaces the threads when the file of a handler, or one that it imports, has changed. Default false. */
   reload?: boolean
   /** Makes traces of jobs and attempts: `openTelemetry()` of `aftertask/opentelemetry`. Default: none, which costs nothing. */

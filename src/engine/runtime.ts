@@ -116,7 +116,8 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     const engine = this[engineOf]
     const record = await engine.jobs.find(expectJobId('job', id))
     if (record === undefined) return undefined
-    return { ...infoOf(record, engine.jobs), history: await engine.broker.jobs.history(record) }
+    const history = await engine.broker.jobs.history(record)
+    return { ...infoOf(record, engine.jobs), history: engine.redaction.facts(record, history) }
   }
 
   /**

@@ -13,6 +13,7 @@ import type { JobIds } from './ids.ts'
 import type { Intake } from './intake.ts'
 import type { Metrics } from './metrics.ts'
 import type { Outcomes } from './outcomes.ts'
+import type { Redaction } from './redaction.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { Stopping } from './stopping.ts'
 import type { Watch } from './watch.ts'
@@ -29,6 +30,7 @@ export interface ReportParts {
   readonly metrics: Metrics
   readonly outcomes: Outcomes
   readonly scheduler: Scheduler
+  readonly redaction: Redaction
   readonly stopping: Stopping
   readonly watch: Watch
 }
@@ -79,9 +81,11 @@ export class ThreadReports implements PoolHost {
   }
 
   log(job: JobRecord, level: LogLevel, message: string, data: Encoded): void {
-    this.#parts.attempts.log(job, level, message)
+    const { announcer, attempts, redaction } = this.#parts
+    const shown = redaction.text(job, message)
+    attempts.log(job, level, shown)
     this.started(job)
-    this.#parts.announcer.log(job, level, message, data)
+    announcer.log(job, level, shown, redaction.encoded(job, data))
   }
 
   enqueue(

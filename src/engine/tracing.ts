@@ -4,6 +4,7 @@ import type { JobRecord } from '../rules/job-record.ts'
 import { fromWireError } from '../rules/wire-error.ts'
 import type { Clock } from '../words/clock.ts'
 import { inWords } from './log.ts'
+import type { Redaction } from './redaction.ts'
 import type { Telemetry, TracedJob } from './telemetry.ts'
 
 /** What tracing works with. */
@@ -12,6 +13,7 @@ export interface TracingParts {
   readonly clock: Clock
   readonly idOf: (job: JobRecord) => string
   readonly say: (line: string) => void
+  readonly redaction: Redaction
 }
 
 /** There is one only where the runtime has telemetry: others pay nothing. */
@@ -59,7 +61,8 @@ export class Tracing {
     const offset = clock.wall() - clock.now()
     const startedAt = started === undefined ? undefined : started + offset
     const real = error === undefined || error instanceof Error ? error : fromWireError(error)
-    const attempt = { outcome, startedAt, endedAt: ended + offset, error: real }
+    const shown = real && this.#parts.redaction.error(job, real)
+    const attempt = { outcome, startedAt, endedAt: ended + offset, error: shown }
     this.#guarded(() => telemetry.ended(this.#about(job), attempt))
     job.more.sentContext = undefined
   }

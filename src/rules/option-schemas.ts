@@ -9,6 +9,7 @@ import { types } from 'node:util'
 import { z } from 'zod'
 import { describeValue } from '../words/errors.ts'
 import { isKey, isSynchronous, KEY_EXPECTED } from './arguments.ts'
+import { isPath, PATH_EXPECTED } from './redaction/paths.ts'
 
 export const count = z
   .int({ error: 'expected a whole number' })
@@ -93,6 +94,10 @@ const retention = options(
   error: 'expected `count`, `age` or both; { age: Infinity } keeps everything',
 })
 
+const redact = z.array(z.custom<string>(isPath, `expected ${PATH_EXPECTED}`), {
+  error: `expected an array of paths, such as ['card.number', '*.token']`,
+})
+
 const ofPayload = z.custom<() => string>(
   isSynchronous,
   'expected a function of the payload that is not asynchronous',
@@ -152,6 +157,7 @@ export const taskOptionsSchema = z.lazy(() =>
       .optional(),
     when: when.optional(),
     retention: retention.optional(),
+    redact: redact.optional(),
   }),
 )
 

@@ -115,6 +115,17 @@ function isLogger(value: unknown): boolean {
   return ['debug', 'info', 'warn', 'error'].every((level) => typeof Reflect.get(value, level) === 'function')
 }
 
+const redact = z.union(
+  [
+    z.literal(false),
+    z.strictObject({
+      names: z.array(name, { error: "expected an array of names, such as ['iban']" }).optional(),
+      defaults: z.boolean({ error: 'expected true or false' }).optional(),
+    }),
+  ],
+  { error: "expected false, or an object such as { names: ['iban'] }" },
+)
+
 const TELEMETRY = ['added', 'sent', 'takenBack', 'ended']
 
 function isTelemetry(value: unknown): boolean {
@@ -186,6 +197,11 @@ export const runtimeOptionsSchema = z.strictObject({
     .default(true)
     .describe(
       'Where lines go: `true` writes what nobody listens for to stderr, a function or a logger such as pino’s gets all.',
+    ),
+  redact: redact
+    .optional()
+    .describe(
+      'Which keys are secret wherever values are shown: `{ names }` adds to the default ones, `{ defaults: false }` leaves those out, `false` hides nothing but the paths of tasks.',
     ),
   reload: z
     .boolean()

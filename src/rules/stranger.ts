@@ -21,6 +21,7 @@ const POLICY: TaskPolicy = Object.freeze({
   unique: undefined,
   when: 'ok',
   retention: undefined,
+  redact: [],
 })
 
 /** An entry for a task of this name that the runtime does not have, so that its jobs can be told of. */

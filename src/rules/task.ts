@@ -52,6 +52,11 @@ export interface TaskOptions<Name extends string, PayloadIn, PayloadOut, ResultI
    * `retention`: what is left out does not limit. Dead jobs have their own rule where the broker has one.
    */
   retention?: { count?: number; age?: number }
+  /**
+   * Parts of its payloads, results, progress and log data that nobody is to read, as paths: `card.number`, `*.token`,
+   * `items[*].secret`, `**.iban`. Handlers get them as they are. See also `redact` of `createRuntime`.
+   */
+  redact?: readonly string[]
 }
 
 declare const types: unique symbol
@@ -93,6 +98,8 @@ export interface TaskPolicy {
   readonly when: When
   /** How long its finished jobs are kept; undefined: as the runtime says. */
   readonly retention: { readonly count: number; readonly age: number } | undefined
+  /** What of its values is not shown. */
+  readonly redact: readonly string[]
 }
 
 /** Any task, whatever its types. */
@@ -146,6 +153,7 @@ export function defineTask<
         count: read.retention.count ?? Number.POSITIVE_INFINITY,
         age: read.retention.age ?? Number.POSITIVE_INFINITY,
       },
+      redact: Object.freeze(read.redact ?? []),
     }),
   }
   return marked(task)

@@ -146,6 +146,8 @@ const channels = Object.fromEntries(
   EVENT_NAMES.map((name) => [name, channel(`aftertask:${name}`)]),
 ) as Readonly<Record<EventName, Channel>>
 
+type Shown<Name extends EventName> = (event: RuntimeEvents[Name]) => object
+
 /** A listener for an event. */
 export type Listener<Name extends EventName> = (event: RuntimeEvents[Name]) => void
 
@@ -183,13 +185,14 @@ export class Emitter {
     return this.#listeners.has(name)
   }
 
-  emit<Name extends EventName>(name: Name, event: RuntimeEvents[Name]): void {
-    this.emitEach(name, () => event)
+  /** `shown`: what of the event may leave this program, for tools on the channel. */
+  emit<Name extends EventName>(name: Name, event: RuntimeEvents[Name], shown?: Shown<Name>): void {
+    this.emitEach(name, () => event, shown)
   }
 
   /** Makes the event for each listener anew: what one of them does to its values is not seen by the others. */
-  emitEach<Name extends EventName>(name: Name, make: () => RuntimeEvents[Name]): void {
-    if (channels[name].hasSubscribers) channels[name].publish(make())
+  emitEach<Name extends EventName>(name: Name, make: () => RuntimeEvents[Name], shown?: Shown<Name>): void {
+    if (channels[name].hasSubscribers) channels[name].publish(shown === undefined ? make() : shown(make()))
     const listeners = this.#listeners.get(name)
     if (listeners === undefined) return
     for (const listener of [...listeners]) {

@@ -7,6 +7,7 @@ import { JobIds } from '../../src/engine/ids.ts'
 import { Log } from '../../src/engine/log.ts'
 import { Pace } from '../../src/engine/pace.ts'
 import { Rate } from '../../src/engine/rate.ts'
+import { Redaction } from '../../src/engine/redaction.ts'
 import { RunTimes } from '../../src/engine/run-times.ts'
 import { Scheduler } from '../../src/engine/scheduler.ts'
 import { WaitingHint } from '../../src/engine/waiting-hint.ts'
@@ -229,7 +230,11 @@ describe('the announcer', () => {
   function announcer(): { announcer: Announcer; lines: string[] } {
     const lines: string[] = []
     return {
-      announcer: new Announcer(({ seq }) => `j${seq}`, new Log(({ message }) => void lines.push(message))),
+      announcer: new Announcer(
+        ({ seq }) => `j${seq}`,
+        new Log(({ message }) => void lines.push(message)),
+        new Redaction(false),
+      ),
       lines,
     }
   }
