@@ -4,7 +4,7 @@
 
 export type { MemoryOptions } from './brokers/memory.ts'
 export { memoryBroker } from './brokers/memory.ts'
-export type { Broker, BrokerStats, JobFilter } from './brokers/port/broker.ts'
+export type { Broker, BrokerStats } from './brokers/port/broker.ts'
 export type { BrokerHost } from './brokers/port/host.ts'
 export type { WaitUntilOptions } from './engine/awaited-promises.ts'
 export type { Job } from './engine/job.ts'
@@ -32,6 +32,7 @@ export type {
 } from './rules/calls.ts'
 export type { Handler, HandlerContext, HandlerLog, MovedResult, NestedJobOptions } from './rules/handler.ts'
 export type { HandlerRef, ModuleUrl } from './rules/handler-location.ts'
+export type { JobPage, JobQuery } from './rules/job-query.ts'
 export type { Register, RegisteredTask } from './rules/registry.ts'
 export type { Backoff, RetryPolicy } from './rules/retry.ts'
 export type { PoolOptions } from './rules/runtime-schemas.ts'

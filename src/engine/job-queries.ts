@@ -1,24 +1,65 @@
 /** What a runtime asks of all jobs that fit a filter. */
-import type { JobFilter } from '../brokers/port/broker.ts'
-import { jobFilterSchema, removeFilterSchema, reviveFilterSchema } from '../rules/filter-schemas.ts'
+import type { JobConditions } from '../brokers/port/search.ts'
+import { refusal } from '../rules/arguments.ts'
+import {
+  jobQuerySchema,
+  type ReadConditions,
+  removeFilterSchema,
+  reviveFilterSchema,
+} from '../rules/filter-schemas.ts'
+import type { JobPage } from '../rules/job-query.ts'
 import { readOptions } from '../rules/options.ts'
-import type { JobInfo } from '../words/job.ts'
 import type { Engine } from './engine.ts'
 import { infoOf } from './job.ts'
 
 // Jobs that are looked at in one go.
 const AT_A_TIME = 500
 
-type AskedOf = Pick<Engine, 'broker' | 'jobs' | 'registry'>
+type AskedOf = Pick<Engine, 'broker' | 'jobs' | 'registry' | 'pools'>
 
-/** The facts of the jobs that fit, newest first. */
-export async function listJobs(engine: AskedOf, filter: unknown): Promise<JobInfo[]> {
-  const { state, task, limit } = readOptions(jobFilterSchema, filter, 'jobs', 'the filter')
-  const read: JobFilter = {}
-  if (state !== undefined) read.state = state
-  if (limit !== undefined) read.limit = limit
-  if (task !== undefined) read.task = knownTask(engine, task, 'jobs')
-  return (await engine.jobs.list(read)).map((record) => infoOf(record, engine.jobs))
+/** One page of the facts of the jobs that fit. */
+export async function listJobs(engine: AskedOf, query: unknown): Promise<JobPage> {
+  const { order, limit, budget, cursor, ...conditions } = readOptions(
+    jobQuerySchema,
+    query,
+    'jobs',
+    'the query',
+  )
+  const after = cursor === undefined ? undefined : placeIn(cursor, order)
+  const { jobs, next, searched } = await engine.broker.jobs.search({
+    ...conditionsOf(engine, conditions, 'jobs'),
+    ...{ order, limit, budget },
+    ...(after !== undefined && { after }),
+  })
+  return {
+    jobs: jobs.map((record) => infoOf(record, engine.jobs)),
+    ...(next !== undefined && { next: `${order}:${next}` }),
+    searched,
+  }
+}
+
+function placeIn(cursor: string, order: string): string {
+  if (cursor.startsWith(`${order}:`)) return cursor.slice(order.length + 1)
+  throw refusal('jobs', 'option "cursor"', cursor, '`next` of the page before, with the same query')
+}
+
+/** Which jobs a query means, as a broker is told. `call`: what was called. */
+function conditionsOf(
+  engine: AskedOf,
+  { state, task, pool, ...rest }: ReadConditions,
+  call: string,
+): JobConditions {
+  for (const name of task ?? []) if (!name.includes('*')) knownTask(engine, name, call)
+  if (engine.broker.durability === null) {
+    for (const name of pool ?? []) engine.pools.expectKnown(name, call)
+  }
+  const given = Object.entries(rest).filter(([, value]) => value !== undefined)
+  return {
+    ...(state !== undefined && { states: state }),
+    ...(task !== undefined && { tasks: task }),
+    ...(pool !== undefined && { pools: pool }),
+    ...(Object.fromEntries(given) as JobConditions),
+  }
 }
 
 /** Lets every dead job that fits start over; resolves to how many did. */

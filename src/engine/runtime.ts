@@ -1,9 +1,10 @@
 /** The public face of the engine: `createRuntime` and what it returns. */
 import { memoryBroker } from '../brokers/memory.ts'
-import type { Broker, JobFilter } from '../brokers/port/broker.ts'
+import type { Broker } from '../brokers/port/broker.ts'
 import { expectJobId, isA, refusal } from '../rules/arguments.ts'
 import type { ManyEntry, PayloadAndOptions, ResultOfCall, TaskOf } from '../rules/calls.ts'
 import { stopOptionsSchema } from '../rules/filter-schemas.ts'
+import type { JobPage, JobQuery } from '../rules/job-query.ts'
 import type { JobContext } from '../rules/job-record.ts'
 import { readOptions } from '../rules/options.ts'
 import { refuseInThread } from '../rules/own-thread.ts'
@@ -121,12 +122,14 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   }
 
   /**
-   * The facts of the jobs that fit a filter, newest first, at most `limit` (100).
+   * The facts of the jobs that fit a query, page by page: `next` of a page is the `cursor` of the following one. Jobs of tasks
+   * that this process does not have are found like all others. No payloads.
    *
-   * @throws OptionsInvalidError (as a rejection) when the filter has an unknown key or a bad value.
+   * @throws OptionsInvalidError (as a rejection) when the query has an unknown key, a bad value or a cursor of another broker;
+   * UnknownTaskError for a task that nobody can have.
    */
-  async jobs(filter: Omit<JobFilter, 'task'> & { task?: string | AnyTask } = {}): Promise<JobInfo[]> {
-    return listJobs(this[engineOf], filter)
+  async jobs(query: JobQuery = {}): Promise<JobPage> {
+    return listJobs(this[engineOf], query)
   }
 
   /** Cancels a job by its id; false when it is unknown or already over. */

@@ -7,7 +7,7 @@ export const CAPABILITY_METHODS: Readonly<Record<string, readonly string[]>> = {
   intake: ['refusal', 'holderOf', 'takeKey', 'add', 'release', 'detach'],
   ready: ['peek', 'claim', 'sent', 'hold'],
   attempts: ['progress', 'log', 'putBack', 'retry', 'finish'],
-  jobs: ['get', 'find', 'list', 'counts', 'nextDue', 'history', 'isKept', 'revive', 'remove'],
+  jobs: ['get', 'find', 'list', 'search', 'counts', 'nextDue', 'history', 'isKept', 'revive', 'remove'],
   durability: ['stored', 'pin', 'current', 'stats'],
   cluster: ['runs', 'cancelRemote', 'paused'],
 }

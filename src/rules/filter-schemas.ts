@@ -1,7 +1,8 @@
 /** The schemas of what `Runtime` takes besides jobs: which of them are meant, and how it stops. */
+import { types } from 'node:util'
 import { z } from 'zod'
 import { type JobState, TERMINAL_STATES, UNFINISHED_STATES } from '../words/job.ts'
-import { kept, limit, name } from './option-schemas.ts'
+import { kept, limit, moment, name, timeOf } from './option-schemas.ts'
 import { closest } from './options.ts'
 import { isTask } from './task.ts'
 
@@ -41,19 +42,73 @@ const taskName = z.union([name, z.custom<{ readonly name: string }>(isTask).tran
   error: 'expected a task or its name',
 })
 
+const anyStates = z.union([stateIn(ALL_STATES), z.array(stateIn(ALL_STATES))], {
+  error: ({ input }) =>
+    `expected one of ${ALL_STATES.join(', ')}, or an array of these${hint(ALL_STATES, input)}`,
+})
+
+const word = z
+  .string({ error: 'expected a non-empty string' })
+  .min(1, 'expected a non-empty string')
+  .max(1000, 'expected at most 1000 characters')
+
+const fields = z.custom<Readonly<Record<string, unknown>>>(
+  (value) => isFields(value),
+  "expected fields by their path and what they hold, such as { 'user.id': 7 }",
+)
+
+function isFields(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  return Object.keys(value).length > 0 && Object.values(value).every(isSought)
+}
+
+function isSought(value: unknown): boolean {
+  if (Array.isArray(value)) return value.every(isSought)
+  if (types.isDate(value)) return true
+  if (typeof value === 'object' && value !== null) return Object.values(value).every(isSought)
+  return value !== undefined && typeof value !== 'function' && typeof value !== 'symbol'
+}
+
+const time = moment.transform(timeOf)
+
+/** What says which jobs are meant, wherever a query is taken. */
+const conditions = {
+  state: anyStates.transform((given) => [given].flat()).optional(),
+  task: z
+    .union([taskName.transform((one) => [one]), z.array(taskName)], {
+      error: 'expected a task, its name, or an array of these',
+    })
+    .optional(),
+  pool: z
+    .union([name.transform((one) => [one]), z.array(name)], {
+      error: 'expected the name of a pool, or an array of these',
+    })
+    .optional(),
+  key: word.optional(),
+  batch: word.optional(),
+  requestId: word.optional(),
+  since: time.optional(),
+  until: time.optional(),
+  endedSince: time.optional(),
+  endedUntil: time.optional(),
+  error: word.optional(),
+  payload: fields.optional(),
+  text: word.optional(),
+}
+
 /** Which jobs `runtime.jobs` lists. */
-export const jobFilterSchema = z.lazy(() =>
+export const jobQuerySchema = z.lazy(() =>
   z.strictObject({
-    state: z
-      .union([stateIn(ALL_STATES), z.array(stateIn(ALL_STATES))], {
-        error: ({ input }) =>
-          `expected one of ${ALL_STATES.join(', ')}, or an array of these${hint(ALL_STATES, input)}`,
-      })
-      .optional(),
-    task: taskName.optional(),
-    limit: kept.optional(),
+    ...conditions,
+    order: z.enum(['newest', 'oldest'], { error: "expected 'newest' or 'oldest'" }).default('newest'),
+    limit: kept.default(100),
+    cursor: word.optional(),
+    budget: limit.default(80),
   }),
 )
+
+/** What a query says of jobs, as it is read. */
+export type ReadConditions = Omit<z.output<typeof jobQuerySchema>, 'order' | 'limit' | 'cursor' | 'budget'>
 
 /** Which dead jobs `runtime.reviveAll` lets start over. */
 export const reviveFilterSchema = z.lazy(() => z.strictObject({ task: taskName.optional() }))
@@ -63,7 +118,6 @@ export const removeFilterSchema = z.lazy(() =>
   z.strictObject({ state: stateIn(TERMINAL_STATES).default('dead'), task: taskName.optional() }),
 )
 
-/** What `runtime.stop` takes. */
 /** What `waitUntil` takes besides the promise. */
 export const waitUntilOptionsSchema = z.lazy(() =>
   z.strictObject({
@@ -71,4 +125,5 @@ export const waitUntilOptionsSchema = z.lazy(() =>
   }),
 )
 
+/** What `runtime.stop` takes. */
 export const stopOptionsSchema = z.lazy(() => z.strictObject({ timeout: limit.default(10_000) }))

@@ -161,7 +161,8 @@ export const taskOptionsSchema = z.lazy(() =>
   }),
 )
 
-const runAt = z.custom<Date | number>(
+/** A time of the wall clock. */
+export const moment = z.custom<Date | number>(
   (value) => (types.isDate(value) ? isTime(timeOf(value)) : typeof value === 'number' && isTime(value)),
   'expected a valid Date, or milliseconds since 1970',
 )
@@ -211,7 +212,7 @@ export const jobOptionsSchema = z.lazy(() =>
   z.strictObject({
     when: when.optional(),
     delay: jobOptions.delay,
-    runAt: runAt.optional(),
+    runAt: moment.optional(),
     priority: jobOptions.priority,
     key: jobOptions.key,
     unique: z

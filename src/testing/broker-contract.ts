@@ -3,6 +3,7 @@ import { Bench } from './broker-contract/bench.ts'
 import { durableRules } from './broker-contract/durable-rules.ts'
 import type { BrokerKind } from './broker-contract/kind.ts'
 import { rules } from './broker-contract/rules.ts'
+import { searchRules } from './broker-contract/search-rules.ts'
 import { sharedStrangerRules, strangerRules } from './broker-contract/stranger-rules.ts'
 
 export type { BrokerKind } from './broker-contract/kind.ts'
@@ -26,7 +27,7 @@ export interface ContractRule {
  */
 export function brokerContract(kind: BrokerKind): ContractRule[] {
   const durable = kind.survives ? [...durableRules, ...strangerRules] : []
-  const all = [...rules, ...durable, ...(kind.shares === true ? sharedStrangerRules : [])]
+  const all = [...rules, ...searchRules, ...durable, ...(kind.shares === true ? sharedStrangerRules : [])]
   return all.map(({ name, check }) => ({
     name: `the ${kind.name} broker ${name}`,
     async run() {

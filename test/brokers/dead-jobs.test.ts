@@ -4,13 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { sqliteBroker } from '../../src/brokers/sqlite.ts'
-import {
-  type Broker,
-  defineTask,
-  type JobFilter,
-  memoryBroker,
-  OptionsInvalidError,
-} from '../../src/index.ts'
+import { type Broker, defineTask, type JobQuery, memoryBroker, OptionsInvalidError } from '../../src/index.ts'
 import { nextEvent } from '../kit/jobs.ts'
 import { type LooseRuntime, startThreads } from '../kit/threads.ts'
 
@@ -43,7 +37,7 @@ describe.each([
 ])('dead jobs with the %s broker', (_name, make) => {
   test('are listed newest first, of one task when asked', async () => {
     const { runtime, ids } = await withDead(make())
-    const idsOf = async (filter: JobFilter) => (await runtime.jobs(filter)).map(({ id }) => id)
+    const idsOf = async (query: JobQuery) => (await runtime.jobs(query)).jobs.map(({ id }) => id)
     expect(new Set(await idsOf({ state: 'dead' }))).toEqual(new Set(ids))
     expect(await idsOf({ state: ['dead', 'cancelled'], task: 'b' })).toEqual([ids[3]])
     expect(await idsOf({ state: 'dead', task: 'a', limit: 1 })).toEqual([ids[2]])
@@ -137,7 +131,7 @@ test('jobs of a task that a journal has and its runtime does not are told of, ca
   await runtime.ready()
   expect(runtime.stats()).toMatchObject({ pending: 0 })
   expect(await runtime.job(waits.id)).toMatchObject({ name: 'a', state: 'available' })
-  expect(await runtime.jobs({ task: 'a', state: ['available', 'scheduled'] })).toMatchObject([
+  expect((await runtime.jobs({ task: 'a', state: ['available', 'scheduled'] })).jobs).toMatchObject([
     { id: due.id, state: 'scheduled' },
     { id: waits.id, state: 'available' },
   ])

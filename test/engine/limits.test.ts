@@ -28,7 +28,7 @@ describe('maxPending', () => {
       expect.objectContaining({ code: 'ERR_QUEUE_FULL', status: 503, retryAfter: expect.any(Number) }),
     )
     expect(runtime.stats().pending).toBe(2)
-    expect(await runtime.jobs({ state: ['available', 'scheduled'] })).toHaveLength(2)
+    expect((await runtime.jobs({ state: ['available', 'scheduled'] })).jobs).toHaveLength(2)
     jobs[1]?.cancel()
     expect(runtime.enqueue(ok, 3).state).toBe('available')
   })

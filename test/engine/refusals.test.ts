@@ -189,15 +189,52 @@ describe('a call to a runtime is refused with function, value, expectation and r
     ['cancel(number)', () => runtime['cancel'](5 as never), /^cancel: the id is 5; expected the id of a job/],
     ['revive()', () => runtime['revive'](undefined as never), /^revive: the id is missing/],
     ['remove({})', () => runtime['remove']({} as never), /^remove: the id is an object/],
-    [
-      'jobs(text)',
-      () => runtime['jobs']('dead' as never),
-      /^jobs: the filter are "dead"|^jobs: the filter is "dead"/,
-    ],
+    ['jobs(text)', () => runtime['jobs']('dead' as never), /^jobs: the query is "dead"/],
     [
       'jobs of a failed state',
       () => runtime.jobs({ state: 'failed' as never }),
       /expected one of held, .*dead, or an array of these; did you mean 'dead'/,
+    ],
+    [
+      'jobs of no field of the payload',
+      () => runtime.jobs({ payload: {} }),
+      /option "payload" is an object; expected fields by their path and what they hold/,
+    ],
+    [
+      'jobs with a function in the payload',
+      () => runtime.jobs({ payload: { to: () => 'x' } }),
+      /option "payload" is an object; expected fields/,
+    ],
+    [
+      'jobs since a word',
+      () => runtime.jobs({ since: 'today' as never }),
+      /option "since" is "today"; expected a valid Date/,
+    ],
+    [
+      'jobs in an unknown order',
+      () => runtime.jobs({ order: 'up' as never }),
+      /expected 'newest' or 'oldest'/,
+    ],
+    ['jobs of an unknown pool', () => runtime.jobs({ pool: ['nope'] }), /^jobs: no pool is named "nope"/],
+    [
+      'jobs with a free cursor',
+      () => runtime.jobs({ cursor: 'x' }),
+      /option "cursor" is "x"; expected `next` of the page/,
+    ],
+    [
+      'jobs with the cursor of another order',
+      () => runtime.jobs({ cursor: 'oldest:1' }),
+      /option "cursor" is "oldest:1"; expected `next`/,
+    ],
+    [
+      'jobs with a broken cursor',
+      () => runtime.jobs({ cursor: 'newest:x' }),
+      /option "cursor" is none of this broker/,
+    ],
+    [
+      'jobs with a slip',
+      () => runtime.jobs({ tsk: 'mail' } as never),
+      /unknown option "tsk". Did you mean "task"/,
     ],
     ['jobs of an unknown task', () => runtime.jobs({ task: 'nope' }), /No task is named "nope"/],
     [
@@ -488,7 +525,7 @@ describe('createRuntime', () => {
 
 test('a task names the jobs of a filter as its name does', async () => {
   const { id } = runtime.enqueue(mail, { to: 'ada' }, { delay: 60_000 })
-  expect((await runtime.jobs({ task: mail })).map((job) => job.id)).toContain(id)
+  expect((await runtime.jobs({ task: mail })).jobs.map((job) => job.id)).toContain(id)
   expect(await runtime.reviveAll({ task: mail })).toBe(0)
   expect(await runtime.removeAll({ task: mail })).toBe(0)
 })

@@ -155,7 +155,7 @@ describe('an upload of a photograph', () => {
       `incoming/${photo}/original.jpg`,
       'photos',
     ])
-    for (const { id } of await runtime.jobs({ state: 'available' })) await runtime.cancel(id)
+    for (const { id } of (await runtime.jobs({ state: 'available' })).jobs) await runtime.cancel(id)
     runtime.resume()
   })
 })

@@ -51,7 +51,7 @@ describe('a result', () => {
       .enqueue(tasks.kindOf, { data: first?.bytes }, { transfer: [first?.bytes.buffer as ArrayBuffer] })
       .result()
     expect(await job.result()).toEqual({ bytes: Uint8Array.of(1, 2, 3) })
-    expect(await runtime.jobs({})).toHaveLength(2)
+    expect((await runtime.jobs({})).jobs).toHaveLength(2)
   })
 })
 

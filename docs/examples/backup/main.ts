@@ -30,7 +30,7 @@ copyFileSync(copy, file)
 
 const next = createRuntime({ tasks: [charge], broker: sqliteBroker({ file }) })
 next.on('job:completed', async ({ result }) => {
-  console.log(result, (await next.jobs()).length)
+  console.log(result, (await next.jobs()).jobs.length)
   await next.stop()
   rmSync(folder, { recursive: true })
 })

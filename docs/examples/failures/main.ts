@@ -25,7 +25,8 @@ for (const polite of [true, false]) {
 // #endregion timeouts
 
 // #region revive
-const [dead] = await runtime.jobs({ state: 'dead', task: 'rate.fetch' })
+const { jobs } = await runtime.jobs({ state: 'dead', task: 'rate.fetch' })
+const [dead] = jobs
 console.log(`revived: ${dead !== undefined && (await runtime.revive(dead.id))}`)
 // #endregion revive
 

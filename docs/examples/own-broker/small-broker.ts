@@ -20,6 +20,7 @@ import {
   QueueTimeouts,
   type ReadyJobs,
   ranOf,
+  searchAmong,
   type TaskEntry,
   TERMINAL_STATES,
   UNFINISHED_STATES,
@@ -241,6 +242,7 @@ class SmallBroker implements Broker {
         .reverse()
         .slice(0, filter.limit ?? 100)
     },
+    search: (search) => searchAmong(this.#jobs.values(), search, this.#host),
     counts: () => {
       const counts = Object.fromEntries([...TERMINAL_STATES, ...UNFINISHED_STATES].map((state) => [state, 0]))
       for (const { state } of this.#jobs.values()) counts[state] = (counts[state] ?? 0) + 1

@@ -22,6 +22,7 @@ import type {
   ReadyJobs,
 } from '../port/broker.ts'
 import type { BrokerHost } from '../port/host.ts'
+import type { Found, JobSearch } from '../port/search.ts'
 import { ASIDE_TOPIC } from './consumer/consumer.ts'
 import type { Lease } from './consumer/leases.ts'
 import { CANCEL_TOPIC } from './local/remote-jobs.ts'
@@ -376,6 +377,10 @@ export class BullmqBroker
 
   list(filter: JobFilter): Promise<readonly JobRecord[]> {
     return this.#queries.list(filter)
+  }
+
+  search(search: JobSearch): Promise<Found> {
+    return this.#queries.search(search)
   }
 
   history(job: JobRecord): Promise<readonly AttemptInfo[]> {

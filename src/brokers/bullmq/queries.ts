@@ -2,8 +2,10 @@
 import type { JobRecord } from '../../rules/job-record.ts'
 import type { AttemptInfo, JobState } from '../../words/job.ts'
 import { fitting } from '../lifecycle/job-filter.ts'
+import { badCursor, searchInOrder } from '../lifecycle/job-search.ts'
 import { pause } from '../lifecycle/retries.ts'
 import type { JobFilter } from '../port/broker.ts'
+import type { Found, JobSearch } from '../port/search.ts'
 import { queueOfJob } from './queues.ts'
 import { attemptsOf } from './store/job-data.ts'
 import { historyOf } from './store/progress-mark.ts'
@@ -67,6 +69,29 @@ export class Queries {
     return newestFirst.slice(0, filter.limit ?? 100)
   }
 
+  async search(search: JobSearch): Promise<Found> {
+    const jobs = await this.list({ limit: Number.POSITIVE_INFINITY })
+    const { local, engine } = this.#parts
+    const sign = search.order === 'newest' ? -1 : 1
+    const byPlace = (one: Place, other: Place): number =>
+      sign * (one.at - other.at || (one.id < other.id ? -1 : 1))
+    const placeOf = (job: JobRecord): Place => ({ at: job.acceptedAt, id: local.idOf(job) })
+    const ordered = [...jobs].sort((one, other) => byPlace(placeOf(one), placeOf(other)))
+    return searchInOrder(
+      {
+        after(place) {
+          if (place === undefined) return ordered
+          const from = readPlace(place)
+          return ordered.filter((job) => local.idOf(job) !== from.id && byPlace(placeOf(job), from) > 0)
+        },
+        placeOf: (job) => `${job.acceptedAt}:${local.idOf(job)}`,
+        byId: (id) => ordered.find((job) => local.idOf(job) === id),
+      },
+      search,
+      engine,
+    )
+  }
+
   counts(): Promise<Record<JobState, number>> {
     return this.#asking.ask(() => this.#counts())
   }
@@ -108,6 +133,17 @@ export class Queries {
     }
     return records.view(found)
   }
+}
+
+interface Place {
+  readonly at: number
+  readonly id: string
+}
+
+function readPlace(place: string): Place {
+  const [, at, id] = /^(-?\d+):(.+)$/.exec(place) ?? []
+  if (at === undefined || id === undefined) throw badCursor()
+  return { at: Number(at), id }
 }
 
 /** BullMQ itself keeps when a job that completed was fetched, and when it ended. */

@@ -8,10 +8,12 @@ import { attemptInfo, errorInfo, type KnownAttempt } from '../lifecycle/attempts
 import { applyEnding } from '../lifecycle/ending.ts'
 import { FinishedJobs } from '../lifecycle/finished-jobs.ts'
 import { fitting } from '../lifecycle/job-filter.ts'
+import { numberIn, searchInOrder } from '../lifecycle/job-search.ts'
 import { expiry, hasWaitedTooLong, QueueTimeouts } from '../lifecycle/queue-timeouts.ts'
 import { type Attempt, type Ending, ranOf } from '../port/attempt.ts'
 import type { AttemptSink, Broker, IntakeBroker, JobDirectory, JobFilter, ReadyJobs } from '../port/broker.ts'
 import type { BrokerHost } from '../port/host.ts'
+import type { Found, JobSearch } from '../port/search.ts'
 import { JobIndex } from '../structures/job-index.ts'
 import { PoolQueue } from '../structures/pool-queue.ts'
 import { Timeline } from '../structures/timeline.ts'
@@ -211,6 +213,20 @@ export class MemoryBroker implements Broker, IntakeBroker, ReadyJobs, AttemptSin
     const found: JobRecord[] = []
     for (const job of this.#index.values()) if (fits(job)) found.push(job)
     return found.reverse().slice(0, filter.limit ?? 100)
+  }
+
+  search(search: JobSearch): Promise<Found> {
+    const { idPrefix } = this.#host
+    return searchInOrder(
+      {
+        after: (place) => this.#index.inOrder(search.order, numberIn(place)),
+        placeOf: ({ seq }) => String(seq),
+        byId: (id) =>
+          id.startsWith(idPrefix) ? this.get(Number.parseInt(id.slice(idPrefix.length), 36)) : undefined,
+      },
+      search,
+      this.#host,
+    )
   }
 
   isKept(job: JobRecord): boolean {

@@ -17,6 +17,7 @@ import type { AttemptInfo, JobState } from '../../words/job.ts'
 import type { Attempt, Ending } from './attempt.ts'
 import type { BrokerHost } from './host.ts'
 import type { ScheduleStore } from './schedules.ts'
+import type { Found, JobSearch } from './search.ts'
 
 /** Where jobs wait. One broker serves one runtime, once. */
 export interface Broker {
@@ -120,6 +121,11 @@ export interface JobDirectory {
   find(id: string): Promise<JobRecord | undefined>
   /** Jobs that fit a filter, newest first. A broker without `durability` answers at once. */
   list(filter: JobFilter): readonly JobRecord[] | Promise<readonly JobRecord[]>
+  /**
+   * One page of the jobs that fit. Jobs of tasks that this process does not have are found like all others. Rejects with an
+   * OptionsInvalidError for a place that is none of the broker's own.
+   */
+  search(search: JobSearch): Promise<Found>
   /** How many jobs are in each state. A broker without `durability` answers at once. */
   counts(): Record<JobState, number> | Promise<Record<JobState, number>>
   /** When the next scheduled or retryable job is due, on the monotonic clock; Infinity when there is none. */

@@ -11,8 +11,10 @@ import {
 import { JobForgottenError } from '../../words/errors.ts'
 import { type AttemptInfo, type AttemptOutcome, isTerminal, type JobState } from '../../words/job.ts'
 import { attemptInfo } from '../lifecycle/attempts.ts'
+import { searchAmong } from '../lifecycle/job-search.ts'
 import type { JobFilter } from '../port/broker.ts'
 import type { BrokerHost } from '../port/host.ts'
+import type { Found, JobSearch } from '../port/search.ts'
 import type { Connection } from './connection.ts'
 import type { JobsHere } from './jobs-here.ts'
 
@@ -74,6 +76,11 @@ export class Lookups {
     })
     const jobs = rows.map((row) => this.#asItIs(row))
     return jobs.filter((job) => wanted === null || wanted.has(job.state)).slice(0, limit)
+  }
+
+  async search(search: JobSearch): Promise<Found> {
+    const all = await this.list({ limit: Number.POSITIVE_INFINITY })
+    return searchAmong(all, search, this.#host)
   }
 
   async counts(): Promise<Record<JobState, number>> {

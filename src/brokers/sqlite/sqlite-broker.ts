@@ -22,6 +22,7 @@ import type {
   ReadyJobs,
 } from '../port/broker.ts'
 import type { BrokerHost } from '../port/host.ts'
+import type { Found, JobSearch } from '../port/search.ts'
 import { Connection } from './connection.ts'
 import { DueTimer } from './due-timer.ts'
 import { JobsHere } from './jobs-here.ts'
@@ -299,6 +300,10 @@ export class SqliteBroker
 
   list(filter: JobFilter): Promise<readonly JobRecord[]> {
     return this.#lookups.list(filter)
+  }
+
+  search(search: JobSearch): Promise<Found> {
+    return this.#lookups.search(search)
   }
 
   counts(): Promise<Record<JobState, number>> {

@@ -43,6 +43,28 @@ export class JobIndex {
     }
   }
 
+  /**
+   * The jobs behind a number (or all), newest or oldest number first. Jobs may come and go meanwhile: those that have come
+   * since may be missing.
+   */
+  *inOrder(order: 'newest' | 'oldest', after: number | undefined): Iterable<JobRecord> {
+    const isDown = order === 'newest'
+    const numbers = [...this.#pages.keys()]
+    if (isDown) numbers.reverse()
+    const isBehind = (seq: number): boolean => after === undefined || (isDown ? seq < after : seq > after)
+    for (const number of numbers) {
+      const first = number * PAGE
+      if (!isBehind(isDown ? first : first + PAGE - 1)) continue
+      const jobs = this.#pages.get(number)?.jobs
+      if (jobs === undefined) continue
+      for (let step = 0; step < PAGE; step++) {
+        const at = isDown ? PAGE - 1 - step : step
+        const job = jobs[at]
+        if (job !== undefined && isBehind(first + at)) yield job
+      }
+    }
+  }
+
   #page(number: number): Page | undefined {
     if (number === this.#lastNumber) return this.#last
     const page = this.#pages.get(number)

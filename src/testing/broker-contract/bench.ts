@@ -227,6 +227,12 @@ export class Bench implements BrokerHost {
     return this.#until(() => this.told.includes(job))
   }
 
+  /** Jobs that are added from now on are accepted at a later millisecond than those before. */
+  async apart(): Promise<void> {
+    const now = Math.ceil(this.clock.wall()) + 1
+    while (this.clock.wall() <= now) await pause(1)
+  }
+
   /** Everything that was said to the broker has had its effect. */
   async barrier(): Promise<void> {
     await this.broker.jobs.counts()

@@ -55,7 +55,7 @@ async function stored(runtime: ReturnType<typeof runtimeOver>): Promise<string> 
 async function expectRestored(server: StoreServer, id: string): Promise<void> {
   const runtime = runtimeOver(server)
   await runtime.ready()
-  expect((await runtime.jobs()).map((job) => job.id)).toEqual([id])
+  expect((await runtime.jobs()).jobs.map((job) => job.id)).toEqual([id])
   expect((await runtime.schedules()).map((schedule) => schedule.id)).toEqual(['hourly'])
   expect(await runtime.cancel(id)).toBe(true)
 }

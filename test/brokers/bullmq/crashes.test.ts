@@ -44,7 +44,7 @@ for (const store of ['redis', 'postgres'] as const) {
           expect(new Set(ended.map(({ state }) => state))).toEqual(new Set(['completed']))
           // Three before it is held, those that were on their way, and one after each wait.
           expect(deaths).toBeLessThan(20)
-          expect((await runtime.jobs({ task: 'exits', state: 'dead' })).length).toBeLessThan(20)
+          expect((await runtime.jobs({ task: 'exits', state: 'dead' })).jobs.length).toBeLessThan(20)
         } finally {
           await runtime.stop({ timeout: 0 })
         }
@@ -68,7 +68,7 @@ for (const store of ['redis', 'postgres'] as const) {
         await once(child, 'message')
         try {
           await fileAppears(file)
-          while ((await producer.jobs({ state: 'running' })).length < 6);
+          while ((await producer.jobs({ state: 'running' })).jobs.length < 6);
           while ((await begunInStore(here.server.url)) === 0);
         } finally {
           child.kill('SIGKILL')

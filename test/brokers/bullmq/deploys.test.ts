@@ -80,15 +80,15 @@ for (const store of ['redis', 'postgres'] as const) {
         const [first, second] = gone.map(({ id }) => id) as [string, string]
         expect(await next.job(first)).toMatchObject({ name: 'trail', state: 'available', attempts: 0 })
         expect(await next.job(limited.id)).toMatchObject({ name: 'in-order', state: 'available' })
-        expect(await next.jobs({ task: 'trail', limit: 500 })).toHaveLength(400)
-        expect(await next.jobs({ task: 'nobody' })).toEqual([])
+        expect((await next.jobs({ task: 'trail', limit: 500 })).jobs).toHaveLength(400)
+        expect((await next.jobs({ task: 'nobody' })).jobs).toEqual([])
         expect([await next.cancel(first), await next.cancel(limited.id), await next.cancel(first)]).toEqual([
           true,
           true,
           false,
         ])
         expect(await next.job(first)).toMatchObject({ state: 'cancelled' })
-        expect(await next.jobs({ task: 'in-order' })).toMatchObject([{ state: 'cancelled' }])
+        expect((await next.jobs({ task: 'in-order' })).jobs).toMatchObject([{ state: 'cancelled' }])
         expect([await next.remove(first), await next.remove(second)]).toEqual([true, false])
         expect(await next.removeAll({ state: 'cancelled', task: 'in-order' })).toBe(1)
         expect(await next.counts()).toMatchObject({ available: 399, cancelled: 0 })

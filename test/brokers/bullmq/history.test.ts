@@ -37,7 +37,7 @@ for (const store of ['redis', 'postgres'] as const) {
         const [producer, other] = [here.runtime({ role: 'producer' }), here.runtime({ role: 'producer' })]
         const job = producer.enqueue(trail, payload(9))
         await job.settled
-        expect(await other.jobs({ state: 'dead' })).toMatchObject([
+        expect((await other.jobs({ state: 'dead' })).jobs).toMatchObject([
           { id: job.id, attempts: 3, error: { message: 'attempt 3 fails' } },
         ])
         const dead = nextEvent(other, 'job:dead')
@@ -86,7 +86,7 @@ for (const store of ['redis', 'postgres'] as const) {
         expect(await other.job(id)).toBeUndefined()
         expect(await other.remove(id)).toBe(false)
       }
-      expect((await producer.jobs()).map(({ id }) => id)).toEqual([waiting.id])
+      expect((await producer.jobs()).jobs.map(({ id }) => id)).toEqual([waiting.id])
     })
 
     testAt(place, 'the history of a job that was cancelled while it ran says so', async (here) => {

@@ -37,7 +37,7 @@ async function mainPath(options: BullmqOptions): Promise<void> {
     const ends = await Promise.all([...jobs, late].map((job) => job.settled))
     expect(ends.map(({ state }) => state)).toEqual([...jobs.map(() => 'completed'), 'cancelled'])
     expect(await runtime.counts()).toMatchObject({ completed: 5, cancelled: 1 })
-    expect(await runtime.jobs()).toHaveLength(6)
+    expect((await runtime.jobs()).jobs).toHaveLength(6)
     expect(await runtime.remove(late.id)).toBe(true)
     expect(await runtime.unschedule('nightly')).toBe(true)
     expect(runtime.stats().broker?.state).toBe('up')

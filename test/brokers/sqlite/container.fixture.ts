@@ -18,7 +18,7 @@ if (role === 'runs') {
   runtime.enqueue(lasts)
 } else {
   // Whoever opens the file takes over what the dead have left, and charges them with what they ran.
-  const [job] = await runtime.jobs()
+  const [job] = (await runtime.jobs()).jobs
   const facts = job && (await runtime.job(job.id))
   process.exit(facts?.history?.length === 0 ? 0 : 1)
 }

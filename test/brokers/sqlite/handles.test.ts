@@ -94,7 +94,7 @@ test('a dead job keeps the errors of every attempt, and can be revived or remove
     [1, 'failed', 'attempt 1 failed'],
     [2, 'failed', 'attempt 2 failed'],
   ])
-  expect((await runtime.jobs({ state: 'dead' })).map((job) => job.id)).toEqual([...ids].reverse())
+  expect((await runtime.jobs({ state: 'dead' })).jobs.map((job) => job.id)).toEqual([...ids].reverse())
   expect(await runtime.remove(first)).toBe(true)
   expect(await runtime.job(first)).toBeUndefined()
   expect(await runtime.revive(second)).toBe(true)

@@ -219,7 +219,7 @@ describe('a file that is gone', () => {
     const next = journalRuntime(file)
     await next.ready()
     await until(() => next.stats().completed === 1)
-    expect((await next.jobs()).map(({ id }) => id)).toEqual([before.id])
+    expect((await next.jobs()).jobs.map(({ id }) => id)).toEqual([before.id])
   })
 
   test('is not made anew by the process that had it, also when its thread dies', async () => {

@@ -152,7 +152,7 @@ describe('a job is cancelled from one process', () => {
     const { adds, works } = await adderAndWorker()
     adds.resume()
     await busy(adds)
-    const [first] = await adds.jobs()
+    const [first] = (await adds.jobs()).jobs
     expect(await works.cancel(first?.id ?? '')).toBe(true)
     await until(() => adds.stats().cancelled === 1)
     expect(adds.stats().pending).toBe(0)
@@ -291,7 +291,7 @@ describe('a schedule of a shared file', () => {
     await until(() => other.stats().completed >= before + 3)
     await other.unschedule('x')
     // A run that two processes had added would have a second job, which does not run.
-    const jobs = await other.jobs({ state: ['completed', 'skipped', 'cancelled'] })
+    const { jobs } = await other.jobs({ state: ['completed', 'skipped', 'cancelled'] })
     const ran = await Promise.all(jobs.map(async ({ id }) => (await other.job(id))?.history?.length))
     expect(ran.every((attempts) => attempts === 1)).toBe(true)
   })
