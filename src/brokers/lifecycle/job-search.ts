@@ -117,7 +117,8 @@ function fittingConditions(
   if (key !== undefined) tests.push(({ extras }) => extras?.key === key)
   if (batch !== undefined) {
     const one = byId(batch)
-    tests.push((job) => job === one || (one?.batch != null && job.batch === one.batch))
+    const of = one?.batch ?? undefined
+    tests.push((job) => job === one || (of !== undefined && job.batch === of))
   }
   if (since !== undefined) tests.push((job) => wall(job.acceptedAt) >= since)
   if (until !== undefined) tests.push((job) => wall(job.acceptedAt) < until)
