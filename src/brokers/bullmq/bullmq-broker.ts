@@ -66,6 +66,8 @@ export class BullmqBroker
   #parts!: Parts
   #queries!: Queries
   #opening: Promise<void> = Promise.resolve()
+  /** The store has been reached, and its time is known. */
+  #hasBegun = false
   #isClosing = false
 
   constructor(store: SharedStore, settings: BrokerSettings) {
@@ -103,15 +105,7 @@ export class BullmqBroker
     }
     const opening = { clock: parts.time, isSettled: () => !parts.time.hasStepped() }
     this.#opening = this.#store.open({ ...opening, events, topics, queues, retention, recheck }).then(
-      async () => {
-        // Before anything goes by it. Without an answer it is the machine's time, until there is one.
-        const learn = (): Promise<void> =>
-          within(engine.clock, this.#settings.patience, parts.time.learn(this.#store))
-        await learn()
-        // The patience may be over because this process stood still, with the answer at hand.
-        if (!parts.time.isSure) await learn()
-        this.#begin()
-      },
+      () => this.#reached(),
       (error: unknown) => {
         if (!(error instanceof AftertaskError)) throw error
         parts.availability.down('connection', this.#store.explain(error))
@@ -124,11 +118,20 @@ export class BullmqBroker
     return Promise.race([this.#opening, refused.promise])
   }
 
+  async #reached(): Promise<void> {
+    if (this.#isClosing) return
+    const { health, retries, time } = this.#parts
+    void health.start()
+    // Before anything goes by it. The connection may break again before the answer comes.
+    await time.learn({ time: () => retries.retry(() => this.#store.time()) })
+    this.#begin()
+  }
+
   #begin(): void {
     if (this.#isClosing) return
-    const { availability, health, producer, settlements, consumer, schedules, time } = this.#parts
+    this.#hasBegun = true
+    const { availability, producer, settlements, consumer, schedules, time } = this.#parts
     availability.up('connection')
-    void health.start()
     producer.open()
     settlements.start()
     schedules.start()
@@ -463,6 +466,7 @@ export class BullmqBroker
   /** What has waited goes on. */
   #goOn(): void {
     const { consumer, retries, settlements, schedules, time } = this.#parts
+    if (!this.#hasBegun) return retries.retryNow()
     // Another server may have taken over.
     void time.learn(this.#store)
     // First whose the jobs are, then what became of them: others wait for it.

@@ -27,8 +27,6 @@ export class StoreClock implements Clock {
   readonly #clock: Clock
   /** What the store's clock shows more than the monotonic one; undefined as long as nobody knows. */
   #offset: number | undefined
-  /** The store has told its time, in an answer that was not long on its way. */
-  isSure = false
   #steppedAt = Number.NEGATIVE_INFINITY
   #stop = (): void => {}
 
@@ -72,7 +70,6 @@ export class StoreClock implements Clock {
         const answered = this.#clock.now()
         if (Number.isFinite(time)) this.#learned(time, asked, answered)
         took = answered - asked
-        this.isSure ||= took <= LONG
       } catch {
         // A store that is away is asked again, later.
         return
