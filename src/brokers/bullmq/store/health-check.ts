@@ -184,11 +184,13 @@ export class HealthCheck implements WriteWatch {
   #noteStandstill(now: number): void {
     const stoodStill = now - this.#lookedAt - this.#beat
     if (stoodStill <= 0) return
+    // What has begun since then is not older for it.
+    const moved = (at: number): number => Math.min(at + stoodStill, now)
     this.#lookedAt += stoodStill
     for (const [what, { since, error }] of this.#setbacks)
-      this.#setbacks.set(what, { since: since + stoodStill, error })
-    this.#answeredAt += stoodStill
-    if (this.#askedAt !== undefined) this.#askedAt += stoodStill
+      this.#setbacks.set(what, { since: moved(since), error })
+    this.#answeredAt = moved(this.#answeredAt)
+    if (this.#askedAt !== undefined) this.#askedAt = moved(this.#askedAt)
     if (stoodStill <= this.#lease * LONGEST_SILENCE) return
     this.#steadySince = Math.max(this.#steadySince, now - this.#lease * (1 - AFTER_STANDING_STILL))
   }
