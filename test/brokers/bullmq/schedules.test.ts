@@ -1,11 +1,14 @@
 /** Schedules that several processes share. */
 import { Redis } from 'ioredis'
 import pg from 'pg'
-import { expect } from 'vitest'
+import { expect, test } from 'vitest'
+import { ClusterSchedules } from '../../../src/brokers/bullmq/store/cluster-schedules.ts'
 import { PostgresSchedules } from '../../../src/brokers/bullmq/store/postgres/postgres-schedules.ts'
 import { RedisSchedules } from '../../../src/brokers/bullmq/store/redis/redis-schedules.ts'
 import type { ScheduleTable } from '../../../src/brokers/bullmq/store/shared-store.ts'
+import { Retries } from '../../../src/brokers/lifecycle/retries.ts'
 import type { Runtime } from '../../../src/engine/runtime.ts'
+import { HandClock } from '../../kit/hand-clock.ts'
 import { nextEvent } from '../../kit/next-event.ts'
 import { tempFolder } from '../../kit/temp-folder.ts'
 import { trail } from './fixture/tasks.ts'
@@ -202,6 +205,25 @@ for (const store of ['redis', 'postgres'] as const) {
     })
   })
 }
+
+test('a stop waits for a run of a schedule that is being made, also after another take of the schedule has failed', async () => {
+  const clock = new HandClock()
+  const schedule = { id: 'beat', definition: '{}', nextAt: 0 }
+  const answers = [true, false]
+  const table = { take: async () => answers.shift() === true, made: async () => {} }
+  const store = { schedules: table, publish: () => {} }
+  const retries = new Retries(clock, () => false)
+  const schedules = new ClusterSchedules(store as never, retries, clock, 'me', (question) => question())
+  expect(await schedules.lease.acquire(schedule)).toBe(true)
+  expect(await schedules.lease.acquire(schedule)).toBe(false)
+  const order: string[] = []
+  const settled = schedules.settle().then(() => order.push('settled'))
+  await new Promise((resolve) => setImmediate(resolve))
+  order.push('made')
+  await schedules.lease.complete(schedule, 1)
+  await settled
+  expect(order).toEqual(['made', 'settled'])
+})
 
 /** What the store itself keeps. */
 async function tableOf<T>({ server, prefix }: Place, ask: (table: ScheduleTable) => Promise<T>): Promise<T> {

@@ -35,8 +35,9 @@ export class ClusterSchedules implements ScheduleStore {
   readonly #known = new Map<string, StoredSchedule>()
   /** Of the data that this was. */
   #era: string | undefined
-  /** Runs that this process has taken, or is about to take, and has not let go of. */
-  readonly #turns = new Map<string, PromiseWithResolvers<void>>()
+  /** Of each schedule, how many runs this process has taken, or is about to take, and has not let go of. */
+  readonly #turns = new Map<string, number>()
+  #settled: PromiseWithResolvers<void> | undefined
 
   /** `owner`: a name that no other process has. */
   constructor(store: SharedStore, retries: Retries, clock: Clock, owner: string, ask: Ask) {
@@ -67,12 +68,14 @@ export class ClusterSchedules implements ScheduleStore {
 
   /** Resolves when no run is left with this process that another could make. */
   async settle(): Promise<void> {
-    while (this.#turns.size > 0) await Promise.all([...this.#turns.values()].map(({ promise }) => promise))
+    if (this.#turns.size === 0) return
+    this.#settled ??= Promise.withResolvers()
+    await this.#settled.promise
   }
 
   async #acquire(schedule: StoredSchedule): Promise<boolean> {
     const { id } = schedule
-    this.#turns.set(id, this.#turns.get(id) ?? Promise.withResolvers())
+    this.#turns.set(id, (this.#turns.get(id) ?? 0) + 1)
     let isTaken = false
     try {
       isTaken = await this.#table.take(schedule, this.#owner, TURN)
@@ -102,8 +105,12 @@ export class ClusterSchedules implements ScheduleStore {
   }
 
   #letGo(id: string): void {
-    this.#turns.get(id)?.resolve()
+    const left = (this.#turns.get(id) ?? 1) - 1
+    if (left > 0) return void this.#turns.set(id, left)
     this.#turns.delete(id)
+    if (this.#turns.size > 0) return
+    this.#settled?.resolve()
+    this.#settled = undefined
   }
 
   /** A message has come. */
