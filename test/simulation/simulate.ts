@@ -154,7 +154,7 @@ export function report(
   const more = broker === 'memory' ? size : ` --broker ${broker}${size}`
   const lines = [
     `The simulation found a fault in run ${runs} of seed ${seed}: ${violation}`,
-    `Replay: npm run simulate -- --seed ${seed}${more} --path ${path}`,
+    `Replay: npm run simulate -- --seed=${seed}${more} --path ${path}`,
     'Shrunk to:',
     `  world ${line(plan.world)}`,
     ...plan.specs.flatMap((spec, index) => (isUsed(plan, index) ? [`  spec ${index} ${line(spec)}`] : [])),

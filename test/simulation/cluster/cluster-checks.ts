@@ -91,6 +91,8 @@ export class ClusterChecks implements StoreWitness {
       )
         continue
       if (batch.end === 'gone' && !before.isThere) continue
+      // Its response does not let it run: what the store is yet to hear of that keeps nobody waiting.
+      if (!model.isCalledFor(before)) continue
       model.violate(`${id} starts before ${before.id} of its batch was over`)
     }
   }
@@ -122,6 +124,7 @@ export class ClusterChecks implements StoreWitness {
     )
     job.isThere = true
     if (!isLost) return
+    job.isOrphan = this.#evidence.process(job.process)?.isGone === true
     // Its process could not know whether it would arrive.
     job.ends.length = 0
     job.told.clear()
@@ -148,7 +151,8 @@ export class ClusterChecks implements StoreWitness {
   }
 
   #skippedRightly(job: ClusterJob): void {
-    const isStopped = job.batch?.stops === true && job.batch.jobs.some(({ ends }) => ends.includes('dead'))
+    const isStopped =
+      job.batch?.stops === true && this.#model.inBatch(job.batch, ({ ends }) => ends.includes('dead'))
     const isRight = isStopped || !this.#model.isCalledFor(job) || job.uniqueKey !== undefined
     this.#model.expect(isRight, () => `${job.id} was skipped for no reason`)
   }

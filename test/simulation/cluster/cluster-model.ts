@@ -114,6 +114,11 @@ export class ClusterModel {
     job.dueAt = 0
   }
 
+  /** Whether some job of a batch is so: one of its own, or one that a call of it joined. */
+  inBatch(batch: ClusterBatch, isSo: (job: ClusterJob) => boolean): boolean {
+    return batch.jobs.some(isSo) || this.jobs.some((job) => isJoinedBy(job, batch) && isSo(job))
+  }
+
   /** Whether its responses let it run: one that is over calls for it, or its process is gone. */
   isHeld(job: ClusterJob): boolean {
     if (job.revivals > 0 || job.isOrphan) return false
@@ -129,6 +134,10 @@ export class ClusterModel {
       ({ batch, when }) => batch?.end === undefined || isCalledFor(batch.end, when),
     )
   }
+}
+
+function isJoinedBy({ joined }: ClusterJob, batch: ClusterBatch): boolean {
+  return joined.some((call) => call.batch === batch)
 }
 
 /** Whether a response that has ended so calls for a job. */

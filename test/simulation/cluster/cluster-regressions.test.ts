@@ -154,6 +154,55 @@ const plans: Readonly<Record<string, Plan>> = {
       ...[at(0, batch(3)), at(0, batch(0)), at(0, add(0))],
     ],
   ),
+  'a job runs in time whose process lost its connection as it asked the store for the time': plan(
+    [{ unique: 'u' }, { delay: 80, maxAttempts: 1 }],
+    [
+      { do: 'kill', process: 0, after: 6, downtime: 500 },
+      ...[at(3, add(1)), { do: 'cut', process: 3, ms: 0 } as const, at(0, add(0))],
+    ],
+    { seed: 21, processes: 4 },
+  ),
+  'the second job of a batch ends when the connection broke at the start and the first one is cancelled':
+    plan(
+      [{ delay: 0, priority: 1, timeout: 5, when: 'always' }],
+      [
+        ...[advance(0.3), at(0, batch(0)), { do: 'cut', process: 0, ms: 0 } as const, at(0, batch(0))],
+        at(0, { do: 'cancel', job: 0, by: 'handle' }),
+      ],
+      { seed: 979_930_300 },
+    ),
+  'a job of a batch need not wait until the store has heard that its response skips the one before': plan(
+    [
+      { runs: [{ ...RETURNS, ends: 'gives up', ms: 60 }], when: 'always' },
+      { task: IO, delay: 80, queueTimeout: 0 },
+      { when: 'error', signal: true },
+    ],
+    [
+      ...[advance(1000), at(1, { do: 'many', specs: [0, 0, 2, 0, 0] }), at(1, batch(1)), at(1, batch(2))],
+      ...[at(0, add(1)), at(1, batch(0)), advance(100)],
+      ...[advance(20), at(1, { do: 'unschedule', id: 's' })],
+    ],
+    { seed: 1_917_033_289 },
+  ),
+  'a job that a batch shares with another call stops the batch as it dies': plan(
+    [
+      { key: 'a' },
+      { delay: 0, key: 'a', unique: 'u' },
+      { runs: [{ ...RETURNS, ends: 'exits' }], unique: 'u', when: 'always' },
+    ],
+    [
+      ...[at(0, { do: 'open', parallel: false, stops: true }), at(0, add(2)), at(0, batch(1))],
+      ...[at(0, batch(0)), advance(100)],
+    ],
+  ),
+  'a process that stood still tells in time that the store refuses its writes': plan(
+    [{ uniqueFor: 20, when: 'always' }],
+    [
+      ...[advance(2500), at(0, add(0)), { do: 'freeze', process: 0, ms: 1500 } as const],
+      { do: 'store', what: 'refuses writes', ms: 7000 },
+      ...[advance(1000), advance(1000), advance(1000), at(0, batch(0))],
+    ],
+  ),
   'a schedule that comes to the store only after a stop can be taken away': plan(
     [{ key: 'b', runs: [{ ...RETURNS, ms: 5000 }] }],
     [
