@@ -18,7 +18,7 @@ function runtimeOver(server: StoreServer) {
     tasks: [trail],
     log: false,
     pool: { threads: 1 },
-    broker: bullmqBroker({ connection: server.url, prefix: 'backup', lease: 1000 }),
+    broker: bullmqBroker({ connection: server.url, prefix: 'backup', lease: 4000 }),
   })
   onTestFinished(async () => void (await runtime.stop({ timeout: 0 })))
   return runtime

@@ -25,7 +25,7 @@ function worker<const T extends AnyTask>({ server, prefix }: Place, tasks: reado
     tasks,
     log: false,
     pool: { threads: 1 },
-    broker: bullmqBroker({ connection: server.url, prefix, lease: 1000 }),
+    broker: bullmqBroker({ connection: server.url, prefix, lease: 4000 }),
   })
   onTestFinished(() => void runtime.stop({ timeout: 0 }))
   return runtime as unknown as Runtime<T>

@@ -12,6 +12,8 @@ import { clinging, trail } from './fixture/tasks.ts'
 import { overStore, type Place, testAt } from './stores.ts'
 
 const { newFile } = tempFolder('leases')
+// Long enough for a slow machine to keep it, unless a test takes it away.
+const LEASE = 2500
 
 for (const store of ['redis', 'postgres'] as const) {
   overStore(store, (place) => {
@@ -20,13 +22,13 @@ for (const store of ['redis', 'postgres'] as const) {
         place,
         `an attempt that ${how} for its signal hears that its lease was lost, and its job ends elsewhere`,
         async (here) => {
-          const worker = here.runtime({ role: 'worker' })
+          const worker = here.runtime({ role: 'worker', lease: LEASE })
           const interrupted = nextEvent(worker, 'job:interrupted')
           const producer = here.runtime({ role: 'producer' })
           const file = newFile()
           const job = producer.enqueue(clinging, { file, how })
           await fileAppears(file)
-          here.runtime({ role: 'worker' })
+          here.runtime({ role: 'worker', lease: LEASE })
           await loseLease(here, job.id)
           expect(await interrupted).toMatchObject({
             job: { id: job.id, attempt: 1 },
@@ -43,7 +45,7 @@ for (const store of ['redis', 'postgres'] as const) {
       place,
       'the outcome of an attempt whose lease was lost is refused, told and counted, and the job ends once',
       async (here) => {
-        const worker = here.runtime({ role: 'worker' })
+        const worker = here.runtime({ role: 'worker', lease: LEASE })
         const fenced = nextEvent(worker, 'job:fenced')
         const producer = here.runtime({ role: 'producer' })
         const other = here.runtime({ role: 'producer' })
@@ -54,7 +56,7 @@ for (const store of ['redis', 'postgres'] as const) {
         const file = newFile()
         const job = producer.enqueue(clinging, { file, how: 'ignores' })
         await fileAppears(file)
-        here.runtime({ role: 'worker' })
+        here.runtime({ role: 'worker', lease: LEASE })
         await loseLease(here, job.id)
         expect(await fenced).toMatchObject({
           job: { id: job.id },
@@ -105,7 +107,7 @@ for (const store of ['redis', 'postgres'] as const) {
           const job = producer.enqueue(clinging, { file, how: 'ignores' })
           await fileAppears(file)
           stopped.child.kill('SIGSTOP')
-          const worker = here.runtime({ role: 'worker' })
+          const worker = here.runtime({ role: 'worker', lease: LEASE })
           expect(await job.result()).toBe('again')
           stopped.child.kill('SIGCONT')
           expect(await stopped.told('job:fenced')).toMatchObject({ job: { id: job.id }, state: 'completed' })

@@ -18,7 +18,7 @@ const GUIDE = readFileSync(new URL('../../../docs/guides/operating.md', import.m
 
 /** Adds, delays, retries, cancels, lists and counts jobs, by key and by schedule, as most programs do. */
 async function mainPath(options: BullmqOptions): Promise<void> {
-  const broker = bullmqBroker({ lease: 1000, ...options })
+  const broker = bullmqBroker({ lease: 4000, ...options })
   const runtime = createRuntime({ tasks: [trail], broker, log: false, pool: { threads: 1 } })
   try {
     await runtime.ready()

@@ -49,7 +49,7 @@ function placeAt(server: StoreServer): Place {
         log: false,
         pool: { threads: 1 },
         ...options,
-        broker: bullmqBroker({ connection: server.url, prefix, lease: 1000, ...broker }),
+        broker: bullmqBroker({ connection: server.url, prefix, lease: 4000, ...broker }),
       })
       runtimes.push(made)
       return made
