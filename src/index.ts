@@ -8,6 +8,8 @@ export type { Broker, BrokerStats } from './brokers/port/broker.ts'
 export type { BrokerHost } from './brokers/port/host.ts'
 export type { WaitUntilOptions } from './engine/awaited-promises.ts'
 export type { Job } from './engine/job.ts'
+export type { ActorOptions, RunAgainOptions } from './engine/job-actions.ts'
+export type { JobChangeOptions } from './engine/job-changes.ts'
 export type { Logger, LogLevel, LogLine, LogOption } from './engine/log.ts'
 export type { AnyRuntime, Runtime } from './engine/runtime.ts'
 export { createRuntime } from './engine/runtime.ts'
@@ -68,6 +70,7 @@ export {
   OptionsInvalidError,
   OutOfMemoryError,
   PayloadInvalidError,
+  PayloadNotKeptError,
   PayloadTooLargeError,
   PeerMissingError,
   ProcessExitedError,

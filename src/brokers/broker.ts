@@ -23,6 +23,8 @@ export type {
   Cluster,
   Durability,
   IntakeBroker,
+  JobChange,
+  JobChanges,
   JobDirectory,
   JobFilter,
   ReadyJobs,

@@ -46,7 +46,7 @@ export interface Unique {
 
 /**
  * Checks a call, whose name is `call`: the task, the options, the payload, and what the task's functions make of it.
- * Nothing has been kept or moved when it throws.
+ * Nothing has been kept or moved when it throws. `isParsed`: the payload is one that its schema has made.
  */
 export function check(
   registry: Registry,
@@ -54,10 +54,11 @@ export function check(
   payload: unknown,
   options: JobOptions | undefined,
   call = 'enqueue',
+  isParsed = false,
 ): Checked {
   const entry = registry.find(task, call)
   const read = options === undefined ? undefined : readCall(options, call, entry)
-  const parsed = registry.parse(entry, payload)
+  const parsed = isParsed ? payload : registry.parse(entry, payload)
   const { policy } = entry.task
   const key = read?.key ?? (policy.key === undefined ? undefined : keyOf(entry, parsed))
   const rule = read?.unique ?? policy.unique
@@ -203,7 +204,8 @@ function extrasOf(options: JobOptions, clock: Clock): Partial<JobExtras> | undef
 // A time of 2001 in milliseconds is one of 1970 when it was given in seconds.
 const LONG_AGO = 1e11
 
-function wallTimeOf(runAt: Date | number, clock: Clock): number {
+/** The time that `runAt` gives. @throws OptionsInvalidError when that is one of 1970, as seconds would be. */
+export function wallTimeOf(runAt: Date | number, clock: Clock): number {
   const time = timeOf(runAt)
   if (time > 0 && time < LONG_AGO && clock.wall() > LONG_AGO) {
     throw new OptionsInvalidError(

@@ -99,7 +99,7 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   // From a call to the broker.
   const isRunning = (): boolean => stopping.phase === 'running'
   const jobs = new JobControl({
-    ...{ broker, clock, ids, isRunning, pending, pools, redaction, scheduler, watch },
+    ...{ broker, clock, ids, isRunning, outcomes, pending, pools, redaction, scheduler, watch },
   })
   const { handlerGrace } = options
   const responses = new Responses({ attempts, intake: intakeBroker, clock, jobs, handlerGrace })

@@ -5,7 +5,7 @@
 import type { IntakeBroker } from '../brokers/port/broker.ts'
 import type { Bound } from '../rules/bounds.ts'
 import type { JobContext, JobRecord } from '../rules/job-record.ts'
-import type { Registry } from '../rules/registry.ts'
+import type { Registry, TaskEntry } from '../rules/registry.ts'
 import type { AnyTask } from '../rules/task.ts'
 import type { Clock } from '../words/clock.ts'
 import { memberOf } from '../words/describe.ts'
@@ -42,6 +42,8 @@ export interface IntakeCall {
   readonly batch: Batch | null
   /** What the caller called, where that is not the usual function of the door. */
   readonly call?: string
+  /** The payload is one that the task's schema has made. */
+  readonly isParsed?: boolean
   /** The context that travels with it, where that is not its batch's. */
   readonly context?: JobContext | undefined
 }
@@ -97,7 +99,7 @@ export class Intake {
     this.#open(call.door)
     const name = call.call ?? CALLS[call.door]
     const { broker, clock, pending, registry } = this.#parts
-    const checked = check(registry, call.task, call.payload, call.options, name)
+    const checked = check(registry, call.task, call.payload, call.options, name, call.isParsed)
     if (checked.unique?.isWhileWaiting === true) expectOwnKeys(broker, name)
     if (pending.isFull(1)) {
       const first = this.#first(checked)
@@ -164,8 +166,13 @@ export class Intake {
     if (refusal !== undefined) throw refusal
   }
 
+  /** How large the payloads of a task may be. */
+  boundOf({ index }: TaskEntry): Bound {
+    return this.#parts.payloads[index] as Bound
+  }
+
   #boundOf({ entry }: Checked): Bound {
-    return this.#parts.payloads[entry.index] as Bound
+    return this.boundOf(entry)
   }
 
   /** True when the job is none that is added: an equal one is there. */

@@ -1,13 +1,14 @@
 /** What can be asked about a job, and done to it: for its handle, its batch and the runtime. */
-import type { Broker, JobFilter } from '../brokers/port/broker.ts'
+import type { Broker, JobChange, JobFilter } from '../brokers/port/broker.ts'
 import type { JobRecord } from '../rules/job-record.ts'
-import { sizeOf } from '../rules/moved.ts'
+import { Moved, sizeOf } from '../rules/moved.ts'
 import type { Clock } from '../words/clock.ts'
 import { ClockOffset } from '../words/clock-offset.ts'
-import { TaskCancelledError } from '../words/errors.ts'
+import { OptionsInvalidError, TaskCancelledError } from '../words/errors.ts'
 import { isTerminal, type JobState, type Settlement } from '../words/job.ts'
 import type { JobIds } from './ids.ts'
 import { type JobOwner, settlementOf } from './job.ts'
+import type { Outcomes } from './outcomes.ts'
 import type { Pending } from './pending.ts'
 import type { PoolSet } from './pool-set.ts'
 import type { Redaction } from './redaction.ts'
@@ -16,19 +17,20 @@ import type { Watch } from './watch.ts'
 
 /** What the control works with. */
 export interface ControlParts {
-  readonly broker: Pick<Broker, 'intake' | 'attempts' | 'jobs' | 'durability' | 'cluster'>
+  readonly broker: Pick<Broker, 'intake' | 'attempts' | 'jobs' | 'changes' | 'durability' | 'cluster'>
   readonly clock: Clock
   readonly ids: JobIds
   readonly pending: Pending
   readonly pools: PoolSet
   readonly scheduler: Scheduler
+  readonly outcomes: Pick<Outcomes, 'notStarted'>
   readonly watch: Watch
   readonly redaction: Redaction
   /** False once the runtime stops: no dead job starts over then. */
   readonly isRunning: () => boolean
 }
 
-/** Finds jobs, tells about them, cancels and revives them. */
+/** Finds jobs, tells about them, changes, cancels and revives them. */
 export class JobControl implements JobOwner {
   readonly #parts: ControlParts
   readonly #offset: ClockOffset
@@ -122,6 +124,42 @@ export class JobControl implements JobOwner {
     broker.attempts.finish(job, { state: 'cancelled', error: new TaskCancelledError(task.name, reason) })
     if (lane !== undefined) scheduler.wake(task.policy.pool)
     return true
+  }
+
+  /** Changes a job that has not begun; false when it has. Throws where the broker cannot, and QueueFullError. */
+  async change(job: JobRecord, change: JobChange, call: string): Promise<boolean> {
+    const { broker, pending } = this.#parts
+    if (broker.changes === null) {
+      throw new OptionsInvalidError(
+        `${call}: this broker cannot change jobs. Cancel the job, and add another.`,
+      )
+    }
+    if (isTerminal(job.state) || !this.#takeBack(job)) return false
+    const size = change.payload === undefined ? job.bytes : sizeOf(change.payload.encoded)
+    if (size > job.bytes && this.#isCounted(job)) pending.makeRoomFor(size - job.bytes)
+    const isChanged = await broker.changes.change(job, change)
+    if (isChanged && !isTerminal(job.state) && this.#isCounted(job)) {
+      pending.freed(job.bytes - size)
+      job.bytes = size
+    }
+    return isChanged
+  }
+
+  /** Of a job that waits elsewhere no bytes are held in memory. */
+  #isCounted({ bytes }: JobRecord): boolean {
+    return bytes > 0 || this.#parts.broker.durability === null
+  }
+
+  /** A job that was sent to a thread and has not started there waits here again. False when it has started. */
+  #takeBack(job: JobRecord): boolean {
+    if (job.state !== 'running') return true
+    const { outcomes, pools, scheduler } = this.#parts
+    // A moved payload is with the thread and nowhere else.
+    const lane = job.payload instanceof Moved ? undefined : pools.laneOf(job)
+    if (lane?.revoke(job) !== true) return false
+    outcomes.notStarted(job)
+    scheduler.wake(job.entry.task.policy.pool)
+    return !isTerminal(job.state)
   }
 
   /** The job is dead, and can still be found. */

@@ -1,4 +1,5 @@
 /** The public face of the engine: `createRuntime` and what it returns. */
+// long because: it is the whole public face, with one short method and its description for each call
 import { memoryBroker } from '../brokers/memory.ts'
 import type { Broker } from '../brokers/port/broker.ts'
 import { expectJobId, isA, refusal } from '../rules/arguments.ts'
@@ -14,7 +15,7 @@ import { type AnyTask, type PayloadOf, readTasks } from '../rules/task.ts'
 import { memberOf } from '../words/describe.ts'
 import { HandlerNotFoundError, RuntimeStoppedError } from '../words/errors.ts'
 import type { EventName, Listener } from '../words/events.ts'
-import { isTerminal, type JobInfo, type JobOptions, type JobState, type TerminalState } from '../words/job.ts'
+import type { JobInfo, JobOptions, JobState, TerminalState } from '../words/job.ts'
 import { expectNode } from '../words/node-version.ts'
 import { checkUnique, unlessFull } from './acceptance.ts'
 import { assemble } from './assemble.ts'
@@ -23,6 +24,17 @@ import { Batch, type BatchOptions } from './batch.ts'
 import type { Engine } from './engine.ts'
 import { checkListener } from './event-names.ts'
 import { type Inspect, infoOf, Job } from './job.ts'
+import {
+  type ActorOptions,
+  cancelJob,
+  changeJob,
+  type RunAgainOptions,
+  removeJob,
+  reviveJob,
+  runJobAgain,
+  runJobNow,
+} from './job-actions.ts'
+import type { JobChangeOptions } from './job-changes.ts'
 import { listJobs, removeAll, reviveAll } from './job-queries.ts'
 import { Log } from './log.ts'
 import { tellPauses } from './pauses.ts'
@@ -134,9 +146,36 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
 
   /** Cancels a job by its id; false when it is unknown or already over. */
   async cancel(id: string, reason?: unknown): Promise<boolean> {
-    const engine = this[engineOf]
-    const record = await engine.jobs.find(expectJobId('cancel', id))
-    return record !== undefined && engine.jobs.cancelAndWait(record, reason)
+    return cancelJob(this[engineOf], id, reason)
+  }
+
+  /**
+   * Lets a job run that waits for its time, or for its next attempt, as soon as all else allows it; false when it is
+   * unknown, has begun or is over.
+   */
+  async runNow(id: string, options: ActorOptions = {}): Promise<boolean> {
+    return runJobNow(this[engineOf], id, options)
+  }
+
+  /**
+   * Changes the priority, the time or the payload of a job that waits; false when it is unknown, has begun or is over.
+   * A payload is checked by the task's schema, and must leave the job its `key` and what makes it `unique`.
+   *
+   * @throws OptionsInvalidError, PayloadInvalidError, NotSerializableError, PayloadTooLargeError (as rejections).
+   */
+  async change(id: string, change: JobChangeOptions, options: ActorOptions = {}): Promise<boolean> {
+    return changeJob(this[engineOf], id, change, options)
+  }
+
+  /**
+   * Adds a job of the same task as another, with its priority, key, timeout and `maxAttempts`, and with its payload or one
+   * that is given; resolves to the handle of the new job, undefined when the other is unknown.
+   *
+   * @throws PayloadNotKeptError (as a rejection) when the job is over and was not dead, and no payload is given; else what
+   * `enqueue` throws.
+   */
+  async runAgain(id: string, options: RunAgainOptions = {}): Promise<Job | undefined> {
+    return runJobAgain(this[engineOf], id, options)
   }
 
   /**
@@ -146,9 +185,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    * @throws QueueFullError (as a rejection) when there is no room for it.
    */
   async revive(id: string): Promise<boolean> {
-    const engine = this[engineOf]
-    const record = await engine.jobs.find(expectJobId('revive', id))
-    return record !== undefined && engine.jobs.revive(record)
+    return reviveJob(this[engineOf], id)
   }
 
   /**
@@ -163,10 +200,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
 
   /** Forgets a job that is over, such as a dead one that nobody will revive; false when it is unknown or not over. */
   async remove(id: string): Promise<boolean> {
-    const engine = this[engineOf]
-    const record = await engine.jobs.find(expectJobId('remove', id))
-    if (record === undefined || !isTerminal(record.state)) return false
-    return engine.broker.jobs.remove(record)
+    return removeJob(this[engineOf], id)
   }
 
   /**

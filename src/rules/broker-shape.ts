@@ -8,12 +8,13 @@ export const CAPABILITY_METHODS: Readonly<Record<string, readonly string[]>> = {
   ready: ['peek', 'claim', 'sent', 'hold'],
   attempts: ['progress', 'log', 'putBack', 'retry', 'finish'],
   jobs: ['get', 'find', 'list', 'search', 'counts', 'nextDue', 'history', 'isKept', 'revive', 'remove'],
+  changes: ['change'],
   durability: ['stored', 'pin', 'current', 'stats'],
   cluster: ['runs', 'cancelRemote', 'paused'],
 }
 
 // A broker that lacks one of these says null.
-const MAY_LACK = ['durability', 'cluster']
+const MAY_LACK = ['changes', 'durability', 'cluster']
 
 /** What a value lacks to be a broker, as it is told; undefined for a broker. */
 export function whyNoBroker(value: unknown): string | undefined {

@@ -27,9 +27,11 @@ export interface JobExtras {
   /** Which responses it runs after, until that is decided. */
   when?: When | undefined
   /** Milliseconds to wait once its response is over. */
-  delay?: number
+  delay?: number | undefined
   /** When it may start, on the monotonic clock. */
   dueAt?: number
+  /** The time that it waits for at present: its own, or that of its next attempt. */
+  waitsUntil?: number
   timeout?: number
   queueTimeout?: number
   maxAttempts?: number

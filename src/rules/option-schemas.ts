@@ -227,6 +227,27 @@ export const jobOptionsSchema = z.lazy(() =>
   }),
 )
 
+/** What `runtime.change` may change of a job. */
+export const jobChangeSchema = z.lazy(() =>
+  z.strictObject({
+    priority: jobOptions.priority,
+    delay: jobOptions.delay,
+    runAt: moment.optional(),
+    payload: z.unknown().optional(),
+  }),
+)
+
+/** What every action on jobs may say besides. */
+const actor = {
+  by: name.optional(),
+}
+
+/** Who acts. */
+export const actorSchema = z.lazy(() => z.strictObject(actor))
+
+/** What `runtime.runAgain` may say. */
+export const runAgainSchema = z.lazy(() => z.strictObject({ payload: z.unknown().optional(), ...actor }))
+
 /** What a handler may say about a job that it adds. */
 export const nestedJobOptionsSchema = z.lazy(() =>
   z.strictObject({

@@ -1,5 +1,6 @@
 /** `aftertask/broker-contract`: the rules that every broker keeps, as checks for any test runner. */
 import { Bench } from './broker-contract/bench.ts'
+import { changeRules } from './broker-contract/change-rules.ts'
 import { durableRules } from './broker-contract/durable-rules.ts'
 import type { BrokerKind } from './broker-contract/kind.ts'
 import { rules } from './broker-contract/rules.ts'
@@ -27,7 +28,13 @@ export interface ContractRule {
  */
 export function brokerContract(kind: BrokerKind): ContractRule[] {
   const durable = kind.survives ? [...durableRules, ...strangerRules] : []
-  const all = [...rules, ...searchRules, ...durable, ...(kind.shares === true ? sharedStrangerRules : [])]
+  const all = [
+    ...rules,
+    ...searchRules,
+    ...changeRules,
+    ...durable,
+    ...(kind.shares === true ? sharedStrangerRules : []),
+  ]
   return all.map(({ name, check }) => ({
     name: `the ${kind.name} broker ${name}`,
     async run() {

@@ -39,6 +39,21 @@ export class UnknownTaskError extends AftertaskError {
   }
 }
 
+/** Thrown by `runtime.runAgain()` when the payload of a job that is over is not kept, and none is given. */
+export class PayloadNotKeptError extends AftertaskError {
+  /** The job that was to run again. */
+  readonly jobId: string
+
+  constructor(jobId: string, state: string) {
+    super(
+      'ERR_PAYLOAD_NOT_KEPT',
+      `The payload of job "${asText(jobId)}" is not kept any more: the job is ${asText(state)}.`,
+      { advice: 'Give it: runAgain(id, { payload }). Of jobs that are over, dead ones alone keep theirs.' },
+    )
+    this.jobId = asText(jobId)
+  }
+}
+
 /** One finding of a payload schema, in the shape that Standard Schema gives it. */
 export interface PayloadIssue {
   /** What is wrong, in the schema library's words. */

@@ -19,6 +19,7 @@ export {
   OptionsInvalidError,
   PayloadInvalidError,
   type PayloadIssue,
+  PayloadNotKeptError,
   PayloadTooLargeError,
   ProgressTooLargeError,
   QueueFullError,

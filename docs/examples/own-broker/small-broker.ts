@@ -36,6 +36,7 @@ class SmallBroker implements Broker {
   // Jobs end with this process, which has them all.
   readonly durability = null
   readonly cluster = null
+  readonly changes = null
   readonly schedules = null
   #host!: BrokerHost
   #unique!: UniqueKeys

@@ -50,6 +50,7 @@ export class BullmqBroker
   readonly ready: ReadyJobs = this
   readonly attempts: AttemptSink = this
   readonly jobs: JobDirectory = this
+  readonly changes = null
   readonly durability: Durability = this
   readonly cluster: Cluster = this
   readonly storesPayloads = true

@@ -1,4 +1,5 @@
 /** The memory broker: jobs wait in this process and end with it. At most once per attempt. */
+// long because: it is each capability of the port, over one set of structures that a job goes through
 import { ATTEMPTS_KEPT, type JobRecord } from '../../rules/job-record.ts'
 import { BATCH_FAILED } from '../../rules/journal-protocol.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
@@ -11,7 +12,16 @@ import { fitting } from '../lifecycle/job-filter.ts'
 import { numberIn, searchInOrder } from '../lifecycle/job-search.ts'
 import { expiry, hasWaitedTooLong, QueueTimeouts } from '../lifecycle/queue-timeouts.ts'
 import { type Attempt, type Ending, ranOf } from '../port/attempt.ts'
-import type { AttemptSink, Broker, IntakeBroker, JobDirectory, JobFilter, ReadyJobs } from '../port/broker.ts'
+import type {
+  AttemptSink,
+  Broker,
+  IntakeBroker,
+  JobChange,
+  JobChanges,
+  JobDirectory,
+  JobFilter,
+  ReadyJobs,
+} from '../port/broker.ts'
 import type { BrokerHost } from '../port/host.ts'
 import type { Found, JobSearch } from '../port/search.ts'
 import { JobIndex } from '../structures/job-index.ts'
@@ -24,11 +34,12 @@ import { StateCounts } from './state-counts.ts'
 const COMPLETED = { outcome: 'completed', thread: undefined, cpu: undefined, error: undefined } as const
 
 /** The broker of `memoryBroker`. */
-export class MemoryBroker implements Broker, IntakeBroker, ReadyJobs, AttemptSink, JobDirectory {
+export class MemoryBroker implements Broker, IntakeBroker, ReadyJobs, AttemptSink, JobDirectory, JobChanges {
   readonly intake: IntakeBroker = this
   readonly ready: ReadyJobs = this
   readonly attempts: AttemptSink = this
   readonly jobs: JobDirectory = this
+  readonly changes: JobChanges = this
   readonly durability = null
   readonly cluster = null
   readonly schedules = null
@@ -66,7 +77,7 @@ export class MemoryBroker implements Broker, IntakeBroker, ReadyJobs, AttemptSin
     this.#timeline = new Timeline(
       host.clock,
       (job) => this.#enterKeyLine(job),
-      (job) => job.state === 'scheduled' || job.state === 'retryable',
+      (job, at) => (job.state === 'scheduled' || job.state === 'retryable') && job.extras?.waitsUntil === at,
     )
     this.#timeouts = new QueueTimeouts(host.clock, (job) => this.finish(job, expiry(job)))
     const keep = (limits: BrokerHost['retention'], every?: number): FinishedJobs =>
@@ -169,7 +180,7 @@ export class MemoryBroker implements Broker, IntakeBroker, ReadyJobs, AttemptSin
     this.#note(job, attempt)
     this.#leaveRunning(job)
     this.#move(job, 'retryable')
-    this.#timeline.add(job, dueAt)
+    this.#wait(job, dueAt)
   }
 
   finish(job: JobRecord, ending: Ending): void {
@@ -245,6 +256,17 @@ export class MemoryBroker implements Broker, IntakeBroker, ReadyJobs, AttemptSin
     else this.#advance(job)
   }
 
+  async change(job: JobRecord, { priority, dueAt, payload }: JobChange): Promise<boolean> {
+    if (job.state === 'running' || isTerminal(job.state)) return false
+    if (payload !== undefined) job.payload = payload.encoded
+    if (priority !== undefined && priority !== job.priority) {
+      job.priority = priority
+      if (job.state === 'available') this.#queue(job).moved(job)
+    }
+    if (dueAt !== undefined) this.#setDue(job, dueAt)
+    return true
+  }
+
   async remove(job: JobRecord): Promise<boolean> {
     if (!isTerminal(job.state) || this.#index.get(job.seq) !== job) return false
     // Its entry among the finished jobs is passed over when its turn comes.
@@ -278,7 +300,31 @@ export class MemoryBroker implements Broker, IntakeBroker, ReadyJobs, AttemptSin
     if (state === null) return this.#enterKeyLine(job, isNew)
     if (isNew) this.#enter(job, state)
     else this.#move(job, state)
-    if (state === 'scheduled') this.#timeline.add(job, dueAt as number)
+    if (state === 'scheduled') this.#wait(job, dueAt as number)
+  }
+
+  #wait(job: JobRecord, dueAt: number): void {
+    job.more.waitsUntil = dueAt
+    this.#timeline.add(job, dueAt)
+  }
+
+  /** A job that waits is due at another time. One that is to be tried again keeps its key meanwhile; no other does. */
+  #setDue(job: JobRecord, dueAt: number): void {
+    const { state, more } = job
+    if (state === 'retryable' || state === 'scheduled') this.#timeline.left()
+    if (state === 'retryable') more.waitsUntil = dueAt
+    else more.dueAt = dueAt
+    // Of a held job no delay is left to count from the end of its response, and no turn to wait for comes earlier by this.
+    if (state === 'held') more.delay = undefined
+    if (state === 'held' || more.before !== undefined) return
+    const isEarlier = dueAt <= this.#host.clock.now()
+    if (isEarlier && (state === 'available' || state === 'waiting')) return
+    if (isEarlier) return this.#enterKeyLine(job)
+    if (state === 'retryable') return this.#timeline.add(job, dueAt)
+    if (state === 'available') this.#queue(job).left(job)
+    this.#move(job, 'scheduled')
+    this.#wait(job, dueAt)
+    this.#leaveLine(job)
   }
 
   #enterKeyLine(job: JobRecord, isNew = false): void {
@@ -327,6 +373,10 @@ export class MemoryBroker implements Broker, IntakeBroker, ReadyJobs, AttemptSin
   #freeNames(job: JobRecord): void {
     this.#unique.over(job)
     this.#timeouts.over(job)
+    this.#leaveLine(job)
+  }
+
+  #leaveLine(job: JobRecord): void {
     const key = job.extras?.key
     if (key === undefined) return
     const next = this.#lines.leave(key, job)

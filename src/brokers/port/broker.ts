@@ -11,6 +11,7 @@
  *   within a bounded window, and calls `BrokerHost.wake` when jobs have come.
  * - A terminal state is reported to the host exactly once, when it is as safe as the broker can make it.
  */
+import type { Encoded, Snapshot } from '../../rules/codec.ts'
 import type { JobRecord } from '../../rules/job-record.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
 import type { AttemptInfo, JobState } from '../../words/job.ts'
@@ -29,6 +30,8 @@ export interface Broker {
   readonly attempts: AttemptSink
   /** Answers questions about jobs: for the runtime and for the handles of jobs. */
   readonly jobs: JobDirectory
+  /** Changes jobs that have not begun. Null: this broker cannot. */
+  readonly changes: JobChanges | null
   /** Present when a job whose `stored` has resolved survives the process. Null: jobs end with the process. */
   readonly durability: Durability | null
   /** Present when other processes take part. Null: this process has every job. */
@@ -138,6 +141,25 @@ export interface JobDirectory {
   revive(job: JobRecord): void
   /** Forgets a job that is over. Resolves to false when the job is not over, or unknown. */
   remove(job: JobRecord): Promise<boolean>
+}
+
+/** What is to be different about a job that has not begun. */
+export interface JobChange {
+  readonly priority?: number
+  /** When it may start, on the monotonic clock: at once, when that is past. A retry that is due is made then. */
+  readonly dueAt?: number
+  /** What its handler is to be given. */
+  readonly payload?: { readonly encoded: Encoded | Snapshot }
+}
+
+/** Changes jobs that have not begun. */
+export interface JobChanges {
+  /**
+   * Changes a job that waits: for its response, for another job, for its time, for its next attempt, or for a thread. Resolves
+   * to true once that is as safe as the broker can make it: every attempt that starts from then on goes by it. Resolves to
+   * false, with nothing changed, when an attempt is under way, the job is over, or another process has it.
+   */
+  change(job: JobRecord, change: JobChange): Promise<boolean>
 }
 
 /** What a broker adds whose jobs survive the process. */

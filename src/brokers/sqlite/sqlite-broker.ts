@@ -43,6 +43,7 @@ export class SqliteBroker
   readonly ready: ReadyJobs = this
   readonly attempts: AttemptSink = this
   readonly jobs: JobDirectory = this
+  readonly changes = null
   readonly durability: Durability = this
   readonly cluster: Cluster | null
   readonly storesPayloads = true

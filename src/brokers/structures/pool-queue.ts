@@ -32,6 +32,18 @@ export class PoolQueue {
     this.#queueOf(job.entry).putBack(job)
   }
 
+  /** The priority of a job that waits here is another by now. */
+  moved(job: JobRecord): void {
+    this.left(job)
+    this.putBack(job)
+  }
+
+  /** A job that waited here does not for now: should it come again, its old place is not the new one. */
+  left(job: JobRecord): void {
+    job.more.isInRing = true
+    this.ended(job)
+  }
+
   /** A job that waited here has ended without being taken. */
   ended(job: JobRecord): void {
     // It may have come before its task was set apart.

@@ -17,6 +17,7 @@ const NO_AGEING = 2 ** 40
 interface Place {
   readonly job: JobRecord
   readonly readyAt: number
+  readonly priority: number
   readonly rank: number
 }
 
@@ -46,7 +47,8 @@ export class ReadyQueue {
 
   /** Puts back a job that was taken, at the place its waiting time gives it. */
   putBack(job: JobRecord): void {
-    this.#ranked.push({ job, readyAt: job.readyAt, rank: this.#rank(job) })
+    const { readyAt, priority } = job
+    this.#ranked.push({ job, readyAt, priority, rank: this.#rank(job) })
   }
 
   /** The job to run next, left where it is. */
@@ -69,7 +71,7 @@ export class ReadyQueue {
     return job
   }
 
-  /** A job that may have waited here has ended. Nothing of it is kept for longer than as many others wait. */
+  /** A job that may have waited here does so no more. Nothing of it is kept for longer than as many others wait. */
   ended(): void {
     const places = this.#fifo.length + this.#ranked.length
     if (places === 0) return
@@ -115,6 +117,7 @@ function staysInRing(job: JobRecord): boolean {
   return false
 }
 
-function staysInHeap({ job, readyAt }: Place): boolean {
-  return job.state === 'available' && job.readyAt === readyAt
+/** False for a place that the job has left: it has ended, came again later, or ranks otherwise by now. */
+function staysInHeap({ job, readyAt, priority }: Place): boolean {
+  return job.state === 'available' && job.readyAt === readyAt && job.priority === priority
 }

@@ -17,7 +17,7 @@ export class Timeline {
   readonly #heap = new Heap<Due>((a, b) => a.at - b.at || a.seq - b.seq)
   readonly #clock: Clock
   readonly #due: (job: JobRecord) => void
-  readonly #stillWanted: (job: JobRecord) => boolean
+  readonly #stillWanted: (job: JobRecord, at: number) => boolean
   #count = 0
   #timerAt = Number.POSITIVE_INFINITY
   #clearTimer: (() => void) | undefined
@@ -25,8 +25,15 @@ export class Timeline {
   /** Places of jobs that wait here no more, as far as that was said. */
   #outdated = 0
 
-  /** `stillWanted` tells whether a job still waits here: the place of one that was cancelled is dropped later. */
-  constructor(clock: Clock, due: (job: JobRecord) => void, stillWanted: (job: JobRecord) => boolean) {
+  /**
+   * `stillWanted` tells whether a job still waits here, for the time that its place has: the place of one that was cancelled
+   * is dropped later.
+   */
+  constructor(
+    clock: Clock,
+    due: (job: JobRecord) => void,
+    stillWanted: (job: JobRecord, at: number) => boolean,
+  ) {
     this.#clock = clock
     this.#due = due
     this.#stillWanted = stillWanted
@@ -47,7 +54,7 @@ export class Timeline {
   }
 
   #compact(): void {
-    this.#heap.retain((due) => this.#stillWanted(due.job))
+    this.#heap.retain(({ job, at }) => this.#stillWanted(job, at))
     this.#compactAt = Math.max(1024, this.#heap.length * 2)
     this.#outdated = 0
   }
@@ -55,7 +62,7 @@ export class Timeline {
   /** When the next job is due; Infinity when none waits. */
   next(): number {
     for (let due = this.#heap.peek(); due !== undefined; due = this.#heap.peek()) {
-      if (this.#stillWanted(due.job)) return due.at
+      if (this.#stillWanted(due.job, due.at)) return due.at
       this.#pop()
     }
     return Number.POSITIVE_INFINITY
@@ -79,7 +86,7 @@ export class Timeline {
     this.#timerAt = Number.POSITIVE_INFINITY
     const now = this.#clock.now()
     for (let next = this.#heap.peek(); next !== undefined && next.at <= now; next = this.#heap.peek()) {
-      if (this.#stillWanted(next.job)) {
+      if (this.#stillWanted(next.job, next.at)) {
         this.#heap.pop()
         this.#due(next.job)
       } else this.#pop()

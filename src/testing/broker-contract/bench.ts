@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Attempt } from '../../brokers/port/attempt.ts'
-import type { Broker } from '../../brokers/port/broker.ts'
+import type { Broker, JobChange } from '../../brokers/port/broker.ts'
 import type { BrokerHost } from '../../brokers/port/host.ts'
 import type { Encoded } from '../../rules/codec.ts'
 import { type BatchLink, JobRecord } from '../../rules/job-record.ts'
@@ -202,6 +202,11 @@ export class Bench implements BrokerHost {
     const { more } = job
     more.errors = [...(more.errors ?? []), error]
     this.broker.attempts.retry(job, this.clock.now() + delay, this.attempt(job, 'failed', error))
+  }
+
+  /** Changes a job that waits, where the broker can: false when it did not. */
+  async change(job: JobRecord, change: JobChange): Promise<boolean> {
+    return (await this.broker.changes?.change(job, change)) ?? false
   }
 
   /** The attempt of a job that is under way is over. */
