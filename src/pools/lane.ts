@@ -75,6 +75,8 @@ export class ThreadLane implements Lane {
   retiring = false
   /** True once the thread itself has asked to be replaced: it starts nothing any more. */
   isBroken = false
+  /** True once it was ended from here, whatever its thread was doing. */
+  isKilled = false
   idleSince: number
   thread: ThreadHandle | undefined
   /** Called when it becomes busy, where somebody asks for that. */
@@ -85,7 +87,6 @@ export class ThreadLane implements Lane {
   readonly #reports: LaneReports
   readonly #free: number[] = Array.from({ length: SLOTS }, (_, index) => SLOTS - 1 - index)
   #read = 0
-  #isKilled = false
   /** Slots of jobs that were taken back, which the thread has not passed over yet. */
   #revoked = 0
   /** The job that has ended the thread, or has cost it: an error of it escaped, and was charged to it. */
@@ -248,8 +249,8 @@ export class ThreadLane implements Lane {
 
   kill(): void {
     this.retiring = true
-    if (this.#isKilled) return
-    this.#isKilled = true
+    if (this.isKilled) return
+    this.isKilled = true
     this.thread?.terminate()
     this.#host.killed(this)
   }

@@ -211,11 +211,17 @@ class TriedTask {
   }
 
   async #tryToEnd(trial: Trial, { ran }: Run): Promise<void> {
-    const cancelled = await trial.run({}, true)
-    const after = `${trial.grace} ms after its signal had aborted`
-    if (cancelled.endedThread) this.#find('cancel', `it was still running ${after}, on a cancel`)
-    const late = await trial.run({ timeout: Math.max(1, Math.round(ran / 2)) })
-    if (late.endedThread) this.#find('timeout', `it was still running ${after}, on its timeout`)
+    this.#lookAtEnd(trial, 'cancel', await trial.run({}, true))
+    this.#lookAtEnd(trial, 'timeout', await trial.run({ timeout: Math.max(1, Math.round(ran / 2)) }))
+  }
+
+  /** A handler that was asked to end, and has taken its thread with it. */
+  #lookAtEnd({ grace }: Trial, asked: 'cancel' | 'timeout', { escaped, endedThread, overstayed }: Run): void {
+    const on = asked === 'cancel' ? 'on a cancel' : 'on its timeout'
+    if (overstayed) this.#find(asked, `it was still running ${grace} ms after its signal had aborted, ${on}`)
+    else if (escaped.length > 0)
+      this.#find('escape', `an error escaped it once its signal had aborted, ${on}`)
+    else if (endedThread) this.#find('exit', `it ended its thread once its signal had aborted, ${on}`)
   }
 }
 

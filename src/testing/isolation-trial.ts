@@ -20,6 +20,8 @@ export interface Run extends Settlement {
   readonly escaped: readonly Error[]
   /** True when the thread was ended, has ended, or is to be replaced. */
   readonly endedThread: boolean
+  /** True when the thread was ended because the handler went on beyond its grace. */
+  readonly overstayed: boolean
 }
 
 /** A pool without threads: those of other handlers have no part in it. */
@@ -126,7 +128,10 @@ export class Trial {
       // Charged to the attempt, where it had not ended.
       if (before.isBroken && settlement.error !== undefined) this.#escaped.push(settlement.error)
       const endedThread = this.#lane() !== before
-      return { ...settlement, ran: this.#ran, seen: this.#seen, escaped: this.#escaped, endedThread }
+      // A thread that an error has escaped to is ended as well, once it has said its last.
+      const overstayed = before.isKilled && !before.isBroken
+      const run = { ran: this.#ran, seen: this.#seen, escaped: this.#escaped, endedThread, overstayed }
+      return { ...settlement, ...run }
     } finally {
       this.#runtime.off('job:started', onStart)
       this.#runtime.resume()

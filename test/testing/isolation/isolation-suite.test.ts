@@ -28,6 +28,8 @@ const misdeeds: readonly (readonly [string, string, RegExp])[] = [
   ['endless', 'endless', /^it had not ended after 100 ms$/],
   ['exit', 'exit', /exited with code 3/],
   ['rejecting', 'escape', /nobody awaits this/],
+  ['throwingOnAbort', 'escape', /^an error escaped it once its signal had aborted, on a cancel$/],
+  ['exitingOnAbort', 'exit', /^it ended its thread once its signal had aborted, on a cancel$/],
   ['result', 'result', /the result is a function/],
   ['unsendable', 'payload', /payload is a function/],
   ['failing', 'failed', /^it always fails$/],
@@ -35,13 +37,14 @@ const misdeeds: readonly (readonly [string, string, RegExp])[] = [
   ['failingAgain', 'twice', /^it fails when it runs again: there is one already$/],
   ['writing', 'twice', /its effects differ$/],
 ]
-const own = ['unsendable', 'endless']
+const patient = ['throwingOnAbort', 'exitingOnAbort']
+const own = ['unsendable', 'endless', ...patient]
 const names = [...new Set(misdeeds.map(([name]) => name))].filter((name) => !own.includes(name))
 const runtime = createRuntime({
   tasks: [
     ...names.map((name) => task(name)),
     // Long, so that they have it also on a busy machine.
-    ...['honest', 'parent'].map((name) => task(name, { killGrace: 60_000 })),
+    ...['honest', 'parent', ...patient].map((name) => task(name, { killGrace: 60_000 })),
     task('endless', { timeout: 100 }),
     task('strict', { payload: z.object({ to: z.string() }), export: 'parent' }),
     task('unsendable', { payload: z.any().transform(() => () => 1), export: 'parent' }),
@@ -50,9 +53,14 @@ const runtime = createRuntime({
   log: false,
 })
 const file = join(tmpdir(), `aftertask-isolation-${process.pid}`)
-const counter = `${file}-counter`
+const counter = (name: string): string => `${file}-${name}`
 const lasting = ['memory', 'descriptor']
-const payloads = { writing: { file }, deaf: { counter }, honest: { to: 'Ada' } }
+const counting = ['deaf', ...patient]
+const payloads = {
+  writing: { file },
+  ...Object.fromEntries(counting.map((name) => [name, { counter: counter(name) }])),
+  honest: { to: 'Ada' },
+}
 let findings: readonly IsolationFinding[]
 
 beforeAll(async () => {
@@ -68,7 +76,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   rmSync(file)
-  rmSync(counter)
+  for (const name of counting) rmSync(counter(name))
   await runtime.stop()
 })
 

@@ -99,7 +99,7 @@ export async function honest({ to }: { to: string }, { signal, log }: HandlerCon
   const port = createServer().listen(0, '127.0.0.1')
   try {
     await once(port, 'listening')
-    await wait(2, undefined, { signal })
+    await wait(2, undefined, { signal: AbortSignal.any([signal, AbortSignal.timeout(60_000)]) })
     shared ??= {
       interval: setInterval(() => {}, 60_000).unref(),
       cleaner: process.on('warning', () => cache.clear()),
@@ -114,6 +114,31 @@ export async function honest({ to }: { to: string }, { signal, log }: HandlerCon
     await file.close()
     port.close()
   }
+}
+
+/** Waits for its abort in its third run, which is the one that is cancelled; the others end at once. */
+async function whenCancelled(counter: string, signal: AbortSignal, onAbort: () => void): Promise<void> {
+  fs.appendFileSync(counter, 'x')
+  if (fs.readFileSync(counter, 'utf8').length !== 3) return
+  signal.addEventListener('abort', onAbort)
+  await wait(3_600_000, undefined, { signal })
+}
+
+/** Throws in a listener, as `fetch` of Node 24 does when it is aborted between its head and its body. */
+export async function throwingOnAbort(
+  { counter }: { counter: string },
+  { signal }: HandlerContext,
+): Promise<void> {
+  await whenCancelled(counter, signal, () => {
+    throw new Error('nobody catches this')
+  })
+}
+
+export async function exitingOnAbort(
+  { counter }: { counter: string },
+  { signal }: HandlerContext,
+): Promise<void> {
+  await whenCancelled(counter, signal, () => process.exit(4))
 }
 
 /** Adds jobs that are none of the trial's. */
