@@ -75,7 +75,6 @@ export class ThreadLane implements Lane {
   retiring = false
   /** True once the thread itself has asked to be replaced: it starts nothing any more. */
   isBroken = false
-  /** True once it was ended from here, whatever its thread was doing. */
   isKilled = false
   idleSince: number
   thread: ThreadHandle | undefined
