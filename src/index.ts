@@ -54,6 +54,7 @@ export {
   AftertaskError,
   BrokerUnavailableError,
   BundledError,
+  ControlUnavailableError,
   HandlerNotFoundError,
   InsideThreadError,
   JobForgottenError,

@@ -4,10 +4,12 @@ import { FROM_JOURNAL, type JournalFault, type JournalSetup } from '../src/rules
 import { faultOf } from './journal/file.ts'
 import { Journal } from './journal/journal.ts'
 import { codeOf, JournalError } from './journal/journal-error.ts'
+import { JournalReader } from './journal/reader.ts'
 import { JournalService, type Message } from './journal/service.ts'
 
 function start(port: MessagePort, setup: JournalSetup): void {
   try {
+    if (setup.isReadOnly) return read(port, setup)
     const journal = new Journal(setup)
     const opened = journal.open(sleep)
     const service = new JournalService(
@@ -33,6 +35,16 @@ function start(port: MessagePort, setup: JournalSetup): void {
     port.postMessage([FROM_JOURNAL.refused, whyNot(error, setup.file)])
     port.close()
   }
+}
+
+function read(port: MessagePort, setup: JournalSetup): void {
+  const reader = new JournalReader(setup)
+  port.on('message', (message: Message) => {
+    const answer = reader.take(message)
+    if (answer !== undefined) port.postMessage(answer)
+    if (answer?.[0] === FROM_JOURNAL.closed) port.close()
+  })
+  port.postMessage([FROM_JOURNAL.opened, reader.opened()])
 }
 
 function sleep(milliseconds: number): void {

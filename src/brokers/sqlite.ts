@@ -80,3 +80,13 @@ export function sqliteBroker(options: SqliteOptions): Broker {
   const settings = { file, durability, isShared: shared, mode, window: size, retention }
   return new SqliteBroker(settings, new ThreadLink())
 }
+
+/**
+ * A journal as it is, to be read only: beside the process that owns it, or after its end. What a runtime over it is asked to do is
+ * not done; so it is for the edges of this package. @internal
+ */
+export function journalToRead(file: string): Broker {
+  const retention = { dead: Number.POSITIVE_INFINITY }
+  const settings = { file: journalPath(file), isShared: false, isReadOnly: true, window: 1, retention }
+  return new SqliteBroker({ ...settings, durability: 'process' }, new ThreadLink())
+}

@@ -1,9 +1,10 @@
 /** `aftertask size`: from the rate of arrival and the time of a job to threads and processes. */
 import { OptionsInvalidError } from '../words/errors.ts'
+import { type Command, EXIT } from './command.ts'
 import { positive, readFlags } from './flags.ts'
 
 /** How to call it. */
-export const sizeUsage = `aftertask size --rate <jobs a second> --ms <milliseconds of a job>
+const sizeUsage = `aftertask size --rate <jobs a second> --ms <milliseconds of a job>
   [--peak 1]         how many times the average the worst minutes are
   [--busy 0.7]       the share of the time that threads may be busy at the peak
   [--cores 4]        processors of one machine; one is left to the event loop`
@@ -51,6 +52,15 @@ function erlangC(threads: number, load: number): number {
   let blocked = 1
   for (let n = 1; n <= threads; n++) blocked = (load * blocked) / (n + load * blocked)
   return (threads * blocked) / (threads - load * (1 - blocked))
+}
+
+/** `aftertask size`. */
+export const sizeCommand: Command = {
+  usage: sizeUsage,
+  async run(args) {
+    process.stdout.write(`${size(args)}\n`)
+    return EXIT.done
+  },
 }
 
 /** Answers the command line. Throws OptionsInvalidError when it makes no sense. */

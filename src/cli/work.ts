@@ -3,20 +3,26 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { bullmqBroker } from '../brokers/bullmq.ts'
+import type { Broker } from '../brokers/port/broker.ts'
+import { sqliteBroker } from '../brokers/sqlite.ts'
 import { leave } from '../engine/leave.ts'
 import { type AnyRuntime, createRuntime, engineOf } from '../engine/runtime.ts'
 import type { RuntimeOptions } from '../engine/runtime-options.ts'
 import { onStopSignals } from '../engine/stop-signals.ts'
-import { withoutCredentials } from '../rules/secrets.ts'
 import type { AnyTask } from '../rules/task.ts'
 import { OptionsInvalidError } from '../words/errors.ts'
+import { expectStore } from './answering.ts'
+import type { Command } from './command.ts'
 import { readFlags, whole } from './flags.ts'
 import { type Health, openHealth } from './health.ts'
 import { log, logEvents } from './worker-log.ts'
 
 /** How to call it. */
-export const workUsage = `aftertask work <tasks file> --store <redis://... or postgres://...>
+const workUsage = `aftertask work <tasks file> --store <redis://... or postgres://...>
+aftertask work <tasks file> --journal <file>
   [--store URL]        where jobs are kept; default: $AFTERTASK_STORE
+  [--journal FILE]     or the file of sqliteBroker({ file, shared: true }) on this machine; default: $AFTERTASK_JOURNAL
+  [--control PATH]     a socket through which the other commands reach this process; "true": in the default folder
   [--prefix aftertask] the prefix that the web processes use
   [--pool NAME]...     run the jobs of these pools only
   [--concurrency N]    threads of each pool that is run
@@ -27,6 +33,8 @@ export const workUsage = `aftertask work <tasks file> --store <redis://... or po
 
 const flags = {
   store: { type: 'string' },
+  journal: { type: 'string' },
+  control: { type: 'string' },
   prefix: { type: 'string' },
   pool: { type: 'string', multiple: true },
   concurrency: { type: 'string' },
@@ -36,28 +44,24 @@ const flags = {
   grace: { type: 'string', default: '30000' },
 } as const
 
-const STORE = /^(?:(?:redis|valkey)s?|postgres(?:ql)?):\/\//
-
 /** What a task file may say of the runtimes that run its tasks, as `export const runtimeOptions`. */
 type FileOptions = Omit<RuntimeOptions, 'tasks' | 'broker'>
 
+/** `aftertask work`. */
+export const workCommand: Command = {
+  usage: workUsage,
+  async run(args) {
+    await work(args)
+    return undefined
+  },
+}
+
 /** Runs until SIGTERM or SIGINT, and stops in good order. Rejects when the process cannot work at all. */
-export async function work(args: readonly string[]): Promise<void> {
+async function work(args: readonly string[]): Promise<void> {
   const { values, positionals } = readFlags(args, flags, workUsage)
   const [file, ...others] = positionals
-  const store = values.store ?? process.env['AFTERTASK_STORE']
   if (file === undefined)
     throw new OptionsInvalidError(`The file that exports the tasks is missing.\n\n${workUsage}`, 'file')
-  if (store === undefined)
-    throw new OptionsInvalidError(
-      `--store is missing, and AFTERTASK_STORE is not set.\n\n${workUsage}`,
-      'store',
-    )
-  if (!STORE.test(store))
-    throw new OptionsInvalidError(
-      `--store ${withoutCredentials(store)}: expected a URL that starts with redis://, rediss://, valkey://, postgres:// or postgresql://.`,
-      'store',
-    )
   if (others.length > 0)
     throw new OptionsInvalidError(
       `One file of tasks, and not ${others.join(', ')} as well: import the others there.`,
@@ -71,12 +75,8 @@ export async function work(args: readonly string[]): Promise<void> {
   const runtime = createRuntime({
     ...withThreads(options, values.concurrency),
     tasks,
-    broker: bullmqBroker({
-      ...{ connection: store, role: 'worker' },
-      ...(lease === undefined ? {} : { lease }),
-      ...(values.pool === undefined ? {} : { pools: values.pool }),
-      ...(values.prefix === undefined ? {} : { prefix: values.prefix }),
-    }),
+    broker: brokerOf(values, lease),
+    ...(values.control !== undefined && { control: values.control === 'true' || values.control }),
   })
   logEvents(runtime)
   const state = { isReady: false }
@@ -95,6 +95,44 @@ export async function work(args: readonly string[]): Promise<void> {
   }
   state.isReady = true
   log('info', 'ready', { pid: process.pid, ...(health === undefined ? {} : { port: health.port }) })
+}
+
+interface Place {
+  readonly store?: string | undefined
+  readonly journal?: string | undefined
+  readonly prefix?: string | undefined
+  readonly pool?: string[] | undefined
+}
+
+/** Where the jobs are: what a flag says goes before what the environment says. */
+function brokerOf(values: Place, lease: number | undefined): Broker {
+  const isNamed = values.store !== undefined || values.journal !== undefined
+  const env = (name: string): string | undefined => (isNamed ? undefined : process.env[name] || undefined)
+  const store = values.store ?? env('AFTERTASK_STORE')
+  const journal = values.journal ?? env('AFTERTASK_JOURNAL')
+  if (store !== undefined && journal !== undefined)
+    throw new OptionsInvalidError(
+      'A store and a journal are named: give one of --store and --journal.',
+      'store',
+    )
+  if (journal !== undefined) {
+    // All processes of a file know its pools, and a prefix is a matter of stores.
+    const odd = (['prefix', 'pool'] as const).find((name) => values[name] !== undefined)
+    if (odd !== undefined)
+      throw new OptionsInvalidError(`--${odd} goes with --store, and not with --journal.`, odd)
+    return sqliteBroker({ file: journal, shared: true })
+  }
+  if (store === undefined)
+    throw new OptionsInvalidError(
+      `--store is missing, and AFTERTASK_STORE is not set.\n\n${workUsage}`,
+      'store',
+    )
+  return bullmqBroker({
+    ...{ connection: expectStore(store), role: 'worker' },
+    ...(lease === undefined ? {} : { lease }),
+    ...(values.pool === undefined ? {} : { pools: values.pool }),
+    ...(values.prefix === undefined ? {} : { prefix: values.prefix }),
+  })
 }
 
 async function tasksIn(file: string): Promise<{ tasks: AnyTask[]; options: FileOptions }> {

@@ -60,6 +60,11 @@ export interface RuntimeOptions<Tasks extends TaskList = TaskList> {
    * out; `false` hides nothing but the paths of tasks. Handlers, results and listeners of this process get values as they are.
    */
   redact?: RedactOption
+  /**
+   * Opens a unix socket through which `npx aftertask` reaches this process, with any broker: at this path, or (`true`) in a
+   * folder that the command looks into. Only the user of this process may connect. Default false.
+   */
+  control?: boolean | string
   /** In development: replaces the threads when the file of a handler, or one that it imports, has changed. Default false. */
   reload?: boolean
   /** Makes traces of jobs and attempts: `openTelemetry()` of `aftertask/opentelemetry`. Default: none, which costs nothing. */

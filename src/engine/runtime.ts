@@ -21,6 +21,7 @@ import { checkUnique, unlessFull } from './acceptance.ts'
 import { assemble } from './assemble.ts'
 import type { WaitUntilOptions } from './awaited-promises.ts'
 import { Batch, type BatchOptions } from './batch.ts'
+import { Control } from './control.ts'
 import type { Engine } from './engine.ts'
 import { checkListener } from './event-names.ts'
 import { type Inspect, infoOf, Job } from './job.ts'
@@ -65,6 +66,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   /** @internal */
   readonly [engineOf]: Engine
   readonly #listeners = new TaskListeners()
+  readonly #control: Control
 
   /** @internal */
   constructor(options: RuntimeOptions, ports: Ports = realPorts) {
@@ -75,6 +77,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     checkUnique(list, broker.intake)
     this[engineOf] = assemble({ ...read, tasks: list }, broker, ports, log)
     this.tasks = list as readonly AnyTask[] as readonly Tasks[]
+    this.#control = new Control(this, read.control, this[engineOf])
   }
 
   /**
@@ -84,7 +87,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    */
   async ready(): Promise<void> {
     if (this[engineOf].stopping.phase === 'stopped') throw new RuntimeStoppedError('stopped')
-    await this[engineOf].opened
+    await Promise.all([this[engineOf].opened, this.#control.opened])
     const problems = await this[engineOf].pools.ready()
     if (problems.length > 0) throw new HandlerNotFoundError(problems)
   }
@@ -336,7 +339,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     const engine = this[engineOf]
     const listener = this.#listenerIn('off', name, rest)
     engine.announcer.events.off(name, listener)
-    if (name === 'job:started') engine.pools.tellStarts(engine.announcer.events.isHeard(name))
+    if (name === 'job:started') engine.pools.tellStarts(engine.announcer.events.isWanted(name))
     return this
   }
 
@@ -369,7 +372,9 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     const { reloads, schedules, stopping } = this[engineOf]
     reloads.close()
     schedules.close()
-    return stopping.stop(timeout)
+    const report = await stopping.stop(timeout)
+    await this.#control.close()
+    return report
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

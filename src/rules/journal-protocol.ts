@@ -162,6 +162,8 @@ export interface JournalSetup {
   readonly file: string
   readonly durability: 'power' | 'process'
   readonly isShared: boolean
+  /** The file is read, and nothing in it is changed: by a terminal, beside the process that owns it or after its end. */
+  readonly isReadOnly?: boolean
   readonly tasks: readonly JournalTask[]
   /** Jobs that are granted at one time to each pool. */
   readonly window: number

@@ -203,6 +203,12 @@ export const runtimeOptionsSchema = z.strictObject({
     .describe(
       'Which keys are secret wherever values are shown: `{ names }` adds to the default ones, `{ defaults: false }` leaves those out, `false` hides nothing but the paths of tasks.',
     ),
+  control: z
+    .union([z.boolean(), z.string().min(1)], { error: 'expected true, false or the path of a socket' })
+    .default(false)
+    .describe(
+      'Opens a unix socket through which `npx aftertask` reaches this process: at this path, or (`true`) in a folder that the command looks into.',
+    ),
   reload: z
     .boolean()
     .default(false)

@@ -45,6 +45,7 @@ export {
 } from './job-errors.ts'
 export {
   BundledError,
+  ControlUnavailableError,
   HandlerNotFoundError,
   type HandlerProblem,
   InsideThreadError,

@@ -157,6 +157,7 @@ export type Listener<Name extends EventName> = (event: RuntimeEvents[Name]) => v
  */
 export class Emitter {
   readonly #listeners = new Map<EventName, Set<Listener<never>>>()
+  readonly #watchers = new Map<EventName, Set<(event: object) => void>>()
   readonly #onListenerError: (name: EventName, error: unknown) => void
 
   constructor(onListenerError: (name: EventName, error: unknown) => void) {
@@ -175,9 +176,27 @@ export class Emitter {
     if (listeners?.size === 0) this.#listeners.delete(name)
   }
 
+  /**
+   * Tells somebody outside of this program, until the call that is returned: what may leave it, as on the channel. It counts as
+   * little as a tool there: the runtime still says on stderr what no listener hears. `watcher` must not throw.
+   */
+  watch(name: EventName, watcher: (event: object) => void): () => void {
+    const watchers = this.#watchers.get(name) ?? new Set()
+    this.#watchers.set(name, watchers.add(watcher))
+    return () => {
+      watchers.delete(watcher)
+      if (watchers.size === 0) this.#watchers.delete(name)
+    }
+  }
+
+  /** True when somebody listens, or watches from outside. */
+  isWanted(name: EventName): boolean {
+    return this.#listeners.has(name) || this.#watchers.has(name)
+  }
+
   /** True when an event has to be put together: somebody listens, here or on the channel. */
   has(name: EventName): boolean {
-    return this.#listeners.has(name) || channels[name].hasSubscribers
+    return this.#listeners.has(name) || channels[name].hasSubscribers || this.#watchers.has(name)
   }
 
   /** True when somebody listens here. A tool on the channel watches; it does not answer for the runtime. */
@@ -193,6 +212,8 @@ export class Emitter {
   /** Makes the event for each listener anew: what one of them does to its values is not seen by the others. */
   emitEach<Name extends EventName>(name: Name, make: () => RuntimeEvents[Name], shown?: Shown<Name>): void {
     if (channels[name].hasSubscribers) channels[name].publish(shown === undefined ? make() : shown(make()))
+    for (const watcher of this.#watchers.get(name) ?? [])
+      watcher(shown === undefined ? make() : shown(make()))
     const listeners = this.#listeners.get(name)
     if (listeners === undefined) return
     for (const listener of [...listeners]) {

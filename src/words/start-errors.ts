@@ -91,6 +91,17 @@ export class NodeVersionError extends AftertaskError {
   }
 }
 
+/** The control socket cannot be opened, or nobody answers there: another process has it, or its folder is not the user's own. */
+export class ControlUnavailableError extends AftertaskError {
+  /** The socket, or the folder that is at fault. */
+  readonly place: string
+
+  constructor(place: string, message: string, options: { cause?: unknown } = {}) {
+    super('ERR_CONTROL_UNAVAILABLE', message, readDetails(options))
+    this.place = asText(place)
+  }
+}
+
 /** An optional package that a subpath needs is not installed. */
 export class PeerMissingError extends AftertaskError {
   constructor(peer: string, subpath: string, options: { cause?: unknown } = {}) {

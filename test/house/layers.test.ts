@@ -8,7 +8,7 @@ const floors: { name: string; rooms: string[] }[] = [
   { name: 'face', rooms: ['src/index.ts'] },
   { name: 'edges', rooms: ['src/http/', 'src/dashboard/', 'src/telemetry/', 'src/testing/', 'src/cli/'] },
   { name: 'engine', rooms: ['src/engine/'] },
-  { name: 'ports', rooms: ['src/pools/', 'src/brokers/'] },
+  { name: 'ports', rooms: ['src/pools/', 'src/brokers/', 'src/control/'] },
   { name: 'rules', rooms: ['src/rules/'] },
   { name: 'words', rooms: ['src/words/'] },
 ]

@@ -391,7 +391,8 @@ export function isTaken(error: unknown): boolean {
   return error instanceof JournalError && error.fault.kind === 'taken'
 }
 
-function emptyReply(): Reply {
+/** What a commit that changed nothing has brought. */
+export function emptyReply(): Reply {
   return {
     upTo: 0,
     granted: [],

@@ -7,6 +7,8 @@ export interface SqliteSettings {
   readonly file: string
   readonly durability: 'power' | 'process'
   readonly isShared: boolean
+  /** Only questions are asked of it. Default false. */
+  readonly isReadOnly?: boolean
   readonly window: number
   readonly retention: {
     readonly count?: number | undefined
@@ -42,7 +44,7 @@ export function setupOf(
   resume: JournalSetup['resume'],
 ): JournalSetup {
   const { entries, ageing, retention, idPrefix } = host
-  const { file, durability, isShared, window, failAt, maxPages, sqliteVersion } = settings
+  const { file, durability, isShared, isReadOnly = false, window, failAt, maxPages, sqliteVersion } = settings
   const { logLimit = LOG_LIMIT, patience = PATIENCE } = settings
   const { mode = OWNER_ONLY, answerWithin = ANSWER_WITHIN } = settings
   const { count = retention.count, age = retention.age, dead } = settings.retention
@@ -53,6 +55,7 @@ export function setupOf(
   return {
     ...{ file, durability, isShared, window, logLimit, patience, mode, answerWithin },
     ...{ tasks, ageing, idPrefix, wall, retention: { count, age, dead } },
+    ...(isReadOnly && { isReadOnly }),
     ...(maxPages && { maxPages }),
     ...(sqliteVersion && { sqliteVersion }),
     ...(resume && { resume }),

@@ -1,0 +1,144 @@
+/**
+ * The operations by which a runtime is asked and told from outside of its code: by a terminal over a socket, by a page over HTTP.
+ * Each has a name, the permission that it takes, a schema of its arguments, and a function over the runtime. How an operation
+ * gets here is not known here.
+ */
+import { z } from 'zod'
+import { readOptions } from '../rules/options.ts'
+import { OptionsInvalidError } from '../words/errors.ts'
+import { TERMINAL_STATES, UNFINISHED_STATES } from '../words/job.ts'
+import { forAll } from './bulk.ts'
+import type { Controlled } from './controlled.ts'
+
+/** What somebody may be allowed to do. */
+export const PERMISSIONS = [
+  'view',
+  'payload',
+  'cancel',
+  'revive',
+  'remove',
+  'enqueue',
+  'change',
+  'pause',
+  'schedule',
+  'inspect',
+] as const
+
+/** One thing that somebody may be allowed to do. */
+export type Permission = (typeof PERMISSIONS)[number]
+
+/** One operation. */
+export interface Operation {
+  readonly permission: Permission
+  /** What it does, in one sentence. */
+  readonly does: string
+  /** The arguments, as plain data. */
+  readonly args: z.ZodObject
+  /** Answers with plain data. */
+  run(runtime: Controlled, args: never): unknown
+}
+
+const text = z.string({ error: 'expected a string' }).min(1, 'expected a string that is not empty')
+// The runtime reads its queries itself, and says what is wrong with them.
+const query = z.record(z.string(), z.unknown(), { error: 'expected an object' }).default({})
+const none = z.strictObject({})
+const byId = z.strictObject({ id: text })
+const byQuery = z.strictObject({
+  query,
+  dryRun: z.boolean({ error: 'expected true or false' }).default(false),
+})
+const ofPool = z.strictObject({ pool: text.optional() })
+
+function operation<const Args extends z.ZodObject>(
+  permission: Permission,
+  does: string,
+  args: Args,
+  run: (runtime: Controlled, args: z.output<Args>) => unknown,
+): Operation {
+  return { permission, does, args, run }
+}
+
+/** Every operation, by its name. */
+export const OPERATIONS = {
+  stats: operation('view', 'The process at this moment.', none, (runtime) => runtime.stats()),
+  metrics: operation('view', 'What the process has counted.', none, (runtime) => runtime.metrics()),
+  tasks: operation('view', 'The names of the tasks.', none, (runtime) =>
+    runtime.tasks.map(({ name }) => name),
+  ),
+  counts: operation('view', 'How many jobs are in each state.', none, (runtime) => runtime.counts()),
+  jobs: operation('view', 'The jobs that fit a query.', z.strictObject({ query }), (runtime, args) =>
+    runtime.jobs(args.query as never),
+  ),
+  job: operation(
+    'view',
+    'The facts of a job; null when it is unknown.',
+    byId,
+    async (runtime, { id }) => (await runtime.job(id)) ?? null,
+  ),
+  schedules: operation('view', 'Every schedule.', none, (runtime) => runtime.schedules()),
+  cancel: operation(
+    'cancel',
+    'Cancels a job.',
+    z.strictObject({ id: text, reason: text.optional() }),
+    (runtime, { id, reason }) => runtime.cancel(id, reason),
+  ),
+  revive: operation('revive', 'Lets a dead job start over.', byId, (runtime, { id }) => runtime.revive(id)),
+  remove: operation('remove', 'Forgets a job that is over.', byId, (runtime, { id }) => runtime.remove(id)),
+  cancelAll: operation(
+    'cancel',
+    'Cancels all jobs that fit a query, or counts them.',
+    byQuery,
+    (runtime, args) =>
+      forAll(runtime, args.query, { states: UNFINISHED_STATES, dryRun: args.dryRun }, (id) =>
+        runtime.cancel(id),
+      ),
+  ),
+  reviveAll: operation(
+    'revive',
+    'Lets all dead jobs that fit start over, or counts them.',
+    byQuery,
+    (runtime, args) =>
+      forAll(runtime, args.query, { states: ['dead'], dryRun: args.dryRun }, (id) => runtime.revive(id)),
+  ),
+  removeAll: operation(
+    'remove',
+    'Forgets all jobs that fit and are over, or counts them.',
+    byQuery,
+    (runtime, args) =>
+      forAll(runtime, args.query, { states: TERMINAL_STATES, dryRun: args.dryRun }, (id) =>
+        runtime.remove(id),
+      ),
+  ),
+  pause: operation('pause', 'Starts no more jobs of a pool, or of all.', ofPool, (runtime, { pool }) => {
+    runtime.pause(pool)
+    return true
+  }),
+  resume: operation('pause', 'Starts jobs of a pool, or of all, again.', ofPool, (runtime, { pool }) => {
+    runtime.resume(pool)
+    return true
+  }),
+} satisfies Record<string, Operation>
+
+/** The name of an operation. */
+export type OperationName = keyof typeof OPERATIONS
+
+/** The operation of this name. @throws OptionsInvalidError when there is none. */
+export function operationNamed(name: unknown): Operation {
+  if (typeof name === 'string' && Object.hasOwn(OPERATIONS, name)) return OPERATIONS[name as OperationName]
+  throw new OptionsInvalidError(
+    `There is no operation of that name. There are: ${Object.keys(OPERATIONS).join(', ')}.`,
+    'op',
+  )
+}
+
+/**
+ * Does an operation and resolves to its answer.
+ *
+ * @throws OptionsInvalidError (as a rejection) when there is no such operation or its arguments do not fit; what the runtime
+ * throws.
+ */
+export async function perform(runtime: Controlled, name: unknown, args: unknown): Promise<unknown> {
+  const { args: schema, run } = operationNamed(name)
+  const read = readOptions(schema, args ?? {}, String(name), 'the arguments')
+  return run(runtime, read as never)
+}

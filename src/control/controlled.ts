@@ -1,0 +1,25 @@
+/** What the operations act on: the part of a runtime that is asked and told from outside of its code. */
+import type { EventName } from '../words/events.ts'
+import type { JobState } from '../words/job.ts'
+
+/**
+ * A runtime as the operations see it. They only pass on what it answers, so its answers have no more type here than they need:
+ * the runtime's own types say the rest.
+ */
+export interface Controlled {
+  readonly tasks: readonly { readonly name: string }[]
+  stats(): object
+  metrics(): object
+  counts(): Promise<Record<JobState, number>>
+  job(id: string): Promise<object | undefined>
+  jobs(query: never): Promise<unknown>
+  cancel(id: string, reason?: unknown): Promise<boolean>
+  revive(id: string): Promise<boolean>
+  remove(id: string): Promise<boolean>
+  schedules(): Promise<readonly object[]>
+  pause(pool?: string): void
+  resume(pool?: string): void
+}
+
+/** Where events come from that may leave the process: calls back with each, until the call that is returned. */
+export type EventSource = (name: EventName, watcher: (event: object) => void) => () => void
