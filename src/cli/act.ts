@@ -1,7 +1,7 @@
 /** `aftertask cancel`, `revive`, `remove` and `run-now`: of jobs by their ids, or of all that fit a query. */
 import type { OperationName } from '../control/api.ts'
 import { OptionsInvalidError } from '../words/errors.ts'
-import { type Asking, askFlags, askUsage, asking, type Command, EXIT } from './command.ts'
+import { type Asking, askFlags, asking, askUsage, type Command, EXIT } from './command.ts'
 import { styled } from './output.ts'
 import { queryOf, whereFlags, whereUsage } from './where.ts'
 

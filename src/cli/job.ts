@@ -65,5 +65,7 @@ function showAttempts(history: readonly AttemptInfo[], out: Output): void {
   for (const line of tableLines(['try', 'outcome', 'started', 'took', 'cpu', 'thread', ''], rows))
     out.line(line)
   const stack = history.at(-1)?.error?.stack
-  if (stack !== undefined) for (const frame of stack.split('\n').slice(1)) out.line([styled('dim', frame)])
+  if (stack !== undefined)
+    for (const frame of stack.split('\n').filter((line) => /^\s+at /.test(line)))
+      out.line([styled('dim', frame)])
 }

@@ -69,13 +69,14 @@ async function work(args: readonly string[]): Promise<void> {
   const number = (name: 'lease' | 'port' | 'grace', least: number): number | undefined =>
     values[name] === undefined ? undefined : whole(name, values[name], least, workUsage)
   const [lease, port, grace = 0] = [number('lease', 500), number('port', 0), number('grace', 0)]
+  const broker = brokerOf(values, lease)
   const { tasks, options } = await tasksIn(file)
   checkPools(values.pool ?? [], tasks)
   for (const { name, policy } of tasks) checkPool(name, policy.pool, options)
   const runtime = createRuntime({
     ...withThreads(options, values.concurrency),
     tasks,
-    broker: brokerOf(values, lease),
+    broker,
     ...(values.control !== undefined && { control: values.control === 'true' || values.control }),
   })
   logEvents(runtime)
