@@ -137,8 +137,9 @@ describe('after() in an event', () => {
       facts.resolve(outcome)
       return true
     }
+    const mount = afterAnyResponse(httpRuntime({ handlerGrace: 50, pool: { threads: 1 } }, onTestFinished))
     const server = createServer((req, res) =>
-      tasks(req, res, () => {
+      mount(req, res, () => {
         const emitter = which === 'req' ? req : res
         emitter.on('close', () => added.give(addJob(note, { text: 'left' }, { when })))
         arrived.resolve()
