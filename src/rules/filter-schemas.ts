@@ -2,6 +2,7 @@
 import { types } from 'node:util'
 import { z } from 'zod'
 import { type JobState, TERMINAL_STATES, UNFINISHED_STATES } from '../words/job.ts'
+import { isKey, KEY_EXPECTED } from './arguments.ts'
 import { kept, limit, moment, name, timeOf } from './option-schemas.ts'
 import { closest } from './options.ts'
 import { isTask } from './task.ts'
@@ -52,6 +53,8 @@ const word = z
   .min(1, 'expected a non-empty string')
   .max(1000, 'expected at most 1000 characters')
 
+const keyText = z.custom<string>(isKey, `expected ${KEY_EXPECTED}`)
+
 const fields = z.custom<Readonly<Record<string, unknown>>>(
   (value) => isFields(value),
   "expected fields by their path and what they hold, such as { 'user.id': 7 }",
@@ -84,8 +87,8 @@ const conditions = {
       error: 'expected the name of a pool, or an array of these',
     })
     .optional(),
-  key: word.optional(),
-  batch: word.optional(),
+  key: keyText.optional(),
+  batch: keyText.optional(),
   requestId: word.optional(),
   since: time.optional(),
   until: time.optional(),

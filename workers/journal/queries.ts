@@ -4,12 +4,15 @@ import { ATTEMPTS_KEPT } from '../../src/rules/job-record.ts'
 import {
   type AttemptRow,
   COMPLETED,
+  type JournalFound,
+  type JournalSearch,
   type Questions,
   type Row,
   RUN_SPAN,
   STATES,
   TWIN,
 } from '../../src/rules/journal-protocol.ts'
+import { Search } from './search.ts'
 import { type ArrayStatement, asArrays, ROW_COLUMNS, type Statements } from './statements.ts'
 import type { TaskNumbers } from './task-numbers.ts'
 
@@ -23,11 +26,13 @@ export class Queries {
   readonly #prefixes = new Map<number, string>()
   readonly #lists = new Map<string, ArrayStatement>()
   readonly #unique: ArrayStatement
+  readonly #search: Search
 
   constructor(db: DatabaseSync, sql: Statements, numbers: TaskNumbers) {
     this.#db = db
     this.#sql = sql
     this.#numbers = numbers
+    this.#search = new Search(db, numbers)
     this.#unique = asArrays(db.prepare(`SELECT ${ROW_COLUMNS} FROM jobs WHERE unique_key IS NOT NULL`))
   }
 
@@ -56,6 +61,7 @@ export class Queries {
       find: (id: string) => this.#find(id),
       row: (seq: number) => this.#row(this.base + seq),
       list: (filter: Questions['list']['ask']) => this.#list(filter),
+      search: (search: JournalSearch) => this.#found(search),
       counts: () => this.countAll(),
       history: (seq: number) => this.#history(this.base + seq),
       schedules: () => this.#schedules(),
@@ -70,16 +76,20 @@ export class Queries {
   }
 
   #find(id: string): Row | null {
+    const n = this.#numberOf(id)
+    return n === undefined ? null : this.#row(n)
+  }
+
+  /** The number of the job that has an id. */
+  #numberOf(id: string): number | undefined {
     const dash = id.lastIndexOf('-')
     const seq = Number.parseInt(id.slice(dash + 1), 36)
-    if (dash === -1 || !Number.isSafeInteger(seq)) return null
+    if (dash === -1 || !Number.isSafeInteger(seq)) return undefined
     for (const [run] of this.#sql.runsOfPrefix.all(id.slice(0, dash + 1)) as [number][]) {
-      const row = this.#sql.row.get(run * RUN_SPAN + seq)
-      if (row === undefined) continue
-      const whole = this.#whole(row)
-      if (whole[1] === id) return whole
+      const n = run * RUN_SPAN + seq
+      if (this.#sql.isThere.get(n) !== undefined && this.#idOf(n) === id) return n
     }
-    return null
+    return undefined
   }
 
   #list({ states, task, limit }: Questions['list']['ask']): Row[] {
@@ -93,6 +103,18 @@ export class Queries {
     }
     const id = task === null ? null : this.#numbers.nameIdFor(task)
     return statement.all(id, Math.min(limit, 1e9)).map((row) => this.#whole(row))
+  }
+
+  #found(search: JournalSearch): JournalFound {
+    const { batch } = search
+    const of = typeof batch === 'string' ? (this.#numberOf(batch) ?? -1) : batch
+    const found = this.#search.find({ ...search, batch: of }, (n) => this.#idOf(n))
+    // Another process may have removed one since.
+    const rows = found.places.flatMap((n) => {
+      const row = this.#sql.listed.get(n)
+      return row === undefined ? [] : [[n, this.#whole(row)] as const]
+    })
+    return { ...found, places: rows.map(([n]) => n), rows: rows.map(([, row]) => row) }
   }
 
   #history(n: number): AttemptRow[] {
@@ -112,11 +134,15 @@ export class Queries {
 
   #whole(row: readonly unknown[]): Row {
     const [n, taskId, ...rest] = row as [number, number, ...unknown[]]
-    const run = Math.floor(n / RUN_SPAN)
-    const id = this.#prefixOf(run) + (n - run * RUN_SPAN).toString(36)
+    const id = this.#idOf(n)
     const task = this.#numbers.indexOf(taskId)
-    const name = this.#numbers.tasks[task]?.name ?? (this.#sql.nameOf.get(taskId)?.[0] as string)
+    const name = this.#numbers.nameOf(taskId)
     return [n - this.base, id, task, ...rest, name] as unknown as Row
+  }
+
+  #idOf(n: number): string {
+    const run = Math.floor(n / RUN_SPAN)
+    return this.#prefixOf(run) + (n - run * RUN_SPAN).toString(36)
   }
 
   #prefixOf(run: number): string {

@@ -87,6 +87,19 @@ export const MIGRATIONS: readonly string[] = [
   `,
   // By how much the times that a run wrote are ahead of the wall clock, since somebody has set that one.
   'ALTER TABLE runs ADD COLUMN ahead REAL NOT NULL DEFAULT 0',
+  // Jobs are counted and looked for by task in what the indexes themselves hold.
+  `
+  DROP INDEX owned;
+  DROP INDEX waiting;
+  DROP INDEX due;
+  DROP INDEX ended;
+  DROP INDEX dead;
+  CREATE INDEX owned ON jobs (owner, state, task) WHERE owner <> 0;
+  CREATE INDEX waiting ON jobs (state, task) WHERE state = 1;
+  CREATE INDEX due ON jobs (state, due, task) WHERE state IN (2, 5);
+  CREATE INDEX ended ON jobs (shelf, finished, state, task) WHERE finished IS NOT NULL AND state <> 9;
+  CREATE INDEX dead ON jobs (finished, task) WHERE state = 9;
+  `,
 ]
 
 /** Brings the file to the newest version; refuses one that a newer release has written, or that is none of ours. */

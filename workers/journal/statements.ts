@@ -4,6 +4,7 @@ import { KEY_SLACK } from '../../src/rules/journal-protocol.ts'
 
 /** A statement whose rows are arrays. */
 export interface ArrayStatement {
+  iterate(...values: SQLInputValue[]): Iterable<readonly unknown[]>
   get(...values: SQLInputValue[]): readonly unknown[] | undefined
   all(...values: SQLInputValue[]): readonly (readonly unknown[])[]
   run(...values: SQLInputValue[]): { changes: number | bigint }
@@ -12,6 +13,14 @@ export interface ArrayStatement {
 /** The columns of a whole job, in the order of `Row` without its id and its task's name. */
 export const ROW_COLUMNS =
   'n, task, state, priority, accepted, ready, due, attempts, failures, crashes, suspect, key, unique_key, unique_until, payload, result, rest, finished, reason, error, progress'
+
+/** Characters or bytes of a result or of progress that a list may have. */
+const MOST_LISTED = 16_384
+
+/** The same for a list, which has no payloads and no large values. */
+const LISTED_COLUMNS = ROW_COLUMNS.replace('payload', 'NULL')
+  .replace('result', `CASE WHEN length(result) <= ${MOST_LISTED} THEN result END`)
+  .replace('progress', `CASE WHEN length(progress) <= ${MOST_LISTED} THEN progress END`)
 
 /** A job that dies of waiting too long still has its time, should it be revived; that of a retry is none of its own. */
 const KEPT_DUE = 'CASE WHEN ?1 = 9 AND state <> 5 THEN due END'
@@ -122,6 +131,7 @@ const SQL = {
     + (SELECT count(*) FROM jobs WHERE state = 1 AND owner = 0 AND task = ?1)
     + (SELECT count(*) FROM jobs WHERE state IN (2, 5) AND owner = 0 AND task = ?1)`,
   names: 'SELECT id FROM names',
+  allNames: 'SELECT id, name FROM names',
   grantedToOthers:
     'SELECT task, count(*) FROM jobs WHERE owner <> 0 AND state IN (3, 4) AND owner <> ? GROUP BY task',
   // As with `place`.
@@ -136,6 +146,7 @@ const SQL = {
   running: 'SELECT attempts, crashes, started, error FROM jobs WHERE n = ?',
   owned: 'SELECT n, state FROM jobs WHERE owner = ? ORDER BY n',
   row: `SELECT ${ROW_COLUMNS} FROM jobs WHERE n = ?`,
+  listed: `SELECT ${LISTED_COLUMNS} FROM jobs WHERE n = ?`,
   counts: `SELECT state, count(*) FROM jobs WHERE owner <> 0 GROUP BY state
     UNION ALL SELECT 3, count(*) FROM jobs WHERE state = 3 AND owner = 0
     UNION ALL SELECT 1, count(*) FROM jobs WHERE state = 1

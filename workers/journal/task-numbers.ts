@@ -31,6 +31,16 @@ export class TaskNumbers {
     return this.tasks[this.indexOf(id)]?.retention === undefined ? 0 : id
   }
 
+  /** Every task that the file has ever seen, with its number there. */
+  all(): readonly (readonly [id: number, name: string])[] {
+    return this.#sql.allNames.all() as readonly (readonly [number, string])[]
+  }
+
+  /** The name of a task by its number in the file. */
+  nameOf(id: number): string {
+    return this.tasks[this.indexOf(id)]?.name ?? (this.#sql.nameOf.get(id)?.[0] as string)
+  }
+
   /** The task that a filter names; -1 when the file has none such. */
   nameIdFor(name: string): number {
     const index = this.tasks.findIndex((task) => task.name === name)

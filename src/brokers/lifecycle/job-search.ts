@@ -76,7 +76,7 @@ function idOf({ extras, seq }: JobRecord, { idPrefix }: SearchHost): string {
 }
 
 /** Whether what a job says is asked for, and not only what brokers may have an index of. */
-function asksForContents({ requestId, error, payload, text }: JobConditions): boolean {
+export function asksForContents({ requestId, error, payload, text }: JobConditions): boolean {
   return requestId !== undefined || error !== undefined || payload !== undefined || text !== undefined
 }
 

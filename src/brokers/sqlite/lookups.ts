@@ -2,16 +2,18 @@
 import type { JobRecord } from '../../rules/job-record.ts'
 import {
   type AttemptRow,
+  AVAILABLE,
   COMPLETED,
   DEAD,
   errorFromText,
+  type JournalSearch,
   type Row,
   STATES,
 } from '../../rules/journal-protocol.ts'
 import { JobForgottenError } from '../../words/errors.ts'
 import { type AttemptInfo, type AttemptOutcome, isTerminal, type JobState } from '../../words/job.ts'
 import { attemptInfo } from '../lifecycle/attempts.ts'
-import { searchAmong } from '../lifecycle/job-search.ts'
+import { asksForContents, numberIn } from '../lifecycle/job-search.ts'
 import type { JobFilter } from '../port/broker.ts'
 import type { BrokerHost } from '../port/host.ts'
 import type { Found, JobSearch } from '../port/search.ts'
@@ -20,6 +22,8 @@ import type { JobsHere } from './jobs-here.ts'
 
 // Who loses more will not read all of them.
 const MOST_LOST = 10_000
+// Milliseconds that the journal gives a search at a time.
+const SLICE = 8
 
 /** Finds jobs wherever they are. */
 export class Lookups {
@@ -79,8 +83,28 @@ export class Lookups {
   }
 
   async search(search: JobSearch): Promise<Found> {
-    const all = await this.list({ limit: Number.POSITIVE_INFINITY })
-    return searchAmong(all, search, this.#host)
+    const { clock } = this.#host
+    const most = asksForContents(search) ? clock.now() + search.budget : Number.POSITIVE_INFINITY
+    const asked = askedOf(search)
+    const jobs: { readonly job: JobRecord; readonly place: number }[] = []
+    let searched = 0
+    let after = numberIn(search.after) ?? null
+    for (;;) {
+      // One more than that: it tells whether there is a next page.
+      const limit = search.limit - jobs.length + 1
+      const found = await this.#connection.ask('search', { ...asked, after, limit })
+      searched += found.searched
+      for (const [at, row] of found.rows.entries()) {
+        const job = this.#look(row)
+        const place = found.places[at] as number
+        if (search.states === undefined || search.states.includes(job.state)) jobs.push({ job, place })
+      }
+      after = found.next
+      if (jobs.length > search.limit || after === null || clock.now() >= most) break
+    }
+    const page = jobs.slice(0, search.limit)
+    const next = jobs.length > search.limit ? (page.at(-1)?.place ?? numberIn(search.after) ?? null) : after
+    return { jobs: page.map(({ job }) => job), searched, next: next === null ? undefined : String(next) }
   }
 
   async counts(): Promise<Record<JobState, number>> {
@@ -152,6 +176,15 @@ export class Lookups {
     this.#host.settledLate(job)
   }
 
+  /** A row of a list as a record to look at: the one that is at hand if it knows more than the file. */
+  #look(row: Row): JobRecord {
+    const { records } = this.#jobs
+    const known = records.get(row[0]) ?? (row[3] === DEAD ? records.deadAndHeld(row[0]) : undefined)
+    if (known === undefined) return records.view(row)
+    const isAhead = records.window.has(row[0]) || isTerminal(known.state) || known.state === 'held'
+    return isAhead || this.#jobs.isReleasing(known) ? known : records.view(row)
+  }
+
   /** A row as its record: the one that is at hand, if it knows more than the file. */
   #asItIs(row: Row): JobRecord {
     const { records } = this.#jobs
@@ -165,6 +198,38 @@ export class Lookups {
     records.update(known, row)
     return known
   }
+}
+
+/** What the journal is asked for. */
+function askedOf(search: JobSearch): Omit<JournalSearch, 'after' | 'limit'> {
+  const { states, tasks, pools, key, batch, since, until, endedSince, endedUntil, order } = search
+  const { requestId, error, payload, text } = search
+  return {
+    states: states === undefined ? null : onRecord(states),
+    tasks: tasks ?? null,
+    pools: pools ?? null,
+    key: key ?? null,
+    batch: batch ?? null,
+    since: since ?? null,
+    until: until ?? null,
+    endedSince: endedSince ?? null,
+    endedUntil: endedUntil ?? null,
+    contents: {
+      ...(requestId !== undefined && { requestId }),
+      ...(error !== undefined && { error }),
+      ...(payload !== undefined && { payload }),
+      ...(text !== undefined && { text }),
+    },
+    order,
+    slice: SLICE,
+  }
+}
+
+/** The states in which jobs are on record that are in one of these: what runs here is granted there until it is over. */
+function onRecord(states: readonly JobState[]): number[] {
+  const numbers = new Set(states.map((state) => STATES.indexOf(state)))
+  if (states.includes('running')) numbers.add(AVAILABLE)
+  return [...numbers]
 }
 
 function attemptInfoOf({ attempt, outcome, started, ended, thread, cpu, error }: AttemptRow): AttemptInfo {
