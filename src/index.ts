@@ -7,6 +7,7 @@ export { memoryBroker } from './brokers/memory.ts'
 export type { Broker, BrokerStats } from './brokers/port/broker.ts'
 export type { BrokerHost } from './brokers/port/host.ts'
 export type { WaitUntilOptions } from './engine/awaited-promises.ts'
+export type { BulkOptions, BulkQuery, BulkResult } from './engine/bulk.ts'
 export type { Job } from './engine/job.ts'
 export type { ActorOptions, RunAgainOptions } from './engine/job-actions.ts'
 export type { JobChangeOptions } from './engine/job-changes.ts'
@@ -90,7 +91,7 @@ export {
   UnknownTaskError,
   UnrecoverableError,
 } from './words/errors.ts'
-export type { EventJob, EventName, Listener, RuntimeEvents } from './words/events.ts'
+export type { AuditSubject, EventJob, EventName, Listener, RuntimeEvents } from './words/events.ts'
 export type {
   AttemptInfo,
   AttemptOutcome,

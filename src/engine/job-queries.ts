@@ -1,21 +1,14 @@
 /** What a runtime asks of all jobs that fit a filter. */
 import type { JobConditions } from '../brokers/port/search.ts'
 import { refusal } from '../rules/arguments.ts'
-import {
-  jobQuerySchema,
-  type ReadConditions,
-  removeFilterSchema,
-  reviveFilterSchema,
-} from '../rules/filter-schemas.ts'
+import { jobQuerySchema, type ReadConditions } from '../rules/filter-schemas.ts'
 import type { JobPage } from '../rules/job-query.ts'
 import { readOptions } from '../rules/options.ts'
 import type { Engine } from './engine.ts'
 import { infoOf } from './job.ts'
 
-// Jobs that are looked at in one go.
-const AT_A_TIME = 500
-
-type AskedOf = Pick<Engine, 'broker' | 'jobs' | 'registry' | 'pools'>
+/** What is needed of the engine to ask for jobs. */
+export type AskedOf = Pick<Engine, 'broker' | 'jobs' | 'registry' | 'pools'>
 
 /** One page of the facts of the jobs that fit. */
 export async function listJobs(engine: AskedOf, query: unknown): Promise<JobPage> {
@@ -44,7 +37,7 @@ function placeIn(cursor: string, order: string): string {
 }
 
 /** Which jobs a query means, as a broker is told. `call`: what was called. */
-function conditionsOf(
+export function conditionsOf(
   engine: AskedOf,
   { state, task, pool, ...rest }: ReadConditions,
   call: string,
@@ -59,39 +52,6 @@ function conditionsOf(
     ...(task !== undefined && { tasks: task }),
     ...(pool !== undefined && { pools: pool }),
     ...(Object.fromEntries(given) as JobConditions),
-  }
-}
-
-/** Lets every dead job that fits start over; resolves to how many did. */
-export async function reviveAll(engine: AskedOf, filter: unknown): Promise<number> {
-  const { task } = readOptions(reviveFilterSchema, filter, 'reviveAll', 'the filter')
-  if (task !== undefined) knownTask(engine, task, 'reviveAll')
-  let revived = 0
-  for (;;) {
-    const dead = await engine.jobs.list({
-      state: 'dead',
-      limit: AT_A_TIME,
-      ...(task !== undefined && { task }),
-    })
-    const started = dead.filter((record) => engine.jobs.revive(record)).length
-    revived += started
-    // What cannot start over (its unique key has a new holder) would be listed for ever.
-    if (started === 0) return revived
-  }
-}
-
-/** Forgets every job in a state that is over; resolves to how many. */
-export async function removeAll(engine: AskedOf, filter: unknown): Promise<number> {
-  const { state, task } = readOptions(removeFilterSchema, filter, 'removeAll', 'the filter')
-  if (task !== undefined) knownTask(engine, task, 'removeAll')
-  let removed = 0
-  for (;;) {
-    const over = await engine.jobs.list({ state, limit: AT_A_TIME, ...(task !== undefined && { task }) })
-    const gone = await Promise.all(over.map((record) => engine.broker.jobs.remove(record)))
-    const count = gone.filter(Boolean).length
-    removed += count
-    // What cannot go yet would be listed for ever.
-    if (count === 0) return removed
   }
 }
 

@@ -15,12 +15,13 @@ import { type AnyTask, type PayloadOf, readTasks } from '../rules/task.ts'
 import { memberOf } from '../words/describe.ts'
 import { HandlerNotFoundError, RuntimeStoppedError } from '../words/errors.ts'
 import type { EventName, Listener } from '../words/events.ts'
-import type { JobInfo, JobOptions, JobState, TerminalState } from '../words/job.ts'
+import type { JobInfo, JobOptions, JobState } from '../words/job.ts'
 import { expectNode } from '../words/node-version.ts'
 import { checkUnique, unlessFull } from './acceptance.ts'
 import { assemble } from './assemble.ts'
 import type { WaitUntilOptions } from './awaited-promises.ts'
 import { Batch, type BatchOptions } from './batch.ts'
+import { actOnAll, type BulkOptions, type BulkQuery, type BulkResult } from './bulk.ts'
 import { Control } from './control.ts'
 import type { Engine } from './engine.ts'
 import { checkListener } from './event-names.ts'
@@ -36,7 +37,7 @@ import {
   runJobNow,
 } from './job-actions.ts'
 import type { JobChangeOptions } from './job-changes.ts'
-import { listJobs, removeAll, reviveAll } from './job-queries.ts'
+import { listJobs } from './job-queries.ts'
 import { Log } from './log.ts'
 import { tellPauses } from './pauses.ts'
 import { type Ports, realPorts } from './ports.ts'
@@ -148,8 +149,8 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   }
 
   /** Cancels a job by its id; false when it is unknown or already over. */
-  async cancel(id: string, reason?: unknown): Promise<boolean> {
-    return cancelJob(this[engineOf], id, reason)
+  async cancel(id: string, reason?: unknown, options: ActorOptions = {}): Promise<boolean> {
+    return cancelJob(this[engineOf], id, reason, options)
   }
 
   /**
@@ -187,32 +188,42 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    *
    * @throws QueueFullError (as a rejection) when there is no room for it.
    */
-  async revive(id: string): Promise<boolean> {
-    return reviveJob(this[engineOf], id)
+  async revive(id: string, options: ActorOptions = {}): Promise<boolean> {
+    return reviveJob(this[engineOf], id, options)
   }
 
   /**
-   * Lets every dead job start over, or those of one task; resolves to how many did.
+   * Cancels every job that fits and is not over. As all actions on a query: it goes page by page, tells `action:progress`, and
+   * with `dryRun` counts alone. Resolves to how many fitted, and with how many it was done.
+   *
+   * @throws OptionsInvalidError (as a rejection) when the query or an option is unknown or has a bad value.
+   */
+  async cancelAll(query: BulkQuery = {}, options: BulkOptions = {}): Promise<BulkResult> {
+    return actOnAll(this[engineOf], 'cancelAll', query, options)
+  }
+
+  /**
+   * Lets every dead job that fits start over.
    *
    * @throws QueueFullError (as a rejection) when there is no room for all: those before it have started over.
-   * OptionsInvalidError when the filter has an unknown key or a bad value.
    */
-  async reviveAll(filter: { task?: string | AnyTask } = {}): Promise<number> {
-    return reviveAll(this[engineOf], filter)
+  async reviveAll(query: BulkQuery = {}, options: BulkOptions = {}): Promise<BulkResult> {
+    return actOnAll(this[engineOf], 'reviveAll', query, options)
+  }
+
+  /** Lets every job that fits, and waits for its time or for its next attempt, be due. */
+  async runNowAll(query: BulkQuery = {}, options: BulkOptions = {}): Promise<BulkResult> {
+    return actOnAll(this[engineOf], 'runNowAll', query, options)
+  }
+
+  /** Forgets every job that fits and is over: dead ones, where the query names no state. */
+  async removeAll(query: BulkQuery = {}, options: BulkOptions = {}): Promise<BulkResult> {
+    return actOnAll(this[engineOf], 'removeAll', query, options)
   }
 
   /** Forgets a job that is over, such as a dead one that nobody will revive; false when it is unknown or not over. */
-  async remove(id: string): Promise<boolean> {
-    return removeJob(this[engineOf], id)
-  }
-
-  /**
-   * Forgets every job in a state that is over (default `dead`), or those of one task; resolves to how many.
-   *
-   * @throws OptionsInvalidError (as a rejection) when the filter has an unknown key or a bad value.
-   */
-  async removeAll(filter: { state?: TerminalState; task?: string | AnyTask } = {}): Promise<number> {
-    return removeAll(this[engineOf], filter)
+  async remove(id: string, options: ActorOptions = {}): Promise<boolean> {
+    return removeJob(this[engineOf], id, options)
   }
 
   /**

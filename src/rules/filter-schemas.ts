@@ -3,7 +3,7 @@ import { types } from 'node:util'
 import { z } from 'zod'
 import { type JobState, TERMINAL_STATES, UNFINISHED_STATES } from '../words/job.ts'
 import { isKey, KEY_EXPECTED } from './arguments.ts'
-import { kept, limit, moment, name, timeOf } from './option-schemas.ts'
+import { kept, limit, moment, name, signal, timeOf } from './option-schemas.ts'
 import { closest } from './options.ts'
 import { isTask } from './task.ts'
 
@@ -113,12 +113,30 @@ export const jobQuerySchema = z.lazy(() =>
 /** What a query says of jobs, as it is read. */
 export type ReadConditions = Omit<z.output<typeof jobQuerySchema>, 'order' | 'limit' | 'cursor' | 'budget'>
 
-/** Which dead jobs `runtime.reviveAll` lets start over. */
-export const reviveFilterSchema = z.lazy(() => z.strictObject({ task: taskName.optional() }))
+/** A query of an action, which some states allow of; `usual` are meant where it names none. */
+function actingOn(states: readonly JobState[], usual: readonly JobState[] = states) {
+  const one = stateIn(states)
+  const state = z.union([one.transform((given) => [given]), z.array(one)], {
+    error: ({ input }) => `expected one of ${states.join(', ')}${hint(states, input)}`,
+  })
+  return z.lazy(() => z.strictObject({ ...conditions, state: state.default(() => [...usual]) }))
+}
 
-/** Which jobs `runtime.removeAll` forgets. */
-export const removeFilterSchema = z.lazy(() =>
-  z.strictObject({ state: stateIn(TERMINAL_STATES).default('dead'), task: taskName.optional() }),
+/** Which jobs an action on all that fit can mean. */
+export const bulkSchemas = {
+  cancelAll: actingOn(UNFINISHED_STATES),
+  reviveAll: actingOn(['dead']),
+  removeAll: actingOn(TERMINAL_STATES, ['dead']),
+  runNowAll: actingOn(['scheduled', 'retryable']),
+} as const
+
+/** What an action on all jobs that fit takes besides the query. */
+export const bulkOptionsSchema = z.lazy(() =>
+  z.strictObject({
+    dryRun: z.boolean({ error: 'expected true or false' }).default(false),
+    by: name.optional(),
+    signal: signal.optional(),
+  }),
 )
 
 /** What `waitUntil` takes besides the promise. */

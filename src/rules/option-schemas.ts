@@ -182,7 +182,7 @@ const buffer = z.custom<ArrayBuffer>(types.isArrayBuffer, {
     ArrayBuffer.isView(input) ? 'expected an ArrayBuffer: give its .buffer' : 'expected an ArrayBuffer',
 })
 
-const signal = z.custom<AbortSignal>(isSignal, {
+export const signal = z.custom<AbortSignal>(isSignal, {
   error: ({ input }) =>
     describeValue(input) === 'an AbortController'
       ? 'expected an AbortSignal: give controller.signal'

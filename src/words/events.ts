@@ -11,6 +11,14 @@ export interface EventJob {
   readonly attempt: number
 }
 
+/** What an action was done on: one job, all jobs that fit a query, a task, a pool (none is named: all) or a schedule. */
+export type AuditSubject =
+  | { readonly job: string }
+  | { readonly query: Readonly<Record<string, unknown>> }
+  | { readonly task: string }
+  | { readonly pool: string | undefined }
+  | { readonly schedule: string }
+
 /** Every event and what it carries. Durations are in milliseconds. */
 export interface RuntimeEvents {
   /** A job was accepted. */
@@ -81,6 +89,36 @@ export interface RuntimeEvents {
     readonly schedule: { readonly id: string; readonly task: string }
     readonly reason: 'no-task' | 'not-set'
   }
+  /**
+   * Somebody has done something: called a method of the runtime that acts on jobs, tasks, pools or schedules. `by`: who, as the
+   * call says. `count`: with how many it was done; 0 when there was nothing to do. `added`: the id of the job that was added.
+   */
+  audit: {
+    readonly action:
+      | 'cancel'
+      | 'revive'
+      | 'remove'
+      | 'runNow'
+      | 'change'
+      | 'runAgain'
+      | 'pause'
+      | 'resume'
+      | 'run'
+      | 'unschedule'
+    readonly by: string | undefined
+    readonly on: AuditSubject
+    readonly count: number
+    readonly added: string | undefined
+  }
+  /** An action on all jobs that fit a query is so far: those it has come to, and those it was done with. */
+  'action:progress': {
+    readonly action: 'cancel' | 'revive' | 'remove' | 'runNow'
+    readonly by: string | undefined
+    readonly query: Readonly<Record<string, unknown>>
+    readonly dryRun: boolean
+    readonly matched: number
+    readonly done: number
+  }
   /** A promise that was given to `waitUntil` was rejected. */
   'promise:rejected': { readonly name: string; readonly error: Error }
   /** A job was refused because `maxPending` jobs are unfinished, or their payloads have `maxPendingBytes`. */
@@ -129,6 +167,8 @@ const names: Readonly<Record<EventName, true>> = {
   'runtime:overloaded': true,
   'broker:down': true,
   'broker:up': true,
+  audit: true,
+  'action:progress': true,
   'promise:rejected': true,
   'schedule:stale': true,
   'runtime:stopping': true,

@@ -72,19 +72,54 @@ describe.each([
   test('can all be forgotten, or those of one task', async () => {
     const { runtime, ids } = await withDead(make())
     await runtime.enqueue('a', 0).settled
-    expect(await runtime.removeAll({ task: 'b' })).toBe(1)
-    expect(await runtime.removeAll()).toBe(3)
+    expect(await runtime.removeAll({ task: 'b' })).toEqual({ matched: 1, done: 1 })
+    expect(await runtime.removeAll()).toEqual({ matched: 3, done: 3 })
     expect(await runtime.job(ids[0] ?? '')).toBeUndefined()
     expect(await runtime.counts()).toMatchObject({ dead: 0, completed: 1 })
-    expect(await runtime.removeAll({ state: 'completed' })).toBe(1)
+    expect(await runtime.removeAll({ state: 'completed' })).toEqual({ matched: 1, done: 1 })
   })
 
   test('can all start over, or those of one task', async () => {
     const { runtime } = await withDead(make())
     runtime.pause()
-    expect(await runtime.reviveAll({ task: 'b' })).toBe(1)
-    expect(await runtime.reviveAll()).toBe(3)
+    expect(await runtime.reviveAll({ task: 'b' })).toEqual({ matched: 1, done: 1 })
+    expect(await runtime.reviveAll()).toEqual({ matched: 3, done: 3 })
     expect(await runtime.counts()).toMatchObject({ dead: 0, available: 4 })
+  })
+
+  test('are counted by a dry run of an action on a query, and left as they are', async () => {
+    const { runtime } = await withDead(make())
+    const told: unknown[] = []
+    runtime.on('audit', (event) => told.push(event))
+    expect(await runtime.reviveAll({ task: 'a' }, { dryRun: true })).toEqual({ matched: 3, done: 0 })
+    expect(await runtime.removeAll({ payload: { n: 1 } }, { dryRun: true })).toEqual({ matched: 0, done: 0 })
+    expect((await runtime.counts()).dead).toBe(4)
+    expect(told).toEqual([])
+  })
+
+  test('are all cancelled once they start over, with progress, and with one event for who did it', async () => {
+    const { runtime } = await withDead(make())
+    runtime.pause()
+    await runtime.reviveAll()
+    const told: unknown[] = []
+    runtime.on('audit', (event) => told.push(event))
+    runtime.on('action:progress', (event) => told.push(event))
+    const query = { task: 'a', state: 'available' } as const
+    expect(await runtime.cancelAll(query, { by: 'ada' })).toEqual({ matched: 3, done: 3 })
+    const about = { action: 'cancel', by: 'ada' }
+    const asked = { states: ['available'], tasks: ['a'] }
+    expect(told).toEqual([
+      { ...about, query: asked, dryRun: false, matched: 3, done: 3 },
+      { ...about, on: { query: asked }, count: 3, added: undefined },
+    ])
+    expect(await runtime.counts()).toMatchObject({ cancelled: 3, available: 1 })
+  })
+
+  test('stay as they are from the moment at which the signal of an action aborts', async () => {
+    const { runtime } = await withDead(make())
+    const signal = AbortSignal.abort()
+    expect(await runtime.removeAll({}, { signal })).toEqual({ matched: 0, done: 0 })
+    expect((await runtime.counts()).dead).toBe(4)
   })
 
   test('are neither revived nor forgotten by a filter with a slip in it', async () => {
@@ -140,7 +175,7 @@ test('jobs of a task that a journal has and its runtime does not are told of, ca
   expect((await cancelled).job).toMatchObject({ id: due.id, name: 'a' })
   expect(await runtime.job(due.id)).toMatchObject({ state: 'cancelled' })
   expect([await runtime.revive(dead[0] ?? ''), await runtime.remove(dead[1] ?? '')]).toEqual([true, true])
-  expect(await runtime.removeAll({ task: 'a' })).toBe(1)
+  expect(await runtime.removeAll({ task: 'a' })).toEqual({ matched: 1, done: 1 })
   expect(await runtime.counts()).toMatchObject({ available: 2, dead: 1, cancelled: 1, scheduled: 0 })
   expect(runtime.stats()).toMatchObject({ pending: 0, cancelled: 1 })
 })

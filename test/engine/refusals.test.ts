@@ -526,6 +526,6 @@ describe('createRuntime', () => {
 test('a task names the jobs of a filter as its name does', async () => {
   const { id } = runtime.enqueue(mail, { to: 'ada' }, { delay: 60_000 })
   expect((await runtime.jobs({ task: mail })).jobs.map((job) => job.id)).toContain(id)
-  expect(await runtime.reviveAll({ task: mail })).toBe(0)
-  expect(await runtime.removeAll({ task: mail })).toBe(0)
+  expect(await runtime.reviveAll({ task: mail })).toEqual({ matched: 0, done: 0 })
+  expect(await runtime.removeAll({ task: mail })).toEqual({ matched: 0, done: 0 })
 })

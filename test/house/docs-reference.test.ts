@@ -114,8 +114,8 @@ describe('the reference of the HTTP edge', () => {
 describe('the reference of events', () => {
   const source = read('src/words/events.ts')
   const body = /export interface RuntimeEvents \{\n([\s\S]*?)\n\}/.exec(source)?.[1] ?? ''
-  const events = body.split(/^(?= {2}'[\w:]+':)/m).flatMap((part) => {
-    const name = /^ {2}'([\w:]+)':/.exec(part)?.[1]
+  const events = body.split(/^(?= {2}'?[\w:]+'?:)/m).flatMap((part) => {
+    const name = /^ {2}'?([\w:]+)'?:/.exec(part)?.[1]
     const fields = [...part.matchAll(/readonly (\w+):/g)].map(([, field]) => field)
     return name === undefined ? [] : [{ name, fields: fields.filter((field) => field !== 'job') }]
   })

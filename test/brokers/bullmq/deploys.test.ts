@@ -90,7 +90,10 @@ for (const store of ['redis', 'postgres'] as const) {
         expect(await next.job(first)).toMatchObject({ state: 'cancelled' })
         expect((await next.jobs({ task: 'in-order' })).jobs).toMatchObject([{ state: 'cancelled' }])
         expect([await next.remove(first), await next.remove(second)]).toEqual([true, false])
-        expect(await next.removeAll({ state: 'cancelled', task: 'in-order' })).toBe(1)
+        expect(await next.removeAll({ state: 'cancelled', task: 'in-order' })).toEqual({
+          matched: 1,
+          done: 1,
+        })
         expect(await next.counts()).toMatchObject({ available: 399, cancelled: 0 })
         expect(next.stats()).toMatchObject({ pending: 0 })
       },

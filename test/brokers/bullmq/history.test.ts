@@ -60,7 +60,7 @@ for (const store of ['redis', 'postgres'] as const) {
       const dead: number[] = []
       const all = Promise.withResolvers<void>()
       other.on('job:dead', ({ job }) => void (dead.push(job.attempt) === jobs.length && all.resolve()))
-      expect(await other.reviveAll({ task: 'trail' })).toBe(5)
+      expect(await other.reviveAll({ task: 'trail' })).toEqual({ matched: 5, done: 5 })
       expect(await other.counts()).toMatchObject({ available: 5, dead: 0 })
       here.runtime({ role: 'worker' })
       await all.promise

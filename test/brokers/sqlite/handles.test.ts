@@ -98,7 +98,7 @@ test('a dead job keeps the errors of every attempt, and can be revived or remove
   expect(await runtime.remove(first)).toBe(true)
   expect(await runtime.job(first)).toBeUndefined()
   expect(await runtime.revive(second)).toBe(true)
-  expect(await runtime.reviveAll({ task: 'fails' })).toBe(1)
+  expect(await runtime.reviveAll({ task: 'fails' })).toEqual({ matched: 1, done: 1 })
   expect(await runtime.counts()).toMatchObject({ dead: 0, available: 2 })
 })
 

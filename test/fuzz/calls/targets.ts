@@ -45,6 +45,11 @@ const METHODS = [
     'reviveAll',
     'remove',
     'removeAll',
+    'cancelAll',
+    'runNow',
+    'runNowAll',
+    'change',
+    'runAgain',
   ],
   ...['schedule', 'unschedule', 'schedules', 'pause', 'resume', 'stats', 'counts', 'on', 'off', 'ready'],
 ] as const
