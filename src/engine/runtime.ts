@@ -2,11 +2,12 @@
 // long because: it is the whole public face, with one short method and its description for each call
 import { memoryBroker } from '../brokers/memory.ts'
 import type { Broker } from '../brokers/port/broker.ts'
-import { expectJobId, isA, refusal } from '../rules/arguments.ts'
+import { expectJobId, isA } from '../rules/arguments.ts'
 import type { ManyEntry, PayloadAndOptions, ResultOfCall, TaskOf } from '../rules/calls.ts'
 import { stopOptionsSchema } from '../rules/filter-schemas.ts'
 import type { JobPage, JobQuery } from '../rules/job-query.ts'
 import type { JobContext } from '../rules/job-record.ts'
+import { actorSchema } from '../rules/option-schemas.ts'
 import { readOptions } from '../rules/options.ts'
 import { refuseInThread } from '../rules/own-thread.ts'
 import type { RegisteredTask } from '../rules/registry.ts'
@@ -19,6 +20,7 @@ import type { JobInfo, JobOptions, JobState } from '../words/job.ts'
 import { expectNode } from '../words/node-version.ts'
 import { checkUnique, unlessFull } from './acceptance.ts'
 import { assemble } from './assemble.ts'
+import { audit } from './audit.ts'
 import type { WaitUntilOptions } from './awaited-promises.ts'
 import { Batch, type BatchOptions } from './batch.ts'
 import { actOnAll, type BulkOptions, type BulkQuery, type BulkResult } from './bulk.ts'
@@ -43,6 +45,7 @@ import { tellPauses } from './pauses.ts'
 import { type Ports, realPorts } from './ports.ts'
 import { metricsOf, type RuntimeMetrics } from './runtime-metrics.ts'
 import type { JobsOf, RuntimeOptions, RuntimeStats, TaskList, TasksIn } from './runtime-options.ts'
+import { pauseScheduleOf, removeSchedule, runScheduleNow } from './schedule-actions.ts'
 import type { ScheduleInfo } from './schedule-definition.ts'
 import type { ScheduleOptions } from './schedule-times.ts'
 import { statsOf } from './stats.ts'
@@ -246,9 +249,30 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   }
 
   /** Takes a schedule away; false when there was none. Jobs that it has added stay. */
-  async unschedule(id: string): Promise<boolean> {
-    if (typeof id !== 'string') throw refusal('unschedule', 'the id', id, 'the id of a schedule, a string')
-    return this[engineOf].schedules.remove(id)
+  async unschedule(id: string, options: ActorOptions = {}): Promise<boolean> {
+    return removeSchedule(this[engineOf], id, options)
+  }
+
+  /**
+   * Adds the job of a schedule now, besides its runs; resolves to its handle, undefined when there is no such schedule.
+   *
+   * @throws What `enqueue` throws (as a rejection).
+   */
+  async runSchedule(id: string, options: ActorOptions = {}): Promise<Job | undefined> {
+    return runScheduleNow(this[engineOf], id, options)
+  }
+
+  /**
+   * Makes no more runs of a schedule, in any process, until `resumeSchedule`: a restart, and a `schedule` call of its id, leave
+   * it paused. Runs that pass meanwhile are not made up. False when there is no such schedule.
+   */
+  async pauseSchedule(id: string, options: ActorOptions = {}): Promise<boolean> {
+    return pauseScheduleOf(this[engineOf], 'pause', id, options)
+  }
+
+  /** Makes the runs of a schedule again, from the next one on; false when there is no such schedule. */
+  async resumeSchedule(id: string, options: ActorOptions = {}): Promise<boolean> {
+    return pauseScheduleOf(this[engineOf], 'resume', id, options)
   }
 
   /**
@@ -270,11 +294,13 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    *
    * @throws OptionsInvalidError when no pool has that name.
    */
-  pause(pool?: string): void {
+  pause(pool?: string, options: ActorOptions = {}): void {
+    const { by } = readOptions(actorSchema, options, 'pause')
     const { pools, scheduler } = this[engineOf]
     pools.expectKnown(pool, 'pause')
     scheduler.pause(pool)
     tellPauses(this[engineOf])
+    audit(this[engineOf], by, { action: 'pause', on: { pool }, count: 1 })
   }
 
   /**
@@ -282,11 +308,13 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
    *
    * @throws OptionsInvalidError when no pool has that name.
    */
-  resume(pool?: string): void {
+  resume(pool?: string, options: ActorOptions = {}): void {
+    const { by } = readOptions(actorSchema, options, 'resume')
     const { pools, scheduler } = this[engineOf]
     pools.expectKnown(pool, 'resume')
     scheduler.resume(pool)
     tellPauses(this[engineOf])
+    audit(this[engineOf], by, { action: 'resume', on: { pool }, count: 1 })
   }
 
   /**

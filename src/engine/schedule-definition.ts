@@ -14,6 +14,8 @@ export interface ScheduleInfo {
   readonly timeZone?: string
   readonly every?: number
   readonly missed: 'once' | 'all' | 'skip'
+  /** True while its runs are not made: it was paused, here or by another process, and outlives a restart as that. */
+  readonly paused: boolean
   /** False when only the broker knows of it: an earlier process, or another one, has set it. */
   readonly setHere: boolean
   /** False when this runtime does not have its task. */
@@ -27,27 +29,34 @@ export interface Schedule {
   readonly payload: Encoded
   readonly rule: ScheduleRule
   nextAt: number
+  isPaused: boolean
 }
 
 interface Kept {
   readonly task: string
   readonly payload: string | null | { readonly base64: string }
   readonly rule: ScheduleRule
+  readonly paused?: true
 }
 
 /** The facts of a schedule. */
 export function infoOf(
-  { id, task, rule, nextAt }: Schedule,
+  { id, task, rule, nextAt, isPaused }: Schedule,
   here: Pick<ScheduleInfo, 'setHere' | 'hasTask'>,
 ): ScheduleInfo {
-  return { id, task, nextAt, ...rule, ...here }
+  return { id, task, nextAt, ...rule, paused: isPaused, ...here }
 }
 
-/** What a schedule says, without when it is next due. */
-export function definitionOf({ task, payload, rule }: Schedule): string {
+/** True when two schedules say the same, whether they are paused or not: that is nothing that the code says. */
+export function isSameSchedule(one: Schedule, other: Schedule): boolean {
+  return definitionOf({ ...one, isPaused: false }) === definitionOf({ ...other, isPaused: false })
+}
+
+/** What a schedule says, without when it is next due. One that is paused has another definition: nobody takes a run of it. */
+export function definitionOf({ task, payload, rule, isPaused }: Schedule): string {
   const kept =
     payload instanceof Uint8Array ? { base64: Buffer.from(payload).toString('base64') } : (payload ?? null)
-  return JSON.stringify({ task, payload: kept, rule })
+  return JSON.stringify({ task, payload: kept, rule, ...(isPaused && { paused: true }) })
 }
 
 /** A schedule as a broker keeps it. */
@@ -57,10 +66,10 @@ export function toStored(schedule: Schedule): StoredSchedule {
 
 /** A schedule that a broker has kept. */
 export function fromStored({ id, definition, nextAt }: StoredSchedule): Schedule {
-  const { task, payload, rule } = JSON.parse(definition) as Kept
+  const { task, payload, rule, paused } = JSON.parse(definition) as Kept
   const encoded =
     typeof payload === 'object' && payload !== null
       ? Buffer.from(payload.base64, 'base64')
       : (payload ?? undefined)
-  return { id, task, payload: encoded, rule, nextAt }
+  return { id, task, payload: encoded, rule, nextAt, isPaused: paused === true }
 }

@@ -2,6 +2,7 @@
  * Schedules: jobs that are added by the clock. On a durable broker they outlive the process, and so do their due times.
  * Where several processes share them, each run is made by the one that takes it first.
  */
+// long because: the timers, the store and the turns of several processes all go by one set of due times
 import type { ScheduleLease, ScheduleStore, StoredSchedule } from '../brokers/port/schedules.ts'
 import { isA, isKey, KEY_EXPECTED, messageOf, refusal } from '../rules/arguments.ts'
 import type { Bound } from '../rules/bounds.ts'
@@ -17,6 +18,7 @@ import {
   definitionOf,
   fromStored,
   infoOf,
+  isSameSchedule,
   type Schedule,
   type ScheduleInfo,
   toStored,
@@ -115,8 +117,10 @@ export class Schedules {
     const rule = readRule(options, now)
     const encoded = encode(payload, 'payload', payloads[entry.index])
     const before = this.#schedules.get(id)
-    const schedule = { id, task: entry.task.name, payload: encoded, rule, nextAt: nextAfter(rule, now, now) }
-    if (before !== undefined && definitionOf(before) === definitionOf(schedule)) {
+    const nextAt = nextAfter(rule, now, now)
+    const isPaused = before?.isPaused === true
+    const schedule = { id, task: entry.task.name, payload: encoded, rule, nextAt, isPaused }
+    if (before !== undefined && isSameSchedule(before, schedule)) {
       this.#ownIds.add(id)
       this.#mend(before)
       // Another process may have changed it, which is not known here yet: the last call wins.
@@ -143,6 +147,32 @@ export class Schedules {
     this.#changes++
     this.#holdProcess()
     await this.#parts.store?.remove(id)
+    return true
+  }
+
+  /** What a run of a schedule is to add; undefined when there is none of that id. */
+  async runOf(id: string): Promise<{ readonly task: string; readonly payload: unknown } | undefined> {
+    await this.#loaded
+    await this.#reload()
+    const schedule = this.#schedules.get(id)
+    return schedule && { task: schedule.task, payload: read(schedule.payload, 'payload') }
+  }
+
+  /** Makes no more runs of a schedule, or (`isPaused` is false) makes them again, from the next one on; false when there is none. */
+  async pause(id: string, isPaused: boolean): Promise<boolean> {
+    await this.#loaded
+    await this.#reload()
+    const schedule = this.#schedules.get(id)
+    if (schedule === undefined) return false
+    if (schedule.isPaused === isPaused) return true
+    const now = this.#wall()
+    schedule.isPaused = isPaused
+    if (schedule.nextAt <= now) schedule.nextAt = nextAfter(schedule.rule, schedule.nextAt, now)
+    this.#changes++
+    this.#keep(schedule)
+    this.#arm()
+    // What is asked is answered after what was said before.
+    await this.#parts.store?.load()
     return true
   }
 
@@ -185,8 +215,10 @@ export class Schedules {
     const kept = new Map(stored.map((schedule) => [schedule.id, schedule]))
     this.#isLoaded = true
     for (const schedule of this.#schedules.values()) {
-      const same = kept.get(schedule.id)
-      if (same?.definition === definitionOf(schedule)) {
+      const before = kept.get(schedule.id)
+      const same = before && fromStored(before)
+      if (same !== undefined) schedule.isPaused = same.isPaused
+      if (same !== undefined && isSameSchedule(same, schedule)) {
         schedule.nextAt = same.nextAt
         continue
       }
@@ -270,6 +302,7 @@ export class Schedules {
     const isShared = this.#lease !== null
     let next = Number.POSITIVE_INFINITY
     for (const schedule of this.#schedules.values()) {
+      if (schedule.isPaused) continue
       // A shared one waits for a process that knows its task, and is told of when there seems to be none.
       const isWaiting = isShared && !this.#isKnown(schedule)
       if (isWaiting && this.#stale.isTold(schedule.id)) continue
@@ -305,7 +338,7 @@ export class Schedules {
     const now = this.#wall()
     let isFull = false
     for (const schedule of this.#schedules.values()) {
-      if (schedule.nextAt <= now && !this.#run(schedule, now)) isFull = true
+      if (!schedule.isPaused && schedule.nextAt <= now && !this.#run(schedule, now)) isFull = true
     }
     if (isFull) this.#setTimer(now + RETRY_AFTER)
     else this.#arm()
@@ -360,14 +393,15 @@ export class Schedules {
   /** Takes what is due, as far as no other process has. */
   async #runDue(lease: ScheduleLease): Promise<void> {
     this.#noteStep()
-    const isDue = (schedule: Schedule): boolean => schedule.nextAt <= this.#wall() && this.#isKnown(schedule)
+    const isDue = (schedule: Schedule): boolean =>
+      !schedule.isPaused && schedule.nextAt <= this.#wall() && this.#isKnown(schedule)
     this.#timerAt = Number.NEGATIVE_INFINITY
     const due = [...this.#schedules.values()].filter(isDue)
     const taken = await Promise.all(due.map((schedule) => this.#runOne(lease, schedule).catch(() => false)))
     if (taken.includes(false)) await this.#reload().catch(() => {})
     if (!this.#parts.isRunning()) return
     for (const schedule of this.#schedules.values())
-      if (!this.#isKnown(schedule) && schedule.nextAt + OVERDUE <= this.#wall())
+      if (!(schedule.isPaused || this.#isKnown(schedule)) && schedule.nextAt + OVERDUE <= this.#wall())
         this.#stale.withoutTask(schedule)
     this.#timerAt = Number.POSITIVE_INFINITY
     // Whoever has taken such a one may die before it is made.

@@ -72,6 +72,60 @@ test('a schedule that is set again unchanged keeps its time, and a changed one s
   expect(runtime.schedule('beat', tick, undefined, { every: 500 }).nextAt).toBe(clock.wall() + 500)
 })
 
+test('a paused schedule adds nothing, also when it is set again, and goes on with its next run', async () => {
+  const clock = new HandClock()
+  const { runtime, added } = runtimeWith(clock)
+  const set = (every: number) => runtime.schedule('beat', tick, undefined, { every })
+  set(1000)
+  expect(await runtime.pauseSchedule('beat')).toBe(true)
+  clock.advance(1500)
+  expect([set(1000).paused, set(2000).paused]).toEqual([true, true])
+  clock.advance(5000)
+  expect(added).toEqual([])
+  expect(await runtime.resumeSchedule('beat')).toBe(true)
+  expect(added).toEqual([])
+  clock.advance(2000)
+  expect(added).toHaveLength(1)
+  expect(await runtime.pauseSchedule('none')).toBe(false)
+})
+
+test('a schedule is run now beside its times, paused or not, and who did so is told', async () => {
+  const clock = new HandClock()
+  const { runtime, added } = runtimeWith(clock)
+  const told: unknown[] = []
+  runtime.on('audit', (event) => told.push(event))
+  const { nextAt } = runtime.schedule('beat', tick, undefined, { every: 1000 })
+  await runtime.pauseSchedule('beat', { by: 'ada' })
+  const job = await runtime.runSchedule('beat', { by: 'bob' })
+  expect([job?.name, added]).toEqual(['tick', ['tick']])
+  expect(await runtime.schedules()).toMatchObject([{ id: 'beat', nextAt, paused: true }])
+  expect(await runtime.runSchedule('none')).toBeUndefined()
+  await runtime.unschedule('beat')
+  const on = { schedule: 'beat' }
+  expect(told).toEqual([
+    { action: 'pause', by: 'ada', on, count: 1, added: undefined },
+    { action: 'run', by: 'bob', on, count: 1, added: job?.id },
+    { action: 'run', by: undefined, on: { schedule: 'none' }, count: 0, added: undefined },
+    { action: 'unschedule', by: undefined, on, count: 1, added: undefined },
+  ])
+})
+
+test('a schedule of a journal that was paused is so after a restart, though its code sets it again', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'aftertask-paused-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  const broker = () => sqliteBroker({ file: join(folder, 'journal.sqlite'), durability: 'process' })
+  const first = runtimeWith(realPorts.clock, broker())
+  first.runtime.schedule('beat', tick, undefined, { every: 3_600_000 })
+  expect(await first.runtime.pauseSchedule('beat')).toBe(true)
+  await first.end()
+  const { runtime, end } = runtimeWith(realPorts.clock, broker())
+  runtime.schedule('beat', tick, undefined, { every: 3_600_000 })
+  expect(await runtime.schedules()).toMatchObject([{ id: 'beat', paused: true }])
+  expect(await runtime.resumeSchedule('beat')).toBe(true)
+  expect(await runtime.schedules()).toMatchObject([{ id: 'beat', paused: false }])
+  await end()
+})
+
 test('a schedule that is taken away adds nothing more and is listed no more', async () => {
   const clock = new HandClock()
   const { runtime, added } = runtimeWith(clock)

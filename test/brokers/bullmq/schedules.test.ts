@@ -97,9 +97,12 @@ for (const store of ['redis', 'postgres'] as const) {
           timeZone: 'Europe/Berlin',
         })
         expect(await first.schedules()).toEqual([set])
+        expect(await first.pauseSchedule('nightly')).toBe(true)
         await first.stop({ timeout: 0 })
         const [second, third] = [here.runtime({ role: 'producer' }), here.runtime()]
-        expect(await second.schedules()).toEqual([{ ...set, setHere: false }])
+        expect(await second.schedules()).toEqual([{ ...set, paused: true, setHere: false }])
+        expect(await second.resumeSchedule('nightly')).toBe(true)
+        expect(await third.schedules()).toEqual([{ ...set, setHere: false }])
         expect(await third.unschedule('nightly')).toBe(true)
         expect(await second.unschedule('nightly')).toBe(false)
         expect(await second.schedules()).toEqual([])

@@ -51,7 +51,21 @@ const METHODS = [
     'change',
     'runAgain',
   ],
-  ...['schedule', 'unschedule', 'schedules', 'pause', 'resume', 'stats', 'counts', 'on', 'off', 'ready'],
+  ...[
+    'schedule',
+    'unschedule',
+    'runSchedule',
+    'pauseSchedule',
+    'resumeSchedule',
+    'schedules',
+    'pause',
+    'resume',
+    'stats',
+    'counts',
+    'on',
+    'off',
+    'ready',
+  ],
 ] as const
 
 // Twice, so that adding comes up as often as its ways to go wrong ask for.
