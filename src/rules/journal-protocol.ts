@@ -7,6 +7,7 @@
  * less than one of many objects. Jobs are named by `seq`, counted in the run of this process; `n` in the file is
  * `seq` plus the base of its run, so jobs of other runs have a negative or very large `seq` here.
  */
+// long because: it is one language, whose words are looked up in one place
 import type { JobState } from '../words/job.ts'
 import type { Encoded } from './codec.ts'
 import type { ContentQuery } from './job-match.ts'
@@ -100,6 +101,15 @@ export function withoutAdds(ops: readonly unknown[]): unknown[] {
   return keepOps(ops, (op) => op !== OP.add)
 }
 
+/** Where an `add` says which job it waits for. */
+const AFTER = 7
+
+/** The jobs that operations add, each with the one of its batch that it waits for. */
+export function* addsIn(ops: readonly unknown[]): Iterable<readonly [seq: number, after: number | null]> {
+  for (let at = 0; at < ops.length; at += OP_LENGTH[ops[at] as number] as number)
+    if (ops[at] === OP.add) yield [ops[at + 1] as number, ops[at + AFTER] as number | null]
+}
+
 /** The operations that are kept, by what each is and where it stands. */
 function keepOps(ops: readonly unknown[], isKept: (op: number, at: number) => boolean): unknown[] {
   const kept: unknown[] = []
@@ -180,6 +190,8 @@ export interface JournalSetup {
     readonly run: number
     readonly window: readonly number[]
     readonly identity: FileIdentity
+    /** Jobs that were refused of late, and which each would have waited for. */
+    readonly passed: ReadonlyMap<number, number>
   }
   /** The permissions of files that are made, as `chmod` takes them. */
   readonly mode: number
@@ -236,6 +248,8 @@ export interface Reply {
   nextDue?: number
   /** Why the jobs that these batches added could not be taken. The other operations wait, or were written. */
   fault?: JournalFault
+  /** Jobs that these batches add once more, and that are written: what is told of the fault is not said of them. */
+  there?: readonly number[]
   /** True when operations wait for the fault to pass. */
   isStuck?: boolean
 }

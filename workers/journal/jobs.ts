@@ -14,6 +14,7 @@ import {
   TWIN,
   WAITING,
 } from '../../src/rules/journal-protocol.ts'
+import { Passed } from '../../src/rules/passed.ts'
 import { type Add, type Facts, factsOf, type Place } from './job-facts.ts'
 import { KeyLines } from './key-lines.ts'
 import type { Statements } from './statements.ts'
@@ -34,6 +35,8 @@ export class Jobs {
   readonly lines: KeyLines
   /** The last job that was in the file when it was opened: what is up to this one may be added for the second time. */
   known = 0
+  /** Jobs that are not in the file, such as refused ones, and which each waited for. */
+  readonly passed = new Passed()
   readonly #weight: number
   readonly #twins: Twins
 
@@ -237,7 +240,8 @@ export class Jobs {
   /** The last job of a batch, from this one back, that is not over and will run; one that was revived is passed. */
   #openFrom(last: number | null): number | null {
     for (let n: number | null = last; n !== null; ) {
-      const [finished, after, twin, behind] = (this.sql.chain.get(n) ?? [0]) as (number | null | undefined)[]
+      const row = this.sql.chain.get(n) ?? [0, this.passed.get(n)]
+      const [finished, after, twin, behind] = row as (number | null | undefined)[]
       const isRevived = typeof behind === 'number'
       if (finished === null && twin === null && !isRevived) return n
       // Nobody is number 0.

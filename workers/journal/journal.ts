@@ -60,6 +60,8 @@ export class Journal {
   #seenVersion = 0
   /** Batches that could not be written, without their adds. */
   #stuck: Batch[] = []
+  /** The last batch that has come: of those that wait, the last ones may have held nothing but adds, which are refused. */
+  #upTo = 0
 
   /**
    * `steady` is a clock that nobody sets, in milliseconds.
@@ -133,6 +135,7 @@ export class Journal {
       this.#transaction.run = run
       if (resume === undefined) this.#retention.opened(wall, moveTimes(this.#sql, run, this.#setup))
       this.#operations.base = run * RUN_SPAN
+      for (const [seq, after] of resume?.passed ?? []) this.#operations.passOver(seq, after)
       this.#jobs.known = Number(this.#sql.lastBefore.get((run + 1) * RUN_SPAN)?.[0] ?? 0)
       this.#queries.base = run * RUN_SPAN
       this.#transaction.counts = this.#queries.countAll()
@@ -172,15 +175,17 @@ export class Journal {
   /** Writes batches in one transaction. Does not throw: what could not be written is told in the reply. */
   write(batches: readonly Batch[]): Reply {
     const all = [...this.#stuck, ...batches]
+    this.#upTo = Math.max(this.#upTo, all.at(-1)?.number ?? 0)
     const reply = this.#attempt(all)
     if (reply.fault === undefined) return reply
     const { fault } = reply
     // The jobs to be added are refused; what is already under way has to be written, and often needs no more room.
+    const there = batches.flatMap((batch) => this.#operations.refuse(batch))
     const rest = all.map((batch) => ({ ...batch, ops: withoutAdds(batch.ops) }))
     const second = this.#attempt(rest)
-    if (second.fault === undefined) return { ...second, fault }
+    if (second.fault === undefined) return { ...second, fault, there }
     this.#stuck = rest.filter((batch) => batch.ops.length > 0)
-    return { ...emptyReply(), upTo: all.at(-1)?.number ?? 0, fault, isStuck: this.#stuck.length > 0 }
+    return { ...emptyReply(), upTo: this.#upTo, fault, there, isStuck: this.#stuck.length > 0 }
   }
 
   /**
@@ -277,7 +282,7 @@ export class Journal {
   #attempt(batches: readonly Batch[], guard?: Guard): Reply {
     const reply = emptyReply()
     const last = batches.at(-1)
-    reply.upTo = last?.number ?? 0
+    reply.upTo = this.#upTo
     try {
       this.#inTransaction(last?.wall ?? this.#transaction.now, reply, () => {
         for (const batch of batches) {

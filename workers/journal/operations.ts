@@ -4,6 +4,7 @@ import { ATTEMPTS_KEPT } from '../../src/rules/job-record.ts'
 import {
   ADD_HELD,
   ADD_STOPS,
+  addsIn,
   DEAD,
   errorText,
   OP,
@@ -60,11 +61,38 @@ export class Operations {
     }
   }
 
+  /** The jobs that a message adds are not taken in. Returns those that are there all the same, from the first time that it was said. */
+  refuse({ ops, isRepeated }: Batch): number[] {
+    const there: number[] = []
+    for (const [seq, after] of addsIn(ops)) {
+      if (isRepeated && this.#isThere(seq)) there.push(seq)
+      else this.passOver(seq, after)
+    }
+    return there
+  }
+
+  /** A job is not taken in: who is added behind it waits for the job that it would have waited for. */
+  passOver(seq: number, after: number | null): void {
+    if (after !== null) this.#jobs.passed.add(this.base + seq, this.base + after)
+  }
+
+  /** A file that cannot be read tells of none. */
+  #isThere(seq: number): boolean {
+    try {
+      return this.#sql.isThere.get(this.base + seq) !== undefined
+    } catch {
+      return false
+    }
+  }
+
   /** What is left of an operation whose values cannot be written. */
   #applyRest(ops: readonly unknown[], at: number, reply: Reply, why: string, guard: Guard): void {
     const seq = ops[at + 1] as number
-    if (ops[at] === OP.add) reply.unwritable.push(seq, why)
-    else if (ops[at] === OP.retry) {
+    if (ops[at] === OP.add) {
+      const [add] = addsIn(ops.slice(at, at + (OP_LENGTH[OP.add] as number)))
+      this.passOver(seq, add?.[1] ?? null)
+      reply.unwritable.push(seq, why)
+    } else if (ops[at] === OP.retry) {
       const rest = [...ops.slice(at, at + 6), null]
       guard(() => this.#applyOne(rest, 0, reply), nothing)
     } else if (ops[at] === OP.finish) {

@@ -36,6 +36,11 @@ export class QueueTimeouts {
   }
 }
 
+/** Whether a job may wait too long at all. */
+export function isLimited(job: JobRecord): boolean {
+  return limitOf(job) !== Number.POSITIVE_INFINITY
+}
+
 /**
  * True when the limit of a job that came back unstarted ran out while it was with a thread. It is to be ended at once: a
  * timer would let it be sent to the next free thread first.

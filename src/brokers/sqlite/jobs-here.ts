@@ -237,6 +237,14 @@ export class JobsHere {
     this.#host.settledLate(job)
   }
 
+  /** A job of a file that is gone, which had ended before anybody here said so: only its promise is told. */
+  overElsewhere(job: JobRecord): void {
+    if (job.extras?.isUnreported !== true) return
+    job.more.isUnreported = false
+    this.records.forget(job)
+    this.#host.settledLate(job)
+  }
+
   /** A job of a file that is gone: it is lost, or its end is told although nobody has written it. */
   loseForGood(job: JobRecord): void {
     const isOurs = !this.#isShared || isOwn(job) || this.records.window.has(job.seq)

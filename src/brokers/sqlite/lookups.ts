@@ -134,14 +134,20 @@ export class Lookups {
   async loseAll(): Promise<void> {
     const states = [...STATES.keys()].filter((state) => state < COMPLETED)
     const asked = this.#connection.isOpen
-      ? this.#connection.ask('list', { states, task: null, limit: MOST_LOST }).catch(() => [])
-      : []
-    for (const row of await asked) {
+      ? this.#connection.ask('list', { states, task: null, limit: MOST_LOST }).catch(() => undefined)
+      : undefined
+    const rows = await asked
+    for (const row of rows ?? []) {
       const job = this.#asItIs(row)
       if (job !== undefined) this.#jobs.loseForGood(job)
     }
-    const { window, kept } = this.#jobs.records
-    for (const job of [...window.values(), ...kept.values()]) this.#jobs.loseForGood(job)
+    const { adding, records } = this.#jobs
+    const isKnown = rows !== undefined && rows.length < MOST_LOST
+    for (const job of [...records.window.values(), ...records.kept.values()]) {
+      // A handle that had not heard of the job's end has spoken. That was told at its time: it is not among those above.
+      if (isKnown && isTerminal(job.state) && !adding.has(job)) this.#jobs.overElsewhere(job)
+      else this.#jobs.loseForGood(job)
+    }
   }
 
   /** A job that waits on disk is asked about: from now on its record is told of what becomes of it. */

@@ -1,7 +1,8 @@
 /** What is to be written: operations gather during a turn, go out in one message, and are kept until they are written. */
 
 import type { JobRecord } from '../../rules/job-record.ts'
-import { OP, TO_JOURNAL, withoutAdds } from '../../rules/journal-protocol.ts'
+import { addsIn, OP, TO_JOURNAL, withoutAdds } from '../../rules/journal-protocol.ts'
+import { Passed } from '../../rules/passed.ts'
 import { Ring } from '../structures/ring.ts'
 import type { JournalClock } from './journal-clock.ts'
 
@@ -29,6 +30,7 @@ const UNFIT = {}
 
 /** Gathers, sends, and keeps what has not been written. */
 export class Outbox {
+  readonly passed = new Passed()
   readonly #clock: JournalClock
   readonly #post: (message: readonly unknown[]) => void
   readonly #unwritten = new Ring<Outgoing>()
@@ -99,15 +101,24 @@ export class Outbox {
     }
   }
 
-  /** The jobs that messages up to a number add: they are refused, and never sent again. */
-  *refused(upTo: number): Iterable<JobRecord> {
+  /**
+   * The jobs that messages up to a number add: they are refused, and never sent again. Those that are `there` from the first
+   * time that such a message was sent are no more to be added either.
+   */
+  *refused(upTo: number, there: ReadonlySet<number>): Iterable<JobRecord> {
     for (const batch of this.#unwritten) {
       if (batch.number > upTo) return
-      const { arrivals } = batch
+      const { arrivals, ops } = batch
       batch.arrivals = []
-      batch.ops = withoutAdds(batch.ops)
+      batch.ops = withoutAdds(ops)
+      this.passOver(ops, (seq) => !there.has(seq))
       yield* arrivals
     }
+  }
+
+  /** Some of the jobs that operations add are refused: a journal that starts anew is told whom they would have waited for. */
+  passOver(ops: readonly unknown[], isRefused: (seq: number) => boolean): void {
+    for (const [seq, after] of addsIn(ops)) if (after !== null && isRefused(seq)) this.passed.add(seq, after)
   }
 
   /** Everything that was never written, when it will not be. */

@@ -70,7 +70,11 @@ export class Replies {
     if (reply.owned !== undefined) this.#loseOthers(reply, reply.owned)
     if (reply.fault !== undefined) {
       const error = this.#connection.faulty(reply.fault, reply.isStuck === true)
-      for (const job of this.#connection.outbox.refused(reply.upTo)) this.#refuse(job, error)
+      const there = new Set(reply.there)
+      for (const job of this.#connection.outbox.refused(reply.upTo, there)) {
+        if (there.has(job.seq)) this.#arrived(job)
+        else this.#refuse(job, error)
+      }
     } else if (reply.upTo > 0) this.#connection.recovered()
     const late = reply.isStuck === true ? [] : this.#written(reply)
     for (const row of reply.settled) this.#settledRow(row)
@@ -129,8 +133,10 @@ export class Replies {
     const unfit = new Map<unknown, unknown>()
     for (let at = 0; at < unwritable.length; at += 2) unfit.set(unwritable[at], unwritable[at + 1])
     const late: { job: JobRecord; isRepeated: boolean }[] = []
-    for (const outgoing of this.#connection.outbox.written(upTo)) {
+    const { outbox } = this.#connection
+    for (const outgoing of outbox.written(upTo)) {
       const { arrivals, releases, endings, marks, isRepeated } = outgoing
+      if (unfit.size > 0) outbox.passOver(outgoing.ops, (seq) => unfit.has(seq))
       for (const job of arrivals) {
         if (unfit.has(job.seq)) this.#refuse(job, unwritableError(job, unfit.get(job.seq)))
         else this.#arrived(job)

@@ -8,7 +8,7 @@ import { Moved } from '../../rules/moved.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
 import { isStranger } from '../../rules/stranger.ts'
 import type { AttemptInfo, JobState } from '../../words/job.ts'
-import { expiry, hasWaitedTooLong } from '../lifecycle/queue-timeouts.ts'
+import { expiry, hasWaitedTooLong, isLimited } from '../lifecycle/queue-timeouts.ts'
 import type { Attempt, Ending } from '../port/attempt.ts'
 import type {
   AttemptSink,
@@ -34,6 +34,9 @@ import type { Outbox, Outgoing } from './outbox.ts'
 import { Replies } from './replies.ts'
 import { JournalSchedules } from './schedules.ts'
 import { type SqliteSettings, setupOf } from './settings.ts'
+
+// A commit may take so long: a job that is to start at once gets its chance.
+const COMMIT = 50
 
 /** The broker of `aftertask/sqlite`. */
 export class SqliteBroker
@@ -80,7 +83,8 @@ export class SqliteBroker
     const connection = new Connection(this.#link, clock, {
       setup: (before) => {
         const window = [...this.#here.records.window.keys()]
-        const resume = before && { run: before.run, identity: before.identity, window }
+        const passed = connection.outbox.passed.all
+        const resume = before && { run: before.run, identity: before.identity, window, passed }
         return setupOf(this.#settings, host, clock.wall(), resume)
       },
       opened: (opened, isFirst) => replies.opened(opened, isFirst),
@@ -168,11 +172,19 @@ export class SqliteBroker
   }
 
   peek(pool: string): JobRecord | undefined {
-    return this.#here.ready.peek(pool)
+    const { ready } = this.#here
+    let job = ready.peek(pool)
+    // The journal tells whose time is over; not in time while its disk refuses, or its thread is being replaced.
+    for (; job !== undefined && this.#isLate(job); job = ready.peek(pool)) this.finish(job, expiry(job))
+    return job
   }
 
   claim(pool: string): JobRecord | undefined {
-    return this.#here.ready.claim(pool)
+    return this.peek(pool) && this.#here.ready.claim(pool)
+  }
+
+  #isLate(job: JobRecord): boolean {
+    return isLimited(job) && hasWaitedTooLong(job, this.#host.clock.now() - COMMIT)
   }
 
   hold(task: TaskEntry, isHeld: boolean): void {
