@@ -47,6 +47,9 @@ export interface Spec {
 /** How a response ends. */
 export type ResponseEnd = 'sent' | 'status 500' | 'error' | 'aborted'
 
+/** What a disk refuses: jobs to be added, every commit, or that the file is found under its name. */
+export type DiskFault = 'full' | 'io' | 'missing'
+
 /** One step. Numbers of jobs, batches and lanes are taken modulo how many there are. */
 export type Op =
   | { readonly do: 'advance'; readonly ms: number }
@@ -63,6 +66,8 @@ export type Op =
   | { readonly do: 'stop'; readonly timeout: number }
   /** The process is gone between two events, and another opens its file after so many milliseconds. */
   | { readonly do: 'crash'; readonly after: number; readonly downtime: number }
+  /** The disk refuses for so long: what is new, everything, or the file has lost its name. */
+  | { readonly do: 'disk'; readonly fault: DiskFault; readonly ms: number }
   /** The journal's thread is gone: at once, or with a commit done and not told of. */
   | { readonly do: 'journal dies'; readonly when: 'now' | 'untold' }
   | {
@@ -226,6 +231,11 @@ const crash = fc.record({
   after: fc.nat(20),
   downtime: pick(0, 1, 30, 500, 5000),
 })
+const diskFault = fc.record({
+  do: fc.constant('disk' as const),
+  fault: pick<DiskFault>('full', 'io', 'missing'),
+  ms: pick(0.2, 5, 300, 3000),
+})
 const journalDeath = fc.record({ do: fc.constant('journal dies' as const), when: pick('now', 'untold') })
 /** A schedule is set or removed. */
 export const schedule = fc.oneof(
@@ -297,6 +307,7 @@ const durableStep = oneOf([
   ...common(true),
   { weight: 12, arbitrary: crash },
   { weight: 5, arbitrary: journalDeath },
+  { weight: 5, arbitrary: diskFault },
   { weight: 4, arbitrary: stop },
   { weight: 5, arbitrary: schedule },
 ])

@@ -10,6 +10,8 @@ export interface EndedLife {
   readonly life: number
   /** It has stopped, and its journal has closed behind it. */
   readonly isClean: boolean
+  /** Its file had lost its name, and is back: what it gave up for lost is found there. */
+  readonly wasAway: boolean
 }
 
 /** Settles accounts whenever a process has ended. */
@@ -32,6 +34,7 @@ export class Accounts {
     for (const job of model.jobs) {
       if (job.over === 'gone') continue
       const row = stored.get(job.id)
+      if (ended.wasAway && job.over !== undefined && row?.state !== job.over) this.#comesBack(job, row)
       if (job.over === 'lost')
         model.expect(row === undefined, () => `${job.id} was told to be lost, and is in the file`)
       else if (job.over !== undefined) this.#isStillOver(job, row)
@@ -48,6 +51,12 @@ export class Accounts {
     }
     for (const id of stored.keys())
       model.expect(model.byId.has(id), () => `${id} is in the file, and nobody has added it`)
+  }
+
+  /** The end that was told of it could not be written to a file that was away. */
+  #comesBack(job: DurableJob, row: StoredJob | undefined): void {
+    if (row === undefined) job.isUnwritten ||= !this.#forgets
+    else this.#model.comesBack(job)
   }
 
   #isStillOver(job: DurableJob, row: StoredJob | undefined): void {

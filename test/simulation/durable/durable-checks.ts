@@ -55,7 +55,7 @@ export class DurableChecks {
       model.expect(job.cancelAsked, () => `${id} is cancelled and nobody asked for it`)
     else if (how === 'skipped') this.#skippedRightly(job)
     else if (how === 'dead') this.#diedRightly(job, error)
-    else model.expect(model.isStopping && !job.isStored, () => `${id} is lost`)
+    else this.#lostRightly(job)
     this.#isWritten(job, how)
     model.ended(job, how)
   }
@@ -104,13 +104,19 @@ export class DurableChecks {
 
   #isWritten(job: DurableJob, how: Over): void {
     const row = this.#evidence.stored(job.id)
-    job.isUnwritten = row === undefined && !job.isStored && this.#model.isStopping
-    if (!this.#evidence.canLook() || how === 'lost') return
+    job.isUnwritten = row === undefined && !job.isStored && (this.#model.isStopping || this.#model.mayRefuse)
+    if (!this.#evidence.canLook() || how === 'lost' || this.#model.mayLoseStored) return
     const isRight = row === undefined ? this.#evidence.forgets || job.isUnwritten : row.state === how
     this.#model.expect(
       isRight,
       () => `${job.id} is told to be ${how}, and in the file it is ${row?.state ?? 'not there'}`,
     )
+  }
+
+  #lostRightly({ id, isStored }: DurableJob): void {
+    const { isStopping, mayRefuse, mayLoseStored } = this.#model
+    const isRight = isStored ? mayLoseStored : isStopping || mayRefuse
+    this.#model.expect(isRight, () => `${id} is lost`)
   }
 
   #skippedRightly(job: DurableJob): void {

@@ -10,6 +10,9 @@ import type { DurableChecks } from './durable-checks.ts'
 import type { DurableBatch, DurableJob, DurableModel } from './durable-model.ts'
 import type { Life } from './life.ts'
 
+/** Milliseconds in which the journal notices that it can write again. */
+const WORD_OF_IT = 8000
+
 interface Adding {
   batch?: DurableBatch
   when?: DurableJob['when']
@@ -39,6 +42,7 @@ export class DurableHands {
   readonly #told = new Map<DurableJob, string[]>()
   readonly #asked = new Map<DurableJob, number>()
   #calls = 0
+  #refusesUntil = 0
 
   constructor(life: Life, model: DurableModel, checks: DurableChecks, plan: Plan) {
     this.#life = life
@@ -82,6 +86,8 @@ export class DurableHands {
       case 'journal dies':
         // What is let go of at once cannot be told from what was never written.
         return this.#plan.world.retention < 1000 ? undefined : link.die(op.when)
+      case 'disk':
+        return this.#refuse(op)
       case 'schedule': {
         const { every, missed, id } = op
         try {
@@ -167,7 +173,7 @@ export class DurableHands {
         model.expect(model.isStopping, () => 'a running runtime refused a job')
       else if (error instanceof QueueFullError) model.expect(isFull, () => 'a queue with room refused a job')
       else if (error instanceof BrokerUnavailableError)
-        model.expect(link.isDown, () => `a job was refused: ${error.message}`)
+        model.expect(link.isDown || model.mayRefuse, () => `a job was refused: ${error.message}`)
       else throw error
     } finally {
       this.adding = before
@@ -198,7 +204,7 @@ export class DurableHands {
         if (!(this.isOver || job.isStored || job.over === 'lost')) this.#checks.wasStored(job)
       },
       (error: unknown) => {
-        const isRight = this.isOver || this.#model.isStopping
+        const isRight = this.isOver || this.#model.isStopping || this.#model.mayRefuse
         this.#model.expect(isRight, () => `stored of ${job.id} was rejected: ${String(error)}`)
       },
     )
@@ -256,6 +262,19 @@ export class DurableHands {
         if (!(error instanceof QueueFullError)) unlessUnavailable(error)
       },
     )
+  }
+
+  #refuse({ fault, ms }: Extract<Op, { do: 'disk' }>): void {
+    const { clock, disk, isOpen } = this.#life
+    const model = this.#model
+    if (model.isStopping || !isOpen || !disk.refuses(fault)) return
+    const until = clock.now() + ms
+    model.refusesUntil = model.time() + ms + WORD_OF_IT
+    model.isAway = fault === 'missing'
+    this.#refusesUntil = until
+    clock.at(until, () => {
+      if (this.#refusesUntil === until && !this.isOver) disk.refuses(undefined)
+    })
   }
 
   #killThread(which: number): void {

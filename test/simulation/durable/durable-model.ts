@@ -95,6 +95,10 @@ export class DurableModel {
   readonly paused = new Set<string>()
   isPaused = false
   isStopping = false
+  /** The disk refuses, or has done so of late: what this process has not stored until then may be refused. */
+  refusesUntil = 0
+  /** The last such fault was that the file has lost its name. */
+  isAway = false
   /** A listener is calling back: what happens now may come between things that belong together. */
   isReacting = false
   violation: string | undefined
@@ -103,6 +107,16 @@ export class DurableModel {
   /** By how much somebody had set the clock before this process began: the times in its file are ahead by that. */
   setBefore = 0
   time: () => number = () => 0
+
+  /** Whether a job may be refused for the sake of the disk. */
+  get mayRefuse(): boolean {
+    return this.time() <= this.refusesUntil
+  }
+
+  /** Whether what is stored may be given up: the process stops, and its file is away. */
+  get mayLoseStored(): boolean {
+    return this.isStopping && this.isAway && this.mayRefuse
+  }
 
   /** The first violation is the one that counts. */
   violate(message: string): void {
@@ -163,6 +177,13 @@ export class DurableModel {
     job.isSent = false
     job.isBack = false
     this.pending.delete(job)
+  }
+
+  /** It was told to be over, and is found in the file as it was. */
+  comesBack(job: DurableJob): void {
+    job.over = undefined
+    job.isBack = job.revivals > 0
+    this.pending.add(job)
   }
 
   revived(job: DurableJob): void {

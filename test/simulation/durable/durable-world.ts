@@ -8,7 +8,7 @@ import type { Behaviour, Op, Plan, ReactsTo, Spec } from '../plan.ts'
 import { seeded } from '../random.ts'
 import { NESTED } from '../sim-pool.ts'
 import { taskRules } from '../tasks.ts'
-import { Accounts } from './accounts.ts'
+import { Accounts, type EndedLife } from './accounts.ts'
 import { DurableChecks } from './durable-checks.ts'
 import { DurableHands } from './durable-hands.ts'
 import { type DurableJob, DurableModel } from './durable-model.ts'
@@ -92,6 +92,7 @@ export class DurableWorld {
       this.#starved()
     this.#count()
     this.#hands.promisesWereKept()
+    if (model.mayRefuse) await this.#advance(model.refusesUntil - model.time())
     await this.#countsAreRight()
     this.#hands.stop(1000)
     await this.#until(() => this.#hands.report !== undefined, 20_000)
@@ -113,6 +114,8 @@ export class DurableWorld {
     this.#lives++
     model.isPaused = false
     model.isStopping = false
+    model.refusesUntil = 0
+    this.#disk.refuses(undefined)
     model.paused.clear()
     const host = this.#host(() => this.#life === life)
     const life: Life = new Life({
@@ -142,10 +145,11 @@ export class DurableWorld {
     // The image is taken before anything is closed, for a crash closes nothing.
     const crashed = this.#disk.crashed()
     this.#life.link.rollBack()
+    this.#disk.refuses(undefined)
     const jobs = this.#look(readJobs) ?? this.#disk.closed()
     this.#life.end()
     crashed.forget()
-    this.#settle(jobs, false)
+    this.#settle(jobs, { isClean: false, wasAway: this.model.mayLoseStored })
     this.#begin(time + downtime)
   }
 
@@ -158,13 +162,17 @@ export class DurableWorld {
     this.#hands.promisesWereKept()
     this.#hands.isOver = true
     this.#life.end()
+    this.#disk.refuses(undefined)
     const jobs = this.#disk.closed()
-    model.expect(report?.lost.length === 0, () => `stop() has lost ${report?.lost.length} jobs`)
+    const lost = report?.lost ?? []
+    model.expect(lost.length === 0 || model.mayRefuse, () => `stop() has lost ${lost.length} jobs`)
+    for (const { id } of lost)
+      model.expect(model.byId.get(id)?.over === 'lost', () => `stop() names ${id} as lost, and it is not`)
     const left = new Set(report?.left.map(({ id }) => id))
-    // A journal that has died may not have been there to be asked.
-    const wasReadable = left.size > 0 || this.#life.link.deaths === 0
+    // A journal that has died may not have been there to be asked; what one has not written is over here, and not there.
+    const wasReadable = !model.mayRefuse && (left.size > 0 || this.#life.link.deaths === 0)
     // Without a journal that could be told of the stop, it was no more than a crash.
-    this.#settle(jobs, this.#life.link.hasClosed)
+    this.#settle(jobs, { isClean: this.#life.link.hasClosed, wasAway: model.mayLoseStored })
     if (wasReadable) {
       for (const { id } of model.pending)
         model.expect(left.has(id), () => `${id} is left by stop(), and not in its report`)
@@ -172,8 +180,8 @@ export class DurableWorld {
     this.#begin(time + downtime)
   }
 
-  #settle(stored: ReturnType<typeof readJobs>, isClean: boolean): void {
-    this.#accounts.settle(stored, { isClean, life: this.#lives })
+  #settle(stored: ReturnType<typeof readJobs>, how: Omit<EndedLife, 'life'>): void {
+    this.#accounts.settle(stored, { ...how, life: this.#lives })
     for (const { model: batch } of this.#hands.batches)
       if (batch.end === undefined) this.model.settles(batch, 'gone')
   }
@@ -235,6 +243,8 @@ export class DurableWorld {
     const unfinished = Object.values(rest).reduce((sum, count) => sum + count, 0)
     model.expect(unfinished === 0, () => `all have ended, and counts() says ${JSON.stringify(rest)}`)
     if (this.#plan.world.retention < 1000) return
+    // While no file was open, nobody could tell which were written.
+    for (const job of model.jobs) job.isUnwritten &&= this.#look((db) => readJob(db, job.id)) === undefined
     for (const [how, count] of Object.entries({ completed, cancelled, skipped, dead })) {
       const expected = model.jobs.filter(({ over, isUnwritten }) => over === how && !isUnwritten).length
       model.expect(count === expected, () => `counts().${how} is ${count}, not ${expected}`)

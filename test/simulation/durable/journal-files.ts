@@ -6,6 +6,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { type JournalSetup, RUN_SPAN, STATES } from '../../../src/rules/journal-protocol.ts'
 import type { JobState } from '../../../src/words/job.ts'
 import { type OpenFile, openFile } from '../../../workers/journal/file.ts'
+import type { DiskFault } from '../plan.ts'
 import { KeptDatabase } from './kept-database.ts'
 
 // In memory where there is such a folder: a process that dies loses nothing that the system has.
@@ -28,6 +29,8 @@ export interface Disk {
   /** The path that a journal opens. */
   readonly path: string
   open(setup: JournalSetup): OpenFile
+  /** It refuses from now on, or (undefined) does so no more. False where that is not done. */
+  refuses(fault: DiskFault | undefined): boolean
   /** The process has died, and has closed nothing. What it leaves is forgotten when it has been read. */
   crashed(): { readonly forget: () => void }
   /** What stands there while no journal has it open. */
@@ -44,6 +47,11 @@ export class JournalInMemory implements Disk {
 
   open(setup: JournalSetup): OpenFile {
     return this.#db.open(setup)
+  }
+
+  refuses(fault: DiskFault | undefined): boolean {
+    this.#db.fault = fault
+    return true
   }
 
   crashed(): { readonly forget: () => void } {
@@ -77,6 +85,10 @@ export class JournalFiles implements Disk {
 
   open(setup: JournalSetup): OpenFile {
     return openFile(setup)
+  }
+
+  refuses(): boolean {
+    return false
   }
 
   /** The process has died: what the system has of its file goes on as another, for the old one may still be open. */

@@ -4,10 +4,13 @@
  * of its own that closes.
  */
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
-import type { JournalSetup } from '../../../src/rules/journal-protocol.ts'
+import type { JournalFault, JournalSetup } from '../../../src/rules/journal-protocol.ts'
 import type { OpenFile } from '../../../workers/journal/file.ts'
 import { JournalError } from '../../../workers/journal/journal-error.ts'
 import { migrate } from '../../../workers/journal/schema.ts'
+import type { DiskFault } from '../plan.ts'
+
+const MISSING: JournalFault = { kind: 'missing', message: 'The file was renamed.' }
 
 /** The database of one run after the other. */
 export class KeptDatabase {
@@ -16,6 +19,8 @@ export class KeptDatabase {
   readonly #arrays = new Map<string, StatementSync>()
   readonly #tables: readonly string[]
   #face: Face | undefined
+  /** What it refuses at present. */
+  fault: DiskFault | undefined
 
   constructor() {
     migrate(this.#db, ':memory:')
@@ -25,26 +30,37 @@ export class KeptDatabase {
 
   /** Empties it, for the next run. */
   clear(): void {
+    this.fault = undefined
     this.#face?.close()
     for (const table of this.#tables) this.#db.exec(`DELETE FROM ${table}`)
   }
 
   /** Opens it for a journal. One that has it open keeps others out, as a file does. */
   open({ file }: Pick<JournalSetup, 'file'>): OpenFile {
+    if (this.fault === 'missing') throw new JournalError(MISSING)
     if (this.#face?.isOpen) throw new JournalError({ kind: 'locked', message: `${file} is in use.` })
-    const face = new Face(this.#db, (sql, isArrays) => this.#statement(sql, isArrays))
+    const missing = (): JournalFault | undefined => (this.fault === 'missing' ? MISSING : undefined)
+    const face = new Face(this.#db, (sql, isArrays) => {
+      this.#expectRoom(sql)
+      return this.#statement(sql, isArrays)
+    })
     this.#face = face
     const nothing = { isOpen: false, close() {} } as DatabaseSync
     const identity = {
       identity: 'memory',
       opened() {},
-      fault: () => undefined,
+      fault: missing,
       logFault: () => undefined,
       hasLostLog: false,
       rests() {},
       moves() {},
     }
     return { db: face as unknown as DatabaseSync, lock: nothing, lockId: '', presence: nothing, identity }
+  }
+
+  #expectRoom(sql: string): void {
+    if (this.fault === 'full' && sql.startsWith('INSERT OR IGNORE INTO jobs')) throw sqliteError(13, 'full')
+    if (this.fault === 'io' && sql === 'COMMIT') throw sqliteError(10, 'disk I/O error')
   }
 
   #statement(sql: string, isArrays: boolean): StatementSync {
@@ -117,4 +133,8 @@ class FaceStatement {
   run(...values: SQLInputValue[]): unknown {
     return this.#of(this.#isArrays).run(...values)
   }
+}
+
+function sqliteError(errcode: number, message: string): Error {
+  return Object.assign(new Error(message), { code: 'ERR_SQLITE_ERROR', errcode })
 }

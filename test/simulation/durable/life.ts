@@ -54,6 +54,7 @@ export interface LifeParts {
 export class Life {
   readonly clock: VirtualClock
   readonly link: SimLink
+  readonly disk: Disk
   readonly runtime: Runtime
   readonly pools = new Map<string, SimPool>()
   isOpen = false
@@ -65,6 +66,7 @@ export class Life {
     const clock = new VirtualClock(Math.floor(random() * 1e6) + 0.25, time)
     const wait = (): number => latency(random())
     this.clock = clock
+    this.disk = disk
     this.link = new SimLink({
       clock,
       latency: wait,

@@ -5,9 +5,9 @@
 import { DatabaseSync } from 'node:sqlite'
 import type { LinkHost } from '../../../src/brokers/sqlite/link.ts'
 import { FROM_JOURNAL, type JournalSetup } from '../../../src/rules/journal-protocol.ts'
-import { closeFile, type OpenFile } from '../../../workers/journal/file.ts'
+import { closeFile, faultOf, type OpenFile } from '../../../workers/journal/file.ts'
 import type { Journal } from '../../../workers/journal/journal.ts'
-import { JournalError } from '../../../workers/journal/journal-error.ts'
+import { codeOf, JournalError } from '../../../workers/journal/journal-error.ts'
 import { JournalService, type Message } from '../../../workers/journal/service.ts'
 import type { VirtualClock } from '../virtual-clock.ts'
 
@@ -40,7 +40,7 @@ export class SimLink {
   file: OpenFile | undefined
   /** True until the event loop's side has heard that the journal is open. */
   isDown = true
-  /** True once the journal has closed as it should. */
+  /** True once the journal has closed as it should, and could say so in the file. */
   hasClosed = false
   /** How often it has died. */
   deaths = 0
@@ -116,8 +116,8 @@ export class SimLink {
       thread.service = new JournalService(journal, this.#around(thread), setup.isShared)
       this.#tell(thread, [FROM_JOURNAL.opened, opened])
     } catch (error) {
-      if (!(error instanceof JournalError)) throw error
-      this.#tell(thread, [FROM_JOURNAL.refused, error.fault])
+      if (codeOf(error) === 0 && !(error instanceof JournalError)) throw error
+      this.#tell(thread, [FROM_JOURNAL.refused, faultOf(error, setup.file)])
       this.#end(thread)
     }
   }
@@ -155,6 +155,7 @@ export class SimLink {
       this.#diesUntold = false
       return this.#die(thread)
     }
+    if (message[0] === FROM_JOURNAL.closed) this.hasClosed = message[1] === null
     const { clock, latency } = this.#parts
     const copy = structuredClone(message)
     thread.tellsAt = Math.max(thread.tellsAt, clock.now() + latency())
@@ -172,7 +173,6 @@ export class SimLink {
   }
 
   #end(thread: Thread): void {
-    this.hasClosed = thread.service !== undefined
     this.file = undefined
     this.#exit(thread, undefined)
   }
