@@ -101,7 +101,7 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   const jobs = new JobControl({
     ...{ broker, clock, ids, isRunning, outcomes, pending, pools, redaction, scheduler, watch },
   })
-  const { handlerGrace } = options
+  const { handlerGrace, priorityAgeing, retention } = options
   const responses = new Responses({ attempts, intake: intakeBroker, clock, jobs, handlerGrace })
   const shared = new SharedJobs(responses)
   const intake = new Intake({
@@ -111,7 +111,6 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
     cancel: (job, reason) => void jobs.cancel(job, reason),
   })
 
-  const { priorityAgeing, retention } = options
   const host = new EngineHost({
     ...{ announcer, clock, entries, idPrefix: ids.prefix, jobs, metrics, outcomes, pending, pools },
     ...{ priorityAgeing, rate, retention, scheduler, shared, stopping, watch },
@@ -140,6 +139,7 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
     }),
   )
   return {
+    startedAt: Math.round(clock.wall()),
     ...{ options, clock, ids, registry, intake, responses, broker, host, opened, scheduler, holds, pools },
     ...{ announcer, jobs, metrics, pending, rate, redaction, reloads, schedules, stopping },
   }

@@ -24,6 +24,8 @@ import type { Stopping } from './stopping.ts'
 export interface Engine {
   readonly options: ReadRuntimeOptions
   readonly clock: Clock
+  /** When the runtime was created, in milliseconds since 1970. */
+  readonly startedAt: number
   readonly ids: JobIds
   /** The tasks. */
   readonly registry: Registry

@@ -5,7 +5,7 @@ import type { Broker } from '../brokers/port/broker.ts'
 import { expectJobId, isA } from '../rules/arguments.ts'
 import type { ManyEntry, PayloadAndOptions, ResultOfCall, TaskOf } from '../rules/calls.ts'
 import { stopOptionsSchema } from '../rules/filter-schemas.ts'
-import type { JobPage, JobQuery } from '../rules/job-query.ts'
+import type { FailureQuery, JobPage, JobQuery } from '../rules/job-query.ts'
 import type { JobContext } from '../rules/job-record.ts'
 import { actorSchema } from '../rules/option-schemas.ts'
 import { readOptions } from '../rules/options.ts'
@@ -16,7 +16,7 @@ import { type AnyTask, type PayloadOf, readTasks } from '../rules/task.ts'
 import { memberOf } from '../words/describe.ts'
 import { HandlerNotFoundError, RuntimeStoppedError } from '../words/errors.ts'
 import type { EventName, Listener } from '../words/events.ts'
-import type { JobInfo, JobOptions, JobState } from '../words/job.ts'
+import type { JobInfo, JobOptions } from '../words/job.ts'
 import { expectNode } from '../words/node-version.ts'
 import { checkUnique, unlessFull } from './acceptance.ts'
 import { assemble } from './assemble.ts'
@@ -41,6 +41,7 @@ import {
 import type { JobChangeOptions } from './job-changes.ts'
 import { listJobs } from './job-queries.ts'
 import { Log } from './log.ts'
+import { countJobs, type FailureGroup, groupFailures, oldestAge, type StateCounts } from './overview.ts'
 import { tellPauses } from './pauses.ts'
 import { type Ports, realPorts } from './ports.ts'
 import { metricsOf, type RuntimeMetrics } from './runtime-metrics.ts'
@@ -342,9 +343,35 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     return metricsOf(this[engineOf])
   }
 
-  /** How many jobs are in each state, across the broker. */
-  async counts(): Promise<Record<JobState, number>> {
-    return this[engineOf].broker.jobs.counts()
+  /**
+   * How many jobs are in each state, across the broker: of all (by default), by the names of tasks, those of tasks that this
+   * process does not have included, or by the names of pools, with such tasks under the empty name.
+   */
+  counts(options?: { by?: 'state' }): Promise<StateCounts>
+  counts(options: { by: 'task' | 'pool' }): Promise<Record<string, StateCounts>>
+  async counts(
+    options: { by?: 'state' | 'task' | 'pool' } = {},
+  ): Promise<StateCounts | Record<string, StateCounts>> {
+    return countJobs(this[engineOf], options)
+  }
+
+  /**
+   * For how many milliseconds the oldest job that could run has waited, of one task, of one pool or of all; undefined when none waits.
+   *
+   * @throws OptionsInvalidError, UnknownTaskError (as a rejection).
+   */
+  async oldestAge(options: { task?: string | AnyTask; pool?: string } = {}): Promise<number | undefined> {
+    return oldestAge(this[engineOf], options)
+  }
+
+  /**
+   * The dead jobs that fit a query, by task, code, message (without what differs from job to job) and place in the code; what came
+   * last first. The newest `limit` (5,000) of those that fit are looked at.
+   *
+   * @throws OptionsInvalidError, UnknownTaskError (as a rejection).
+   */
+  async failures(query: FailureQuery = {}): Promise<FailureGroup[]> {
+    return groupFailures(this[engineOf], query)
   }
 
   /**

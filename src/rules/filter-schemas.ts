@@ -110,6 +110,22 @@ export const jobQuerySchema = z.lazy(() =>
   }),
 )
 
+/** Which dead jobs `runtime.failures` groups. */
+export const failureQuerySchema = z.lazy(() => {
+  const { state: _, batch: __, ...some } = conditions
+  return z.strictObject({ ...some, limit: kept.default(5000) })
+})
+
+/** What `runtime.counts` takes. */
+export const countsSchema = z.lazy(() =>
+  z.strictObject({
+    by: z.enum(['state', 'task', 'pool'], { error: "expected 'state', 'task' or 'pool'" }).default('state'),
+  }),
+)
+
+/** What `runtime.oldestAge` takes. */
+export const oldestSchema = z.lazy(() => z.strictObject({ task: taskName.optional(), pool: name.optional() }))
+
 /** What a query says of jobs, as it is read. */
 export type ReadConditions = Omit<z.output<typeof jobQuerySchema>, 'order' | 'limit' | 'cursor' | 'budget'>
 

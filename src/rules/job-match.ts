@@ -170,7 +170,7 @@ function isPlain(value: unknown): value is Record<string, unknown> {
 /** How a value reads that is no object; a symbol of its own for an object, which equals nothing. */
 function readsAs(value: unknown): unknown {
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'Invalid Date' : value.toISOString()
-  return typeof value === 'object' && value !== null ? Symbol() : String(value)
+  return typeof value === 'object' && value !== null ? Symbol('an object') : String(value)
 }
 
 function textMatcher(text: string): Fits {

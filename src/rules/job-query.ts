@@ -49,6 +49,26 @@ export interface JobQuery {
   budget?: number
 }
 
+/** Which dead jobs `runtime.failures` groups. */
+export interface FailureQuery
+  extends Pick<
+    JobQuery,
+    | 'task'
+    | 'pool'
+    | 'key'
+    | 'requestId'
+    | 'since'
+    | 'until'
+    | 'endedSince'
+    | 'endedUntil'
+    | 'error'
+    | 'payload'
+    | 'text'
+  > {
+  /** The newest so many of those that fit are looked at. Default 5,000. */
+  limit?: number
+}
+
 /** One page of jobs. */
 export interface JobPage {
   readonly jobs: JobInfo[]

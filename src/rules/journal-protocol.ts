@@ -343,6 +343,15 @@ export interface JournalFound {
   readonly searched: number
 }
 
+/** Jobs of one task in one state on record, and, of those that wait on disk, when the one that goes next could first run. */
+export type TallyRow = readonly [
+  task: string,
+  pool: string | null,
+  state: number,
+  count: number,
+  ready: number | null,
+]
+
 /** What can be asked of the journal: the argument and the answer of each question. */
 export interface Questions {
   find: { ask: string; answer: Row | null }
@@ -352,6 +361,7 @@ export interface Questions {
     answer: readonly Row[]
   }
   search: { ask: JournalSearch; answer: JournalFound }
+  tally: { ask: null; answer: readonly TallyRow[] }
   counts: { ask: null; answer: readonly number[] }
   history: { ask: number; answer: readonly AttemptRow[] }
   remove: { ask: number; answer: boolean }

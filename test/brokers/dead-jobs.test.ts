@@ -44,6 +44,40 @@ describe.each([
     expect(await idsOf({ state: 'dead', limit: 0 })).toEqual([])
   })
 
+  test('are grouped by task and error, with what was there before this process apart from what is new', async () => {
+    const { runtime, ids } = await withDead(make())
+    const groups = await runtime.failures()
+    const same = { code: 'RangeError', message: 'attempt # failed', isNew: true }
+    expect(groups.toSorted((one, other) => other.count - one.count)).toMatchObject([
+      { ...same, task: 'a', count: 3, sample: { name: 'a', state: 'dead' } },
+      { ...same, task: 'b', count: 1, sample: { id: ids[3], error: { message: 'attempt 2 failed' } } },
+    ])
+    for (const { firstAt, lastAt, frame } of groups) {
+      expect(firstAt).toBeLessThanOrEqual(lastAt)
+      expect(frame).toMatch(/flaky .*handlers.history\.ts:\d+:\d+/)
+    }
+    expect(await runtime.failures({ task: 'b', limit: 1 })).toMatchObject([{ task: 'b', count: 1 }])
+    expect(await runtime.failures({ error: 'timeout' })).toEqual([])
+  })
+
+  test('are counted by task and by pool, and the oldest that could run is told apart', async () => {
+    const { runtime } = await withDead(make())
+    expect(await runtime.oldestAge()).toBeUndefined()
+    runtime.pause()
+    const job = runtime.enqueue('b', 0)
+    await job.stored
+    expect(await runtime.counts({ by: 'task' })).toMatchObject({
+      a: { dead: 3, available: 0 },
+      b: { dead: 1, available: 1 },
+    })
+    expect(await runtime.counts({ by: 'pool' })).toMatchObject({ default: { dead: 4, available: 1 } })
+    expect(await runtime.counts({ by: 'state' })).toEqual(await runtime.counts())
+    expect(await runtime.oldestAge({ task: 'b' })).toBeGreaterThanOrEqual(0)
+    expect(await runtime.oldestAge({ task: 'a' })).toBeUndefined()
+    await expect(runtime.oldestAge({ pool: 7 as never })).rejects.toBeInstanceOf(OptionsInvalidError)
+    await expect(runtime.counts({ by: 'key' as never })).rejects.toThrow("expected 'state', 'task' or 'pool'")
+  })
+
   test('go on counting attempts when they are revived, and keep the errors of all', async () => {
     const { runtime, ids } = await withDead(make())
     const [first = ''] = ids

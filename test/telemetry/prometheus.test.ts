@@ -70,7 +70,7 @@ describe('a scrape', () => {
 
   test('shows its runtime also while the broker cannot tell its counts', async () => {
     const runtime = await busyRuntime()
-    runtime.counts = () => Promise.reject(new Error('away'))
+    runtime.counts = () => Promise.reject<never>(new Error('away'))
     const { text } = await scrape(runtime)
     expect(text).toContain('aftertask_pending 0')
     expect(text).not.toContain('aftertask_jobs{')

@@ -3,6 +3,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { ATTEMPTS_KEPT } from '../../src/rules/job-record.ts'
 import {
   type AttemptRow,
+  AVAILABLE,
   COMPLETED,
   type JournalFound,
   type JournalSearch,
@@ -10,6 +11,7 @@ import {
   type Row,
   RUN_SPAN,
   STATES,
+  type TallyRow,
   TWIN,
 } from '../../src/rules/journal-protocol.ts'
 import { Search } from './search.ts'
@@ -62,6 +64,7 @@ export class Queries {
       row: (seq: number) => this.#row(this.base + seq),
       list: (filter: Questions['list']['ask']) => this.#list(filter),
       search: (search: JournalSearch) => this.#found(search),
+      tally: () => this.#tally(),
       counts: () => this.countAll(),
       history: (seq: number) => this.#history(this.base + seq),
       schedules: () => this.#schedules(),
@@ -103,6 +106,15 @@ export class Queries {
     }
     const id = task === null ? null : this.#numbers.nameIdFor(task)
     return statement.all(id, Math.min(limit, 1e9)).map((row) => this.#whole(row))
+  }
+
+  #tally(): TallyRow[] {
+    const rows = this.#sql.tally.all() as readonly (readonly [number, number, number])[]
+    return rows.map(([task, state, count]) => {
+      const pool = this.#numbers.tasks[this.#numbers.indexOf(task)]?.pool ?? null
+      const front = state === AVAILABLE ? this.#sql.front.get(task) : undefined
+      return [this.#numbers.nameOf(task), pool, state, count, (front?.[0] as number | undefined) ?? null]
+    })
   }
 
   #found(search: JournalSearch): JournalFound {

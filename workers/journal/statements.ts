@@ -16,9 +16,14 @@ export const ROW_COLUMNS =
 
 /** Characters or bytes of a result or of progress that a list may have. */
 const MOST_LISTED = 16_384
+/** Bytes of a payload that is gone through for secrets. */
+const MOST_READ = 2 ** 20
 
-/** The same for a list, which has no payloads and no large values. */
-const LISTED_COLUMNS = ROW_COLUMNS.replace('payload', 'NULL')
+/** The same for a list, which has no large values, and payloads only to tell what is secret in what jobs say. */
+const LISTED_COLUMNS = ROW_COLUMNS.replace(
+  'payload',
+  `CASE WHEN coalesce(error, reason, progress) IS NOT NULL AND length(payload) <= ${MOST_READ} THEN payload END`,
+)
   .replace('result', `CASE WHEN length(result) <= ${MOST_LISTED} THEN result END`)
   .replace('progress', `CASE WHEN length(progress) <= ${MOST_LISTED} THEN progress END`)
 
@@ -146,6 +151,15 @@ const SQL = {
   running: 'SELECT attempts, crashes, started, error FROM jobs WHERE n = ?',
   owned: 'SELECT n, state FROM jobs WHERE owner = ? ORDER BY n',
   row: `SELECT ${ROW_COLUMNS} FROM jobs WHERE n = ?`,
+  // Out of what the indexes hold.
+  tally: `SELECT task, 3, count(*) FROM jobs INDEXED BY spilled WHERE state = 3 AND owner = 0 GROUP BY task
+    UNION ALL SELECT task, state, count(*) FROM jobs INDEXED BY owned WHERE owner <> 0 GROUP BY task, state
+    UNION ALL SELECT task, 1, count(*) FROM jobs INDEXED BY waiting WHERE state = 1 AND owner = 0 GROUP BY task
+    UNION ALL SELECT task, state, count(*) FROM jobs INDEXED BY due WHERE state IN (2, 5) AND state IN (2, 5) GROUP BY task, state
+    UNION ALL SELECT task, state, count(*) FROM jobs INDEXED BY ended WHERE finished IS NOT NULL AND state <> 9 GROUP BY task, state
+    UNION ALL SELECT task, 9, count(*) FROM jobs INDEXED BY dead WHERE state = 9 GROUP BY task`,
+  front: `SELECT ready FROM jobs WHERE n = (SELECT n FROM jobs INDEXED BY spilled WHERE state = 3 AND owner = 0 AND task = ?
+    ORDER BY rank, n LIMIT 1)`,
   listed: `SELECT ${LISTED_COLUMNS} FROM jobs WHERE n = ?`,
   counts: `SELECT state, count(*) FROM jobs WHERE owner <> 0 GROUP BY state
     UNION ALL SELECT 3, count(*) FROM jobs WHERE state = 3 AND owner = 0

@@ -23,6 +23,7 @@ import {
   searchAmong,
   type TaskEntry,
   TERMINAL_STATES,
+  tallyAmong,
   UNFINISHED_STATES,
   UniqueKeys,
 } from 'aftertask/broker'
@@ -249,6 +250,7 @@ class SmallBroker implements Broker {
       for (const { state } of this.#jobs.values()) counts[state] = (counts[state] ?? 0) + 1
       return counts as Record<JobState, number>
     },
+    tally: () => tallyAmong(this.#jobs.values(), this.#host),
     nextDue: () => {
       const due = [...this.#jobs.values()]
         .filter(({ state }) => state === 'scheduled' || state === 'retryable')

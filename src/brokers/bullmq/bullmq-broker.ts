@@ -23,6 +23,7 @@ import type {
 } from '../port/broker.ts'
 import type { BrokerHost } from '../port/host.ts'
 import type { Found, JobSearch } from '../port/search.ts'
+import type { TaskTally } from '../port/tally.ts'
 import { ASIDE_TOPIC } from './consumer/consumer.ts'
 import type { Lease } from './consumer/leases.ts'
 import { CANCEL_TOPIC } from './local/remote-jobs.ts'
@@ -385,6 +386,10 @@ export class BullmqBroker
 
   search(search: JobSearch): Promise<Found> {
     return this.#queries.search(search)
+  }
+
+  tally(): Promise<readonly TaskTally[]> {
+    return this.#queries.tally()
   }
 
   history(job: JobRecord): Promise<readonly AttemptInfo[]> {

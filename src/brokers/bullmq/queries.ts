@@ -3,9 +3,11 @@ import type { JobRecord } from '../../rules/job-record.ts'
 import type { AttemptInfo, JobState } from '../../words/job.ts'
 import { fitting } from '../lifecycle/job-filter.ts'
 import { badCursor, searchInOrder } from '../lifecycle/job-search.ts'
+import { tallyAmong } from '../lifecycle/job-tally.ts'
 import { pause } from '../lifecycle/retries.ts'
 import type { JobFilter } from '../port/broker.ts'
 import type { Found, JobSearch } from '../port/search.ts'
+import type { TaskTally } from '../port/tally.ts'
 import { queueOfJob } from './queues.ts'
 import { attemptsOf } from './store/job-data.ts'
 import { historyOf } from './store/progress-mark.ts'
@@ -90,6 +92,10 @@ export class Queries {
       search,
       engine,
     )
+  }
+
+  async tally(): Promise<readonly TaskTally[]> {
+    return tallyAmong(await this.list({ limit: Number.POSITIVE_INFINITY }), this.#parts.engine)
   }
 
   counts(): Promise<Record<JobState, number>> {

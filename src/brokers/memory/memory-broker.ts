@@ -10,6 +10,7 @@ import { applyEnding } from '../lifecycle/ending.ts'
 import { FinishedJobs } from '../lifecycle/finished-jobs.ts'
 import { fitting } from '../lifecycle/job-filter.ts'
 import { numberIn, searchInOrder } from '../lifecycle/job-search.ts'
+import { tallyAmong } from '../lifecycle/job-tally.ts'
 import { expiry, hasWaitedTooLong, QueueTimeouts } from '../lifecycle/queue-timeouts.ts'
 import { type Attempt, type Ending, ranOf } from '../port/attempt.ts'
 import type {
@@ -24,6 +25,7 @@ import type {
 } from '../port/broker.ts'
 import type { BrokerHost } from '../port/host.ts'
 import type { Found, JobSearch } from '../port/search.ts'
+import type { TaskTally } from '../port/tally.ts'
 import { JobIndex } from '../structures/job-index.ts'
 import { PoolQueue } from '../structures/pool-queue.ts'
 import { Timeline } from '../structures/timeline.ts'
@@ -238,6 +240,10 @@ export class MemoryBroker implements Broker, IntakeBroker, ReadyJobs, AttemptSin
       search,
       this.#host,
     )
+  }
+
+  tally(): Promise<readonly TaskTally[]> {
+    return tallyAmong(this.#index.inOrder('oldest', undefined), this.#host)
   }
 
   isKept(job: JobRecord): boolean {

@@ -19,6 +19,7 @@ import type { Attempt, Ending } from './attempt.ts'
 import type { BrokerHost } from './host.ts'
 import type { ScheduleStore } from './schedules.ts'
 import type { Found, JobSearch } from './search.ts'
+import type { TaskTally } from './tally.ts'
 
 /** Where jobs wait. One broker serves one runtime, once. */
 export interface Broker {
@@ -131,6 +132,8 @@ export interface JobDirectory {
   search(search: JobSearch): Promise<Found>
   /** How many jobs are in each state. A broker without `durability` answers at once. */
   counts(): Record<JobState, number> | Promise<Record<JobState, number>>
+  /** How many jobs of each task there are, those of tasks that this process does not have included. */
+  tally(): Promise<readonly TaskTally[]>
   /** When the next scheduled or retryable job is due, on the monotonic clock; Infinity when there is none. */
   nextDue(): number
   /** The attempts of a job that are over, oldest first. */

@@ -17,6 +17,7 @@ import { asksForContents, numberIn } from '../lifecycle/job-search.ts'
 import type { JobFilter } from '../port/broker.ts'
 import type { BrokerHost } from '../port/host.ts'
 import type { Found, JobSearch } from '../port/search.ts'
+import type { TaskTally } from '../port/tally.ts'
 import type { Connection } from './connection.ts'
 import type { JobsHere } from './jobs-here.ts'
 
@@ -105,6 +106,32 @@ export class Lookups {
     const page = jobs.slice(0, search.limit)
     const next = jobs.length > search.limit ? (page.at(-1)?.place ?? numberIn(search.after) ?? null) : after
     return { jobs: page.map(({ job }) => job), searched, next: next === null ? undefined : String(next) }
+  }
+
+  async tally(): Promise<readonly TaskTally[]> {
+    const rows = await this.#connection.ask('tally', null)
+    const byTask = new Map<string, Counting>()
+    for (const [task, pool, state, count, ready] of rows) {
+      const counting = counted(byTask, task, pool ?? undefined)
+      const name = STATES[state] as JobState
+      counting.states[name] = (counting.states[name] ?? 0) + count
+      counting.oldest = least(counting.oldest, ready ?? undefined)
+    }
+    const { records } = this.#jobs
+    for (const { entry, state, readyAt } of records.window.values()) {
+      const { name, policy } = entry.task
+      const counting = counted(byTask, name, policy.pool)
+      if (state === 'available') counting.oldest = least(counting.oldest, records.wall(readyAt))
+      // What runs here is on record as granted, until it is over.
+      if (state === 'running') counting.running++
+    }
+    return [...byTask].map(([task, { pool, states, oldest, running }]) => {
+      const claimable = (states.available ?? 0) + (states.running ?? 0)
+      const here = this.#isShared
+        ? states
+        : { ...states, running, available: Math.max(0, claimable - running) }
+      return { task, pool, states: here, oldest: oldest === undefined ? undefined : Math.round(oldest) }
+    })
   }
 
   async counts(): Promise<Record<JobState, number>> {
@@ -204,6 +231,25 @@ export class Lookups {
     records.update(known, row)
     return known
   }
+}
+
+interface Counting {
+  readonly pool: string | undefined
+  readonly states: Partial<Record<JobState, number>>
+  oldest: number | undefined
+  running: number
+}
+
+function counted(byTask: Map<string, Counting>, task: string, pool: string | undefined): Counting {
+  const known = byTask.get(task)
+  if (known !== undefined) return known
+  const counting: Counting = { pool, states: {}, oldest: undefined, running: 0 }
+  byTask.set(task, counting)
+  return counting
+}
+
+function least(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined || other === undefined ? (one ?? other) : Math.min(one, other)
 }
 
 /** What the journal is asked for. */

@@ -23,6 +23,7 @@ import type {
 } from '../port/broker.ts'
 import type { BrokerHost } from '../port/host.ts'
 import type { Found, JobSearch } from '../port/search.ts'
+import type { TaskTally } from '../port/tally.ts'
 import { Connection } from './connection.ts'
 import { DueTimer } from './due-timer.ts'
 import { JobsHere } from './jobs-here.ts'
@@ -317,6 +318,10 @@ export class SqliteBroker
 
   search(search: JobSearch): Promise<Found> {
     return this.#lookups.search(search)
+  }
+
+  tally(): Promise<readonly TaskTally[]> {
+    return this.#lookups.tally()
   }
 
   counts(): Promise<Record<JobState, number>> {

@@ -1,6 +1,7 @@
 /** The rules of how brokers look for jobs. */
 import { deepStrictEqual, ok, rejects, strictEqual } from 'node:assert/strict'
 import type { JobSearch } from '../../brokers/port/search.ts'
+import type { TaskTally } from '../../brokers/port/tally.ts'
 import type { JobRecord } from '../../rules/job-record.ts'
 import type { Bench } from './bench.ts'
 import type { Rule } from './rules.ts'
@@ -108,6 +109,8 @@ export const searchRules: readonly Rule[] = [
         newest.slice(3, 6),
       )
       strictEqual(rest.next, undefined)
+      const free = { order: 'newest', limit: 1, budget: 0, after: 'no cursor' } as const
+      await rejects(async () => bench.broker.jobs.search(free), { code: 'ERR_OPTIONS_INVALID' })
     },
   },
   {
@@ -149,10 +152,28 @@ export const searchRules: readonly Rule[] = [
     },
   },
   {
-    name: 'refuses a cursor that it has not made',
+    name: 'counts jobs by task, and tells since when the oldest could run',
     async check(bench) {
-      const asked = { order: 'newest', limit: 1, budget: 0, after: 'no cursor' } as const
-      await rejects(async () => bench.broker.jobs.search(asked), { code: 'ERR_OPTIONS_INVALID' })
+      const first = bench.add()
+      bench.add({ task: 'io', delay: A_MINUTE })
+      await bench.available(1)
+      await bench.apart()
+      const between = bench.clock.wall()
+      bench.add()
+      await bench.available(2)
+      const tallyOf = async (task: string): Promise<TaskTally | undefined> =>
+        (await bench.broker.jobs.tally()).find((one) => one.task === task)
+      const { states = {}, oldest = 0, pool } = (await tallyOf('plain')) ?? {}
+      deepStrictEqual([states.available, states.running ?? 0, pool], [2, 0, 'default'])
+      ok(oldest > between - A_MINUTE && oldest < between, `${oldest} is not when the first could run`)
+      const io = await tallyOf('io')
+      deepStrictEqual([io?.states.scheduled, io?.pool, io?.oldest], [1, 'io', undefined])
+      bench.complete(await bench.claim())
+      await bench.over(first)
+      await bench.available(1)
+      const then = await tallyOf('plain')
+      deepStrictEqual([then?.states.available, then?.states.completed], [1, 1])
+      ok((then?.oldest ?? 0) > oldest, 'a job that is over counts as the oldest that could run')
     },
   },
 ]
