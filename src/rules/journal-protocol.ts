@@ -10,7 +10,7 @@
 // long because: it is one language, whose words are looked up in one place
 import type { JobState } from '../words/job.ts'
 import type { Encoded } from './codec.ts'
-import type { ContentQuery } from './job-match.ts'
+import type { JournalFound, JournalSearch, TallyRow } from './journal-search.ts'
 import type { WireError } from './wire-error.ts'
 
 /** The states as the file knows them, by number. Their order is part of the file's format. */
@@ -311,47 +311,6 @@ export interface AttemptRow {
   readonly error: string | null
 }
 
-/** Which jobs are looked for, and how far. Null: whatever it is. Times are wall-clock milliseconds. */
-export interface JournalSearch {
-  readonly states: readonly number[] | null
-  readonly tasks: readonly string[] | null
-  readonly pools: readonly string[] | null
-  readonly key: string | null
-  /** The number of a job in the file, or its id. */
-  readonly batch: number | string | null
-  readonly since: number | null
-  readonly until: number | null
-  readonly endedSince: number | null
-  readonly endedUntil: number | null
-  readonly contents: ContentQuery
-  readonly order: 'newest' | 'oldest'
-  readonly limit: number
-  /** The number in the file behind which to begin. */
-  readonly after: number | null
-  /** Milliseconds after which to answer. */
-  readonly slice: number
-}
-
-/** What was found. */
-export interface JournalFound {
-  /** Without payloads, and without large results. */
-  readonly rows: readonly Row[]
-  /** The number of each in the file. */
-  readonly places: readonly number[]
-  /** The number behind which to go on; null when all was looked at. */
-  readonly next: number | null
-  readonly searched: number
-}
-
-/** Jobs of one task in one state on record, and, of those that wait on disk, when the one that goes next could first run. */
-export type TallyRow = readonly [
-  task: string,
-  pool: string | null,
-  state: number,
-  count: number,
-  ready: number | null,
-]
-
 /** What can be asked of the journal: the argument and the answer of each question. */
 export interface Questions {
   find: { ask: string; answer: Row | null }
@@ -360,7 +319,7 @@ export interface Questions {
     ask: { states: readonly number[] | null; task: string | null; limit: number }
     answer: readonly Row[]
   }
-  search: { ask: JournalSearch; answer: JournalFound }
+  search: { ask: JournalSearch; answer: JournalFound<Row> }
   tally: { ask: null; answer: readonly TallyRow[] }
   counts: { ask: null; answer: readonly number[] }
   history: { ask: number; answer: readonly AttemptRow[] }

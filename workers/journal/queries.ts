@@ -5,15 +5,13 @@ import {
   type AttemptRow,
   AVAILABLE,
   COMPLETED,
-  type JournalFound,
-  type JournalSearch,
   type Questions,
   type Row,
   RUN_SPAN,
   STATES,
-  type TallyRow,
   TWIN,
 } from '../../src/rules/journal-protocol.ts'
+import type { JournalFound, JournalSearch, TallyRow } from '../../src/rules/journal-search.ts'
 import { Search } from './search.ts'
 import { type ArrayStatement, asArrays, ROW_COLUMNS, type Statements } from './statements.ts'
 import type { TaskNumbers } from './task-numbers.ts'
@@ -117,7 +115,7 @@ export class Queries {
     })
   }
 
-  #found(search: JournalSearch): JournalFound {
+  #found(search: JournalSearch): JournalFound<Row> {
     const { batch } = search
     const of = typeof batch === 'string' ? (this.#numberOf(batch) ?? -1) : batch
     const found = this.#search.find({ ...search, batch: of }, (n) => this.#idOf(n))

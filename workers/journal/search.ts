@@ -5,7 +5,8 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 import type { Encoded } from '../../src/rules/codec.ts'
 import { contentMatcher, nameMatcher, wordsOf } from '../../src/rules/job-match.ts'
-import { errorFromText, type JournalFound, type JournalSearch } from '../../src/rules/journal-protocol.ts'
+import { errorFromText } from '../../src/rules/journal-protocol.ts'
+import type { JournalFound, JournalSearch } from '../../src/rules/journal-search.ts'
 import { type ArrayStatement, asArrays } from './statements.ts'
 import type { TaskNumbers } from './task-numbers.ts'
 

@@ -6,10 +6,10 @@ import {
   COMPLETED,
   DEAD,
   errorFromText,
-  type JournalSearch,
   type Row,
   STATES,
 } from '../../rules/journal-protocol.ts'
+import type { JournalSearch } from '../../rules/journal-search.ts'
 import { JobForgottenError } from '../../words/errors.ts'
 import { type AttemptInfo, type AttemptOutcome, isTerminal, type JobState } from '../../words/job.ts'
 import { attemptInfo } from '../lifecycle/attempts.ts'

@@ -1,7 +1,8 @@
 /** How the journal looks for jobs: over a table of its own, whose statements are explained. */
 import { DatabaseSync } from 'node:sqlite'
 import { beforeAll, expect, test } from 'vitest'
-import { type JournalSearch, RUN_SPAN } from '../../../src/rules/journal-protocol.ts'
+import { RUN_SPAN } from '../../../src/rules/journal-protocol.ts'
+import type { JournalSearch } from '../../../src/rules/journal-search.ts'
 import { MIGRATIONS } from '../../../workers/journal/schema.ts'
 import { Search } from '../../../workers/journal/search.ts'
 import { prepare } from '../../../workers/journal/statements.ts'
