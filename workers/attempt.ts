@@ -4,6 +4,7 @@ import { type Encoded, encodeAnyhow, encodeReadable } from '../src/rules/codec.t
 import { shownAs } from '../src/rules/graph.ts'
 import type { MovedResult, NestedJobOptions } from '../src/rules/handler.ts'
 import type { JobContext } from '../src/rules/job-record.ts'
+import { type LogTail, tailEntry, tailMessages, tailOf, toldEntry } from '../src/rules/log-tail.ts'
 import { ToMove } from '../src/rules/moved.ts'
 import { FROM_THREAD, LEASE_LOST, NOT_ASKED } from '../src/rules/protocol.ts'
 import { AftertaskError } from '../src/words/errors.ts'
@@ -17,6 +18,12 @@ export interface AttemptHost {
   jobId(seq: number): string
   /** Whether an attempt is to end: NOT_ASKED, ASKED or LEASE_LOST. */
   asked(slot: number): number
+  /** What becomes of that which handlers print: see `LaneSetup`. */
+  readonly printed: 'kept' | 'taken' | undefined
+  /** Where the last lines of an attempt go that says more than is posted. */
+  readonly tail: LogTail
+  /** Now, on the event loop's clock. */
+  now(): number
   post(message: readonly unknown[]): void
   enqueue(by: Attempt, task: string, payload: unknown, options: NestedJobOptions | undefined): Promise<string>
 }
@@ -28,7 +35,11 @@ const reasonOf = getter('reason')
 const { throwIfAborted } = AbortSignal.prototype
 
 const PROGRESS_EVERY = 20
+/** Of what an attempt says, so much is posted as it comes. */
 const MOST_LOG_LINES = 1000
+const MOST_LOG_BYTES = 2 ** 20
+/** Characters of what a line says that is told once its attempt is over, and of its data. */
+const LONGEST_IN_TAIL = 4096
 
 /** The running attempt of a job. */
 export class Attempt implements RunningAttempt {
@@ -46,6 +57,9 @@ export class Attempt implements RunningAttempt {
   /** Why it was asked to end, once the message has come. */
   #abortedFor: Error | undefined
   #logLines = 0
+  #logBytes = 0
+  /** Lines that were not posted as they came. */
+  #untold = 0
   #progressAt = -PROGRESS_EVERY
   #progressTimer: NodeJS.Timeout | undefined
   #pendingProgress: { readonly value: Encoded } | undefined
@@ -104,19 +118,52 @@ export class Attempt implements RunningAttempt {
   }
 
   log(level: string, message: unknown, data: unknown): void {
-    if (this.isOver || ++this.#logLines > MOST_LOG_LINES + 1) return
-    if (this.#logLines > MOST_LOG_LINES) {
-      return this.#post([
-        FROM_THREAD.log,
-        this.slot,
-        'warn',
-        `more than ${MOST_LOG_LINES} lines; the rest is dropped`,
-        undefined,
-      ])
-    }
+    if (this.isOver) return
     const most = this.#host.sizes?.log
     const line = most !== undefined && typeof message === 'string' ? cut(message, most) : shownAs(message)
-    this.#post([FROM_THREAD.log, this.slot, level, line, encodeAnyhow(data, most)])
+    this.#say(level, line, encodeAnyhow(data, most), 'log')
+  }
+
+  /** What its handler has printed. True when that is not to be printed as well. */
+  printed(from: 'stdout' | 'stderr', text: string): boolean {
+    const { printed, sizes } = this.#host
+    if (this.isOver || printed === undefined) return false
+    const isTold = this.#say(
+      from === 'stdout' ? 'info' : 'warn',
+      cut(text, sizes?.log ?? MOST_LOG_BYTES),
+      undefined,
+      from,
+    )
+    // What is told later, or not at all, is printed as it is: nothing of it gets lost.
+    return isTold && printed === 'taken'
+  }
+
+  /** True when the line was posted. Beyond a bound lines stay in the thread's tail: the last of them are told at the end. */
+  #say(level: string, message: string, data: Encoded, from: 'log' | 'stdout' | 'stderr'): boolean {
+    const at = this.#host.now()
+    if (this.#untold === 0) {
+      this.#logLines++
+      this.#logBytes += message.length + (data?.length ?? 0)
+      if (this.#logLines <= MOST_LOG_LINES && this.#logBytes <= MOST_LOG_BYTES) {
+        this.#post([FROM_THREAD.log, this.slot, level, message, data, at, from])
+        return true
+      }
+      const how = `more than ${MOST_LOG_LINES} lines or ${MOST_LOG_BYTES} bytes; of the rest the last ones come when the attempt is over`
+      this.#post([FROM_THREAD.log, this.slot, 'warn', how, undefined, at, 'runtime'])
+    }
+    const short = typeof data === 'string' && data.length <= LONGEST_IN_TAIL ? data : undefined
+    this.#host.tail.add(
+      tailEntry([this.slot, ++this.#untold, level, cut(message, LONGEST_IN_TAIL), short, at, from]),
+    )
+    return false
+  }
+
+  /** The last lines that were not posted as they came, and how many before them are gone. */
+  #tellTail(): void {
+    const { tail } = this.#host
+    const { lines, dropped } = tailOf(tail, this.slot)
+    for (const message of tailMessages(lines, dropped)) this.#post([FROM_THREAD.log, this.slot, ...message])
+    tail.add(toldEntry(this.slot))
   }
 
   /** The soft abort: reaches listeners of `signal`, if the handler lets the thread's loop turn. */
@@ -132,6 +179,7 @@ export class Attempt implements RunningAttempt {
   /** The outcome is about to be told: what was held back goes first. */
   end(): void {
     if (this.#pendingProgress !== undefined) this.#flushProgress()
+    if (this.#untold > 0 && !this.isOver) this.#tellTail()
     this.isOver = true
   }
 

@@ -12,6 +12,7 @@ import type { MessagePort } from 'node:worker_threads'
 import { type Bound, payloadBound, resultBound, type Sizes } from '../src/rules/bounds.ts'
 import { type Encoded, encodeReadable, read, readPosted } from '../src/rules/codec.ts'
 import type { NestedJobOptions } from '../src/rules/handler.ts'
+import type { LogTail } from '../src/rules/log-tail.ts'
 import { buffersOf, Moved, move, ToMove } from '../src/rules/moved.ts'
 import {
   BELL,
@@ -49,7 +50,7 @@ const HEAP_LOOK_EVERY = 100
 /** What a runner needs of the setup of its thread. */
 export type RunnerSetup = Pick<
   LaneSetup,
-  'port' | 'table' | 'concurrency' | 'idPrefix' | 'zero' | 'time' | 'measuresCpu' | 'sizes'
+  'port' | 'table' | 'concurrency' | 'idPrefix' | 'zero' | 'time' | 'measuresCpu' | 'sizes' | 'printed'
 > & {
   /** Calls a handler so that the spans it makes belong to a trace; undefined where nobody traces. */
   readonly runInTrace?: ((traceparent: string, call: () => unknown) => unknown) | undefined
@@ -84,6 +85,7 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
   /** Null where nobody asks for it. */
   readonly #cpu: CpuTime | null
   readonly sizes: Sizes | undefined
+  readonly printed: RunnerSetup['printed']
   readonly #bounds: (Bound | undefined)[] = []
 
   /**
@@ -100,6 +102,7 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
     const { port, table, concurrency, idPrefix, zero } = setup
     this.#port = port
     this.sizes = setup.sizes
+    this.printed = setup.printed
     this.#table = laneTable(table)
     this.#handlers = handlers
     this.#printing = printing
@@ -109,6 +112,10 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
     this.#shift = pristine.zero - zero
     this.#time = setup.time && new Float64Array(setup.time)
     this.#cpu = setup.measuresCpu ? CpuTime.in(this.#table.cpu) : null
+  }
+
+  get tail(): LogTail {
+    return this.#table.tail
   }
 
   post(message: readonly unknown[], transfer?: readonly ArrayBuffer[]): void {
@@ -161,7 +168,7 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
     this.#cpu?.end(attempt.slot)
     attempt.end()
     const { slot } = attempt
-    this.#table.ended[slot] = this.#now()
+    this.#table.ended[slot] = this.now()
     // Before the failure, so that the next attempt is not sent here.
     if (this.#handlers.hasRuined(thrown)) this.retire(attempt)
     else if (this.#handlers.isRemembered(thrown)) this.post([FROM_THREAD.stale])
@@ -181,7 +188,7 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
   }
 
   /** Now, on the event loop's clock. */
-  #now(): number {
+  now(): number {
     return this.#time === undefined ? pristine.now() + this.#shift : (this.#time[0] as number)
   }
 
@@ -242,7 +249,7 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
 
   /** Starts jobs until the thread is as busy as it may be, or nothing is left. */
   #run(): void {
-    let time = this.#now()
+    let time = this.now()
     this.#cpu?.beReady()
     while (this.#active < this.#concurrency && !this.#inbox.isEmpty && !this.#isRetiring) {
       time = this.#startNext(time)
@@ -276,14 +283,14 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
         this.#ringSoon()
         this.#cpu?.wait(this.#active)
         void this.#settle(attempt, result)
-        return this.#now()
+        return this.now()
       }
-      const ended = this.#now()
+      const ended = this.now()
       this.#complete(attempt, result, ended)
       return ended
     } catch (error) {
       this.fail(attempt, error)
-      return this.#now()
+      return this.now()
     }
   }
 
@@ -315,7 +322,7 @@ export class JobRunner implements AttemptHost, EscapeHost<Attempt> {
     try {
       try {
         const value = await result
-        this.#complete(attempt, value, this.#now())
+        this.#complete(attempt, value, this.now())
       } catch (error) {
         this.fail(attempt, error)
       }

@@ -5,6 +5,7 @@
  * must fill its own memory, not the server's.
  */
 import type { Writable } from 'node:stream'
+import { runningAttempt } from './whose.ts'
 
 /** Characters that may be on their way to the event loop's thread, for each stream. */
 const MOST_AHEAD = 2 ** 20
@@ -24,8 +25,10 @@ export class Printing {
   #goOn: Done | undefined
   readonly #flushed: (() => void)[] = []
 
-  constructor(stream: Writable) {
+  /** `from`: which stream it is, where attempts are told what they print. */
+  constructor(stream: Writable, from?: 'stdout' | 'stderr') {
     this.#stream = stream
+    if (from !== undefined) tellOwners(stream, from)
     const native = stream._writev?.bind(stream)
     this.#send = native ?? ((_, done) => done())
     if (native !== undefined) stream._writev = (pieces, done) => this.#take(pieces, done)
@@ -53,4 +56,34 @@ export class Printing {
     goOn?.()
     if (this.#ahead === 0) for (const done of this.#flushed.splice(0)) done()
   }
+}
+
+// Taken now: a handler may replace them.
+const { apply } = Reflect
+const { nextTick } = process
+const { toString: decode } = Buffer.prototype
+
+/** Tells an attempt what it prints, in the order of what it logs: the stream itself knows nothing of attempts. */
+function tellOwners(stream: Writable, from: 'stdout' | 'stderr'): void {
+  const { write } = stream
+  stream.write = (...given: unknown[]): boolean => {
+    const owner = runningAttempt()
+    const text = owner === undefined || owner.isOver ? undefined : textOf(given[0], given[1])
+    if (owner === undefined || text === undefined || !owner.printed(from, text))
+      return apply(write, stream, given)
+    const done = given.at(-1)
+    if (typeof done === 'function') nextTick(done as () => void)
+    return true
+  }
+}
+
+/** What is printed, as text; undefined for what no stream takes. */
+function textOf(chunk: unknown, encoding: unknown): string | undefined {
+  if (typeof chunk === 'string')
+    return typeof encoding === 'string' && !/^utf-?8$/i.test(encoding)
+      ? Buffer.from(chunk, encoding as BufferEncoding).toString()
+      : chunk
+  return chunk instanceof Uint8Array
+    ? (apply(decode, Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength), ['utf8']) as string)
+    : undefined
 }

@@ -34,7 +34,11 @@ export async function setUpThread(
   // All of this comes before any handler, so that no module finds the way to the library's own things.
   let runner: JobRunner | undefined
   setup.port.on('message', (message: number | unknown[]) => runner?.receive(message))
-  const printing = [new Printing(process.stdout), new Printing(process.stderr)]
+  const isTold = setup.printed !== undefined
+  const printing = [
+    new Printing(process.stdout, isTold ? 'stdout' : undefined),
+    new Printing(process.stderr, isTold ? 'stderr' : undefined),
+  ]
   closeSideDoors()
   markThread()
   const escaped = new EscapedErrors<Attempt>()

@@ -9,6 +9,8 @@ export interface RunningAttempt {
   readonly slot: number
   /** True once its outcome is told: what the handler does from then on has no effect. */
   readonly isOver: boolean
+  /** Takes what it prints; true when that is not to be printed as well. */
+  printed(from: 'stdout' | 'stderr', text: string): boolean
 }
 
 /** A handler's module that is imported here, and whatever it sets going of its own accord. */

@@ -1,8 +1,9 @@
 /** Tells what happens to jobs and threads: as events to whoever listens, as a line on stderr where nobody does. */
 import type { LaneExit, Pool } from '../pools/pool.ts'
 import { isA } from '../rules/arguments.ts'
-import { type Encoded, readOrError } from '../rules/codec.ts'
+import { readOrError } from '../rules/codec.ts'
 import type { JobRecord } from '../rules/job-record.ts'
+import type { KeptLine } from '../rules/log-lines.ts'
 import { fromWireError, toWireError, type WireError } from '../rules/wire-error.ts'
 import { JobLostError } from '../words/errors.ts'
 import { Emitter, type EventJob, type EventName, type RuntimeEvents } from '../words/events.ts'
@@ -48,17 +49,21 @@ export class Announcer {
     this.events.emitEach('job:progress', make, this.#shown(job))
   }
 
-  log(job: JobRecord, level: RuntimeEvents['job:log']['level'], message: string, data: Encoded): void {
+  /** A handler has said something, of which nothing is secret any more. `dropped`: so many lines are missing here. */
+  log(job: JobRecord, { at, from, level, message, data }: KeptLine, dropped: number | undefined): void {
+    const requestId = job.extras?.context?.requestId
     const line = (): RuntimeEvents['job:log'] => ({
-      job: this.#about(job),
-      level,
-      message,
-      data: readOrError(data, 'data'),
+      ...{ job: this.#about(job), level, message, data: readOrError(data, 'data'), at, from },
+      ...(requestId !== undefined && { requestId }),
+      ...(dropped !== undefined && { dropped }),
     })
     const isHeard = this.events.isHeard('job:log')
     if (this.events.has('job:log')) this.events.emitEach('job:log', line)
-    if (this.#log.hearsAll || (!isHeard && this.#log.takes(level)))
-      this.#log.write({ from: 'handler', ...line() })
+    // What is printed is printed: a terminal need not show it twice.
+    const isPrinted = from === 'stdout' || from === 'stderr'
+    if (!(this.#log.hearsAll || (!(isHeard || isPrinted) && this.#log.takes(level)))) return
+    const { from: _, dropped: __, ...rest } = line()
+    this.#log.write({ from: 'handler', ...rest, ...(isPrinted && { printed: from }) })
   }
 
   retrying(job: JobRecord, error: Error, delay: number): void {

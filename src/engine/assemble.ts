@@ -1,7 +1,7 @@
 /** Makes the parts of an engine, each out of those before it, and starts them. */
 import type { Broker } from '../brokers/port/broker.ts'
 import type { BrokerHost } from '../brokers/port/host.ts'
-import { payloadBound } from '../rules/bounds.ts'
+import { payloadBound, type Sizes } from '../rules/bounds.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import { Registry } from '../rules/registry.ts'
 import { retryPolicy } from '../rules/retry.ts'
@@ -12,6 +12,7 @@ import { Announcer } from './announcer.ts'
 import { EngineHost } from './broker-host.ts'
 import { CrashHolds } from './crash-holds.ts'
 import type { Engine } from './engine.ts'
+import { printedOf } from './handler-lines.ts'
 import { JobIds } from './ids.ts'
 import { Intake } from './intake.ts'
 import { JobControl } from './job-control.ts'
@@ -55,17 +56,15 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   const { maxPending, maxPendingBytes, maxPayloadBytes } = options
   const pending = new Pending({ announcer, clock, rate, max: maxPending, maxBytes: maxPendingBytes })
   const payloads = entries.map(({ task }) => payloadBound(task.name, maxPayloadBytes))
-  const sizes = {
-    ...{ payload: maxPayloadBytes, result: options.maxResultBytes },
-    ...{ progress: options.maxProgressBytes, log: options.maxLogBytes },
-  }
+  const sizes = sizesOf(options)
   const limits = new Limits(options)
   const metrics = new Metrics(entries, clock)
   const tracing = Tracing.by(options.telemetry, { clock, idOf, say, redaction })
   const poolSettings = { default: options.pool, ...options.pools }
   const carried = { attempts, cluster: broker.cluster, tracer: tracing?.threadModule }
   const reloads: Reloads = new Reloads(clock, options.reload, () => pools, say)
-  const made = { idPrefix: ids.prefix, onLoaded: reloads.onLoaded, sizes }
+  const printed = printedOf(log, limits, entries)
+  const made = { idPrefix: ids.prefix, onLoaded: reloads.onLoaded, printed, sizes }
   const pools = new PoolSet(poolSettings, entries, made, ports, carried, say)
 
   // From the broker to the threads, and back.
@@ -134,14 +133,26 @@ export function assemble(given: ReadRuntimeOptions, broker: Broker, ports: Ports
   )
   pools.start(
     new ThreadReports({
-      ...{ announcer, attempts, clock, durability, entries, ids },
-      ...{ intake, metrics, outcomes, redaction, scheduler, stopping, watch },
+      ...{ announcer, attempts, clock, durability, entries, ids, limits, redaction },
+      ...{ intake, metrics, outcomes, scheduler, stopping, watch },
     }),
   )
   return {
     startedAt: Math.round(clock.wall()),
     ...{ options, clock, ids, registry, intake, responses, broker, host, opened, scheduler, holds, pools },
-    ...{ announcer, jobs, metrics, pending, rate, redaction, reloads, schedules, stopping },
+    ...{ announcer, jobs, limits, metrics, pending, rate, redaction, reloads, schedules, stopping },
+  }
+}
+
+/** How large what comes from handlers may be. */
+function sizesOf({
+  maxPayloadBytes,
+  maxResultBytes,
+  maxProgressBytes,
+  maxLogBytes,
+}: ReadRuntimeOptions): Sizes {
+  return {
+    ...{ payload: maxPayloadBytes, result: maxResultBytes, progress: maxProgressBytes, log: maxLogBytes },
   }
 }
 

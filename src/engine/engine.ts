@@ -9,6 +9,7 @@ import type { CrashHolds } from './crash-holds.ts'
 import type { JobIds } from './ids.ts'
 import type { Intake } from './intake.ts'
 import type { JobControl } from './job-control.ts'
+import type { Limits } from './limits.ts'
 import type { Metrics } from './metrics.ts'
 import type { Pending } from './pending.ts'
 import type { PoolSet } from './pool-set.ts'
@@ -51,6 +52,8 @@ export interface Engine {
   readonly jobs: JobControl
   /** Counts what happens. */
   readonly metrics: Metrics
+  /** What attempts may take. */
+  readonly limits: Limits
   readonly pending: Pending
   readonly rate: Rate
   /** Hides what is secret in what is shown of jobs. */

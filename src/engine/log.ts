@@ -23,6 +23,12 @@ export interface LogLine {
   readonly job?: EventJob
   /** What the handler gave beside the message. */
   readonly data?: unknown
+  /** Where the handler printed it; absent for what it gave to `ctx.log`. */
+  readonly printed?: 'stdout' | 'stderr'
+  /** When the handler said it, in milliseconds since 1970. */
+  readonly at?: number
+  /** The id of the request that added the job, when it had one. */
+  readonly requestId?: string
   /** The error that the line tells of, with its stack. */
   readonly error?: Error
 }
@@ -89,9 +95,15 @@ function writerOf(option: LogOption): (line: LogLine) => unknown {
   if (option === false) return () => {}
   if (option === true) return toStderr
   if (typeof option === 'function') return option
-  return ({ level, message, job, data, error }) =>
+  return ({ level, message, job, requestId, printed, data, error }) =>
     option[level](
-      { ...(job && { job }), ...(data !== undefined && { data }), ...(error && { err: error }) },
+      {
+        ...(job && { job }),
+        ...(requestId !== undefined && { requestId }),
+        ...(printed && { printed }),
+        ...(data !== undefined && { data }),
+        ...(error && { err: error }),
+      },
       message,
     )
 }

@@ -18,7 +18,7 @@ export class PoolSet {
   constructor(
     settings: Readonly<Record<string, ReadPoolOptions>>,
     entries: readonly TaskEntry[],
-    { idPrefix, onLoaded, sizes }: Pick<PoolParts, 'idPrefix' | 'onLoaded' | 'sizes'>,
+    { idPrefix, onLoaded, printed, sizes }: Pick<PoolParts, 'idPrefix' | 'onLoaded' | 'printed' | 'sizes'>,
     { makePool, clock }: Ports,
     { attempts, cluster, tracer }: Pick<Broker, 'attempts' | 'cluster'> & { tracer: string | undefined },
     say: (line: string) => void,
@@ -46,7 +46,7 @@ export class PoolSet {
           `the heap limit of pool "${name}" (${limit} MB) may not hold: ${flag} applies to every thread of the process`,
         )
       const measuresCpu = attempts.keepsHistory
-      const made = { name, options, handlers, idPrefix, clock, measuresCpu, onLoaded, sizes, tracer }
+      const made = { name, options, handlers, idPrefix, clock, measuresCpu, onLoaded, printed, sizes, tracer }
       this.byName.set(name, makePool(made))
     }
   }

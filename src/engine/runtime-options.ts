@@ -1,6 +1,7 @@
 /** What `createRuntime` takes, and the shapes of what a runtime returns. */
 import type { Broker, BrokerStats } from '../brokers/port/broker.ts'
 import type { ManyEntry, ResultOfCall } from '../rules/calls.ts'
+import type { LogsOption } from '../rules/log-lines.ts'
 import type { RetryPolicy } from '../rules/retry.ts'
 import type { PoolOptions } from '../rules/runtime-schemas.ts'
 import type { AnyTask } from '../rules/task.ts'
@@ -54,6 +55,11 @@ export interface RuntimeOptions<Tasks extends TaskList = TaskList> {
    * a logger such as pino's or `console` gets fields and message, also where somebody listens. What either throws is contained.
    */
   log?: LogOption
+  /**
+   * How much of what handlers say (`ctx.log` and what they print) is kept with each job, for `runtime.job(id, { logs: true })`: its
+   * last `lines` (1,000), and so many `bytes` of them (65,536); `false` for none. A task's own `logs` goes before.
+   */
+  logs?: LogsOption
   /**
    * Which keys are secret at any depth wherever values of jobs are shown: in lines, channels, traces and lists. `{ names: ['iban'] }`
    * adds to the default ones (`password`, `token`, `authorization`, `cookie` and more); `{ defaults: false }` leaves those

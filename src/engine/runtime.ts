@@ -4,7 +4,7 @@ import { memoryBroker } from '../brokers/memory.ts'
 import type { Broker } from '../brokers/port/broker.ts'
 import { expectJobId, isA } from '../rules/arguments.ts'
 import type { ManyEntry, PayloadAndOptions, ResultOfCall, TaskOf } from '../rules/calls.ts'
-import { stopOptionsSchema } from '../rules/filter-schemas.ts'
+import { jobViewSchema, stopOptionsSchema } from '../rules/filter-schemas.ts'
 import type { FailureQuery, JobPage, JobQuery } from '../rules/job-query.ts'
 import type { JobContext } from '../rules/job-record.ts'
 import { actorSchema } from '../rules/option-schemas.ts'
@@ -39,6 +39,7 @@ import {
   runJobNow,
 } from './job-actions.ts'
 import type { JobChangeOptions } from './job-changes.ts'
+import { logsOf } from './job-logs.ts'
 import { listJobs } from './job-queries.ts'
 import { Log } from './log.ts'
 import { countJobs, type FailureGroup, groupFailures, oldestAge, type StateCounts } from './overview.ts'
@@ -132,13 +133,23 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     return intake.takeAll(entries).map((record) => new Job(record, jobs))
   }
 
-  /** The facts of a job; undefined when it is unknown here or was too long finished. */
-  async job(id: string): Promise<JobInfo | undefined> {
+  /**
+   * The facts of a job; undefined when it is unknown here or was too long finished. With `logs`, what its handler has said.
+   * What is secret is hidden; `reveal` shows it, but for that in lines.
+   *
+   * @throws OptionsInvalidError (as a rejection) when an option is unknown or has a bad value.
+   */
+  async job(id: string, options: { logs?: boolean; reveal?: boolean } = {}): Promise<JobInfo | undefined> {
     const engine = this[engineOf]
+    const { logs, reveal } = readOptions(jobViewSchema, options, 'job')
     const record = await engine.jobs.find(expectJobId('job', id))
     if (record === undefined) return undefined
     const history = await engine.broker.jobs.history(record)
-    return { ...infoOf(record, engine.jobs), history: engine.redaction.facts(record, history) }
+    return {
+      ...infoOf(record, engine.jobs, reveal),
+      history: reveal ? history : engine.redaction.facts(record, history),
+      ...(logs && { logs: await logsOf(engine, record) }),
+    }
   }
 
   /**

@@ -1,36 +1,30 @@
 /** What threads report, passed on to those whom it concerns: outcomes, the scheduler, the announcer, the intake. */
-import type { AttemptSink, Durability } from '../brokers/port/broker.ts'
-import type { Failure, Lane, LaneExit, LogLevel, NestedJob, Pool, PoolHost } from '../pools/pool.ts'
+import type { Durability } from '../brokers/port/broker.ts'
+import type { Failure, Lane, LaneExit, NestedJob, Pool, PoolHost, ThreadLine } from '../pools/pool.ts'
 import { type Encoded, read } from '../rules/codec.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import type { Moved } from '../rules/moved.ts'
 import type { TaskEntry } from '../rules/registry.ts'
 import { toWireError, type WireError } from '../rules/wire-error.ts'
-import type { Clock } from '../words/clock.ts'
 import type { JobOptions } from '../words/job.ts'
-import type { Announcer } from './announcer.ts'
+import { HandlerLines, type LineParts } from './handler-lines.ts'
 import type { JobIds } from './ids.ts'
 import type { Intake } from './intake.ts'
 import type { Metrics } from './metrics.ts'
 import type { Outcomes } from './outcomes.ts'
-import type { Redaction } from './redaction.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { Stopping } from './stopping.ts'
 import type { Watch } from './watch.ts'
 
 /** Whom reports concern. */
-export interface ReportParts {
-  readonly announcer: Announcer
-  readonly attempts: AttemptSink
+export interface ReportParts extends LineParts {
   readonly durability: Durability | null
-  readonly clock: Clock
   readonly entries: readonly TaskEntry[]
   readonly intake: Intake
   readonly ids: JobIds
   readonly metrics: Metrics
   readonly outcomes: Outcomes
   readonly scheduler: Scheduler
-  readonly redaction: Redaction
   readonly stopping: Stopping
   readonly watch: Watch
 }
@@ -38,9 +32,11 @@ export interface ReportParts {
 /** Takes the reports of every pool. */
 export class ThreadReports implements PoolHost {
   readonly #parts: ReportParts
+  readonly #lines: HandlerLines
 
   constructor(parts: ReportParts) {
     this.#parts = parts
+    this.#lines = new HandlerLines(parts)
   }
 
   laneFree(pool: Pool, lane: Lane): void {
@@ -53,6 +49,7 @@ export class ThreadReports implements PoolHost {
 
   completed(job: JobRecord, result: Encoded | Moved, started: number, ended: number): void {
     this.#parts.announcer.started(job, started)
+    this.#lines.over(job)
     this.#parts.outcomes.completed(job, result, started, ended)
     // A result that its schema refuses may be tried again at the next start: then no end is told.
     this.#parts.stopping.look()
@@ -60,6 +57,7 @@ export class ThreadReports implements PoolHost {
 
   failed(job: JobRecord, failure: Failure, started: number, ended: number): void {
     this.#parts.announcer.started(job, started)
+    this.#lines.over(job)
     this.#parts.outcomes.failed(job, failure, started, ended)
     // An attempt that a stop has ended is no job that is over, but it may be the last thing that ran.
     this.#parts.stopping.look()
@@ -80,12 +78,9 @@ export class ThreadReports implements PoolHost {
     this.#parts.announcer.progress(job)
   }
 
-  log(job: JobRecord, level: LogLevel, message: string, data: Encoded): void {
-    const { announcer, attempts, redaction } = this.#parts
-    const shown = redaction.text(job, message)
-    attempts.log(job, level, shown)
+  log(job: JobRecord, line: ThreadLine): void {
     this.started(job)
-    announcer.log(job, level, shown, redaction.encoded(job, data))
+    this.#lines.said(job, line)
   }
 
   enqueue(
@@ -128,7 +123,10 @@ export class ThreadReports implements PoolHost {
 
   exited(pool: Pool, exit: LaneExit): void {
     this.#parts.watch.forget(exit.lane)
-    for (const job of exit.running) this.started(job)
+    for (const job of exit.running) {
+      this.started(job)
+      this.#lines.over(job)
+    }
     this.#parts.metrics.threadExited(pool.name, exit.expected)
     this.#parts.announcer.threadExited(pool, exit)
     this.#parts.outcomes.threadExited(exit)

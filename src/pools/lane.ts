@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks'
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { type Encoded, Snapshot } from '../rules/codec.ts'
 import type { JobContext, JobExtras, JobRecord } from '../rules/job-record.ts'
+import { tailMessages, tailOf } from '../rules/log-tail.ts'
 import { Moved } from '../rules/moved.ts'
 import {
   ASKED,
@@ -26,7 +27,7 @@ import {
 import type { WireError } from '../rules/wire-error.ts'
 import type { HeapFigures } from './heap-watch.ts'
 import { InFlight } from './in-flight.ts'
-import type { Failure, Lane, LogLevel, PoolHost } from './pool.ts'
+import type { Failure, Lane, PoolHost, ThreadLine } from './pool.ts'
 
 /** What a lane tells the pool that owns it. */
 export interface LaneHost {
@@ -274,6 +275,7 @@ export class ThreadLane implements Lane {
     this.#closed?.resolve()
     const unstarted: JobRecord[] = []
     const running: JobRecord[] = []
+    this.#tellTails()
     for (const job of this.inFlight.keys()) {
       const wasSent = Atomics.load(this.#table.state, this.inFlight.slotOf(job)) === SENT
       ;(wasSent ? unstarted : running).push(job)
@@ -281,6 +283,17 @@ export class ThreadLane implements Lane {
     }
     this.inFlight.clear()
     return { unstarted, running, culprit: this.#culprit }
+  }
+
+  /** What attempts said last that were running, beyond what they posted: it is in memory that the thread has left. */
+  #tellTails(): void {
+    for (const job of this.inFlight.keys()) {
+      const slot = this.inFlight.slotOf(job)
+      if (Atomics.load(this.#table.state, slot) !== RUNNING) continue
+      const { lines, dropped } = tailOf(this.#table.tail, slot)
+      for (const message of tailMessages(lines, dropped))
+        this.#reports.log(job, lineOf([0, slot, ...message]))
+    }
   }
 
   /** Lets the thread write out its last lines. Resolves when it has, or when it is gone. */
@@ -326,7 +339,7 @@ export class ThreadLane implements Lane {
       case FROM_THREAD.progress:
         return this.#reports.progress(job, message[2] as Encoded)
       case FROM_THREAD.log:
-        return this.#reports.log(job, message[2] as LogLevel, message[3] as string, message[4] as Encoded)
+        return this.#reports.log(job, lineOf(message))
       case FROM_THREAD.enqueue:
         return this.#host.enqueue(this, job, message)
       case FROM_THREAD.exiting:
@@ -388,6 +401,11 @@ export class ThreadLane implements Lane {
     this.inFlight.empty(slot)
     this.#free.push(slot)
   }
+}
+
+/** A line as it was posted. */
+function lineOf([, , level, message, data, at, from = 'log', dropped]: readonly unknown[]): ThreadLine {
+  return { level, message, data, at, from, dropped } as ThreadLine
 }
 
 /** True when the table does not tell all that a thread is to know of a job. */

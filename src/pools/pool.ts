@@ -69,6 +69,8 @@ export interface PoolParts {
   readonly tracer?: string | undefined
   /** How large what comes from a handler may be. Default: no bounds. */
   readonly sizes?: Sizes | undefined
+  /** What becomes of that which handlers print: see `LaneSetup`. */
+  readonly printed?: 'kept' | 'taken' | undefined
   /** Called with the URL of each file that a thread loads. Without it, threads do not tell. */
   readonly onLoaded?: ((url: string) => void) | undefined
   /** Where threads read the time when it is not real: see `LaneSetup`. */
@@ -115,7 +117,7 @@ export interface PoolHost {
   /** The pool took a job back that had not started, since its thread is to be replaced. */
   revoked(job: JobRecord): void
   progress(job: JobRecord, value: Encoded): void
-  log(job: JobRecord, level: LogLevel, message: string, data: Encoded): void
+  log(job: JobRecord, line: ThreadLine): void
   /** A handler adds a job. `answer` tells the handler its id, or why it was refused. */
   enqueue(
     job: JobRecord,
@@ -135,6 +137,19 @@ export interface NestedJob {
   readonly task: string
   readonly payload: Encoded
   readonly options: Encoded
+}
+
+/** What a handler has said, as its thread tells it. */
+export interface ThreadLine {
+  readonly level: LogLevel
+  readonly message: string
+  readonly data: Encoded
+  /** On the event loop's clock; undefined where nobody has looked at it. */
+  readonly at: number | undefined
+  /** `log`: given to `ctx.log`. `stdout`, `stderr`: printed, with its ends of lines. `runtime`: lines are missing here. */
+  readonly from: 'log' | 'stdout' | 'stderr' | 'runtime'
+  /** How many are missing. */
+  readonly dropped?: number | undefined
 }
 
 /** Levels of `ctx.log`. */

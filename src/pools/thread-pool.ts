@@ -82,6 +82,7 @@ export class ThreadPool implements Pool, LaneHost {
   readonly #stale: StaleThreads
   #ready = Promise.withResolvers<readonly HandlerProblem[]>()
   readonly #onLoaded: PoolParts['onLoaded']
+  readonly #printed: PoolParts['printed']
   /** Counts reloads: a thread that was started before the last one has loaded what was there then. */
   #generation = 0
 
@@ -94,6 +95,7 @@ export class ThreadPool implements Pool, LaneHost {
       clock,
       measuresCpu,
       onLoaded,
+      printed,
       tracer,
       sizes,
       time,
@@ -109,6 +111,7 @@ export class ThreadPool implements Pool, LaneHost {
     this.#clock = clock
     this.#measuresCpu = measuresCpu
     this.#onLoaded = onLoaded
+    this.#printed = printed
     this.#tracer = tracer
     this.#sizes = sizes
     this.#time = time
@@ -247,6 +250,7 @@ export class ThreadPool implements Pool, LaneHost {
         tracer: this.#tracer,
         tellsFiles: this.#onLoaded !== undefined,
         sizes: this.#sizes,
+        printed: this.#printed,
         zero: clockZero(),
         time: this.#time,
         idPrefix: this.#idPrefix,

@@ -16,6 +16,7 @@ export const CAPABILITY_METHODS: Readonly<Record<string, readonly string[]>> = {
     'tally',
     'nextDue',
     'history',
+    'logs',
     'isKept',
     'revive',
     'remove',

@@ -138,6 +138,14 @@ function actingOn(states: readonly JobState[], usual: readonly JobState[] = stat
   return z.lazy(() => z.strictObject({ ...conditions, state: state.default(() => [...usual]) }))
 }
 
+/** What `runtime.job` tells besides the facts. */
+export const jobViewSchema = z.lazy(() =>
+  z.strictObject({
+    logs: z.boolean({ error: 'expected true or false' }).default(false),
+    reveal: z.boolean({ error: 'expected true or false' }).default(false),
+  }),
+)
+
 /** Which jobs an action on all that fit can mean. */
 export const bulkSchemas = {
   cancelAll: actingOn(UNFINISHED_STATES),

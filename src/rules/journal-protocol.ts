@@ -91,10 +91,12 @@ export const OP = {
   giveBack: 16,
   /** `milliseconds`: by so much the journal's time is ahead of the wall clock, which somebody has set. */
   ahead: 17,
+  /** `seq, lines, bytes, dropped, text, mostLines, mostBytes`: what a job has said; `dropped` before these were not kept. */
+  log: 18,
 } as const
 
 /** Entries of each operation, itself included, by its number. */
-export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 3, 1, 5, 2, 3, 3, 3, 2, 3, 3, 2]
+export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 3, 1, 5, 2, 3, 3, 3, 2, 3, 3, 2, 8]
 
 /** The same operations without the jobs that they add. */
 export function withoutAdds(ops: readonly unknown[]): unknown[] {
@@ -311,6 +313,12 @@ export interface AttemptRow {
   readonly error: string | null
 }
 
+/** Some lines of a job, as one text, and how many before them are not kept. */
+export interface LogRow {
+  readonly dropped: number
+  readonly text: string
+}
+
 /** What can be asked of the journal: the argument and the answer of each question. */
 export interface Questions {
   find: { ask: string; answer: Row | null }
@@ -323,6 +331,7 @@ export interface Questions {
   tally: { ask: null; answer: readonly TallyRow[] }
   counts: { ask: null; answer: readonly number[] }
   history: { ask: number; answer: readonly AttemptRow[] }
+  logs: { ask: number; answer: readonly LogRow[] }
   remove: { ask: number; answer: boolean }
   schedules: { ask: null; answer: readonly { id: string; definition: string; nextAt: number }[] }
   /** Of a shared file: takes the run of a schedule, passes it on, or has made it and says when the next one is. */

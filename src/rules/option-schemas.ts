@@ -94,6 +94,14 @@ const retention = options(
   error: 'expected `count`, `age` or both; { age: Infinity } keeps everything',
 })
 
+/** How much of what handlers say is kept. */
+export const logs = z.union(
+  [z.literal(false), z.strictObject({ lines: kept.optional(), bytes: kept.optional() })],
+  {
+    error: 'expected false, or an object such as { lines: 200, bytes: 65_536 }',
+  },
+)
+
 const redact = z.array(z.custom<string>(isPath, `expected ${PATH_EXPECTED}`), {
   error: `expected an array of paths, such as ['card.number', '*.token']`,
 })
@@ -158,6 +166,7 @@ export const taskOptionsSchema = z.lazy(() =>
     when: when.optional(),
     retention: retention.optional(),
     redact: redact.optional(),
+    logs: logs.optional(),
   }),
 )
 

@@ -16,7 +16,9 @@
  * - `started` and `ended`, milliseconds on the monotonic scale that all threads share.
  * - `cpu`, milliseconds of the thread's CPU time that an attempt took, where that is measured; NaN where nobody can tell.
  * - `results`, a few bytes a slot for small results; longer ones are posted.
+ * - `tail`, the last lines of attempts that have said more than is posted.
  */
+import { LogTail, TAIL_BYTES } from './log-tail.ts'
 
 /** Slots of a lane: jobs that can be with one thread at a time. */
 export const SLOTS = 2048
@@ -42,6 +44,8 @@ export const HEAP_MB = 2
  * a job could run, and the thread is ending. Why is then in `results`, of which `resultLength` of the first slot tells the length.
  */
 export const IMPORTING = 3
+/** How far the tail is filled: see `LogTail`. */
+const TAIL = 4
 const HEADER_WORDS = 16
 const INT_COLUMNS = 6
 const DOUBLE_COLUMNS = 4
@@ -64,18 +68,22 @@ export interface LaneTable {
   readonly ended: Float64Array
   readonly cpu: Float64Array
   readonly results: Buffer
+  /** The last lines of attempts that say much. */
+  readonly tail: LogTail
 }
 
 /** Lays the views over a buffer; without one, makes it. */
 export function laneTable(buffer?: SharedArrayBuffer): LaneTable {
   const words = HEADER_WORDS + SLOTS * INT_COLUMNS
-  const size = words * 4 + SLOTS * 8 * DOUBLE_COLUMNS + SLOTS * RESULT_BYTES
+  const small = words * 4 + SLOTS * 8 * DOUBLE_COLUMNS + SLOTS * RESULT_BYTES
+  const size = small + TAIL_BYTES
   const memory = buffer ?? new SharedArrayBuffer(size)
   const ints = (column: number) => new Int32Array(memory, (HEADER_WORDS + SLOTS * column) * 4, SLOTS)
   const doubles = (column: number) => new Float64Array(memory, words * 4 + SLOTS * 8 * column, SLOTS)
+  const header = new Int32Array(memory, 0, HEADER_WORDS)
   return {
     buffer: memory,
-    header: new Int32Array(memory, 0, HEADER_WORDS),
+    header,
     state: ints(0),
     log: ints(1),
     aborted: ints(2),
@@ -86,7 +94,8 @@ export function laneTable(buffer?: SharedArrayBuffer): LaneTable {
     started: doubles(1),
     ended: doubles(2),
     cpu: doubles(3),
-    results: Buffer.from(memory, size - SLOTS * RESULT_BYTES, SLOTS * RESULT_BYTES),
+    results: Buffer.from(memory, small - SLOTS * RESULT_BYTES, SLOTS * RESULT_BYTES),
+    tail: new LogTail(header, TAIL, memory, small),
   }
 }
 
@@ -108,6 +117,11 @@ export interface LaneSetup {
   readonly zero: number
   /** The module that runs handlers in the trace of their attempt: see `Telemetry`. */
   readonly tracer?: string | undefined
+  /**
+   * What becomes of that which handlers print: it is told besides (`kept`), or in place of being printed (`taken`); undefined:
+   * it is printed alone.
+   */
+  readonly printed?: 'kept' | 'taken' | undefined
   /** Whether the thread tells which files it loads. */
   readonly tellsFiles: boolean
   /** Where the time stands when it is not real: one number, milliseconds on the event loop's clock. */
@@ -184,7 +198,7 @@ export const FROM_THREAD = {
   started: 4,
   /** `[PROGRESS, slot, encoded]` */
   progress: 5,
-  /** `[LOG, slot, level, message, encoded]` */
+  /** `[LOG, slot, level, message, encoded, at, from, dropped]`: see `ThreadLine`; the last three may be missing. */
   log: 6,
   /** `[ENQUEUE, slot, number, task, encoded, options]`: `ctx.enqueue`; answered by `enqueued`. */
   enqueue: 7,

@@ -5,7 +5,7 @@
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
 import { whyNoBroker } from './broker-shape.ts'
-import { count, limit, maxCount, milliseconds, name, retry } from './option-schemas.ts'
+import { count, limit, logs, maxCount, milliseconds, name, retry } from './option-schemas.ts'
 
 // Each is a heap of its own: more is a slip of the pen.
 const threadCount = count.max(1024, 'expected at most 1024 threads')
@@ -197,6 +197,11 @@ export const runtimeOptionsSchema = z.strictObject({
     .default(true)
     .describe(
       'Where lines go: `true` writes what nobody listens for to stderr, a function or a logger such as pino’s gets all.',
+    ),
+  logs: logs
+    .optional()
+    .describe(
+      'How much of what handlers say is kept with each job: its last `lines` (1,000), and so many `bytes` (65,536); `false` for none.',
     ),
   redact: redact
     .optional()

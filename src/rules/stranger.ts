@@ -22,6 +22,7 @@ const POLICY: TaskPolicy = Object.freeze({
   when: 'ok',
   retention: undefined,
   redact: [],
+  logs: undefined,
 })
 
 /** An entry for a task of this name that the runtime does not have, so that its jobs can be told of. */

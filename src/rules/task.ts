@@ -1,9 +1,10 @@
 /** Tasks: what `defineTask` takes, and how a payload is checked against its schema. */
 import { describeValue, OptionsInvalidError, type PayloadIssue } from '../words/errors.ts'
-import type { UniqueTerms, When } from '../words/job.ts'
+import type { LogLimits, UniqueTerms, When } from '../words/job.ts'
 import { ignoreRejection, isThenable } from '../words/thenables.ts'
 import { isA, isList, messageOf, readSafely, refusal } from './arguments.ts'
 import { type HandlerRef, handlerLocation } from './handler-location.ts'
+import { type LogsOption, logLimits } from './log-lines.ts'
 import { taskOptionsSchema } from './option-schemas.ts'
 import { readOptions } from './options.ts'
 import type { Backoff, RetryPolicy } from './retry.ts'
@@ -57,6 +58,11 @@ export interface TaskOptions<Name extends string, PayloadIn, PayloadOut, ResultI
    * `items[*].secret`, `**.iban`. Handlers get them as they are. See also `redact` of `createRuntime`.
    */
   redact?: readonly string[]
+  /**
+   * How much of what its handler says (`ctx.log` and what it prints) is kept with each job: the last so many lines, and so many
+   * bytes; false for none. In place of the runtime's `logs`; what is left out is 1,000 lines or 65,536 bytes.
+   */
+  logs?: LogsOption
 }
 
 declare const types: unique symbol
@@ -100,6 +106,8 @@ export interface TaskPolicy {
   readonly retention: { readonly count: number; readonly age: number } | undefined
   /** What of its values is not shown. */
   readonly redact: readonly string[]
+  /** How much of what its handler says is kept; undefined: as the runtime says. */
+  readonly logs: LogLimits | undefined
 }
 
 /** Any task, whatever its types. */
@@ -154,6 +162,7 @@ export function defineTask<
         age: read.retention.age ?? Number.POSITIVE_INFINITY,
       },
       redact: Object.freeze(read.redact ?? []),
+      logs: read.logs === undefined ? undefined : logLimits(read.logs),
     }),
   }
   return marked(task)

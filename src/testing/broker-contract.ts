@@ -3,6 +3,7 @@ import { Bench } from './broker-contract/bench.ts'
 import { changeRules } from './broker-contract/change-rules.ts'
 import { durableRules } from './broker-contract/durable-rules.ts'
 import type { BrokerKind } from './broker-contract/kind.ts'
+import { durableLogRules, logRules } from './broker-contract/log-rules.ts'
 import { rules } from './broker-contract/rules.ts'
 import { searchRules } from './broker-contract/search-rules.ts'
 import { sharedStrangerRules, strangerRules } from './broker-contract/stranger-rules.ts'
@@ -27,11 +28,12 @@ export interface ContractRule {
  * for (const { name, run } of brokerContract({ name: 'small', make: () => smallBroker(), survives: false })) test(name, run)
  */
 export function brokerContract(kind: BrokerKind): ContractRule[] {
-  const durable = kind.survives ? [...durableRules, ...strangerRules] : []
+  const durable = kind.survives ? [...durableRules, ...durableLogRules, ...strangerRules] : []
   const all = [
     ...rules,
     ...searchRules,
     ...changeRules,
+    ...logRules,
     ...durable,
     ...(kind.shares === true ? sharedStrangerRules : []),
   ]

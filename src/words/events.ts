@@ -27,12 +27,20 @@ export interface RuntimeEvents {
   'job:started': { readonly job: EventJob; readonly waited: number }
   /** The handler called `ctx.progress`. */
   'job:progress': { readonly job: EventJob; readonly progress: unknown }
-  /** The handler called `ctx.log`. */
+  /** The handler called `ctx.log`, or printed (`from`). */
   'job:log': {
     readonly job: EventJob
     readonly level: 'debug' | 'info' | 'warn' | 'error'
     readonly message: string
     readonly data: unknown
+    /** When, in milliseconds since 1970. */
+    readonly at: number
+    /** `log`: given to `ctx.log`. `stdout`, `stderr`: printed. `runtime`: says that lines are missing here. */
+    readonly from: 'log' | 'stdout' | 'stderr' | 'runtime'
+    /** The id of the request that added the job, when it had one. */
+    readonly requestId?: string
+    /** How many lines are missing here. */
+    readonly dropped?: number
   }
   /** Terminal: the handler returned. `ran` is the attempt's run time, `total` the time since acceptance. */
   'job:completed': {

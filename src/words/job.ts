@@ -127,6 +127,26 @@ export interface AttemptInfo {
   }
 }
 
+/** How much of the lines of one job is kept: at most so many, and so many bytes together. The oldest go first. */
+export interface LogLimits {
+  readonly lines: number
+  readonly bytes: number
+}
+
+/** One line that a job's handler gave to `ctx.log` or printed: plain data. */
+export interface JobLogLine {
+  /** In milliseconds since 1970. */
+  readonly at: number
+  readonly attempt: number
+  /** `log`: given to `ctx.log`. `stdout`, `stderr`: printed. `runtime`: says that lines are missing here. */
+  readonly from: 'log' | 'stdout' | 'stderr' | 'runtime'
+  readonly level: 'debug' | 'info' | 'warn' | 'error'
+  readonly message: string
+  readonly data?: unknown
+  /** How many lines are missing here. */
+  readonly dropped?: number
+}
+
 /** The facts of a job at one moment: plain data, fit for `JSON.stringify`. */
 export interface JobInfo {
   readonly id: string
@@ -150,4 +170,6 @@ export interface JobInfo {
   readonly key?: string
   /** Its attempts that are over, oldest first, the latest 50: from `runtime.job(id)`. */
   readonly history?: readonly AttemptInfo[]
+  /** What its handler gave to `ctx.log` and printed, oldest first: from `runtime.job(id, { logs: true })`. */
+  readonly logs?: readonly JobLogLine[]
 }

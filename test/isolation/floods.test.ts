@@ -36,14 +36,18 @@ describe('a handler that', () => {
     expect(await runtime.enqueue(ok, 'next').result()).toBe('next')
   })
 
-  test('floods the log has its first 1,000 lines told, and one that says so', async () => {
+  test('floods the log has its first 1,000 lines told as they come, and its last ones at the end', async () => {
     const flood = task('floodLog')
     const runtime = startThreads([flood])
     const lines = collectEvents(runtime, 'job:log')
     await runtime.enqueue(flood, { count: 50_000 }).result()
-    expect(lines).toHaveLength(1001)
     expect(lines[999]?.message).toBe('line 1000')
     expect(lines[1000]).toMatchObject({ level: 'warn', message: expect.stringContaining('1000 lines') })
+    const { dropped = 0 } = lines[1001] ?? {}
+    expect(lines[1001]?.message).toBe(`${dropped} lines are left out here`)
+    const last = lines.slice(1002).map(({ message }) => message)
+    expect(last).toEqual(last.map((_, at) => `line ${1000 + dropped + at + 1}`))
+    expect(last.at(-1)).toBe('line 50000')
   })
 
   test('adds jobs without waiting for the answers leaves the event loop its turns', async () => {

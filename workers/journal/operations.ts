@@ -15,6 +15,7 @@ import { toWireError } from '../../src/rules/wire-error.ts'
 import { NotSerializableError } from '../../src/words/errors.ts'
 import type { Endings } from './endings.ts'
 import type { Add } from './job-facts.ts'
+import { JobLogs } from './job-logs.ts'
 import type { Jobs } from './jobs.ts'
 import type { Statements } from './statements.ts'
 import type { Transaction } from './transaction.ts'
@@ -41,12 +42,14 @@ export class Operations {
   readonly #transaction: Transaction
   readonly #jobs: Jobs
   readonly #endings: Endings
+  readonly #logs: JobLogs
 
   constructor(jobs: Jobs, endings: Endings) {
     this.#sql = jobs.sql
     this.#transaction = jobs.transaction
     this.#jobs = jobs
     this.#endings = endings
+    this.#logs = new JobLogs(jobs.sql, jobs.transaction)
   }
 
   /** Carries out what a message says; with a guard that takes back what one of them fails at. */
@@ -154,6 +157,8 @@ export class Operations {
       case OP.ahead:
         this.#sql.setAhead.run(values[at + 1] ?? 0, this.#transaction.run)
         return
+      case OP.log:
+        return this.#logs.add(n, ops.slice(at + 2, at + 8) as never)
       case OP.putSchedule:
         this.#sql.putSchedule.run(...values.slice(at + 1, at + 5))
         return

@@ -5,6 +5,7 @@ import {
   type AttemptRow,
   AVAILABLE,
   COMPLETED,
+  type LogRow,
   type Questions,
   type Row,
   RUN_SPAN,
@@ -65,6 +66,7 @@ export class Queries {
       tally: () => this.#tally(),
       counts: () => this.countAll(),
       history: (seq: number) => this.#history(this.base + seq),
+      logs: (seq: number) => this.#logs(this.base + seq),
       schedules: () => this.#schedules(),
     }
     const answer = answers[question] as (argument: unknown) => Questions[Q]['answer']
@@ -135,6 +137,11 @@ export class Queries {
     return [...history, toAttempt([attempt, 'completed', started, ended, thread, cpu, null])].slice(
       -ATTEMPTS_KEPT,
     )
+  }
+
+  #logs(n: number): LogRow[] {
+    const rows = this.#sql.logs.all(n) as readonly (readonly [number, string])[]
+    return rows.map(([dropped, text]) => ({ dropped, text }))
   }
 
   #schedules(): { id: string; definition: string; nextAt: number }[] {

@@ -121,6 +121,7 @@ export class Retention {
     for (const [n, state, shelf] of rows as readonly (readonly [number, number, number])[]) {
       if (Number(sql.remove.run(n).changes) === 0) continue
       sql.removeAttempts.run(n)
+      sql.removeLogs.run(n)
       counts[state] = (counts[state] ?? 0) - 1
       this.#transaction.shelve(shelf, state, -1)
       dropped++

@@ -100,6 +100,13 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX ended ON jobs (shelf, finished, state, task) WHERE finished IS NOT NULL AND state <> 9;
   CREATE INDEX dead ON jobs (finished, task) WHERE state = 9;
   `,
+  // What jobs have said, as it came: so many lines in one row. `dropped`: lines of the job before these, which are not kept.
+  `
+  CREATE TABLE logs (
+    n INTEGER NOT NULL, number INTEGER NOT NULL, lines INTEGER NOT NULL, bytes INTEGER NOT NULL, dropped INTEGER NOT NULL,
+    text TEXT NOT NULL, PRIMARY KEY (n, number)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ]
 
 /** Brings the file to the newest version; refuses one that a newer release has written, or that is none of ours. */

@@ -120,6 +120,14 @@ const SQL = {
   remove:
     'DELETE FROM jobs WHERE n = ?1 AND finished IS NOT NULL AND NOT EXISTS (SELECT 1 FROM notices WHERE n = ?1)',
   removeAttempts: 'DELETE FROM attempts WHERE n = ?',
+  log: `INSERT INTO logs (n, number, lines, bytes, dropped, text)
+    SELECT ?1, (SELECT coalesce(max(number) + 1, 0) FROM logs WHERE n = ?1), ?2, ?3, ?4, ?5 FROM jobs WHERE n = ?1`,
+  lastLog: 'SELECT text FROM logs WHERE n = ? ORDER BY number DESC LIMIT 1',
+  logSizes: 'SELECT number, lines, bytes, dropped FROM logs WHERE n = ? ORDER BY number DESC',
+  dropLogs: 'DELETE FROM logs WHERE n = ? AND number < ?',
+  setDropped: 'UPDATE logs SET dropped = ? WHERE n = ? AND number = ?',
+  logs: 'SELECT dropped, text FROM logs WHERE n = ? ORDER BY number',
+  removeLogs: 'DELETE FROM logs WHERE n = ?',
   dueNow: 'SELECT n FROM jobs WHERE state IN (2, 5) AND due <= ? ORDER BY due, n LIMIT 1000',
   // A job that another process has is that one's to end.
   expiredNow: 'SELECT n FROM jobs WHERE expires > 0 AND expires <= ? AND owner IN (0, ?) LIMIT 1000',

@@ -17,6 +17,7 @@ import {
   isTerminal,
   type JobDirectory,
   type JobRecord,
+  KeptLines,
   QueueTimeouts,
   type ReadyJobs,
   ranOf,
@@ -53,6 +54,7 @@ class SmallBroker implements Broker {
   /** When a job is to be tried again. */
   readonly #retryAt = new Map<JobRecord, number>()
   readonly #heldBack = new Set<TaskEntry>()
+  readonly #logs = new WeakMap<JobRecord, KeptLines>()
   readonly #history = new WeakMap<JobRecord, AttemptInfo[]>()
 
   open(host: BrokerHost): void {
@@ -184,7 +186,11 @@ class SmallBroker implements Broker {
   readonly attempts: AttemptSink = {
     keepsHistory: true,
     progress() {},
-    log() {},
+    log: (job, line, limits) => {
+      const log = this.#logs.get(job) ?? new KeptLines(limits)
+      this.#logs.set(job, log)
+      log.add(line)
+    },
     putBack: (job, attempt) => {
       if (attempt !== null) this.#note(job, attempt)
       else if (hasWaitedTooLong(job, this.#host.clock.now())) return this.#finish(job, expiry(job))
@@ -258,6 +264,7 @@ class SmallBroker implements Broker {
       return Math.min(Number.POSITIVE_INFINITY, ...due)
     },
     history: async (job) => this.#history.get(job) ?? [],
+    logs: async (job) => this.#logs.get(job) ?? { lines: [], dropped: 0 },
     isKept: (job) => this.#jobs.get(job.seq) === job,
     revive: (job) => {
       if (job.state !== 'dead') return

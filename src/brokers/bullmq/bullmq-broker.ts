@@ -1,12 +1,13 @@
 /** The BullMQ broker: the port's calls, each answered by the part that the job is with at the moment. */
 // long because: it is each capability of the port, with one short method for each call
 import type { JobRecord } from '../../rules/job-record.ts'
+import type { KeptLine, KeptLog } from '../../rules/log-lines.ts'
 import { Moved } from '../../rules/moved.ts'
 import { toReadable } from '../../rules/readable.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
 import { isStranger } from '../../rules/stranger.ts'
 import { AftertaskError, TaskCancelledError } from '../../words/errors.ts'
-import { type AttemptInfo, isTerminal, type JobState } from '../../words/job.ts'
+import { type AttemptInfo, isTerminal, type JobState, type LogLimits } from '../../words/job.ts'
 import { expiry, hasWaitedTooLong } from '../lifecycle/queue-timeouts.ts'
 import { within } from '../lifecycle/retries.ts'
 import type { Attempt, Ending } from '../port/attempt.ts'
@@ -251,8 +252,8 @@ export class BullmqBroker
     if (id !== undefined) settlements.tell(id, 'progress', job.attempts, toReadable(job.extras?.progress))
   }
 
-  log(job: JobRecord, level: string, message: string): void {
-    this.#parts.consumer.logged(job, `${level}: ${message}`)
+  log(job: JobRecord, line: KeptLine, limits: LogLimits): void {
+    this.#parts.consumer.logged(job, line, limits)
   }
 
   retry(job: JobRecord, dueAt: number, attempt: Attempt): void {
@@ -394,6 +395,10 @@ export class BullmqBroker
 
   history(job: JobRecord): Promise<readonly AttemptInfo[]> {
     return this.#queries.history(job)
+  }
+
+  logs(job: JobRecord): Promise<KeptLog> {
+    return this.#queries.logs(job)
   }
 
   counts(): Promise<Record<JobState, number>> {

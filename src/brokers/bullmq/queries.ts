@@ -1,5 +1,6 @@
 /** What is asked of the broker: the store's answers, and what this process knows better. */
 import type { JobRecord } from '../../rules/job-record.ts'
+import { type KeptLog, NOTHING_KEPT } from '../../rules/log-lines.ts'
 import type { AttemptInfo, JobState } from '../../words/job.ts'
 import { fitting } from '../lifecycle/job-filter.ts'
 import { badCursor, searchInOrder } from '../lifecycle/job-search.ts'
@@ -10,6 +11,7 @@ import type { Found, JobSearch } from '../port/search.ts'
 import type { TaskTally } from '../port/tally.ts'
 import { queueOfJob } from './queues.ts'
 import { attemptsOf } from './store/job-data.ts'
+import { fromLogTexts } from './store/log-text.ts'
 import { historyOf } from './store/progress-mark.ts'
 import type { StoredJob } from './store/stored-job.ts'
 import type { Parts } from './wiring.ts'
@@ -52,6 +54,16 @@ export class Queries {
       return store.directory.find(id)
     })
     return found === undefined ? [] : attemptsIn(found)
+  }
+
+  async logs(job: JobRecord): Promise<KeptLog> {
+    const { consumer, store, local } = this.#parts
+    const id = local.idOf(job)
+    if (local.endedHere.has(id)) return NOTHING_KEPT
+    return this.#asking.ask(async () => {
+      await Promise.all([this.#written(), consumer.logs.written()])
+      return fromLogTexts(await store.directory.logs(id))
+    })
   }
 
   async list(filter: JobFilter): Promise<readonly JobRecord[]> {

@@ -2,9 +2,10 @@
 // long because: it is each capability of the port, over one set of structures that a job goes through
 import { ATTEMPTS_KEPT, type JobRecord } from '../../rules/job-record.ts'
 import { BATCH_FAILED } from '../../rules/journal-protocol.ts'
+import type { KeptLine, KeptLog } from '../../rules/log-lines.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
 import { ClockOffset } from '../../words/clock-offset.ts'
-import { type AttemptInfo, isTerminal, type JobState } from '../../words/job.ts'
+import { type AttemptInfo, isTerminal, type JobState, type LogLimits } from '../../words/job.ts'
 import { attemptInfo, errorInfo, type KnownAttempt } from '../lifecycle/attempts.ts'
 import { applyEnding } from '../lifecycle/ending.ts'
 import { FinishedJobs } from '../lifecycle/finished-jobs.ts'
@@ -31,6 +32,7 @@ import { PoolQueue } from '../structures/pool-queue.ts'
 import { Timeline } from '../structures/timeline.ts'
 import { UniqueKeys } from '../structures/unique-keys.ts'
 import { KeyLocks } from './key-locks.ts'
+import { MemoryLogs } from './memory-logs.ts'
 import { StateCounts } from './state-counts.ts'
 
 const COMPLETED = { outcome: 'completed', thread: undefined, cpu: undefined, error: undefined } as const
@@ -59,6 +61,7 @@ export class MemoryBroker implements Broker, IntakeBroker, ReadyJobs, AttemptSin
   /** How many jobs of each task run, by the task's number. */
   readonly #running: number[] = []
   readonly #counts = new StateCounts()
+  readonly #logs = new MemoryLogs()
   #host!: BrokerHost
   #timeline!: Timeline
   #unique!: UniqueKeys
@@ -142,7 +145,13 @@ export class MemoryBroker implements Broker, IntakeBroker, ReadyJobs, AttemptSin
 
   progress(): void {}
 
-  log(): void {}
+  log(job: JobRecord, line: KeptLine, limits: LogLimits): void {
+    this.#logs.add(job.seq, line, limits)
+  }
+
+  async logs(job: JobRecord): Promise<KeptLog> {
+    return this.#logs.of(job.seq)
+  }
 
   putBack(job: JobRecord, attempt: Attempt | null): void {
     if (attempt !== null) this.#note(job, attempt)
@@ -437,6 +446,7 @@ export class MemoryBroker implements Broker, IntakeBroker, ReadyJobs, AttemptSin
 
   #forget(seq: number, state: JobState): void {
     this.#counts.leave(state)
+    this.#logs.forget(seq)
     this.#index.delete(seq)
   }
 }

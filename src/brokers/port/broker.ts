@@ -13,8 +13,9 @@
  */
 import type { Encoded, Snapshot } from '../../rules/codec.ts'
 import type { JobRecord } from '../../rules/job-record.ts'
+import type { KeptLine, KeptLog } from '../../rules/log-lines.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
-import type { AttemptInfo, JobState } from '../../words/job.ts'
+import type { AttemptInfo, JobState, LogLimits } from '../../words/job.ts'
 import type { Attempt, Ending } from './attempt.ts'
 import type { BrokerHost } from './host.ts'
 import type { ScheduleStore } from './schedules.ts'
@@ -97,8 +98,8 @@ export interface AttemptSink {
   readonly keepsHistory: boolean
   /** The handler has reported progress, which is in `extras.progress`. */
   progress(job: JobRecord): void
-  /** The handler has logged a line. */
-  log(job: JobRecord, level: string, message: string): void
+  /** The handler has said a line. Of the lines of a job the last are kept, as far as `limits` go. */
+  log(job: JobRecord, line: KeptLine, limits: LogLimits): void
   /** The job was not started (`attempt` is null), or was interrupted: it is available again, at its old rank. */
   putBack(job: JobRecord, attempt: Attempt | null): void
   /** The attempt failed, and the job is to be tried again at `dueAt` on the monotonic clock. */
@@ -138,6 +139,8 @@ export interface JobDirectory {
   nextDue(): number
   /** The attempts of a job that are over, oldest first. */
   history(job: JobRecord): Promise<readonly AttemptInfo[]>
+  /** What is kept of a job's lines, and how many are not. It may be more than its limits; then its oldest lines are not shown. */
+  logs(job: JobRecord): Promise<KeptLog>
   /** True when a dead job is still kept, so that it can be revived. */
   isKept(job: JobRecord): boolean
   /** Lets a dead job start over, with a new count of attempts. Does nothing for any other job. */

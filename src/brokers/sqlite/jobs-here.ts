@@ -5,12 +5,13 @@ import { isStranger } from '../../rules/stranger.ts'
 import { JobLostError, LeaseLostError } from '../../words/errors.ts'
 import { isTerminal, type JobState } from '../../words/job.ts'
 import { applyEnding } from '../lifecycle/ending.ts'
+import { LogWriter } from '../lifecycle/log-writer.ts'
 import { ProgressWriter } from '../lifecycle/progress-writer.ts'
 import { type Ending, ranOf } from '../port/attempt.ts'
 import type { BrokerHost } from '../port/host.ts'
 import { UniqueKeys } from '../structures/unique-keys.ts'
 import type { JournalClock } from './journal-clock.ts'
-import { attemptOp, encodedResult, finishOp } from './operations.ts'
+import { attemptOp, encodedResult, finishOp, logOp } from './operations.ts'
 import type { Outbox } from './outbox.ts'
 import { ReadyJobs } from './ready-jobs.ts'
 import { Records } from './records.ts'
@@ -22,6 +23,7 @@ export class JobsHere {
   readonly ready: ReadyJobs
   readonly unique: UniqueKeys
   readonly progress: ProgressWriter
+  readonly logs: LogWriter
   /** Our own jobs whose end was not told yet: only in a shared file, where another process may end them. */
   readonly #untold = new Set<number>()
   /** Jobs that are not written yet. */
@@ -53,6 +55,7 @@ export class JobsHere {
     this.progress = new ProgressWriter(host.clock, (job) => {
       outbox.next.ops.push(OP.progress, job.seq, job.extras?.progress ?? null)
     })
+    this.logs = new LogWriter(host.clock, (job, log) => logOp(outbox.next.ops, job, log))
     this.#suspects = new Suspects((job) => this.#mark(job))
   }
 
@@ -163,6 +166,7 @@ export class JobsHere {
     // Nothing that cannot run here was counted as pending.
     if (isStranger(job.entry) || (this.#isShared && !isGranted && !isOwn(job))) this.#host.pendingChanged(1)
     this.progress.write(job)
+    this.logs.write(job)
     const { attempt } = ending
     const written = { ...ending, result: encodedResult(ending.result) }
     applyEnding(job, written, this.#host.clock.now())

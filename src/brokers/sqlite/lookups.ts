@@ -10,6 +10,7 @@ import {
   STATES,
 } from '../../rules/journal-protocol.ts'
 import type { JournalSearch } from '../../rules/journal-search.ts'
+import { type KeptLog, linesFromText } from '../../rules/log-lines.ts'
 import { JobForgottenError } from '../../words/errors.ts'
 import { type AttemptInfo, type AttemptOutcome, isTerminal, type JobState } from '../../words/job.ts'
 import { attemptInfo } from '../lifecycle/attempts.ts'
@@ -148,6 +149,13 @@ export class Lookups {
 
   async history(job: JobRecord): Promise<readonly AttemptInfo[]> {
     return (await this.#connection.ask('history', job.seq)).map(attemptInfoOf)
+  }
+
+  /** What is kept of a job's lines. Those on their way go first. */
+  async logs(job: JobRecord): Promise<KeptLog> {
+    this.#jobs.logs.write(this.#jobs.records.get(job.seq) ?? job)
+    const rows = await this.#connection.ask('logs', job.seq)
+    return { lines: rows.flatMap(({ text }) => linesFromText(text)), dropped: rows[0]?.dropped ?? 0 }
   }
 
   /** Forgets a job that is over; false when it is not. */

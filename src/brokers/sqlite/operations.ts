@@ -2,8 +2,10 @@
 import type { Encoded } from '../../rules/codec.ts'
 import type { JobExtras, JobRecord } from '../../rules/job-record.ts'
 import { ADD_HELD, ADD_STOPS, errorText, OP, STATES } from '../../rules/journal-protocol.ts'
+import { linesToText } from '../../rules/log-lines.ts'
 import { Moved } from '../../rules/moved.ts'
 import { toWireError, type WireError } from '../../rules/wire-error.ts'
+import type { KeptLines } from '../lifecycle/kept-lines.ts'
 import type { Attempt, Ending } from '../port/attempt.ts'
 
 /** What a job is remembered by that has no column of its own. */
@@ -73,6 +75,17 @@ export function attemptOp(ops: unknown[], job: JobRecord, attempt: Attempt, wall
     job.extras?.cpu ?? null,
   )
   ops.push(error === undefined ? null : errorText(wireOf(error)))
+}
+
+/** Lines of a job. */
+export function logOp(ops: unknown[], job: JobRecord, { lines, bytes, dropped, limits }: KeptLines): void {
+  ops.push(OP.log, job.seq, lines.length, bytes, dropped, linesToText(lines), finite(limits.lines))
+  ops.push(finite(limits.bytes))
+}
+
+// A column has no Infinity.
+function finite(limit: number): number {
+  return Math.min(limit, Number.MAX_SAFE_INTEGER)
 }
 
 /** A job failed and is to be tried again. */

@@ -4,10 +4,11 @@
  */
 import type { JobRecord } from '../../rules/job-record.ts'
 import { OP, TWIN } from '../../rules/journal-protocol.ts'
+import type { KeptLine, KeptLog } from '../../rules/log-lines.ts'
 import { Moved } from '../../rules/moved.ts'
 import type { TaskEntry } from '../../rules/registry.ts'
 import { isStranger } from '../../rules/stranger.ts'
-import type { AttemptInfo, JobState } from '../../words/job.ts'
+import type { AttemptInfo, JobState, LogLimits } from '../../words/job.ts'
 import { expiry, hasWaitedTooLong, isLimited } from '../lifecycle/queue-timeouts.ts'
 import type { Attempt, Ending } from '../port/attempt.ts'
 import type {
@@ -110,6 +111,7 @@ export class SqliteBroker
     this.#timer.close()
     this.#here.unique.close()
     this.#here.progress.writeAll()
+    this.#here.logs.writeAll()
     if (this.#connection.isGone) await this.#lookups.loseAll()
     await this.#connection.close()
   }
@@ -207,13 +209,20 @@ export class SqliteBroker
     }
   }
 
-  log(): void {}
+  log(job: JobRecord, line: KeptLine, limits: LogLimits): void {
+    this.#here.logs.add(job, line, limits)
+  }
+
+  logs(job: JobRecord): Promise<KeptLog> {
+    return this.#lookups.logs(job)
+  }
 
   progress(job: JobRecord): void {
     this.#here.progress.told(job)
   }
 
   putBack(job: JobRecord, attempt: Attempt | null): void {
+    this.#here.logs.write(job)
     if (this.#here.wasLost(job)) return this.#here.leaveLost(job)
     if (attempt !== null) attemptOp(this.#next.ops, job, attempt, this.#here.wall)
     else if (hasWaitedTooLong(job, this.#host.clock.now())) return this.finish(job, expiry(job))
@@ -229,6 +238,7 @@ export class SqliteBroker
   }
 
   retry(job: JobRecord, dueAt: number, attempt: Attempt): void {
+    this.#here.logs.write(job)
     if (this.#here.wasLost(job)) return this.#here.leaveLost(job, 'retryable')
     attemptOp(this.#next.ops, job, attempt, this.#here.wall)
     this.#here.leaveRunning(job)

@@ -66,7 +66,10 @@ describe.each(['redis', 'postgres'] as const)('what BullMQ shows of jobs in %s',
           expect(read(cancelled)).toMatchObject({ failedReason: '"showing" was cancelled.', attemptsMade: 1 })
           expect(await read(later).getState()).toBe('delayed')
           const { logs } = await queue.getJobLogs(dead.id)
-          expect(logs).toEqual(['info: attempt 1', 'info: attempt 2'])
+          expect(logs).toEqual([
+            expect.stringMatching(/^\d{4}-\S+Z 1\.1 info: attempt 1$/),
+            expect.stringMatching(/^\d{4}-\S+Z 2\.1 info: attempt 2$/),
+          ])
         } finally {
           await close()
           await runtime.stop({ timeout: 0 })

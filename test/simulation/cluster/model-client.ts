@@ -440,7 +440,7 @@ export class ModelClient implements SharedStore, Connected {
         const text = toProgress(progress, false)
         ask(() => store.setProgress(queue, id, text)).catch(() => {})
       },
-      log: () => {},
+      log: async () => {},
     }
   }
 

@@ -38,6 +38,10 @@ export class ModelDirectory implements JobDirectory {
     return seen && read(seen, this.#wall())
   }
 
+  async logs(): Promise<readonly string[]> {
+    return []
+  }
+
   isOver(queue: string, id: string): Promise<boolean> {
     return this.#ask(() => {
       const where = this.#store.queue(queue).jobs.get(id)?.where

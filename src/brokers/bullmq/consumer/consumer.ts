@@ -4,8 +4,9 @@
  */
 // long because: it is the one place where a fetched job goes from part to part, with one short method for each step
 import type { JobRecord } from '../../../rules/job-record.ts'
+import type { KeptLine } from '../../../rules/log-lines.ts'
 import { ProcessExitedError } from '../../../words/errors.ts'
-import { isTerminal, type JobState } from '../../../words/job.ts'
+import { isTerminal, type JobState, type LogLimits } from '../../../words/job.ts'
 import { applyEnding } from '../../lifecycle/ending.ts'
 import type { Retries } from '../../lifecycle/retries.ts'
 import { type Attempt, type Ending, ranOf } from '../../port/attempt.ts'
@@ -21,6 +22,7 @@ import { type Decision, decide } from './admission.ts'
 import { Completer, type CompleterHost } from './completer.ts'
 import { type FetchHost, FetchLoop } from './fetch-loop.ts'
 import { HandOut, type HandOutHost } from './hand-out.ts'
+import { JobLogs } from './job-logs.ts'
 import { type Lease, Leases, RENEWALS } from './leases.ts'
 import { Quarantine } from './quarantine.ts'
 
@@ -56,6 +58,7 @@ type Place = Exclude<Admitted, 'behind'> | undefined
 /** Fetches, hands out and completes jobs. */
 export class Consumer implements FetchHost, CompleterHost, HandOutHost {
   readonly leases: Leases
+  readonly logs = new JobLogs()
   /** Outcomes that the store has refused. */
   refused = 0
   /** Counts fetches and ends: whoever has asked the store can tell whether its answer still holds. */
@@ -342,9 +345,9 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     return lease?.id
   }
 
-  logged(job: JobRecord, line: string): void {
+  logged(job: JobRecord, line: KeptLine, limits: LogLimits): void {
     const lease = this.leases.byJob.get(job)
-    lease?.loop.source.log(lease.id, line)
+    if (lease !== undefined) this.logs.add(lease, line, limits)
   }
 
   retry(job: JobRecord, dueAt: number): void {

@@ -92,6 +92,12 @@ export class Directory implements JobDirectory {
     return toStored(queue, id, last, bull, this.#parts.clock.wall())
   }
 
+  async logs(id: string, queue?: string): Promise<readonly string[]> {
+    const where = queue ?? (await this.find(id))?.queue
+    if (where === undefined) return []
+    return (await this.#parts.queue(where).getJobLogs(id)).logs
+  }
+
   async isOver(queue: string, id: string): Promise<boolean> {
     const state = await this.#parts.queue(queue).backend.getState(id)
     return state === 'completed' || state === 'failed' || state === 'unknown'

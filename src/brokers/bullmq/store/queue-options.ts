@@ -3,9 +3,6 @@
 /** The subpath of this library that needs BullMQ. */
 export const SUBPATH = 'aftertask/bullmq'
 
-/** Lines of a job's log that BullMQ keeps. */
-export const MOST_LOG_LINES = 1000
-
 /** Which finished jobs are kept: how many, and for how many milliseconds. */
 export interface Retention {
   readonly count: number

@@ -113,7 +113,8 @@ export interface JobSource {
   /** Ends the wait, now and from now on. */
   stopWaiting(): void
   setProgress(id: string, progress: Encoded): void
-  log(id: string, line: string): void
+  /** Adds to the log of a job, of which the last `most` lines are kept. Resolves in any case. */
+  log(id: string, line: string, most: number): Promise<void>
 }
 
 /** What became of an attempt to end a job that no process runs. */
@@ -155,6 +156,8 @@ export interface JobDirectory {
   finish(id: string, ended: Ending, queue?: string): Promise<Finish>
   /** Lets a dead job start over. `by`: what the ids of this process start with. */
   revive(id: string, by: string): Promise<void>
+  /** The log of a job, oldest first. */
+  logs(id: string, queue?: string): Promise<readonly string[]>
   /** Forgets a job that is over; false when it is not. */
   remove(id: string): Promise<boolean>
 }

@@ -2,7 +2,6 @@
 import type { IQueueBackend } from 'bullmq'
 import type { Encoded } from '../../../rules/codec.ts'
 import { toProgress, toStored } from './bullmq-jobs.ts'
-import { MOST_LOG_LINES } from './queue-options.ts'
 import { refusalOf } from './refusals.ts'
 import type { Admitted, Claimed, JobSource, LeaseRef, LeftBehind, StoredEnding } from './shared-store.ts'
 import type { StoredJob } from './stored-job.ts'
@@ -114,8 +113,8 @@ export abstract class BullmqSource implements JobSource {
     this.backend.updateProgress(id, value).catch(() => {})
   }
 
-  log(id: string, line: string): void {
+  async log(id: string, line: string, most: number): Promise<void> {
     // A store that is away loses lines of a log; the runtime has told them to its listeners.
-    this.backend.addLog(id, line, MOST_LOG_LINES).catch(() => {})
+    await this.backend.addLog(id, line, most).catch(() => {})
   }
 }
