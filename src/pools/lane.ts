@@ -1,4 +1,5 @@
 /** The event loop's side of one thread: slots, the shared table, and the port. `rules/protocol` says how they work. */
+// long because: it is one side of the table and of the port, and each of their words is answered here
 import { performance } from 'node:perf_hooks'
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { type Encoded, Snapshot } from '../rules/codec.ts'

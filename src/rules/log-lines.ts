@@ -91,7 +91,7 @@ export function toldLog({ lines, dropped }: KeptLog): JobLogLine[] {
 }
 
 /** Stands where lines are missing. */
-export function droppedLine(at: number, attempt: number, dropped: number): JobLogLine & { dropped: number } {
+function droppedLine(at: number, attempt: number, dropped: number): JobLogLine & { dropped: number } {
   const message = dropped === 1 ? '1 line is left out here' : `${dropped} lines are left out here`
   return { at, attempt, from: 'runtime', level: 'warn', message, dropped }
 }

@@ -1,7 +1,9 @@
 import { describe, expect, test, vi } from 'vitest'
+import type { Job } from '../../src/engine/job.ts'
 import type { LogLine } from '../../src/engine/log.ts'
+import type { AnyTask } from '../../src/rules/task.ts'
 import type { JobLogLine } from '../../src/words/job.ts'
-import { isoTask, type LooseRuntime, startThreads } from '../kit/threads.ts'
+import { isoTask, isoTaskAs, type LooseRuntime, startThreads } from '../kit/threads.ts'
 
 const says = isoTask('says', 'says', { onCrash: 'fail' })
 const saysMuch = isoTask('says', 'saysMuch', { onCrash: 'fail' })
@@ -23,23 +25,31 @@ function taken(): { lines: LogLine[]; log: (line: LogLine) => void } {
   return { lines, log: (line) => void lines.push(line) }
 }
 
+/** Runs a job to its end; one that spins is cancelled once it does. */
+async function run(runtime: LooseRuntime, task: AnyTask, payload: object): Promise<Job> {
+  const job = runtime.enqueue(task, payload)
+  const cancel = (): void => void job.cancel()
+  runtime.on('job:progress', cancel)
+  await job.settled
+  runtime.off('job:progress', cancel)
+  return job
+}
+
 describe('what a handler logs and prints', () => {
-  test.each(['return', 'throw', 'exit', 'heap', 'spin'])(
-    'is kept in order and whole, and told to the logger, when it ends by: %s',
-    async (way) => {
-      const { lines, log } = taken()
-      const pool = { threads: 1, resourceLimits: { maxOldGenerationSizeMb: 32 } }
-      const runtime = startThreads([says], { log, pool, killGrace: 1 })
-      const timeout = way === 'spin' ? { timeout: 100 } : undefined
-      const job = runtime.enqueue(says, { way }, timeout)
-      await job.settled
-      expect(await logsOf(runtime, job.id)).toMatchObject(said(way))
+  test('is kept in order and whole, and told to the logger, however its attempt ends', async () => {
+    const { lines, log } = taken()
+    const pool = { threads: 1, resourceLimits: { maxOldGenerationSizeMb: 32 } }
+    const runtime = startThreads([says], { log, pool, killGrace: 1 })
+    for (const way of ['return', 'throw', 'exit', 'heap', 'spin']) {
+      lines.length = 0
+      const job = await run(runtime, says, { way })
+      expect(await logsOf(runtime, job.id), way).toMatchObject(said(way))
       const heard = lines.filter(({ from }) => from === 'handler')
       expect(heard.map(({ message }) => message)).toEqual(said(way).map(({ message }) => message))
       expect(heard.map(({ printed }) => printed ?? 'log')).toEqual(said(way).map(({ from }) => from))
       for (const { job: about } of heard) expect(about).toEqual({ id: job.id, name: 'says.says', attempt: 1 })
-    },
-  )
+    }
+  })
 
   test('is kept over all attempts of its job, each line with its attempt and its time', async () => {
     const begun = Date.now()
@@ -54,45 +64,26 @@ describe('what a handler logs and prints', () => {
     expect(times.at(-1)).toBeLessThanOrEqual(Date.now() + 1)
   })
 
-  test('has the id of the request that added the job, for the logger', async () => {
-    const { lines, log } = taken()
-    const runtime = startThreads([says], { log })
+  test('goes to a logger such as pino, with the job, the attempt and the request', async () => {
+    const info = vi.fn<(fields: object, message: string) => void>()
+    const runtime = startThreads([says], { log: { info, debug: info, warn: info, error: info } })
     const batch = runtime.openBatch({ order: 'parallel', onFailure: 'continue' }, { requestId: 'r1' })
     const job = batch.add(says as never, {} as never)
     batch.settle({ statusCode: 200, outcome: 'sent', error: undefined, method: 'GET', url: '/' })
     await job.settled
-    expect(lines.map(({ requestId }) => requestId)).toEqual(Array.from(said('return'), () => 'r1'))
-  })
-
-  test('goes to the fields of a logger such as pino', async () => {
-    const info = vi.fn<(fields: object, message: string) => void>()
-    const runtime = startThreads([says], { log: { info, debug: info, warn: info, error: info } })
-    const job = runtime.enqueue(says, {})
-    await job.settled
-    const about = { id: job.id, name: 'says.says', attempt: 1 }
-    expect(info.mock.calls[1]).toEqual([{ job: about, printed: 'stdout' }, 'printed { a: 1 }'])
-  })
-
-  test('is not in lists, nor in the facts of a job unless it is asked for', async () => {
-    const runtime = startThreads([says])
-    const job = runtime.enqueue(says, {})
-    await job.settled
-    expect(await runtime.job(job.id)).not.toHaveProperty('logs')
-    expect(job.toJSON()).not.toHaveProperty('logs')
-  })
-
-  test.each([false, { lines: 0 }, { bytes: 0 }])('is not kept with logs: %o', async (logs) => {
-    const runtime = startThreads([says], { logs: logs as false })
-    const job = runtime.enqueue(says, {})
-    await job.settled
-    expect(await logsOf(runtime, job.id)).toEqual([])
+    const fields = { job: { id: job.id, name: 'says.says', attempt: 1 }, requestId: 'r1' }
+    expect(info.mock.calls[0]).toEqual([{ ...fields, data: { way: 'return' } }, 'begun 1'])
+    expect(info.mock.calls[1]).toEqual([{ ...fields, printed: 'stdout' }, 'printed { a: 1 }'])
   })
 
   test('is kept as far as its task says, in place of the runtime; what is missing is told', async () => {
-    const few = isoTask('says', 'says', { logs: { lines: 2 } })
-    const runtime = startThreads([few], { logs: false })
+    const few = isoTaskAs('few', 'says', 'says', { logs: { lines: 2 } })
+    const runtime = startThreads([few, says], { logs: false })
     const job = runtime.enqueue(few, {})
-    await job.settled
+    const silent = runtime.enqueue(says, {})
+    await Promise.all([job.settled, silent.settled])
+    expect(await logsOf(runtime, silent.id)).toEqual([])
+    expect(await runtime.job(job.id)).not.toHaveProperty('logs')
     expect(await logsOf(runtime, job.id)).toMatchObject([
       { from: 'runtime', level: 'warn', message: '3 lines are left out here', dropped: 3 },
       { message: 'between' },
@@ -100,14 +91,12 @@ describe('what a handler logs and prints', () => {
     ])
   })
 
-  test.each(['return', 'spin', 'exit'])(
-    'without end is kept to its last line, and the middle told to be missing, when it ends by: %s',
-    async (way) => {
-      const { lines, log } = taken()
-      const runtime = startThreads([saysMuch], { log, killGrace: 1, logs: { lines: 3000, bytes: 2 ** 24 } })
-      const timeout = way === 'spin' ? { timeout: 500 } : undefined
-      const job = runtime.enqueue(saysMuch, { lines: 30_000, way }, timeout)
-      await job.settled
+  test('without end is kept to its last line, and the middle told to be missing, however its attempt ends', async () => {
+    const { lines, log } = taken()
+    const runtime = startThreads([saysMuch], { log, killGrace: 1, logs: { lines: 3000, bytes: 2 ** 24 } })
+    for (const way of ['return', 'spin', 'exit']) {
+      lines.length = 0
+      const job = await run(runtime, saysMuch, { lines: 10_000, way })
       const logs = await logsOf(runtime, job.id)
       expect(logs[999]?.message).toBe('line 1000')
       expect(logs[1000]).toMatchObject({ from: 'runtime', message: expect.stringContaining('1000 lines') })
@@ -115,11 +104,11 @@ describe('what a handler logs and prints', () => {
       expect(logs[1001]?.message).toBe(`${dropped} lines are left out here`)
       const last = logs.slice(1002)
       expect(last.map(({ message }) => message)).toEqual(last.map((_, at) => `line ${1001 + dropped + at}`))
-      expect(last.at(-1)).toMatchObject({ message: 'line 30000', data: { line: 30_000 } })
+      expect(last.at(-1)).toMatchObject({ message: 'line 10000', data: { line: 10_000 } })
       const heard = lines.filter(({ from, job: about }) => from === 'handler' && about !== undefined)
       expect(heard.map(({ message }) => message)).toEqual(logs.map(({ message }) => message))
-    },
-  )
+    }
+  })
 
   test('is not printed where a logger takes it, and printed where none does', async () => {
     const printed: string[] = []

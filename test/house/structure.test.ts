@@ -121,6 +121,13 @@ describe('the search for circles', () => {
 
 describe('the count of optional members', () => {
   test('is that of an interface, properties and methods', () => {
-    expect(optionalMembers('src/engine/log.ts', 'LogLine')).toEqual(['job', 'data', 'error'])
+    expect(optionalMembers('src/engine/log.ts', 'LogLine')).toEqual([
+      'job',
+      'data',
+      'printed',
+      'at',
+      'requestId',
+      'error',
+    ])
   })
 })

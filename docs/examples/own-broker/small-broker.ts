@@ -264,7 +264,7 @@ class SmallBroker implements Broker {
       return Math.min(Number.POSITIVE_INFINITY, ...due)
     },
     history: async (job) => this.#history.get(job) ?? [],
-    logs: async (job) => this.#logs.get(job) ?? { lines: [], dropped: 0 },
+    logs: async (job) => (this.#jobs.has(job.seq) && this.#logs.get(job)) || { lines: [], dropped: 0 },
     isKept: (job) => this.#jobs.get(job.seq) === job,
     revive: (job) => {
       if (job.state !== 'dead') return

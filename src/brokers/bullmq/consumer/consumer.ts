@@ -58,7 +58,7 @@ type Place = Exclude<Admitted, 'behind'> | undefined
 /** Fetches, hands out and completes jobs. */
 export class Consumer implements FetchHost, CompleterHost, HandOutHost {
   readonly leases: Leases
-  readonly logs = new JobLogs()
+  readonly logs: JobLogs
   /** Outcomes that the store has refused. */
   refused = 0
   /** Counts fetches and ends: whoever has asked the store can tell whether its answer still holds. */
@@ -78,6 +78,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
     const { retries, settings, engine } = parts
     this.#parts = parts
     this.#host = host
+    this.logs = new JobLogs(parts.store.isOrdered)
     this.leases = new Leases(engine.clock, retries, settings.lease, (lease) => this.#lost(lease))
     this.leases.watch = parts.health
     this.#handOut = new HandOut(engine, retries, this)
