@@ -140,16 +140,22 @@ describe('a pool whose threads keep dying with no job to blame', () => {
   test('does not get round the wait by growing', async () => {
     const { execArgv, call } = deathOnCall()
     const runtime = startThreads([ok], { pool: { min: 1, max: 4, execArgv } })
+    const exits: { at: number; restartIn: number }[] = []
+    runtime.on('thread:exited', ({ restartIn }) => exits.push({ at: performance.now(), restartIn }))
     for (let death = 1; death <= 3; death++) {
       await nextEvent(runtime, 'thread:started')
       const exited = nextEvent(runtime, 'thread:exited')
       call()
       await exited
     }
+    const starts: number[] = []
+    runtime.on('thread:started', () => starts.push(performance.now()))
     const jobs = [1, 2, 3].map((number) => runtime.enqueue(ok, number))
-    for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve))
-    expect(runtime.stats().pools['default']?.threads).toBe(0)
     expect(await Promise.all(jobs.map((job) => job.result()))).toEqual([1, 2, 3])
+    const last = exits[2]
+    expect(last?.restartIn).toBeGreaterThan(0)
+    // A timer may be a millisecond early.
+    expect((starts[0] ?? 0) - (last?.at ?? 0)).toBeGreaterThanOrEqual((last?.restartIn ?? 0) - 2)
   })
 
   test.each([
