@@ -88,3 +88,9 @@ export const remove = action({
   ...{ name: 'remove', one: 'remove', all: 'removeAll', done: 'removed' },
   does: 'Forgets jobs that are over.',
 })
+
+/** `aftertask run-now`. */
+export const runNow = action({
+  ...{ name: 'run-now', one: 'runNow', all: 'runNowAll', done: 'due now' },
+  does: 'Lets jobs be due that wait for their time, or for their next attempt.',
+})

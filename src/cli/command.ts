@@ -41,7 +41,7 @@ export interface Asking<F extends Flags> {
   readonly out: Output
 }
 
-/** A command that asks: reads its flags, reaches what they name, and lets go of it at the end. */
+/** A command that asks: reads its flags, reaches what they name, and lets go of it at the end. A dry run only looks. */
 export function asking<const F extends Flags>(
   usage: string,
   flags: F,
@@ -52,7 +52,10 @@ export function asking<const F extends Flags>(
     usage,
     async run(args) {
       const { values, positionals } = readFlags(args, flags, usage)
-      const reached = await reach(values as Target, purpose)
+      const reached = await reach(
+        values as Target,
+        Reflect.get(values, 'dry-run') === true ? 'look' : purpose,
+      )
       const out = new Output()
       try {
         return await run({ values: values as Values<F>, positionals, reach: reached, out })

@@ -14,6 +14,7 @@ const commands: Readonly<Record<string, readonly [does: string, load: () => Prom
   cancel: ['cancels jobs', async () => (await import('./act.ts')).cancel],
   revive: ['lets dead jobs start over', async () => (await import('./act.ts')).revive],
   remove: ['forgets jobs that are over', async () => (await import('./act.ts')).remove],
+  'run-now': ['lets jobs be due at once', async () => (await import('./act.ts')).runNow],
   schedules: ['lists the schedules', async () => (await import('./inventory.ts')).schedules],
   pools: ['lists the pools, and pauses them', async () => (await import('./inventory.ts')).pools],
   check: [

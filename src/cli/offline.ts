@@ -1,10 +1,11 @@
 /** Asks where jobs are kept, without a process that runs them: a runtime without threads over a journal or a store. */
 import { existsSync } from 'node:fs'
+import { userInfo } from 'node:os'
 import { bullmqBroker } from '../brokers/bullmq.ts'
 import type { Broker } from '../brokers/port/broker.ts'
 import { journalToRead, sqliteBroker } from '../brokers/sqlite.ts'
 import { type OperationName, perform } from '../control/api.ts'
-import { type AnyRuntime, createRuntime } from '../engine/runtime.ts'
+import { type AnyRuntime, createRuntime, engineOf } from '../engine/runtime.ts'
 import { withoutCredentials } from '../rules/secrets.ts'
 import { defineTask } from '../rules/task.ts'
 import { BrokerUnavailableError, JournalLockedError, OptionsInvalidError } from '../words/errors.ts'
@@ -51,9 +52,14 @@ export async function reachStore(store: string, prefix: string | undefined): Pro
 async function opened(broker: Broker): Promise<AnyRuntime> {
   // A runtime has a task; nobody adds a job of this one, so no thread is ever started for it.
   const none = defineTask({ name: 'aftertask', handler: new URL('./offline.js', import.meta.url) })
-  const runtime = createRuntime({ tasks: [none], broker, log: false, pool: { min: 0, max: 1 } })
+  const runtime = createRuntime({
+    tasks: [none],
+    broker,
+    log: false,
+    pool: { min: 0, max: 1, warmUp: false },
+  })
   try {
-    await runtime.ready()
+    await runtime[engineOf].opened
   } catch (error) {
     await runtime.stop({ timeout: 0 })
     throw error
@@ -68,7 +74,7 @@ function reachOf(name: string, runtime: AnyRuntime): Reach {
       if (OF_A_PROCESS.includes(op))
         throw new OptionsInvalidError(`The ${name} cannot say that ("${op}"). ${CONTROL_ADVICE}`)
       // As over a socket: what JSON cannot say is text.
-      return (await perform(runtime, op, args)) as Answer
+      return (await perform(runtime, op, args, userInfo().username)) as Answer
     },
     follow: null,
     gone: new Promise(() => {}),

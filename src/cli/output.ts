@@ -102,7 +102,7 @@ export class Output {
 }
 
 /** As much of a text as columns hold, with a sign where something is missing. */
-export function fitting(text: string, columns: number): string {
+function fitting(text: string, columns: number): string {
   if (columns === Number.POSITIVE_INFINITY || widthOf(text) <= columns) return text
   let shown = ''
   let width = 1

@@ -35,7 +35,7 @@ export interface Operation {
   /** The arguments, as plain data. */
   readonly args: z.ZodObject
   /** Answers with plain data. */
-  run(runtime: Controlled, args: never): unknown
+  run(runtime: Controlled, args: never, by: string): unknown
 }
 
 const text = z.string({ error: 'expected a string' }).min(1, 'expected a string that is not empty')
@@ -53,7 +53,7 @@ function operation<const Args extends z.ZodObject>(
   permission: Permission,
   does: string,
   args: Args,
-  run: (runtime: Controlled, args: z.output<Args>) => unknown,
+  run: (runtime: Controlled, args: z.output<Args>, by: string) => unknown,
 ): Operation {
   return { permission, does, args, run }
 }
@@ -83,6 +83,24 @@ export const OPERATIONS = {
     (runtime, { id, reason }) => runtime.cancel(id, reason),
   ),
   revive: operation('revive', 'Lets a dead job start over.', byId, (runtime, { id }) => runtime.revive(id)),
+  runNow: operation('change', 'Lets a job be due at once.', byId, (runtime, { id }, by) =>
+    runtime.runNow(id, { by }),
+  ),
+  change: operation(
+    'change',
+    'Changes a job that has not begun: its delay, its time, its priority or its payload.',
+    z.strictObject({ id: text, change: z.record(z.string(), z.unknown()) }),
+    (runtime, { id, change }, by) => runtime.change(id, change as never, { by }),
+  ),
+  runAgain: operation(
+    'enqueue',
+    'Adds a job as another one was, or with another payload; null when that is unknown.',
+    z.strictObject({ id: text, payload: z.unknown().optional() }),
+    async (runtime, { id, ...payload }, by) => {
+      const job = await runtime.runAgain(id, { ...payload, by })
+      return job === undefined ? null : { id: job.id, name: job.name }
+    },
+  ),
   remove: operation('remove', 'Forgets a job that is over.', byId, (runtime, { id }) => runtime.remove(id)),
   cancelAll: operation(
     'cancel',
@@ -109,6 +127,15 @@ export const OPERATIONS = {
         runtime.remove(id),
       ),
   ),
+  runNowAll: operation(
+    'change',
+    'Lets all jobs that fit be due at once, or counts them.',
+    byQuery,
+    (runtime, args, by) =>
+      forAll(runtime, args.query, { states: ['scheduled', 'retryable'], dryRun: args.dryRun }, (id) =>
+        runtime.runNow(id, { by }),
+      ),
+  ),
   pause: operation('pause', 'Starts no more jobs of a pool, or of all.', ofPool, (runtime, { pool }) => {
     runtime.pause(pool)
     return true
@@ -122,8 +149,8 @@ export const OPERATIONS = {
 /** The name of an operation. */
 export type OperationName = keyof typeof OPERATIONS
 
-/** The operation of this name. @throws OptionsInvalidError when there is none. */
-export function operationNamed(name: unknown): Operation {
+/** @throws OptionsInvalidError when there is none of this name. */
+function operationNamed(name: unknown): Operation {
   if (typeof name === 'string' && Object.hasOwn(OPERATIONS, name)) return OPERATIONS[name as OperationName]
   throw new OptionsInvalidError(
     `There is no operation of that name. There are: ${Object.keys(OPERATIONS).join(', ')}.`,
@@ -132,13 +159,18 @@ export function operationNamed(name: unknown): Operation {
 }
 
 /**
- * Does an operation and resolves to its answer.
+ * Does an operation and resolves to its answer. `by`: who asks for it, for the audit.
  *
  * @throws OptionsInvalidError (as a rejection) when there is no such operation or its arguments do not fit; what the runtime
  * throws.
  */
-export async function perform(runtime: Controlled, name: unknown, args: unknown): Promise<unknown> {
+export async function perform(
+  runtime: Controlled,
+  name: unknown,
+  args: unknown,
+  by: string,
+): Promise<unknown> {
   const { args: schema, run } = operationNamed(name)
   const read = readOptions(schema, args ?? {}, String(name), 'the arguments')
-  return run(runtime, read as never)
+  return run(runtime, read as never, by)
 }

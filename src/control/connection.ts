@@ -1,5 +1,6 @@
 /** One client of the control socket: its requests one after the other, and the events that it has asked for. */
 import type { Socket } from 'node:net'
+import { userInfo } from 'node:os'
 import { OptionsInvalidError } from '../words/errors.ts'
 import { perform } from './api.ts'
 import type { Controlled, EventSource } from './controlled.ts'
@@ -38,6 +39,8 @@ class Client {
   readonly #socket: Socket
   readonly #runtime: Controlled
   readonly #watch: EventSource
+  /** Whoever may connect is the user of this process. */
+  readonly #by = userInfo().username
   readonly #stops: (() => void)[] = []
   #isCorked = false
 
@@ -53,7 +56,8 @@ class Client {
       const request = readRequest(line)
       id = request.id
       if (request.op === 'events') this.#follow(id, request.args)
-      else await this.#write(answerFrame(id, await perform(this.#runtime, request.op, request.args)))
+      else
+        await this.#write(answerFrame(id, await perform(this.#runtime, request.op, request.args, this.#by)))
     } catch (error) {
       await this.#write(errorFrame(id, error))
     }

@@ -15,10 +15,18 @@ export interface Controlled {
   jobs(query: never): Promise<unknown>
   cancel(id: string, reason?: unknown): Promise<boolean>
   revive(id: string): Promise<boolean>
+  runNow(id: string, options: { by: string }): Promise<boolean>
+  change(id: string, change: never, options: { by: string }): Promise<boolean>
+  runAgain(id: string, options: { payload?: unknown; by: string }): Promise<Added | undefined>
   remove(id: string): Promise<boolean>
   schedules(): Promise<readonly object[]>
   pause(pool?: string): void
   resume(pool?: string): void
+}
+
+interface Added {
+  readonly id: string
+  readonly name: string
 }
 
 /** Where events come from that may leave the process: calls back with each, until the call that is returned. */

@@ -13,7 +13,7 @@ export interface ToldEvent {
 }
 
 /** Told in place of events that a slow listener could not take. */
-export const MISSED = 'events:missed'
+const MISSED = 'events:missed'
 
 /** Events of jobs that each job has: to tell of each start costs a message a job, so they come only when they are asked for. */
 const ON_REQUEST: readonly string[] = ['job:started']
@@ -21,7 +21,7 @@ const ON_REQUEST: readonly string[] = ['job:started']
 const text = z.string({ error: 'expected a string' }).min(1)
 
 /** Which events somebody wants to hear. */
-export const eventsSchema = z.strictObject({
+const eventsSchema = z.strictObject({
   events: z
     .array(z.enum(EVENT_NAMES, { error: `expected names of events: ${EVENT_NAMES.join(', ')}` }))
     .optional(),

@@ -33,7 +33,7 @@ export async function livingSockets(): Promise<string[]> {
 }
 
 /** True when a process answers at a socket. */
-export function isAlive(path: string): Promise<boolean> {
+function isAlive(path: string): Promise<boolean> {
   return new Promise((decide) => {
     const socket = connect(path)
     socket.once('connect', () => {
