@@ -68,17 +68,19 @@ async function opened(broker: Broker): Promise<AnyRuntime> {
 }
 
 function reachOf(name: string, runtime: AnyRuntime): Reach {
+  const left = new AbortController()
   return {
     name,
     async ask<Answer>(op: OperationName, args?: object) {
       if (OF_A_PROCESS.includes(op))
         throw new OptionsInvalidError(`The ${name} cannot say that ("${op}"). ${CONTROL_ADVICE}`)
       // As over a socket: what JSON cannot say is text.
-      return (await perform(runtime, op, args, userInfo().username)) as Answer
+      return (await perform(runtime, op, args, { by: userInfo().username, signal: left.signal })) as Answer
     },
     follow: null,
     gone: new Promise(() => {}),
     async close() {
+      left.abort()
       await runtime.stop({ timeout: 0 })
     },
   }

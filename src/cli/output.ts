@@ -67,7 +67,7 @@ export class Output {
   /** A whole screen in place of the one before. */
   screen(lines: readonly (readonly Piece[])[]): void {
     const shown = lines.slice(0, Math.max(1, this.rows - 1))
-    const text = shown.map((line) => `${this.#rendered(line, this.columns)}\u001b[K\r\n`).join('')
+    const text = shown.map((line) => `${this.#rendered(line, this.columns)}\u001b[K\n`).join('')
     this.#stream.write(`\u001b[?2026h\u001b[H${text}\u001b[J\u001b[?2026l`)
   }
 
@@ -102,7 +102,7 @@ export class Output {
 }
 
 /** As much of a text as columns hold, with a sign where something is missing. */
-function fitting(text: string, columns: number): string {
+export function fitting(text: string, columns: number): string {
   if (columns === Number.POSITIVE_INFINITY || widthOf(text) <= columns) return text
   let shown = ''
   let width = 1

@@ -1,9 +1,18 @@
 /** Rows and columns as lines, and moments and durations as a person reads them. */
-import { type Piece, printable, type Styled, styled, widthOf } from './output.ts'
+import { fitting, type Piece, printable, type Styled, styled, widthOf } from './output.ts'
 
-/** Lines of a table: a head, and a row for each. Every column but the last is as wide as its widest cell. */
+// What a job says may be long; whoever wants it whole asks for the job, or for JSON.
+const WIDEST = 40
+
+/**
+ * Lines of a table: a head, and a row for each. Every column but the last is as wide as its widest cell. The first, by which
+ * a thing is named, is never cut.
+ */
 export function tableLines(head: readonly string[], rows: readonly (readonly Piece[])[]): Piece[][] {
-  const all: readonly (readonly Piece[])[] = [head.map((name) => styled('dim', name)), ...rows]
+  const clipped = rows.map((row) =>
+    row.map((cell, column) => (column === 0 || column === row.length - 1 ? cell : clip(cell))),
+  )
+  const all: readonly (readonly Piece[])[] = [head.map((name) => styled('dim', name)), ...clipped]
   const widths = head.map((_, column) =>
     Math.max(...all.map((row) => widthOf(printable(textOf(row[column]))))),
   )
@@ -14,6 +23,11 @@ export function tableLines(head: readonly string[], rows: readonly (readonly Pie
       return [cell, ' '.repeat((widths[column] ?? 0) - widthOf(printable(textOf(cell))) + 2)]
     }),
   )
+}
+
+function clip(cell: Piece): Piece {
+  const text = fitting(printable(textOf(cell)), WIDEST)
+  return typeof cell === 'string' ? text : styled(cell.look, text)
 }
 
 function textOf(piece: Piece | undefined): string {

@@ -6,8 +6,6 @@
 import { z } from 'zod'
 import { readOptions } from '../rules/options.ts'
 import { OptionsInvalidError } from '../words/errors.ts'
-import { TERMINAL_STATES, UNFINISHED_STATES } from '../words/job.ts'
-import { forAll } from './bulk.ts'
 import type { Controlled } from './controlled.ts'
 
 /** What somebody may be allowed to do. */
@@ -27,6 +25,14 @@ export const PERMISSIONS = [
 /** One thing that somebody may be allowed to do. */
 export type Permission = (typeof PERMISSIONS)[number]
 
+/** Who asks for an operation. */
+export interface Caller {
+  /** For the audit. */
+  readonly by: string
+  /** Aborts when the caller has left: what takes long ends then. */
+  readonly signal: AbortSignal
+}
+
 /** One operation. */
 export interface Operation {
   readonly permission: Permission
@@ -35,7 +41,7 @@ export interface Operation {
   /** The arguments, as plain data. */
   readonly args: z.ZodObject
   /** Answers with plain data. */
-  run(runtime: Controlled, args: never, by: string): unknown
+  run(runtime: Controlled, args: never, caller: Caller): unknown
 }
 
 const text = z.string({ error: 'expected a string' }).min(1, 'expected a string that is not empty')
@@ -53,7 +59,7 @@ function operation<const Args extends z.ZodObject>(
   permission: Permission,
   does: string,
   args: Args,
-  run: (runtime: Controlled, args: z.output<Args>, by: string) => unknown,
+  run: (runtime: Controlled, args: z.output<Args>, caller: Caller) => unknown,
 ): Operation {
   return { permission, does, args, run }
 }
@@ -80,61 +86,55 @@ export const OPERATIONS = {
     'cancel',
     'Cancels a job.',
     z.strictObject({ id: text, reason: text.optional() }),
-    (runtime, { id, reason }) => runtime.cancel(id, reason),
+    (runtime, { id, reason }, { by }) => runtime.cancel(id, reason, { by }),
   ),
-  revive: operation('revive', 'Lets a dead job start over.', byId, (runtime, { id }) => runtime.revive(id)),
-  runNow: operation('change', 'Lets a job be due at once.', byId, (runtime, { id }, by) =>
+  revive: operation('revive', 'Lets a dead job start over.', byId, (runtime, { id }, { by }) =>
+    runtime.revive(id, { by }),
+  ),
+  runNow: operation('change', 'Lets a job be due at once.', byId, (runtime, { id }, { by }) =>
     runtime.runNow(id, { by }),
   ),
   change: operation(
     'change',
     'Changes a job that has not begun: its delay, its time, its priority or its payload.',
     z.strictObject({ id: text, change: z.record(z.string(), z.unknown()) }),
-    (runtime, { id, change }, by) => runtime.change(id, change as never, { by }),
+    (runtime, { id, change }, { by }) => runtime.change(id, change as never, { by }),
   ),
   runAgain: operation(
     'enqueue',
     'Adds a job as another one was, or with another payload; null when that is unknown.',
     z.strictObject({ id: text, payload: z.unknown().optional() }),
-    async (runtime, { id, ...payload }, by) => {
+    async (runtime, { id, ...payload }, { by }) => {
       const job = await runtime.runAgain(id, { ...payload, by })
       return job === undefined ? null : { id: job.id, name: job.name }
     },
   ),
-  remove: operation('remove', 'Forgets a job that is over.', byId, (runtime, { id }) => runtime.remove(id)),
+  remove: operation('remove', 'Forgets a job that is over.', byId, (runtime, { id }, { by }) =>
+    runtime.remove(id, { by }),
+  ),
   cancelAll: operation(
     'cancel',
     'Cancels all jobs that fit a query, or counts them.',
     byQuery,
-    (runtime, args) =>
-      forAll(runtime, args.query, { states: UNFINISHED_STATES, dryRun: args.dryRun }, (id) =>
-        runtime.cancel(id),
-      ),
+    (runtime, args, caller) => runtime.cancelAll(args.query as never, { ...caller, dryRun: args.dryRun }),
   ),
   reviveAll: operation(
     'revive',
     'Lets all dead jobs that fit start over, or counts them.',
     byQuery,
-    (runtime, args) =>
-      forAll(runtime, args.query, { states: ['dead'], dryRun: args.dryRun }, (id) => runtime.revive(id)),
+    (runtime, args, caller) => runtime.reviveAll(args.query as never, { ...caller, dryRun: args.dryRun }),
   ),
   removeAll: operation(
     'remove',
     'Forgets all jobs that fit and are over, or counts them.',
     byQuery,
-    (runtime, args) =>
-      forAll(runtime, args.query, { states: TERMINAL_STATES, dryRun: args.dryRun }, (id) =>
-        runtime.remove(id),
-      ),
+    (runtime, args, caller) => runtime.removeAll(args.query as never, { ...caller, dryRun: args.dryRun }),
   ),
   runNowAll: operation(
     'change',
     'Lets all jobs that fit be due at once, or counts them.',
     byQuery,
-    (runtime, args, by) =>
-      forAll(runtime, args.query, { states: ['scheduled', 'retryable'], dryRun: args.dryRun }, (id) =>
-        runtime.runNow(id, { by }),
-      ),
+    (runtime, args, caller) => runtime.runNowAll(args.query as never, { ...caller, dryRun: args.dryRun }),
   ),
   pause: operation('pause', 'Starts no more jobs of a pool, or of all.', ofPool, (runtime, { pool }) => {
     runtime.pause(pool)
@@ -159,7 +159,7 @@ function operationNamed(name: unknown): Operation {
 }
 
 /**
- * Does an operation and resolves to its answer. `by`: who asks for it, for the audit.
+ * Does an operation and resolves to its answer. `caller`: who asks for it.
  *
  * @throws OptionsInvalidError (as a rejection) when there is no such operation or its arguments do not fit; what the runtime
  * throws.
@@ -168,9 +168,9 @@ export async function perform(
   runtime: Controlled,
   name: unknown,
   args: unknown,
-  by: string,
+  caller: Caller,
 ): Promise<unknown> {
   const { args: schema, run } = operationNamed(name)
   const read = readOptions(schema, args ?? {}, String(name), 'the arguments')
-  return run(runtime, read as never, by)
+  return run(runtime, read as never, caller)
 }

@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net'
 import { userInfo } from 'node:os'
 import { OptionsInvalidError } from '../words/errors.ts'
-import { perform } from './api.ts'
+import { type Caller, perform } from './api.ts'
 import type { Controlled, EventSource } from './controlled.ts'
 import { tellEvents } from './event-stream.ts'
 import { answerFrame, errorFrame, FrameTooLarge, linesOf, MOST_ASKED, PROTOCOL, toJson } from './frames.ts'
@@ -20,6 +20,8 @@ export async function serveClient(socket: Socket, runtime: Controlled, watch: Ev
   const client = new Client(socket, runtime, watch)
   // It may leave while something is being written.
   socket.on('error', () => {})
+  // Also while it waits for an answer, when nothing is read from it.
+  socket.once('close', () => client.close())
   try {
     socket.write(`{"aftertask":${PROTOCOL},"pid":${process.pid}}\n`)
     for await (const line of linesOf(socket, MOST_ASKED)) if (line.trim() !== '') await client.take(line)
@@ -39,8 +41,9 @@ class Client {
   readonly #socket: Socket
   readonly #runtime: Controlled
   readonly #watch: EventSource
+  readonly #left = new AbortController()
   /** Whoever may connect is the user of this process. */
-  readonly #by = userInfo().username
+  readonly #caller: Caller = { by: userInfo().username, signal: this.#left.signal }
   readonly #stops: (() => void)[] = []
   #isCorked = false
 
@@ -57,13 +60,16 @@ class Client {
       id = request.id
       if (request.op === 'events') this.#follow(id, request.args)
       else
-        await this.#write(answerFrame(id, await perform(this.#runtime, request.op, request.args, this.#by)))
+        await this.#write(
+          answerFrame(id, await perform(this.#runtime, request.op, request.args, this.#caller)),
+        )
     } catch (error) {
       await this.#write(errorFrame(id, error))
     }
   }
 
   close(): void {
+    this.#left.abort()
     for (const stop of this.#stops.splice(0)) stop()
   }
 

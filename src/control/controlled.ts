@@ -13,15 +13,28 @@ export interface Controlled {
   counts(): Promise<Record<JobState, number>>
   job(id: string): Promise<object | undefined>
   jobs(query: never): Promise<unknown>
-  cancel(id: string, reason?: unknown): Promise<boolean>
-  revive(id: string): Promise<boolean>
-  runNow(id: string, options: { by: string }): Promise<boolean>
-  change(id: string, change: never, options: { by: string }): Promise<boolean>
+  cancel(id: string, reason: unknown, options: By): Promise<boolean>
+  revive(id: string, options: By): Promise<boolean>
+  runNow(id: string, options: By): Promise<boolean>
+  change(id: string, change: never, options: By): Promise<boolean>
   runAgain(id: string, options: { payload?: unknown; by: string }): Promise<Added | undefined>
-  remove(id: string): Promise<boolean>
+  remove(id: string, options: By): Promise<boolean>
+  cancelAll(query: never, options: OfAll): Promise<object>
+  reviveAll(query: never, options: OfAll): Promise<object>
+  removeAll(query: never, options: OfAll): Promise<object>
+  runNowAll(query: never, options: OfAll): Promise<object>
   schedules(): Promise<readonly object[]>
   pause(pool?: string): void
   resume(pool?: string): void
+}
+
+interface By {
+  by: string
+}
+
+interface OfAll extends By {
+  dryRun: boolean
+  signal: AbortSignal
 }
 
 interface Added {
