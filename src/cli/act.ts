@@ -28,7 +28,8 @@ ${whereUsage}
   [--all]              every job that this can be done to, where no query is given
   [--dry-run]          says how many it would be, and does nothing
 ${askUsage}`
-  return asking(usage, flags, 'change', async (given) => {
+  const purpose = (values: Given['values']): 'look' | 'change' => (values['dry-run'] ? 'look' : 'change')
+  return asking(usage, flags, purpose, async (given) => {
     const { values, positionals: ids } = given
     const query = queryOf(values, Date.now())
     const isByQuery = Object.keys(query).length > 0 || values.all

@@ -41,11 +41,11 @@ export interface Asking<F extends Flags> {
   readonly out: Output
 }
 
-/** A command that asks: reads its flags, reaches what they name, and lets go of it at the end. A dry run only looks. */
+/** A command that asks: reads its flags, reaches what they name, and lets go of it at the end. */
 export function asking<const F extends Flags>(
   usage: string,
   flags: F,
-  purpose: 'look' | 'change',
+  purpose: 'look' | 'change' | ((values: Values<F>) => 'look' | 'change'),
   run: (given: Asking<F>) => Promise<number>,
 ): Command {
   return {
@@ -54,7 +54,7 @@ export function asking<const F extends Flags>(
       const { values, positionals } = readFlags(args, flags, usage)
       const reached = await reach(
         values as Target,
-        Reflect.get(values, 'dry-run') === true ? 'look' : purpose,
+        typeof purpose === 'function' ? purpose(values as Values<F>) : purpose,
       )
       const out = new Output()
       try {

@@ -4,7 +4,7 @@ import { userInfo } from 'node:os'
 import { bullmqBroker } from '../brokers/bullmq.ts'
 import type { Broker } from '../brokers/port/broker.ts'
 import { journalToRead, sqliteBroker } from '../brokers/sqlite.ts'
-import { type OperationName, perform } from '../control/api.ts'
+import { OPERATIONS, type OperationName, perform } from '../control/api.ts'
 import { type AnyRuntime, createRuntime, engineOf } from '../engine/runtime.ts'
 import { withoutCredentials } from '../rules/secrets.ts'
 import { defineTask } from '../rules/task.ts'
@@ -20,7 +20,7 @@ const CONTROL_ADVICE =
 export async function reachJournal(file: string, purpose: 'look' | 'change'): Promise<Reach> {
   if (!existsSync(file)) throw new OptionsInvalidError(`There is no journal ${file}.`, 'journal')
   const name = `journal ${file}`
-  if (purpose === 'look') return reachOf(name, await opened(journalToRead(file)))
+  if (purpose === 'look') return reachOf(name, await opened(journalToRead(file)), true)
   // Nobody has asked to have what is over removed.
   const forever = Number.POSITIVE_INFINITY
   const retention = { count: forever, age: forever, dead: forever }
@@ -67,14 +67,15 @@ async function opened(broker: Broker): Promise<AnyRuntime> {
   return runtime
 }
 
-function reachOf(name: string, runtime: AnyRuntime): Reach {
+function reachOf(name: string, runtime: AnyRuntime, isReadOnly = false): Reach {
   const left = new AbortController()
   return {
     name,
     async ask<Answer>(op: OperationName, args?: object) {
       if (OF_A_PROCESS.includes(op))
         throw new OptionsInvalidError(`The ${name} cannot say that ("${op}"). ${CONTROL_ADVICE}`)
-      // As over a socket: what JSON cannot say is text.
+      const isLook = OPERATIONS[op].permission === 'view' || Reflect.get(args ?? {}, 'dryRun') === true
+      if (isReadOnly && !isLook) throw new OptionsInvalidError(`The ${name} is only read ("${op}").`)
       return (await perform(runtime, op, args, { by: userInfo().username, signal: left.signal })) as Answer
     },
     follow: null,

@@ -82,6 +82,21 @@ export const OPERATIONS = {
     async (runtime, { id }) => (await runtime.job(id)) ?? null,
   ),
   schedules: operation('view', 'Every schedule.', none, (runtime) => runtime.schedules()),
+  runSchedule: operation(
+    'schedule',
+    'Adds a job of a schedule at once; null when there is no such schedule.',
+    byId,
+    async (runtime, { id }, { by }) => {
+      const job = await runtime.runSchedule(id, { by })
+      return job === undefined ? null : { id: job.id, name: job.name }
+    },
+  ),
+  pauseSchedule: operation('schedule', 'Lets a schedule add no more jobs.', byId, (runtime, { id }, { by }) =>
+    runtime.pauseSchedule(id, { by }),
+  ),
+  resumeSchedule: operation('schedule', 'Lets a schedule add jobs again.', byId, (runtime, { id }, { by }) =>
+    runtime.resumeSchedule(id, { by }),
+  ),
   cancel: operation(
     'cancel',
     'Cancels a job.',
@@ -136,14 +151,24 @@ export const OPERATIONS = {
     byQuery,
     (runtime, args, caller) => runtime.runNowAll(args.query as never, { ...caller, dryRun: args.dryRun }),
   ),
-  pause: operation('pause', 'Starts no more jobs of a pool, or of all.', ofPool, (runtime, { pool }) => {
-    runtime.pause(pool)
-    return true
-  }),
-  resume: operation('pause', 'Starts jobs of a pool, or of all, again.', ofPool, (runtime, { pool }) => {
-    runtime.resume(pool)
-    return true
-  }),
+  pause: operation(
+    'pause',
+    'Starts no more jobs of a pool, or of all.',
+    ofPool,
+    (runtime, { pool }, { by }) => {
+      runtime.pause(pool, { by })
+      return true
+    },
+  ),
+  resume: operation(
+    'pause',
+    'Starts jobs of a pool, or of all, again.',
+    ofPool,
+    (runtime, { pool }, { by }) => {
+      runtime.resume(pool, { by })
+      return true
+    },
+  ),
 } satisfies Record<string, Operation>
 
 /** The name of an operation. */

@@ -24,8 +24,11 @@ export interface Controlled {
   removeAll(query: never, options: OfAll): Promise<object>
   runNowAll(query: never, options: OfAll): Promise<object>
   schedules(): Promise<readonly object[]>
-  pause(pool?: string): void
-  resume(pool?: string): void
+  runSchedule(id: string, options: By): Promise<Added | undefined>
+  pauseSchedule(id: string, options: By): Promise<boolean>
+  resumeSchedule(id: string, options: By): Promise<boolean>
+  pause(pool: string | undefined, options: By): void
+  resume(pool: string | undefined, options: By): void
 }
 
 interface By {

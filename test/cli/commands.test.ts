@@ -52,7 +52,11 @@ function strays(output: string): string[] {
 
 const views = [['jobs', '--json'], ['schedules'], ['top'], ['jobs']]
 const ways = [
-  ['a running server', ['--control', socket], [...views, ['export', '--format', 'csv'], ['check', '--max-dead', '1']]],
+  [
+    'a running server',
+    ['--control', socket],
+    [...views, ['export', '--format', 'csv'], ['check', '--max-dead', '1']],
+  ],
   ['the journal of a killed one', ['--journal', journal], views],
 ] as const
 
@@ -61,7 +65,8 @@ describe.each(ways)('over %s', (what, where, asked) => {
     const all = await Promise.all(asked.map((words) => aftertask(...words, ...where)))
     const codes = all.map(({ code, error }, index) => [asked[index], code, error])
     expect(codes).toEqual(asked.map((words) => [words, words[0] === 'check' ? 1 : 0, '']))
-    for (const [index, { out }] of all.entries()) expect([asked[index], strays(out)]).toEqual([asked[index], []])
+    for (const [index, { out }] of all.entries())
+      expect([asked[index], strays(out)]).toEqual([asked[index], []])
     for (const { out } of all.slice(0, 5)) expect(out).toContain('RTL')
     const lines = (all[0]?.out ?? '').trim().split('\n')
     const listed = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
