@@ -1,7 +1,7 @@
 /** `aftertask check`: whether it stands as it should, as an exit code. */
 import { OptionsInvalidError } from '../words/errors.ts'
 import type { JobState } from '../words/job.ts'
-import { askFlags, asking, askUsage, EXIT, type Page } from './command.ts'
+import { askFlags, asking, askUsage, EXIT } from './command.ts'
 import { whole } from './flags.ts'
 import { styled } from './output.ts'
 import { duration } from './table.ts'
@@ -40,11 +40,7 @@ export const check = asking(usage, flags, 'look', async ({ values, reach, out })
   const counts = await reach.ask<Record<JobState, number>>('counts')
   if (age !== undefined) {
     const max = milliseconds('--max-age', age)
-    const { jobs } = await reach.ask<Page>('jobs', {
-      query: { state: 'available', order: 'oldest', limit: 1 },
-    })
-    const [oldest] = jobs
-    add('age', oldest === undefined ? 0 : Math.max(0, Date.now() - oldest.enqueuedAt), max)
+    add('age', (await reach.ask<number | null>('oldestAge')) ?? 0, max)
   }
   if (dead !== undefined) add('dead', counts.dead, whole('max-dead', dead, 0, usage))
   if (waiting !== undefined) add('waiting', counts.available, whole('max-waiting', waiting, 0, usage))

@@ -11,6 +11,7 @@ const commands: Readonly<Record<string, readonly [does: string, load: () => Prom
   job: ['shows one job', async () => (await import('./job.ts')).job],
   tail: ['follows what happens to jobs', async () => (await import('./tail.ts')).tail],
   top: ['shows one screen of how it stands', async () => (await import('./top.ts')).top],
+  failures: ['groups dead jobs by their cause', async () => (await import('./failures.ts')).failures],
   cancel: ['cancels jobs', async () => (await import('./act.ts')).cancel],
   revive: ['lets dead jobs start over', async () => (await import('./act.ts')).revive],
   remove: ['forgets jobs that are over', async () => (await import('./act.ts')).remove],

@@ -71,7 +71,24 @@ export const OPERATIONS = {
   tasks: operation('view', 'The names of the tasks.', none, (runtime) =>
     runtime.tasks.map(({ name }) => name),
   ),
-  counts: operation('view', 'How many jobs are in each state.', none, (runtime) => runtime.counts()),
+  counts: operation(
+    'view',
+    'How many jobs are in each state: of all, by task or by pool.',
+    z.strictObject({ by: text.optional() }),
+    (runtime, args) => runtime.counts(args as never),
+  ),
+  oldestAge: operation(
+    'view',
+    'How many milliseconds the oldest job has waited that could run; null when there is none.',
+    z.strictObject({ task: text.optional(), pool: text.optional() }),
+    async (runtime, args) => (await runtime.oldestAge(args as never)) ?? null,
+  ),
+  failures: operation(
+    'view',
+    'Dead jobs in groups of one cause.',
+    z.strictObject({ query }),
+    (runtime, args) => runtime.failures(args.query as never),
+  ),
   jobs: operation('view', 'The jobs that fit a query.', z.strictObject({ query }), (runtime, args) =>
     runtime.jobs(args.query as never),
   ),

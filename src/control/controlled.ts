@@ -1,6 +1,5 @@
 /** What the operations act on: the part of a runtime that is asked and told from outside of its code. */
 import type { EventName } from '../words/events.ts'
-import type { JobState } from '../words/job.ts'
 
 /**
  * A runtime as the operations see it. They only pass on what it answers, so its answers have no more type here than they need:
@@ -10,7 +9,9 @@ export interface Controlled {
   readonly tasks: readonly { readonly name: string }[]
   stats(): object
   metrics(): object
-  counts(): Promise<Record<JobState, number>>
+  counts(options: never): Promise<object>
+  oldestAge(options: never): Promise<number | undefined>
+  failures(query: never): Promise<readonly object[]>
   job(id: string): Promise<object | undefined>
   jobs(query: never): Promise<unknown>
   cancel(id: string, reason: unknown, options: By): Promise<boolean>

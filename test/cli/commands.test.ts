@@ -50,7 +50,7 @@ function strays(output: string): string[] {
   return output.replace(own, '').match(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\ufffd]/gu) ?? []
 }
 
-const views = [['jobs', '--json'], ['schedules'], ['top'], ['jobs']]
+const views = [['jobs', '--json'], ['schedules'], ['top'], ['failures']]
 const ways = [
   [
     'a running server',
@@ -67,7 +67,7 @@ describe.each(ways)('over %s', (what, where, asked) => {
     expect(codes).toEqual(asked.map((words) => [words, words[0] === 'check' ? 1 : 0, '']))
     for (const [index, { out }] of all.entries())
       expect([asked[index], strays(out)]).toEqual([asked[index], []])
-    for (const { out } of all.slice(0, 5)) expect(out).toContain('RTL')
+    for (const { out } of all.slice(0, 5)) expect(out).toContain('owned')
     const lines = (all[0]?.out ?? '').trim().split('\n')
     const listed = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
     // What ran when its process was killed waits for the next one.
@@ -81,7 +81,7 @@ describe.each(ways)('over %s', (what, where, asked) => {
   test('top shows one screen until q is pressed, and gives the terminal back', async () => {
     const top = terminal('top', ...where)
     await top.shows('dead')
-    await top.shows('RTL')
+    await top.shows('owned')
     top.press('q')
     expect(await top.gone).toBe(0)
     expect(top.output().startsWith(`${ESC}[?1049h${ESC}[?25l`)).toBe(true)
