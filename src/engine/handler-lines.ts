@@ -5,6 +5,7 @@ import type { JobRecord } from '../rules/job-record.ts'
 import { bytesOfLine, type KeptLine } from '../rules/log-lines.ts'
 import type { TaskEntry } from '../rules/registry.ts'
 import type { Clock } from '../words/clock.ts'
+import { ClockOffset } from '../words/clock-offset.ts'
 import type { Announcer } from './announcer.ts'
 import type { Limits } from './limits.ts'
 import type { Log } from './log.ts'
@@ -25,11 +26,14 @@ const MOST_UNENDED = 65_536
 /** Takes lines as threads tell them. */
 export class HandlerLines {
   readonly #parts: LineParts
+  /** Steady while nobody sets the clock: lines come in the order of their times. */
+  readonly #offset: ClockOffset
   /** What was printed last and has no end of line yet. */
   readonly #unended = new Map<JobRecord, Map<ThreadLine['from'], ThreadLine>>()
 
   constructor(parts: LineParts) {
     this.#parts = parts
+    this.#offset = new ClockOffset(parts.clock)
   }
 
   /** A handler has said something. */
@@ -63,7 +67,7 @@ export class HandlerLines {
     const text = from === 'log' || from === 'runtime' ? message : message.replace(/\r?\n$/, '')
     const shown = redaction.encoded(job, data)
     const line: KeptLine = {
-      ...{ at: Math.round(clock.wall() - now + Math.min(at ?? now, now)), attempt: job.attempts },
+      ...{ at: Math.round(this.#offset.wall(Math.min(at ?? now, now))), attempt: job.attempts },
       ...{ from, level, message: redaction.text(job, text) },
       ...(shown !== undefined && { data: shown }),
     }

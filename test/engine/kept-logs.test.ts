@@ -60,8 +60,8 @@ describe('what a handler logs and prints', () => {
     expect(logs.map(({ attempt }) => attempt)).toEqual([1, 1, 1, 1, 1, 2, 2, 2, 2, 2])
     const times = logs.map(({ at }) => at)
     expect(times).toEqual([...times].sort((one, other) => one - other))
-    expect(times[0]).toBeGreaterThanOrEqual(begun - 1)
-    expect(times.at(-1)).toBeLessThanOrEqual(Date.now() + 1)
+    expect(times[0]).toBeGreaterThanOrEqual(begun - 5)
+    expect(times.at(-1)).toBeLessThanOrEqual(Date.now() + 5)
   })
 
   test('goes to a logger such as pino, with the job, the attempt and the request', async () => {
