@@ -253,6 +253,8 @@ export class Replies {
   /** The journal itself, or another process, has ended a job. */
   #settledRow(row: Row): void {
     const [seq] = row
+    // Another process has revived it since: whoever ends it then says so again.
+    if (row[3] < COMPLETED) return
     const { records } = this.#jobs
     const known = records.get(seq)
     if (known !== undefined && isTerminal(known.state) && known.extras?.isUnreported !== true) return
