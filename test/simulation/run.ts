@@ -1,7 +1,7 @@
 /** `npm run simulate -- --broker sqlite --seed N --runs N --jobs N`: long runs by hand, and the replay of one that failed. */
 import { fork } from 'node:child_process'
 import { parseArgs } from 'node:util'
-import { inCluster, inMemory, onDisk, report, type Simulation, search } from './simulate.ts'
+import { inCluster, inMemory, onDisk, onSharedDisk, report, type Simulation, search } from './simulate.ts'
 
 const { values } = parseArgs({
   options: {
@@ -28,6 +28,7 @@ const { broker } = values
 const simulations = new Map<string, () => Simulation>([
   ['memory', inMemory],
   ['sqlite', onDisk],
+  ['shared', onSharedDisk],
   ['cluster', inCluster],
 ])
 const make = simulations.get(broker)

@@ -8,6 +8,8 @@ import type { ClusterSubject } from './cluster/sim-process.ts'
 import { DurableWorld } from './durable/durable-world.ts'
 import type { DurableSubject } from './durable/life.ts'
 import { durablePlans, type Op, type Plan, plans } from './plan.ts'
+import { sharedPlans } from './shared/shared-plan.ts'
+import { SharedWorld } from './shared/shared-world.ts'
 import { type Subject, World } from './world.ts'
 
 /** The runtime as it is, with the memory broker. */
@@ -51,6 +53,14 @@ export async function simulateCluster(plan: Plan, subject: ClusterSubject = {}):
   }
 }
 
+/** The same with several processes over one journal that they share. */
+export async function simulateShared(plan: Plan, subject: DurableSubject = {}): Promise<string | undefined> {
+  const world = new SharedWorld(plan, subject)
+  await play(plan, world)
+  world.end()
+  return world.model.violation
+}
+
 async function play({ ops }: Plan, world: Playable): Promise<void> {
   const { model } = world
   try {
@@ -66,7 +76,7 @@ async function play({ ops }: Plan, world: Playable): Promise<void> {
 
 /** Kinds of plans, and how one is run. */
 export interface Simulation {
-  readonly broker: 'memory' | 'sqlite' | 'cluster'
+  readonly broker: 'memory' | 'sqlite' | 'shared' | 'cluster'
   readonly plans: typeof plans
   readonly run: (plan: Plan) => Promise<string | undefined>
 }
@@ -79,6 +89,11 @@ export function inMemory(subject?: Subject): Simulation {
 /** Plans with crashes for the sqlite broker. */
 export function onDisk(subject?: DurableSubject): Simulation {
   return { broker: 'sqlite', plans: durablePlans, run: (plan) => simulateDurable(plan, subject) }
+}
+
+/** Plans for several processes over one journal. */
+export function onSharedDisk(subject?: DurableSubject): Simulation {
+  return { broker: 'shared', plans: sharedPlans, run: (plan) => simulateShared(plan, subject) }
 }
 
 /** Plans for several processes and the store that they share. */

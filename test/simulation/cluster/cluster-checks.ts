@@ -2,16 +2,27 @@
 import type { HandlerEnd } from '../sim-thread.ts'
 import type { ClusterJob, ClusterModel, Run } from './cluster-model.ts'
 import type { StoreWitness } from './model-store.ts'
-import { LEASE, type SimProcess } from './sim-process.ts'
+import { LEASE } from './sim-process.ts'
+
+/** A process as the checks see it. */
+export interface Seen {
+  readonly number: number
+  readonly isGone: boolean
+  readonly isFrozen: boolean
+  /** When it was last in trouble of its own, in true time. */
+  readonly troubledUntil: number
+  /** `knows`: whether it has heard that it has a job under a token. */
+  readonly client: { knows(token: string, id: string): boolean }
+}
 
 /** What the checks look at besides the model. */
 export interface Evidence {
   /** The process of a number. */
-  process(number: number): SimProcess | undefined
+  process(number: number): Seen | undefined
   /** The process that a job belongs to by the store's word, if it is there and runs. */
-  ownerOf(id: string): SimProcess | undefined
+  ownerOf(id: string): Seen | undefined
   /** The process that took a token. */
-  holder(token: string): SimProcess | undefined
+  holder(token: string): Seen | undefined
   /** True time. */
   now(): number
   /** When the store was away last. */
@@ -36,7 +47,7 @@ export class ClusterChecks implements StoreWitness {
 
   // ── Threads ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  handlerStarts(job: ClusterJob, process: SimProcess, attempt: number): void {
+  handlerStarts(job: ClusterJob, process: Seen, attempt: number): void {
     const model = this.#model
     const { id } = job
     const isOurs = this.#evidence.ownerOf(id) === process
@@ -105,7 +116,7 @@ export class ClusterChecks implements StoreWitness {
     this.#model.expect(other === undefined, () => `${id} and ${other?.id} are the same run, "${uniqueKey}"`)
   }
 
-  handlerStops(job: ClusterJob, process: SimProcess, how: HandlerEnd): void {
+  handlerStops(job: ClusterJob, process: Seen, how: HandlerEnd): void {
     const run = job.runs.findLast((one) => one.process === process.number && one.how === undefined)
     if (run === undefined) return this.#model.violate(`${job.id} stops in a process in which it does not run`)
     run.how = how
@@ -212,7 +223,7 @@ export class ClusterChecks implements StoreWitness {
   // ── Runtimes ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** A runtime tells that a job is over. */
-  told(id: string, process: SimProcess, state: string): void {
+  told(id: string, process: Seen, state: string): void {
     const model = this.#model
     const job = model.byId.get(id)
     if (job === undefined) return model.violate(`${id}, which was never accepted, is told to be ${state}`)
@@ -247,13 +258,13 @@ export class ClusterChecks implements StoreWitness {
     model.ended(job, state)
   }
 
-  retrying(id: string, process: SimProcess, delay: number): void {
+  retrying(id: string, process: Seen, delay: number): void {
     const job = this.#model.byId.get(id)
     if (job !== undefined && this.#evidence.ownerOf(id) === process)
       job.retryAt = this.#evidence.now() + delay
   }
 }
 
-function wasTaken(job: ClusterJob, process: SimProcess): boolean {
+function wasTaken(job: ClusterJob, process: Seen): boolean {
   return job.takenFrom.has(process.number)
 }

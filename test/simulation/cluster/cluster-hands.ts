@@ -1,16 +1,18 @@
 /** The hands that operate one process of a cluster: each step of a plan as calls, and what the calls should answer. */
 import type { Batch } from '../../../src/engine/batch.ts'
 import type { Job } from '../../../src/engine/job.ts'
-import { engineOf } from '../../../src/engine/runtime.ts'
+import { engineOf, type Runtime } from '../../../src/engine/runtime.ts'
 import type { StopReport } from '../../../src/engine/stopping.ts'
 import { decode, type Encoded } from '../../../src/rules/codec.ts'
+import type { JobRecord } from '../../../src/rules/job-record.ts'
 import { BrokerUnavailableError, QueueFullError, RuntimeStoppedError } from '../../../src/words/errors.ts'
 import { uniqueKeyOf } from '../model-job.ts'
 import type { Op, Plan, ReactsTo, ResponseEnd, Spec } from '../plan.ts'
 import { RESPONSES } from '../responses.ts'
-import { NESTED } from '../sim-pool.ts'
+import { NESTED, type SimPool } from '../sim-pool.ts'
 import { nameOf, optionsOf } from '../specs.ts'
 import { KILL_GRACE, taskRules } from '../tasks.ts'
+import type { VirtualClock } from '../virtual-clock.ts'
 import type { ClusterBatch, ClusterJob, ClusterModel } from './cluster-model.ts'
 import { Unreachable } from './model-client.ts'
 import type { SimProcess } from './sim-process.ts'
@@ -33,11 +35,25 @@ interface OpenBatch {
 
 const NOBODY: Spec = { task: 0, runs: [] }
 
+/** A process as the hands need it. */
+export interface Operated {
+  readonly number: number
+  readonly runtime: Runtime
+  readonly clock: VirtualClock
+  readonly pools: ReadonlyMap<string, SimPool>
+  readonly client: { readonly isConnected: boolean }
+  readonly isGone: boolean
+  readonly frozenUntil: number
+  setWall(milliseconds: number): void
+  /** The record of a job that it has accepted. */
+  recordOf(id: string): JobRecord | undefined
+}
+
 /** Operates one process. */
-export class ClusterHands {
+export class ClusterHands<P extends Operated = SimProcess> {
   readonly batches: OpenBatch[] = []
   readonly reactions = new Map<ReactsTo, Op[]>()
-  readonly process: SimProcess
+  readonly process: P
   report: StopReport | undefined
   isStopping = false
   readonly #model: ClusterModel
@@ -50,7 +66,7 @@ export class ClusterHands {
   #calls = 0
   #isReacting = false
 
-  constructor(process: SimProcess, model: ClusterModel, plan: Plan, now: () => number) {
+  constructor(process: P, model: ClusterModel, plan: Plan, now: () => number) {
     this.process = process
     this.#model = model
     this.#plan = plan

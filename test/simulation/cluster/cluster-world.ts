@@ -104,7 +104,7 @@ export class ClusterWorld {
         process.troubledUntil,
       )
       if (!isWell || this.#clock.now() - heardSince < UNTIL_TOLD) continue
-      const state = process.runtime.stats().broker?.state
+      const state = process.broker.stats().state
       model.expect(
         state === 'down',
         () => `process ${process.number} calls a store ${state} that refuses writes`,
@@ -295,7 +295,7 @@ export class ClusterWorld {
     const isWell = ({ process }: ClusterHands): boolean =>
       !(process.isFrozen || process.isGone) &&
       process.client.isConnected &&
-      process.runtime.stats().broker?.state === 'up'
+      process.broker.stats().state === 'up'
     await this.#until(() => this.#hands.every(isWell), 20_000)
     if (model.hasSchedules) await this.#schedulesAreWritten()
     for (const hands of this.#hands) {

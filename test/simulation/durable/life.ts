@@ -48,6 +48,8 @@ export interface LifeParts {
   readonly disk: Disk
   /** The time on the wall. */
   readonly time: number
+  /** Other processes have the same file. */
+  readonly isShared?: boolean
 }
 
 /** The process. */
@@ -62,7 +64,7 @@ export class Life {
   readonly #added = new Map<number, JobRecord>()
   readonly #broker: SqliteBroker
 
-  constructor({ options, subject, host, random, disk, time }: LifeParts) {
+  constructor({ options, subject, host, random, disk, time, isShared = false }: LifeParts) {
     const clock = new VirtualClock(Math.floor(random() * 1e6) + 0.25, time)
     const wait = (): number => latency(random())
     this.clock = clock
@@ -76,7 +78,7 @@ export class Life {
     })
     const window = options.window ?? 4096
     const retention = { dead: Number.POSITIVE_INFINITY }
-    const settings = { file: disk.path, durability: 'process', isShared: false, window, retention } as const
+    const settings = { file: disk.path, durability: 'process', isShared, window, retention } as const
     const real = new SqliteBroker({ ...settings, logLimit: 100_000, patience: 0 }, this.link)
     this.#broker = real
     const finish = real.finish.bind(real)
