@@ -5,7 +5,7 @@
  *   <!-- file: examples/hello/server.ts -->       the block is that whole file, word for word
  *   <!-- file: docs/examples/retry.ts#policy -->  it is the part between `// #region policy` and `// #endregion policy`
  *   <!-- run -->                                  it is a whole program: it is type-checked, run, and must exit with 0
- *   A file under examples/NAME/ must be executed by a test that mentions `examples/NAME`. A file under
+ *   A file under examples/NAME/ must be executed by a test, or by scripts/test-frameworks.js, that mentions `examples/NAME`. A file under
  *   docs/examples/ is executed by this test: docs/examples/x.ts is a program, docs/examples/x/ is one program whose
  *   entry is main.ts. Each must exit with 0; where x.out (or x/main.out) stands beside it, that is its output.
  *
@@ -48,7 +48,10 @@ const documents = projectFiles(/^(?:[^/]+|(?:docs|examples)\/.*)\.md$/)
 const blocks = documents.flatMap((document) => codeBlocks(document, read(document)))
 const programs = blocks.filter((block) => isScript(block) && block.mark === 'run')
 const sessions = blocks.filter((block) => isShell(block) && block.mark.startsWith('server: '))
-const exampleTests = projectFiles(/^test\/(?!house\/).*\.test\.ts$/).map(read)
+// Apps that need a build of their framework are driven by a script, by hand.
+const exampleTests = [...projectFiles(/^test\/(?!house\/).*\.test\.ts$/), 'scripts/test-frameworks.js'].map(
+  read,
+)
 const exampleFiles = projectFiles(/^docs\/examples\/.*\.c?[tj]s$/)
 const entries = exampleFiles.filter((file) => /^docs\/examples\/(?:[^/]+|[^/]+\/main)\.c?[tj]s$/.test(file))
 

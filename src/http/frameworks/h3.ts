@@ -5,7 +5,7 @@ import type { H3, H3Event, Middleware } from 'h3'
 import type { AnyRuntime, Runtime } from '../../engine/runtime.ts'
 import type { RuntimeOptions, TaskList, TasksIn } from '../../engine/runtime-options.ts'
 import type { AnyTask } from '../../rules/task.ts'
-import { NoResponseError } from '../../words/errors.ts'
+import { NoResponseError, OptionsInvalidError } from '../../words/errors.ts'
 import { type AfterResponseOptions, openFor, readPolicy, runtimeOf } from '../after-response.ts'
 import type { After, TryAfter } from '../req-after.ts'
 import type { AnyRequest, AnyResponse } from '../response-end.ts'
@@ -34,6 +34,8 @@ export interface H3AfterResponse<Tasks extends AnyTask = AnyTask> extends Middle
 /** What a Nitro app gives its plugins, as far as `nitroPlugin` needs it. */
 export interface NitroAppLike {
   readonly h3?: Pick<H3, 'use'> | undefined
+  /** What Nitro 3.0.0 has in place of `h3`. It asks it for the middlewares of each request, and knows no `use`. */
+  readonly _h3?: { _getMiddleware?: (...args: never[]) => Middleware[] } | undefined
   readonly hooks: { hook(name: 'close', callback: () => void | Promise<void>): unknown }
 }
 
@@ -92,13 +94,26 @@ export function nitroPlugin(
 ): (nitroApp: NitroAppLike) => void {
   const middleware = afterResponse(runtime as AnyRuntime, options)
   const stopTimeout = readStopTimeout('nitroPlugin', asked)
-  return ({ h3, hooks }) => {
+  return ({ h3, _h3, hooks }) => {
+    if (h3 === undefined) putFirst(middleware, _h3)
     h3?.use(middleware)
     if (stopTimeout === false) return
     hooks.hook('close', async () => {
       await middleware.runtime.stop({ timeout: stopTimeout })
     })
   }
+}
+
+/** As `use`, for Nitro 3.0.0. */
+function putFirst(middleware: Middleware, h3: NitroAppLike['_h3']): void {
+  const others = h3?._getMiddleware
+  if (h3 === undefined || others === undefined) {
+    throw new OptionsInvalidError(
+      'nitroPlugin: this app of Nitro has no h3, so its requests cannot be given `after`. Expected Nitro 3.0.0 or newer.',
+      'nitroApp',
+    )
+  }
+  h3._getMiddleware = (...args) => [middleware, ...Reflect.apply(others, h3, args)]
 }
 
 /** What h3 will answer: a handler may return an error as well as throw it, and a whole response as well as a body. */

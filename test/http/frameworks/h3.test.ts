@@ -1,5 +1,5 @@
 import { createServer } from 'node:http'
-import { H3, HTTPError } from 'h3'
+import { H3, HTTPError, type Middleware } from 'h3'
 import { toNodeHandler } from 'h3/node'
 import { expect, test } from 'vitest'
 import { afterResponse, nitroPlugin } from '../../../src/http/frameworks/h3.ts'
@@ -52,6 +52,28 @@ test('the plugin for Nitro gives events after, and stops the runtime when Nitro 
   expect((await added.job).state).toBe('completed')
   expect(() => own.enqueue(note, { text: 'x' })).toThrow(
     expect.objectContaining({ code: 'ERR_RUNTIME_STOPPED' }),
+  )
+})
+
+test('the plugin for Nitro 3.0.0, which asks its h3 for the middlewares of a request, comes before the others', async () => {
+  const other = (): string => 'another middleware'
+  const nitroApp = { _h3: { _getMiddleware: () => [other] as Middleware[] }, hooks: { hook: () => {} } }
+  nitroPlugin(runtime, { stopTimeout: false })(nitroApp)
+  const [own = other, ...others] = nitroApp._h3._getMiddleware()
+  expect(others).toEqual([other])
+  const added = handOver()
+  const app = new H3({ silent: true }).use(own)
+  app.get('/', (event) => {
+    added.give(event.context.after(note, { text: 'nitro 3.0.0' }))
+    return 'ok'
+  })
+  await get(await listen(createServer(toNodeHandler(app))))
+  expect(await (await added.job).settled).toMatchObject({ state: 'completed' })
+})
+
+test('the plugin for Nitro refuses an app in which it finds no h3', () => {
+  expect(() => nitroPlugin(runtime)({ hooks: { hook: () => {} } })).toThrow(
+    expect.objectContaining({ code: 'ERR_OPTIONS_INVALID', path: 'nitroApp' }),
   )
 })
 

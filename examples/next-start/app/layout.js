@@ -1,0 +1,7 @@
+export default function Layout(props) {
+  return (
+    <html lang="en">
+      <body>{props.children}</body>
+    </html>
+  )
+}

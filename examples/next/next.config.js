@@ -1,0 +1,3 @@
+// #region config
+export default { serverExternalPackages: ['aftertask'] }
+// #endregion config

@@ -1,0 +1,13 @@
+import { json } from '@sveltejs/kit'
+// #region add
+import { after } from 'aftertask'
+
+export async function POST({ request }) {
+  const { to } = await request.json()
+  try {
+    return json({ job: after('email.welcome', { to }).id }, { status: 202 })
+  } catch (error) {
+    return json({ code: error.code }, { status: error.status ?? 500 }) // 400 for a bad payload, 503 for a full queue
+  }
+}
+// #endregion add
