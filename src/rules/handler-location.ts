@@ -8,6 +8,14 @@ export type ModuleUrl = URL | `file://${string}`
 /** Where a handler is: the module's URL, or that and the name of its export. Both `.js` and `.ts` are looked for. */
 export type HandlerRef = ModuleUrl | { readonly module: ModuleUrl; readonly export?: string }
 
+/** What `defineTask` may be given for a handler: a path is inferred, so that the compiler can say what is wrong with it. */
+export type HandlerGiven = HandlerRef | string | { readonly module: string; readonly export?: string }
+
+/** A handler as given, or, where it is a path, what to write instead: the compiler shows that. */
+export type CheckedHandler<Given> = Given extends HandlerRef
+  ? Given
+  : "a path is no URL; write new URL('./workers/name.js', import.meta.url)"
+
 const KNOWN = ['module', 'export']
 
 /**

@@ -3,7 +3,12 @@ import { describeValue, OptionsInvalidError, type PayloadIssue } from '../words/
 import type { LogLimits, UniqueTerms, When } from '../words/job.ts'
 import { ignoreRejection, isThenable } from '../words/thenables.ts'
 import { isA, isList, messageOf, readSafely, refusal } from './arguments.ts'
-import { type HandlerRef, handlerLocation } from './handler-location.ts'
+import {
+  type CheckedHandler,
+  type HandlerGiven,
+  type HandlerRef,
+  handlerLocation,
+} from './handler-location.ts'
 import { type LogsOption, logLimits } from './log-lines.ts'
 import { taskOptionsSchema } from './option-schemas.ts'
 import { readOptions } from './options.ts'
@@ -12,7 +17,14 @@ import { retryPolicy } from './retry.ts'
 import type { StandardIssue, StandardSchema } from './standard-schema.ts'
 
 /** What `defineTask` takes. */
-export interface TaskOptions<Name extends string, PayloadIn, PayloadOut, ResultIn, ResultOut> {
+export interface TaskOptions<
+  Name extends string,
+  PayloadIn,
+  PayloadOut,
+  ResultIn,
+  ResultOut,
+  Given extends HandlerGiven = HandlerRef,
+> {
   /** The task's name, unique in a runtime: what `req.after` and the broker know it by. Dots group names: `email.welcome`. */
   name: Name
   /** Any synchronous Standard Schema; zod is the documented one. Left out, the task takes no payload. */
@@ -20,7 +32,7 @@ export interface TaskOptions<Name extends string, PayloadIn, PayloadOut, ResultI
   /** Types and checks what the handler returns. Left out, the result is `unknown` and unchecked. */
   result?: StandardSchema<ResultIn, ResultOut>
   /** The module that holds the handler; it is imported in worker threads only. */
-  handler: HandlerRef
+  handler: CheckedHandler<Given>
   /** The pool whose threads run it. Default `default`. */
   pool?: string
   /** Milliseconds an attempt may run, counted from its start. Default: no limit. */
@@ -135,8 +147,9 @@ export function defineTask<
   PayloadOut = PayloadIn,
   ResultIn = unknown,
   ResultOut = ResultIn,
+  const Given extends HandlerGiven = HandlerRef,
 >(
-  options: TaskOptions<Name, PayloadIn, PayloadOut, ResultIn, ResultOut>,
+  options: TaskOptions<Name, PayloadIn, PayloadOut, ResultIn, ResultOut, Given>,
 ): Task<Name, PayloadIn, PayloadOut, ResultOut> {
   const read = readOptions(taskOptionsSchema, options, 'defineTask')
   const task = {

@@ -1,4 +1,4 @@
-/** aftertask/nest: a module for NestJS 12: jobs after the response. */
+/** aftertask/nest: a module for NestJS 12 and 11, on Express or Fastify: jobs after the response. */
 // Loads the types of Node where `tsc --init` has set `types: []`: `req.after` is declared on its requests.
 /// <reference types="node" preserve="true" />
 import {

@@ -5,7 +5,7 @@ import { h3Face } from './h3.ts'
 import { honoFace } from './hono.ts'
 import { koaFace } from './koa.ts'
 import { expressFace, plainFace, polka05Face, polkaFace } from './middlewares.ts'
-import { nestFace } from './nest.ts'
+import { nestFace, nestFastifyFace } from './nest.ts'
 
 export const faces: readonly Face[] = [
   polkaFace,
@@ -17,4 +17,5 @@ export const faces: readonly Face[] = [
   koaFace,
   h3Face,
   nestFace,
+  nestFastifyFace,
 ]

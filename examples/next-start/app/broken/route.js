@@ -9,7 +9,7 @@ function save() {
 // #region failures
 export function GET() {
   let hasFailed = true
-  after(() => hasFailed && globalThis.jobs.enqueue('failure.report', { url: '/broken' }))
+  after(() => hasFailed && globalThis.jobs.enqueue('failure.report', { url: '/broken' }).settled)
   save() // throws
   hasFailed = false
   return new Response('saved')
