@@ -37,7 +37,10 @@ const peers = {
   hono: faces,
   koa: faces,
   h3: faces,
-  '@nestjs/core': { ...faces, beside: ['@nestjs/common', '@nestjs/platform-express', '@nestjs/platform-fastify'] },
+  '@nestjs/core': {
+    ...faces,
+    beside: ['@nestjs/common', '@nestjs/platform-express', '@nestjs/platform-fastify'],
+  },
 }
 
 const { values, positionals } = parseArgs({
