@@ -172,7 +172,7 @@ export class ClusterChecks implements StoreWitness {
     // What may end its process is on record as begun before it begins.
     if (takenFrom.size > 0) return
     const mayExpire = (spec.queueTimeout ?? rules.queueTimeout) < Number.POSITIVE_INFINITY
-    const hasFailed = runs.some(({ how }) => how !== 'returned')
+    const hasFailed = rules.checksResult || runs.some(({ how }) => how !== 'returned')
     this.#model.expect(hasFailed || mayExpire, () => `${id} is dead, and no attempt of it has failed`)
   }
 
