@@ -41,7 +41,11 @@ describe.each(['redis', 'postgres'] as const)('what BullMQ shows of jobs in %s',
           const dead = runtime.enqueue(showing, { ...payload, fails: 9 })
           const later = runtime.enqueue(showing, payload, { delay: 60_000 })
           const cancelled = runtime.enqueue(showing, payload, { delay: 60_000 })
-          await Promise.all([completed.settled, dead.settled, later.stored, cancelled.stored])
+          const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+          const batch = runtime.openBatch({ order: 'parallel', onFailure: 'continue' }, { traceparent })
+          const traced = batch.add(showing as never, payload as never, { delay: 60_000 })
+          batch.settle({ statusCode: 200, outcome: 'sent', error: undefined, method: 'GET', url: '/' })
+          await Promise.all([completed.settled, dead.settled, later.stored, cancelled.stored, traced.stored])
           await cancelled.cancel('not wanted')
           await cancelled.settled
           const jobs = await queue.getJobs(['completed', 'failed', 'delayed'])
@@ -63,6 +67,8 @@ describe.each(['redis', 'postgres'] as const)('what BullMQ shows of jobs in %s',
               .map((pattern) => expect.stringMatching(pattern))
               .concat(expect.any(String)),
           })
+          // As bullmq-otel reads it.
+          expect(read(traced).opts.telemetry).toEqual({ metadata: JSON.stringify({ traceparent }) })
           expect(read(cancelled)).toMatchObject({ failedReason: '"showing" was cancelled.', attemptsMade: 1 })
           expect(await read(later).getState()).toBe('delayed')
           const { logs } = await queue.getJobLogs(dead.id)

@@ -27,7 +27,10 @@ export function bullPriority(priority: number): number {
 /** A job as BullMQ takes it in. Its own class for that would go over every field three times. */
 export function toJson(job: NewJob, wall: number, isJsonb: boolean): JobJson {
   const { id, name, priority, acceptedAt, delay, unique } = job
-  const opts: JobsOptions = { priority: bullPriority(priority) }
+  const opts: JobsOptions & Carrier = { priority: bullPriority(priority) }
+  const traceparent = job.data.context?.traceparent
+  // Where BullMQ's own telemetry, such as bullmq-otel, carries the trace of a job.
+  if (traceparent !== undefined) Object.assign(opts, carrierOf(JSON.stringify({ traceparent }), isJsonb))
   // BullMQ counts it from the timestamp, but the job may have waited to be written: in a buffer, while the store was away.
   if (delay > 0) opts.delay = delay + Math.max(0, wall - acceptedAt)
   const json = { id, name, data: toDataText(job.data, job.payload, isJsonb), opts, timestamp: acceptedAt }
@@ -35,6 +38,16 @@ export function toJson(job: NewJob, wall: number, isJsonb: boolean): JobJson {
   const { key, forMs } = unique
   opts.deduplication = { id: key, ...(forMs === undefined ? {} : { ttl: forMs }) }
   return { ...json, deduplicationId: key } as JobJson
+}
+
+/** Where BullMQ has the trace of a job: it shortens names in Redis alone. */
+interface Carrier {
+  tm?: string
+  telemetry?: { metadata?: string }
+}
+
+function carrierOf(metadata: string, isJsonb: boolean): Carrier {
+  return isJsonb ? { telemetry: { metadata } } : { tm: metadata }
 }
 
 /** The `data` of a job as BullMQ's tools show it: the payload, and what is ours beside it. */
@@ -58,11 +71,13 @@ export interface RawJob {
   readonly processedOn?: number | undefined
   readonly finishedOn?: number | undefined
   readonly returnvalue?: string | undefined
+  readonly opts?: unknown
 }
 
 /** A job that BullMQ has; `bull`: where it lies, by BullMQ's word. */
 export function toStored(queue: string, id: string, raw: RawJob, bull: string, wall: number): StoredJob {
-  const { data, payload } = readData(raw.data, raw.timestamp)
+  const { data: own, payload } = readData(raw.data, raw.timestamp)
+  const data = own.context === undefined ? withTrace(own, raw.opts) : own
   const mark = markOf(raw.stacktrace)
   const left = progressOf(mark ?? data.past)
   return {
@@ -76,6 +91,16 @@ export function toStored(queue: string, id: string, raw: RawJob, bull: string, w
     endedAt: numberIn(raw.finishedOn),
     result: resultIn(raw.returnvalue),
   }
+}
+
+/** The trace of a job that another producer has added, whose telemetry carries it in the options of BullMQ. */
+function withTrace(data: StoredData, opts: unknown): StoredData {
+  const read = typeof opts === 'string' && /"tm"|"telemetry"/.test(opts) ? parsed(opts) : opts
+  const { tm, telemetry } = (isObject(read) ? read : {}) as { tm?: unknown; telemetry?: unknown }
+  const kept = tm ?? (isObject(telemetry) ? telemetry['metadata'] : undefined)
+  const carrier = typeof kept === 'string' ? parsed(kept) : undefined
+  const traceparent = isObject(carrier) ? carrier['traceparent'] : undefined
+  return typeof traceparent === 'string' ? { ...data, context: { traceparent } } : data
 }
 
 /** Reads `data`. Of data that is not ours nothing is taken. */
