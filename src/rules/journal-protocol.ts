@@ -93,10 +93,18 @@ export const OP = {
   ahead: 17,
   /** `seq, lines, bytes, dropped, text, mostLines, mostBytes`: what a job has said; `dropped` before these were not kept. */
   log: 18,
+  /**
+   * `seq, token, isGranted, priority, due, hasPayload, payload`: a job that waits is to be otherwise; null: as it is. What came of
+   * it is told under the token.
+   */
+  change: 19,
 } as const
 
 /** Entries of each operation, itself included, by its number. */
-export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 3, 1, 5, 2, 3, 3, 3, 2, 3, 3, 2, 8]
+export const OP_LENGTH: readonly number[] = [14, 3, 3, 3, 7, 14, 9, 3, 1, 5, 2, 3, 3, 3, 2, 3, 3, 2, 8, 8]
+
+/** What comes of a change: the job is under way, over, or another process's; it is done; its grant is on its way to who asks. */
+export const CHANGE = { refused: 0, done: 1, granted: 2 } as const
 
 /** The same operations without the jobs that they add. */
 export function withoutAdds(ops: readonly unknown[]): unknown[] {
@@ -240,6 +248,8 @@ export interface Reply {
   refused: number[]
   /** Jobs that hold something which cannot be written, and why: `seq, message, ...`. Nothing else is the worse for it. */
   unwritable: (number | string)[]
+  /** What came of changes: `token, outcome, ...`, the outcome as `CHANGE` has it; absent for none. */
+  changed?: number[]
   /** Jobs of ours that somebody asks to cancel: `seq, reason, ...`. */
   cancels: (number | string | null)[]
   /** Others had taken this run for dead, and it has begun anew: of what it was granted, these are still its own. */

@@ -37,7 +37,7 @@ function paused(broker: keyof typeof brokers) {
   return runtime
 }
 
-describe.each(['memory'] as const)('runNow with the %s broker', (broker) => {
+describe.each(['memory', 'sqlite'] as const)('runNow with the %s broker', (broker) => {
   test('lets a job run that waits for its time, and none that is over or unknown', async () => {
     const runtime = startThreads(tasks, { broker: brokers[broker]() })
     const job = runtime.enqueue('mail', { to: 'ada' }, { delay: HOUR })
@@ -70,7 +70,7 @@ describe.each(['memory'] as const)('runNow with the %s broker', (broker) => {
   })
 })
 
-describe.each(['memory'] as const)('change with the %s broker', (broker) => {
+describe.each(['memory', 'sqlite'] as const)('change with the %s broker', (broker) => {
   test('gives a job that waits another payload, priority and time', async () => {
     const runtime = paused(broker)
     const job = runtime.enqueue('mail', { to: 'ada' })
@@ -79,25 +79,6 @@ describe.each(['memory'] as const)('change with the %s broker', (broker) => {
     expect(await runtime.change(job.id, { runAt: new Date(0) })).toBe(true)
     runtime.resume()
     expect(await job.result()).toEqual({ to: 'bob' })
-  })
-
-  test('reaches a job that was sent to a thread behind another, and not one that has started there', async () => {
-    const runtime = startThreads(tasks, { broker: brokers[broker]() })
-    const gate = new MemoryGate()
-    await gate.teach(runtime)
-    runtime.pause()
-    const [first, second] = [runtime.enqueue('gate.block', 1), runtime.enqueue('gate.block', 2)]
-    const started = nextEvent(runtime, 'job:started')
-    runtime.resume()
-    await started
-    expect(await runtime.change(first.id, { priority: 3 })).toBe(false)
-    expect(await runtime.change(second.id, { delay: HOUR })).toBe(true)
-    expect(second.state).toBe('scheduled')
-    gate.open(1)
-    await first.settled
-    gate.open(2)
-    expect(await runtime.runNow(second.id)).toBe(true)
-    expect((await second.settled).state).toBe('completed')
   })
 
   test('counts the bytes of the payload that a job has by then', async () => {
@@ -171,4 +152,23 @@ describe.each(['memory', 'sqlite'] as const)('runAgain with the %s broker', (bro
     ]
     expect([await other?.result(), await same?.result()]).toEqual([{ to: 'bob' }, undefined])
   })
+})
+
+test('a change reaches a job that was sent to a thread behind another, and not one that has started there', async () => {
+  const runtime = startThreads(tasks, { broker: brokers.memory() })
+  const gate = new MemoryGate()
+  await gate.teach(runtime)
+  runtime.pause()
+  const [first, second] = [runtime.enqueue('gate.block', 1), runtime.enqueue('gate.block', 2)]
+  const started = nextEvent(runtime, 'job:started')
+  runtime.resume()
+  await started
+  expect(await runtime.change(first.id, { priority: 3 })).toBe(false)
+  expect(await runtime.change(second.id, { delay: HOUR })).toBe(true)
+  expect(second.state).toBe('scheduled')
+  gate.open(1)
+  await first.settled
+  gate.open(2)
+  expect(await runtime.runNow(second.id)).toBe(true)
+  expect((await second.settled).state).toBe('completed')
 })

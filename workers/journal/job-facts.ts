@@ -3,6 +3,15 @@ import type { SQLInputValue } from 'node:sqlite'
 import type { Statements } from './statements.ts'
 import type { TaskNumbers } from './task-numbers.ts'
 
+/** What is to be otherwise about a job that waits. */
+export interface Change {
+  /** It was granted, and the event loop has taken it out of its window if it is to wait. */
+  readonly isGranted: boolean
+  readonly priority: number | null
+  readonly due: number | null
+  readonly payload: { readonly encoded: SQLInputValue } | undefined
+}
+
 /** What decides where a job goes. */
 export interface Facts {
   readonly task: number
@@ -53,6 +62,8 @@ export interface KnownFacts extends Facts {
   readonly owner: number
   readonly taskId: number
   readonly rank: number
+  /** Its place in the line of its key; null when it waits in none. */
+  readonly line: number | null
 }
 
 /** Reads the facts of a job that is not over. */
@@ -70,6 +81,6 @@ export function factsOf(sql: Statements, numbers: TaskNumbers, n: number): Known
     number | null,
     number,
   ]
-  const [taskId, state, owner, priority, due, after, key, , rank] = row as unknown as Columns
-  return { taskId, task: numbers.indexOf(taskId), state, owner, priority, due, after, key, rank }
+  const [taskId, state, owner, priority, due, after, key, line, rank] = row as unknown as Columns
+  return { taskId, task: numbers.indexOf(taskId), state, owner, priority, due, after, key, line, rank }
 }

@@ -5,6 +5,7 @@ import {
   ADD_HELD,
   ADD_STOPS,
   addsIn,
+  CHANGE,
   DEAD,
   errorText,
   OP,
@@ -13,8 +14,9 @@ import {
 } from '../../src/rules/journal-protocol.ts'
 import { toWireError } from '../../src/rules/wire-error.ts'
 import { NotSerializableError } from '../../src/words/errors.ts'
+import { changeJob } from './changes.ts'
 import type { Endings } from './endings.ts'
-import type { Add } from './job-facts.ts'
+import type { Add, Change } from './job-facts.ts'
 import { JobLogs } from './job-logs.ts'
 import type { Jobs } from './jobs.ts'
 import type { Statements } from './statements.ts'
@@ -105,7 +107,7 @@ export class Operations {
       const rest = [...ops.slice(at, at + 3), DEAD, null, error, null, ...ops.slice(at + 7, at + 14)]
       guard(() => this.#applyOne(rest, 0, reply), nothing)
       reply.unwritable.push(seq, why)
-    }
+    } else if (ops[at] === OP.change) tellChange(reply, ops[at + 2] as number, CHANGE.refused)
     // What the others would have kept is a word on how a job went: the job itself goes on without.
   }
 
@@ -154,6 +156,8 @@ export class Operations {
         return this.#jobs.pause(ops[at + 1] as string, ops[at + 2] === 1)
       case OP.giveBack:
         return this.#jobs.giveBack(n, ops[at + 2] as number)
+      case OP.change:
+        return tellChange(reply, ops[at + 2] as number, changeJob(this.#jobs, n, readChange(ops, at)))
       case OP.ahead:
         this.#sql.setAhead.run(values[at + 1] ?? 0, this.#transaction.run)
         return
@@ -166,6 +170,21 @@ export class Operations {
         this.#sql.removeSchedule.run(values[at + 1] ?? null)
     }
   }
+}
+
+function readChange(ops: readonly unknown[], at: number): Change {
+  const [isGranted, priority, due, hasPayload, payload] = ops.slice(at + 3, at + 8)
+  return {
+    isGranted: isGranted === 1,
+    priority: priority as number | null,
+    due: due as number | null,
+    payload: hasPayload === 1 ? { encoded: payload as SQLInputValue } : undefined,
+  }
+}
+
+function tellChange(reply: Reply, token: number, outcome: number): void {
+  reply.changed ??= []
+  reply.changed.push(token, outcome)
 }
 
 function readAdd(ops: readonly unknown[], at: number): Add {

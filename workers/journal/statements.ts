@@ -51,6 +51,10 @@ const SQL = {
     expires = abs(expires) WHERE n = ?`,
   delay: "SELECT json_extract(rest, '$.delay') FROM jobs WHERE n = ? AND json_valid(rest)",
   setDue: 'UPDATE jobs SET due = ? WHERE n = ?',
+  // Of a held job no delay is left to count from the end of its response.
+  setHeldDue: `UPDATE jobs SET due = ?, rest = CASE WHEN rest IS NULL THEN NULL ELSE json_remove(${REST}, '$.delay') END WHERE n = ?`,
+  setPayload: 'UPDATE jobs SET payload = ? WHERE n = ?',
+  setRank: 'UPDATE jobs SET priority = ?, rank = ? WHERE n = ?',
   relink: 'UPDATE jobs SET after = ? WHERE n = ?',
   // Those behind a job wait for the one before it instead.
   passOver: 'UPDATE jobs SET after = (SELECT one.after FROM jobs AS one WHERE one.n = ?1) WHERE after = ?1',

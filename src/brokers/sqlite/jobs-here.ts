@@ -122,6 +122,22 @@ export class JobsHere {
     return this.records.window.delete(job.seq)
   }
 
+  /** True for a time that is yet to come. */
+  isLater(at: number): boolean {
+    return at > this.#host.clock.now()
+  }
+
+  /** A granted job is to wait for its time: the journal is told so with the next message. */
+  putOff(job: JobRecord): void {
+    this.ready.left(job)
+    this.leaveWindow(job)
+    job.state = 'scheduled'
+    job.more.isMarked = false
+    this.leaveToOthers(job)
+    this.records.keep(job)
+    this.release(job)
+  }
+
   /** A job has ended that may have waited for a thread here. */
   leftUnclaimed(job: JobRecord): void {
     this.ready.ended(job)

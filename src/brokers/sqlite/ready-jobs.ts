@@ -55,6 +55,16 @@ export class ReadyJobs {
     return task.policy.concurrency !== Number.POSITIVE_INFINITY
   }
 
+  /** The priority of a job that waits here is another by now. */
+  moved(job: JobRecord): void {
+    this.#queue(job.entry.task.policy.pool).moved(job)
+  }
+
+  /** A job that waited here does not for now. */
+  left(job: JobRecord): void {
+    this.#queue(job.entry.task.policy.pool).left(job)
+  }
+
   /** A job that waited here has ended without being claimed. */
   ended(job: JobRecord): void {
     this.#queues.get(job.entry.task.policy.pool)?.ended(job)

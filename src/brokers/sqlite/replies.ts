@@ -13,6 +13,7 @@ import { NotSerializableError } from '../../words/errors.ts'
 import { isTerminal } from '../../words/job.ts'
 import { expiry } from '../lifecycle/queue-timeouts.ts'
 import type { BrokerHost } from '../port/host.ts'
+import type { Changes } from './changes.ts'
 import type { Connection } from './connection.ts'
 import type { DueTimer } from './due-timer.ts'
 import type { JobsHere } from './jobs-here.ts'
@@ -27,6 +28,7 @@ export class Replies {
   readonly #connection: Connection
   readonly #jobs: JobsHere
   readonly #timer: DueTimer
+  readonly #changes: Changes
   readonly #isShared: boolean
   /** The jobs that the journal itself had ended when it last told of any. */
   #lastTold: ReadonlySet<number> = new Set()
@@ -36,7 +38,7 @@ export class Replies {
     clock: JournalClock,
     connection: Connection,
     jobs: JobsHere,
-    timer: DueTimer,
+    { timer, changes }: { timer: DueTimer; changes: Changes },
     isShared: boolean,
   ) {
     this.#host = host
@@ -44,6 +46,7 @@ export class Replies {
     this.#connection = connection
     this.#jobs = jobs
     this.#timer = timer
+    this.#changes = changes
     this.#isShared = isShared
   }
 
@@ -61,6 +64,7 @@ export class Replies {
   }
 
   committed(reply: Reply): void {
+    if (reply.changed !== undefined) this.#changes.told(reply.changed)
     if (reply.settled.length > 0) this.#lastTold = new Set(reply.settled.map(([seq]) => seq))
     for (let at = 0; at < reply.granted.length; at += 2)
       this.#granted(reply.granted[at] as number, reply.granted[at + 1] as number)

@@ -18,6 +18,7 @@ import type {
   Cluster,
   Durability,
   IntakeBroker,
+  JobChanges,
   JobDirectory,
   JobFilter,
   ReadyJobs,
@@ -25,6 +26,7 @@ import type {
 import type { BrokerHost } from '../port/host.ts'
 import type { Found, JobSearch } from '../port/search.ts'
 import type { TaskTally } from '../port/tally.ts'
+import { Changes } from './changes.ts'
 import { Connection } from './connection.ts'
 import { DueTimer } from './due-timer.ts'
 import { JobsHere } from './jobs-here.ts'
@@ -48,7 +50,7 @@ export class SqliteBroker
   readonly ready: ReadyJobs = this
   readonly attempts: AttemptSink = this
   readonly jobs: JobDirectory = this
-  readonly changes = null
+  readonly changes: JobChanges = { change: (job, change) => this.#changes.change(job, change) }
   readonly durability: Durability = this
   readonly cluster: Cluster | null
   readonly storesPayloads = true
@@ -65,6 +67,7 @@ export class SqliteBroker
   #here!: JobsHere
   #lookups!: Lookups
   #timer!: DueTimer
+  #changes!: Changes
 
   constructor(settings: SqliteSettings, link: JournalLink) {
     this.#settings = settings
@@ -103,7 +106,9 @@ export class SqliteBroker
     this.#here = new JobsHere(host, clock, connection.outbox, isShared)
     this.#lookups = new Lookups(host, connection, this.#here, isShared)
     this.#timer = new DueTimer(clock, () => void this.#next.ops.push(OP.tick))
-    const replies = new Replies(host, clock, connection, this.#here, this.#timer, isShared)
+    this.#changes = new Changes(this.#here, connection.outbox)
+    const waits = { timer: this.#timer, changes: this.#changes }
+    const replies = new Replies(host, clock, connection, this.#here, waits, isShared)
     return connection.open()
   }
 
@@ -114,6 +119,7 @@ export class SqliteBroker
     this.#here.logs.writeAll()
     if (this.#connection.isGone) await this.#lookups.loseAll()
     await this.#connection.close()
+    this.#changes.close()
   }
 
   refusal(): Error | undefined {
