@@ -102,6 +102,7 @@ export type {
   ResponseFacts,
   Settlement,
   TerminalState,
+  TimelineEntry,
   UniqueTerms,
   When,
 } from './words/job.ts'

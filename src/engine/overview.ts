@@ -3,11 +3,12 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { TaskTally } from '../brokers/port/tally.ts'
 import { FailureGroups, sameMessage } from '../rules/failure-groups.ts'
 import { countsSchema, failureQuerySchema, oldestSchema } from '../rules/filter-schemas.ts'
+import { wordsOf } from '../rules/job-match.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import { readOptions } from '../rules/options.ts'
 import { type JobInfo, type JobState, TERMINAL_STATES, UNFINISHED_STATES } from '../words/job.ts'
 import type { Engine } from './engine.ts'
-import { errorOf, infoOf } from './job.ts'
+import { infoOf } from './job.ts'
 import { conditionsOf } from './job-queries.ts'
 
 /** How many jobs are in each state. */
@@ -32,8 +33,9 @@ export interface FailureGroup {
   readonly sample: JobInfo
 }
 
-// Jobs that are fetched at a time: the event loop has its turn between two pages.
-const PAGE = 250
+// Jobs that are fetched at a time, and jobs between two turns of the event loop.
+const PAGE = 1000
+const TURN = 200
 
 type AskedOf = Pick<Engine, 'broker' | 'jobs' | 'registry' | 'pools' | 'redaction' | 'clock' | 'startedAt'>
 
@@ -89,11 +91,13 @@ export async function groupFailures(engine: AskedOf, query: unknown): Promise<Fa
       ...{ order: 'newest', limit: Math.min(PAGE, limit - looked), budget: Number.POSITIVE_INFINITY },
       ...(after !== undefined && { after }),
     })
-    for (const job of found.jobs) add(engine, groups, samples, job)
+    for (const [at, job] of found.jobs.entries()) {
+      if (at % TURN === 0) await nextTurn()
+      add(engine, groups, samples, job)
+    }
     looked += found.jobs.length
     after = found.next
     if (after === undefined) break
-    await nextTurn()
   }
   return groups.all().map(({ sample, frame, message, ...group }) => {
     const record = samples[sample] as JobRecord
@@ -110,11 +114,10 @@ export async function groupFailures(engine: AskedOf, query: unknown): Promise<Fa
 }
 
 function add(engine: AskedOf, groups: FailureGroups, samples: JobRecord[], job: JobRecord): void {
-  const error = errorOf(job)
+  const error = job.extras?.errors?.at(-1)
   if (error === undefined) return
-  const code = Reflect.get(error, 'code')
-  const { name, message, stack } = error
-  const words = { name, message, stack, code: typeof code === 'string' ? code : undefined }
+  const { name, message, code } = wordsOf(error)
+  const words = { name, message, code, stack: error.stack }
   samples.push(job)
   groups.add(job.entry.task.name, words, engine.jobs.wallTime(job.readyAt), samples.length - 1)
 }

@@ -39,6 +39,7 @@ import {
   runJobNow,
 } from './job-actions.ts'
 import type { JobChangeOptions } from './job-changes.ts'
+import { type DetailOptions, detailOf } from './job-detail.ts'
 import { logsOf } from './job-logs.ts'
 import { listJobs } from './job-queries.ts'
 import { Log } from './log.ts'
@@ -134,21 +135,27 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
   }
 
   /**
-   * The facts of a job; undefined when it is unknown here or was too long finished. With `logs`, what its handler has said.
-   * What is secret is hidden; `reveal` shows it, but for that in lines.
+   * The facts of a job; undefined when it is unknown here or was too long finished. With `payload` also what it was given; with
+   * `detail` its timeline, the jobs of its key and batch, and why it waits. Values of more than `most` bytes are left out, and
+   * named in `cut`. With `logs`, what its handler has said. What is secret is hidden, unless
+   * `reveal` shows it, and always in lines.
    *
    * @throws OptionsInvalidError (as a rejection) when an option is unknown or has a bad value.
    */
-  async job(id: string, options: { logs?: boolean; reveal?: boolean } = {}): Promise<JobInfo | undefined> {
+  async job(
+    id: string,
+    options: { logs?: boolean } & Partial<DetailOptions> = {},
+  ): Promise<JobInfo | undefined> {
     const engine = this[engineOf]
-    const { logs, reveal } = readOptions(jobViewSchema, options, 'job')
+    const read = readOptions(jobViewSchema, options, 'job')
     const record = await engine.jobs.find(expectJobId('job', id))
     if (record === undefined) return undefined
     const history = await engine.broker.jobs.history(record)
     return {
-      ...infoOf(record, engine.jobs, reveal),
-      history: reveal ? history : engine.redaction.facts(record, history),
-      ...(logs && { logs: await logsOf(engine, record) }),
+      ...infoOf(record, engine.jobs, read.reveal),
+      history: read.reveal ? history : engine.redaction.facts(record, history),
+      ...(await detailOf(engine, record, history, read)),
+      ...(read.logs && { logs: await logsOf(engine, record) }),
     }
   }
 

@@ -110,6 +110,18 @@ export const jobQuerySchema = z.lazy(() =>
   }),
 )
 
+/** What `runtime.job` takes. */
+export const jobViewSchema = z.lazy(() => {
+  const flag = z.boolean({ error: 'expected true or false' }).default(false)
+  return z.strictObject({
+    payload: flag,
+    logs: flag,
+    detail: flag,
+    reveal: flag,
+    most: kept.default(Number.POSITIVE_INFINITY),
+  })
+})
+
 /** Which dead jobs `runtime.failures` groups. */
 export const failureQuerySchema = z.lazy(() => {
   const { state: _, batch: __, ...some } = conditions
@@ -137,14 +149,6 @@ function actingOn(states: readonly JobState[], usual: readonly JobState[] = stat
   })
   return z.lazy(() => z.strictObject({ ...conditions, state: state.default(() => [...usual]) }))
 }
-
-/** What `runtime.job` tells besides the facts. */
-export const jobViewSchema = z.lazy(() =>
-  z.strictObject({
-    logs: z.boolean({ error: 'expected true or false' }).default(false),
-    reveal: z.boolean({ error: 'expected true or false' }).default(false),
-  }),
-)
 
 /** Which jobs an action on all that fit can mean. */
 export const bulkSchemas = {

@@ -39,6 +39,7 @@ export function wordsOf(error: WireError | Error): ErrorWords {
     name,
     message,
     get code() {
+      if (!(error instanceof Error) && error.more === undefined) return undefined
       const code: unknown = Reflect.get(error instanceof Error ? error : fromWireError(error), 'code')
       return typeof code === 'string' ? code : undefined
     },

@@ -147,6 +147,20 @@ export interface JobLogLine {
   readonly dropped?: number
 }
 
+/** One thing that has happened to a job. Times are milliseconds since 1970. */
+export interface TimelineEntry {
+  /** `due`: when it may start; `ready`: when it could run; `ended`: with its `state`. */
+  readonly what: 'accepted' | 'due' | 'ready' | 'attempt' | 'ended'
+  readonly at: number
+  /** When an attempt was over; absent for one that is under way. */
+  readonly until?: number
+  readonly attempt?: number
+  readonly outcome?: AttemptOutcome
+  readonly thread?: number
+  readonly cpu?: number
+  readonly state?: TerminalState
+}
+
 /** The facts of a job at one moment: plain data, fit for `JSON.stringify`. */
 export interface JobInfo {
   readonly id: string
@@ -172,4 +186,14 @@ export interface JobInfo {
   readonly history?: readonly AttemptInfo[]
   /** What its handler gave to `ctx.log` and printed, oldest first: from `runtime.job(id, { logs: true })`. */
   readonly logs?: readonly JobLogLine[]
+  /** What it was given, for as long as that is kept: from `job(id, { payload: true })`. */
+  readonly payload?: unknown
+  /** What is left out here for its size, with its size in bytes. */
+  readonly cut?: { readonly payload?: number; readonly result?: number; readonly progress?: number }
+  /** What has happened to it, in order: from `job(id, { detail: true })`, as are the next two. */
+  readonly timeline?: readonly TimelineEntry[]
+  /** Why it does not run, in words; absent when it runs or is over. */
+  readonly waits?: string
+  /** The unfinished jobs of its key and the jobs of its batch, oldest first, the first 20 of each. */
+  readonly neighbours?: { readonly key?: readonly JobInfo[]; readonly batch?: readonly JobInfo[] }
 }
