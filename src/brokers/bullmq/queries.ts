@@ -84,26 +84,43 @@ export class Queries {
   }
 
   async search(search: JobSearch): Promise<Found> {
-    const jobs = await this.list({ limit: Number.POSITIVE_INFINITY })
     const { local, engine } = this.#parts
+    const jobs = await this.#candidates(search)
     const sign = search.order === 'newest' ? -1 : 1
     const byPlace = (one: Place, other: Place): number =>
       sign * (one.at - other.at || (one.id < other.id ? -1 : 1))
-    const placeOf = (job: JobRecord): Place => ({ at: job.acceptedAt, id: local.idOf(job) })
-    const ordered = [...jobs].sort((one, other) => byPlace(placeOf(one), placeOf(other)))
+    const placed = jobs.map((job) => ({ job, at: job.acceptedAt, id: local.idOf(job) })).sort(byPlace)
     return searchInOrder(
       {
         after(place) {
-          if (place === undefined) return ordered
-          const from = readPlace(place)
-          return ordered.filter((job) => local.idOf(job) !== from.id && byPlace(placeOf(job), from) > 0)
+          const from = place === undefined ? undefined : readPlace(place)
+          const behind =
+            from === undefined ? placed : placed.filter((one) => one.id !== from.id && byPlace(one, from) > 0)
+          return behind.map(({ job }) => job)
         },
         placeOf: (job) => `${job.acceptedAt}:${local.idOf(job)}`,
-        byId: (id) => ordered.find((job) => local.idOf(job) === id),
+        byId: (id) => placed.find((one) => one.id === id)?.job,
       },
       search,
       engine,
     )
+  }
+
+  /** Jobs among which those are that fit. Of the lists in the store, only those are read that can hold one. */
+  async #candidates({ batch, states }: JobSearch): Promise<readonly JobRecord[]> {
+    const { local } = this.#parts
+    if (batch !== undefined) {
+      // Which jobs are of one batch, only the process knows that has added them.
+      const found = await this.find(batch)
+      return [
+        ...new Set([...(found === undefined ? [] : [found]), ...local.byId.values(), ...this.#onlyHere()]),
+      ]
+    }
+    if (states === undefined) return this.list({ limit: Number.POSITIVE_INFINITY })
+    // What was fetched and has not begun is running there, and available here.
+    const isFetched = states.includes('running') || states.includes('available')
+    const state = isFetched ? [...new Set([...states, 'running' as const, 'available' as const])] : states
+    return this.list({ state, limit: Number.POSITIVE_INFINITY })
   }
 
   async tally(): Promise<readonly TaskTally[]> {
