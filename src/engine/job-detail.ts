@@ -203,7 +203,9 @@ function timelineOf(
   entries.sort((one, other) => one.at - other.at)
   if (isTerminal(state)) {
     // The two clocks round their times apart.
-    const latest = Math.max(...entries.filter(({ what }) => what !== 'due').map(({ at, until }) => until ?? at))
+    const latest = Math.max(
+      ...entries.filter(({ what }) => what !== 'due').map(({ at, until }) => until ?? at),
+    )
     entries.push({ what: 'ended', at: Math.max(latest, jobs.wallTime(record.readyAt)), state })
   }
   return entries
