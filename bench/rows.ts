@@ -14,6 +14,7 @@ export const rows: Readonly<Record<string, Row>> = {
   'http-cpu': { title: 'Requests beside CPU-bound jobs', load: () => import('./http-cpu.ts') },
   tiny: { title: 'Tiny jobs through one thread', load: () => import('./tiny.ts') },
   lone: { title: 'A lone job on an idle pool', load: () => import('./lone.ts') },
+  telemetry: { title: 'Tiny jobs with traces and without', load: () => import('./telemetry.ts') },
   payloads: { title: 'Large payloads', load: () => import('./payloads.ts') },
   'ten-ms': { title: 'Jobs of 10 ms through one thread', load: () => import('./ten-ms.ts') },
   memory: { title: 'A million queued jobs', load: () => import('./memory.ts') },
