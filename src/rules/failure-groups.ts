@@ -24,6 +24,7 @@ export interface CountedFailure {
 /** What of a message is looked at. */
 const LONGEST = 500
 const MOST_FRAMES = 50
+const MOST_TEXTS = 200
 
 // The files of this library: in `dist` of the package, or in `src` and `workers` of its source.
 const [, ROOT = ''] = /^(.*\/)(?:dist|src)\//.exec(fileURLToPath(import.meta.url).replaceAll('\\', '/')) ?? []
@@ -68,24 +69,42 @@ function placeOf(frame: string | undefined): string {
 /** Counts failures by kind. */
 export class FailureGroups {
   readonly #groups = new Map<string, CountedFailure>()
+  /** By all that an error says, for the first kinds of texts. */
+  readonly #byText = new Map<string, { readonly group: CountedFailure; readonly frame: string | undefined }>()
 
   /** `index` is a number by which the caller finds the job again. */
   add(task: string, error: FailureWords, at: number, index: number): void {
     const code = error.code ?? error.name
-    const message = sameMessage(error.message)
-    const frame = ownFrame(error.stack)
-    const key = JSON.stringify([task, code, message, placeOf(frame)])
-    const group = this.#groups.get(key)
-    if (group === undefined) {
-      this.#groups.set(key, { task, code, message, frame, count: 1, firstAt: at, lastAt: at, sample: index })
-      return
-    }
+    // Most are alike to the letter, and to see what is the same in two messages costs far more than to compare them.
+    const text = `${task}\0${code}\0${error.message}\0${error.stack}`
+    const known = this.#byText.get(text)
+    const frame = known?.frame ?? ownFrame(error.stack)
+    const group = known?.group ?? this.#groupOf(task, code, error.message, frame, at, index)
+    if (known === undefined && this.#byText.size < MOST_TEXTS) this.#byText.set(text, { group, frame })
     group.count++
     group.firstAt = Math.min(group.firstAt, at)
     if (at < group.lastAt) return
     group.lastAt = at
     group.frame = frame
     group.sample = index
+  }
+
+  #groupOf(
+    task: string,
+    code: string,
+    full: string,
+    frame: string | undefined,
+    at: number,
+    sample: number,
+  ): CountedFailure {
+    const message = sameMessage(full)
+    const key = JSON.stringify([task, code, message, placeOf(frame)])
+    let group = this.#groups.get(key)
+    if (group === undefined) {
+      group = { task, code, message, frame, count: 0, firstAt: at, lastAt: at, sample }
+      this.#groups.set(key, group)
+    }
+    return group
   }
 
   /** The kinds, the one that came last first. */
