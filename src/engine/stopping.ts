@@ -42,7 +42,7 @@ const MOST_NAMED = 1000
 const LONGEST_QUESTION = 5000
 const LONGEST_CLOSE = 5000
 // Past the deadline, for the question of what is left and for the last writes each.
-const LEAST = 400
+const LEAST = 300
 
 /** What a stop deals with. */
 export interface StoppingParts {

@@ -209,6 +209,8 @@ export interface JournalSetup {
   readonly answerWithin: number
   /** How long a transaction waits for another process, in milliseconds. */
   readonly patience: number
+  /** One number in shared memory: once it is not 0, no transaction waits any longer for another process. */
+  readonly hurry?: Int32Array
   /** The most pages that the file may have: for tests of a full disk. */
   readonly maxPages?: number
   /** The version that SQLite is said to have: for tests of its refusal. */

@@ -36,6 +36,11 @@ import { Turns } from './turns.ts'
 import { Twins } from './twins.ts'
 import { Windows } from './windows.ts'
 
+/** How long SQLite waits for another process that writes before it is asked again, in milliseconds. */
+const SLICE = 100
+/** What SQLite says when it has waited long enough. */
+const BUSY = 5
+
 /** An open journal. */
 export class Journal {
   readonly #setup: JournalSetup
@@ -102,7 +107,7 @@ export class Journal {
       setup.isShared ? steady : undefined,
     )
     this.#failPoints = new FailPoints(setup.failAt)
-    this.#log = new Log(db, setup.logLimit, setup.patience, this.#failPoints)
+    this.#log = new Log(db, setup.logLimit, Math.min(SLICE, setup.patience), this.#failPoints)
   }
 
   /**
@@ -122,6 +127,8 @@ export class Journal {
       this.drop()
       throw error
     }
+    // From here on it waits by itself, see `#begin`.
+    this.#db.exec(`PRAGMA busy_timeout = ${Math.min(SLICE, this.#setup.patience)}`)
     this.#opened.identity.opened()
     this.#seenVersion = this.#version()
     const { identity } = this.#opened.identity
@@ -319,7 +326,7 @@ export class Journal {
     this.#transaction.begin(wall, reply)
     this.#windows.save()
     try {
-      this.#sql.begin.run()
+      this.#begin()
       if (this.#transaction.run > 0) this.#lookAtOthers(wall)
       this.#notices.dropEnds()
       work()
@@ -339,6 +346,20 @@ export class Journal {
       throw error
     }
     this.#failPoints.at('after-commit')
+  }
+
+  /** Waits for another process that writes, a little at a time: SQLite itself cannot be told that there is no more time. */
+  #begin(): void {
+    const { patience, hurry } = this.#setup
+    for (let waited = SLICE; ; waited += SLICE) {
+      try {
+        this.#sql.begin.run()
+        return
+      } catch (error) {
+        const isOver = waited >= patience || (hurry !== undefined && Atomics.load(hurry, 0) !== 0)
+        if (codeOf(error) !== BUSY || isOver) throw error
+      }
+    }
   }
 
   /** Nothing else is written meanwhile, so what is found here holds until the commit. */

@@ -57,6 +57,8 @@ export class JournalService {
   #clearWatch: (() => void) | undefined
   /** True when the last write has failed. */
   #isFaulty = false
+  /** The file was let go of: messages may still come, and nothing more can be written. */
+  #isOver = false
   /** What the event loop's side was told is wrong with the file itself. */
   #told: JournalFault['kind'] | undefined
   #writes = 0
@@ -71,6 +73,7 @@ export class JournalService {
 
   /** Takes a message and all that wait behind it, up to a question or a full transaction. */
   take(first: Message): void {
+    if (this.#isOver) return
     this.#unlessTaken(() => this.#take(first))
   }
 
@@ -193,6 +196,7 @@ export class JournalService {
   }
 
   #stopTimers(): void {
+    this.#isOver = true
     for (const clear of [
       this.#clearLook,
       this.#clearRetry,

@@ -49,6 +49,8 @@ const ASKS = 10
 /** The connection to a journal, for as long as the broker is open. */
 export class Connection {
   readonly outbox: Outbox
+  /** Once it is not 0, the journal waits no longer for another process that writes. It is shared with the journal's thread. */
+  readonly hurry: Int32Array = new Int32Array(new SharedArrayBuffer(4))
   readonly #link: JournalLink
   readonly #clock: Clock
   readonly #host: ConnectionHost
@@ -80,8 +82,11 @@ export class Connection {
     return this.#opening.promise
   }
 
-  /** Has everything written that was said, and closes the journal behind it. */
-  async close(): Promise<void> {
+  /**
+   * Has everything written that was said, and closes the journal behind it. What cannot be written within so many
+   * milliseconds is not.
+   */
+  async close(most = Number.POSITIVE_INFINITY): Promise<void> {
     if (this.#closing !== undefined) return this.#closing.promise
     this.#closing = Promise.withResolvers<void>()
     if (this.#phase === 'failed') this.#closed()
@@ -93,8 +98,11 @@ export class Connection {
     }
     // One that is about to open does it then; one that was to be started later is started now.
     else if (this.#clearWait !== undefined) this.#startAgain()
+    const isEnough = (): void => void Atomics.store(this.hurry, 0, 1)
+    const clearTimer = most === Number.POSITIVE_INFINITY ? undefined : this.#clock.timer(most, isEnough)
     await this.#closing.promise
     await this.#link.stop()
+    clearTimer?.()
   }
 
   /** Why nothing can be taken in at present. */
@@ -188,7 +196,8 @@ export class Connection {
   /** The journal's thread is gone. */
   ended(cause: Error | undefined): void {
     const isClosing = this.#closing !== undefined
-    const isLast = this.#lastTries === LAST_TRIES || this.isGone
+    const isHurried = Atomics.load(this.hurry, 0) !== 0
+    const isLast = this.#lastTries === LAST_TRIES || this.isGone || isHurried
     if (this.#phase === 'closed' || (isClosing && isLast)) return this.#closed()
     if (this.#phase === 'failed') return
     if (isClosing && this.#lastTries++ === 0) this.#deaths = 0

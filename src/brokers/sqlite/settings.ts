@@ -36,12 +36,13 @@ export const OWNER_ONLY = 0o600
 // A journal looks once a second whether somebody asks; a disk, or a machine, may be slow.
 const ANSWER_WITHIN = 10_000
 
-/** The setup of a journal; `wall` is the journal's time, and `resume` is the run that it goes on with, when its thread had died. */
+/** The setup of a journal; `wall` is the journal's time, and `resume` is the run that it goes on with, when its thread had died; `hurry`: see `Connection`. */
 export function setupOf(
   settings: SqliteSettings,
   host: BrokerHost,
   wall: number,
   resume: JournalSetup['resume'],
+  hurry: Int32Array,
 ): JournalSetup {
   const { entries, ageing, retention, idPrefix } = host
   const { file, durability, isShared, isReadOnly = false, window, failAt, maxPages, sqliteVersion } = settings
@@ -53,7 +54,7 @@ export function setupOf(
     return { name, pool, concurrency, onCrash, maxCrashes, retention: own }
   })
   return {
-    ...{ file, durability, isShared, window, logLimit, patience, mode, answerWithin },
+    ...{ file, durability, isShared, window, logLimit, patience, mode, answerWithin, hurry },
     ...{ tasks, ageing, idPrefix, wall, retention: { count, age, dead } },
     ...(isReadOnly && { isReadOnly }),
     ...(maxPages && { maxPages }),

@@ -90,7 +90,7 @@ export class SqliteBroker
         const window = [...this.#here.records.window.keys()]
         const passed = connection.outbox.passed.all
         const resume = before && { run: before.run, identity: before.identity, window, passed }
-        return setupOf(this.#settings, host, clock.wall(), resume)
+        return setupOf(this.#settings, host, clock.wall(), resume, connection.hurry)
       },
       opened: (opened, isFirst) => replies.opened(opened, isFirst),
       committed: (reply) => {
@@ -112,13 +112,13 @@ export class SqliteBroker
     return connection.open()
   }
 
-  async close(): Promise<void> {
+  async close(most = Number.POSITIVE_INFINITY): Promise<void> {
     this.#timer.close()
     this.#here.unique.close()
     this.#here.progress.writeAll()
     this.#here.logs.writeAll()
     if (this.#connection.isGone) await this.#lookups.loseAll()
-    await this.#connection.close()
+    await this.#connection.close(most)
     this.#changes.close()
   }
 

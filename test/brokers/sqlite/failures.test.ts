@@ -125,6 +125,41 @@ describe('a final write that cannot be made', () => {
   })
 })
 
+describe('a stop while another program writes to the file', () => {
+  /** A job that waits to be written, and the program that it waits for. */
+  const waiting = async () => {
+    const file = journalFile()
+    const runtime = withSettings({ file, patience: 600_000 })
+    await runtime.ready()
+    const other = new DatabaseSync(file)
+    onTestFinished(() => other.close())
+    other.exec('BEGIN IMMEDIATE')
+    const job = runtime.enqueue(echo, 'late')
+    const stored = job.stored.then(
+      () => 'stored',
+      (error: unknown) => Reflect.get(error as object, 'code'),
+    )
+    return { runtime, other, job, stored }
+  }
+
+  test('ends at its deadline, and names as lost what was not written', async () => {
+    const { runtime, job, stored } = await waiting()
+    expect(await runtime.stop({ timeout: 0 })).toMatchObject({
+      lost: [{ id: job.id, name: 'echo' }],
+      left: [],
+    })
+    expect(await stored).toBe('ERR_BROKER_UNAVAILABLE')
+  })
+
+  test('ends once the other has written, and leaves what came too late to run', async () => {
+    const { runtime, other, job, stored } = await waiting()
+    const report = runtime.stop({ timeout: 600_000 })
+    other.exec('COMMIT')
+    expect(await stored).toBe('stored')
+    expect(await report).toMatchObject({ lost: [], left: [{ id: job.id, name: 'echo' }] })
+  })
+})
+
 describe('a journal thread that cannot be made', () => {
   test('rejects ready() with why, and takes nothing down', async () => {
     const link = new ThreadLink()
