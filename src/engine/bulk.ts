@@ -106,7 +106,7 @@ function doing(engine: Engine, call: BulkCall): (found: JobRecord) => Promise<bo
     const job = await jobs.find(jobs.idOf(found))
     if (job === undefined) return false
     if (call === 'cancelAll') return jobs.cancelAndWait(job, undefined)
-    if (call === 'reviveAll') return jobs.revive(job)
+    if (call === 'reviveAll') return jobs.reviveAndWait(job)
     if (call === 'removeAll') return isTerminal(job.state) && broker.jobs.remove(job)
     const isEarly = job.state === 'scheduled' || job.state === 'retryable'
     return isEarly && jobs.change(job, { dueAt: clock.now() }, call)

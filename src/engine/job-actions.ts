@@ -34,7 +34,7 @@ export async function cancelJob(
 
 /** Lets a dead job start over; false when it cannot. */
 export async function reviveJob(engine: Engine, id: unknown, options: unknown): Promise<boolean> {
-  return onJob(engine, 'revive', id, options, (record) => engine.jobs.revive(record))
+  return onJob(engine, 'revive', id, options, (record) => engine.jobs.reviveAndWait(record))
 }
 
 /** Forgets a job that is over; false when it is not. */

@@ -103,9 +103,20 @@ export class JobControl implements JobOwner {
     const job = this.current(given)
     if (isTerminal(job.state)) return false
     const asked = this.#parts.broker.cluster?.cancelRemote(job, reason) ?? false
-    if (asked === false) return this.#cancelHere(job, reason)
+    if (asked === false) {
+      const isCancelled = this.#cancelHere(job, reason)
+      // A process that dies before the end is written would have the job run after all.
+      if (isTerminal(job.state) && job.extras?.isUnreported === true) await this.#told(job)
+      return isCancelled
+    }
     await asked
     return true
+  }
+
+  async #told(job: JobRecord): Promise<void> {
+    job.more.settle ??= Promise.withResolvers()
+    this.pin(job)
+    await job.more.settle.promise
   }
 
   #cancelHere(job: JobRecord, reason: unknown): boolean {
@@ -171,6 +182,21 @@ export class JobControl implements JobOwner {
 
   /** Lets a dead job start over; false when it is not dead, is no longer unique, or the runtime stops. Throws QueueFullError. */
   revive(given: JobRecord): boolean {
+    const written = this.#startOver(given)
+    if (written === false) return false
+    written.catch(() => {})
+    return true
+  }
+
+  /** The same, once the broker has it. */
+  async reviveAndWait(given: JobRecord): Promise<boolean> {
+    const written = this.#startOver(given)
+    if (written === false) return false
+    await written
+    return true
+  }
+
+  #startOver(given: JobRecord): Promise<void> | false {
     const { broker, isRunning, pending } = this.#parts
     // Whoever found the job at the same time may have revived it already, under another record.
     const job = this.current(given)
@@ -188,8 +214,8 @@ export class JobControl implements JobOwner {
     const { more } = job
     more.settle = undefined
     more.isRevived = true
-    broker.jobs.revive(job)
+    const written = broker.jobs.revive(job)
     job.batch?.revived?.()
-    return true
+    return written ?? Promise.resolve()
   }
 }

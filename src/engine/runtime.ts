@@ -206,9 +206,10 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
 
   /**
    * Lets a dead job start over with a new count of attempts; false when it is unknown or not dead, when another job
-   * now holds its unique key, or when the runtime stops.
+   * now holds its unique key, or when the runtime stops. Resolves once the broker has it as safely as it can.
    *
-   * @throws QueueFullError (as a rejection) when there is no room for it.
+   * @throws QueueFullError (as a rejection) when there is no room for it. BrokerUnavailableError when it could not be written
+   * within the broker's patience: it may start over later.
    */
   async revive(id: string, options: ActorOptions = {}): Promise<boolean> {
     return reviveJob(this[engineOf], id, options)

@@ -346,8 +346,16 @@ export class BullmqBroker
     if (line !== undefined) retries.see(() => store.leave(line, queueOfJob(job), id, stop))
   }
 
-  revive(job: JobRecord): void {
+  async revive(job: JobRecord): Promise<void> {
     if (job.state !== 'dead') return
+    const { asking } = this.#parts
+    const written = this.#startOver(job)
+    // It is tried until it is so; whoever waits for that is told when it takes too long.
+    await asking.ask(() => written)
+  }
+
+  /** Resolves once the store has it. */
+  #startOver(job: JobRecord): Promise<void> {
     const { local, retries, store } = this.#parts
     job.state = 'available'
     job.failures = 0
@@ -356,15 +364,18 @@ export class BullmqBroker
       // The store never had it. Its time of waiting is over, and counts no more.
       job.more.queueTimeout = Number.POSITIVE_INFINITY
       local.accept(job)
-      return this.#admit(job)
+      this.#admit(job)
+      return this.stored(job)
     }
     const id = local.idOf(job)
     const revived = retries.retry(() => store.directory.revive(id, this.#engine.idPrefix))
-    if (!isStranger(job.entry)) return local.revive(job, revived)
-    // It waits in the store for a process that has its task, and nothing here waits for it.
-    this.#engine.freed(job.bytes)
-    this.#engine.pendingChanged(-1)
-    local.expectRevival(revived)
+    if (isStranger(job.entry)) {
+      // It waits in the store for a process that has its task, and nothing here waits for it.
+      this.#engine.freed(job.bytes)
+      this.#engine.pendingChanged(-1)
+      local.expectRevival(revived)
+    } else local.revive(job, revived)
+    return revived
   }
 
   // ── Questions ──────────────────────────────────────────────────────────────────────────────────────────────────

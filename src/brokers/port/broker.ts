@@ -143,8 +143,11 @@ export interface JobDirectory {
   logs(job: JobRecord): Promise<KeptLog>
   /** True when a dead job is still kept, so that it can be revived. */
   isKept(job: JobRecord): boolean
-  /** Lets a dead job start over, with a new count of attempts. Does nothing for any other job. */
-  revive(job: JobRecord): void
+  /**
+   * Lets a dead job start over, with a new count of attempts. Does nothing for any other job. The promise resolves once that
+   * is as safe as the broker can make it. A broker without `durability` answers at once.
+   */
+  revive(job: JobRecord): void | Promise<void>
   /** Forgets a job that is over. Resolves to false when the job is not over, or unknown. */
   remove(job: JobRecord): Promise<boolean>
 }

@@ -18,6 +18,8 @@ export interface Outgoing {
   readonly endings: JobRecord[]
   /** It was sent to a journal before, which died: what it says may have been written then. */
   isRepeated: boolean
+  /** Who waits for dead jobs that it lets start over. */
+  readonly revivals: PromiseWithResolvers<void>[]
   /** Suspect jobs that may start once it is on record that they do. */
   readonly marks: JobRecord[]
 }
@@ -151,6 +153,7 @@ export class Outbox {
       releases: [],
       endings: [],
       marks: [],
+      revivals: [],
     }
   }
 }

@@ -99,7 +99,8 @@ export class Replies {
   }
 
   /** This will never be written: what it adds is refused; what it ends goes on at the next start, and is not told. */
-  abandoned({ arrivals, number }: Outgoing, error: Error): void {
+  abandoned({ arrivals, revivals, number }: Outgoing, error: Error): void {
+    for (const { reject } of revivals) reject(error)
     const wasSent = number > 0
     for (const job of arrivals) {
       // A journal that died may have written the job and not its end, which then does not count.
@@ -139,7 +140,7 @@ export class Replies {
     const late: { job: JobRecord; isRepeated: boolean }[] = []
     const { outbox } = this.#connection
     for (const outgoing of outbox.written(upTo)) {
-      const { arrivals, releases, endings, marks, isRepeated } = outgoing
+      const { arrivals, releases, revivals, endings, marks, isRepeated } = outgoing
       if (unfit.size > 0) outbox.passOver(outgoing.ops, (seq) => unfit.has(seq))
       for (const job of arrivals) {
         if (unfit.has(job.seq)) this.#refuse(job, unwritableError(job, unfit.get(job.seq)))
@@ -155,6 +156,7 @@ export class Replies {
         }
       }
       for (const job of marks) this.#jobs.offer(job)
+      for (const { resolve } of revivals) resolve()
     }
     return late
   }

@@ -282,8 +282,15 @@ export class SqliteBroker
     return Promise.resolve()
   }
 
-  revive(job: JobRecord): void {
+  async revive(job: JobRecord): Promise<void> {
     if (job.state !== 'dead') return
+    const written = Promise.withResolvers<void>()
+    this.#next.revivals.push(written)
+    this.#startOver(job)
+    await written.promise
+  }
+
+  #startOver(job: JobRecord): void {
     const isHeld = job.batch !== null && job.batch.facts === null
     const { dueAt = 0, reason } = job.more
     job.state = isHeld ? 'held' : dueAt > this.#host.clock.now() ? 'scheduled' : 'available'

@@ -84,7 +84,8 @@ for (const store of ['redis', 'postgres'] as const) {
         async (here) => {
           const connection = here.server.url.replace('postgres@', 'app@')
           const runtime = here.runtime({ patience: PATIENCE, connection })
-          await runtime.ready()
+          const dead = runtime.enqueue(trail, { file: newFile(), ms: 1, fails: 1 }, { maxAttempts: 1 })
+          expect((await dead.settled).state).toBe('dead')
           const { accepted, up } = await during({ begin, end }, here.server, async () => {
             const down = nextEvent(runtime, 'broker:down')
             const job = runtime.enqueue(trail, { file: newFile(), ms: 1 })
@@ -97,7 +98,8 @@ for (const store of ['redis', 'postgres'] as const) {
             const answers = await Promise.allSettled<unknown>([
               ...[runtime.counts(), runtime.job('jx-1'), runtime.jobs(), runtime.schedules()],
               ...[runtime.cancel('jx-1'), runtime.revive('jx-1'), runtime.remove('jx-1')],
-              runtime.unschedule('x'),
+              // It is at hand, and what has become of it cannot be written.
+              ...[runtime.unschedule('x'), runtime.revive(dead.id)],
             ])
             expect(answers).toEqual(answers.map(() => ({ status: 'rejected', reason: refusal })))
             return { accepted: job, up: nextEvent(runtime, 'broker:up') }

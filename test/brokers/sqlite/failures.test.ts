@@ -9,7 +9,8 @@ import { ThreadLink } from '../../../src/brokers/sqlite/link.ts'
 import type { SqliteSettings } from '../../../src/brokers/sqlite/settings.ts'
 import { SqliteBroker } from '../../../src/brokers/sqlite/sqlite-broker.ts'
 import { createRuntime, type Runtime } from '../../../src/index.ts'
-import { echo, journalFile, journalRuntime } from './journal.fixture.ts'
+import { STATES } from '../../../src/rules/journal-protocol.ts'
+import { echo, fails, journalFile, journalRuntime } from './journal.fixture.ts'
 
 describe('a file that cannot be used', () => {
   test('because another process has it is refused with that process named', async () => {
@@ -157,6 +158,35 @@ describe('a stop while another program writes to the file', () => {
     other.exec('COMMIT')
     expect(await stored).toBe('stored')
     expect(await report).toMatchObject({ lost: [], left: [{ id: job.id, name: 'echo' }] })
+  })
+})
+
+describe('cancel()', () => {
+  test('resolves once the file has it', async () => {
+    const file = journalFile()
+    const runtime = journalRuntime(file)
+    const job = runtime.enqueue(echo, 'later', { delay: 600_000 })
+    await job.stored
+    const outside = new DatabaseSync(file, { readOnly: true, timeout: 60_000 })
+    onTestFinished(() => outside.close())
+    expect(await runtime.cancel(job.id)).toBe(true)
+    expect(STATES[Number(outside.prepare('SELECT state FROM jobs').get()?.['state'])]).toBe('cancelled')
+  })
+})
+
+describe('revive()', () => {
+  test('resolves once the file has it', async () => {
+    const file = journalFile()
+    const runtime = journalRuntime(file)
+    runtime.on('job:started', () => runtime.pause())
+    const job = runtime.enqueue(fails, undefined, { maxAttempts: 1 })
+    expect((await job.settled).state).toBe('dead')
+    const outside = new DatabaseSync(file, { readOnly: true, timeout: 60_000 })
+    onTestFinished(() => outside.close())
+    const state = (): unknown => outside.prepare('SELECT state FROM jobs').get()?.['state']
+    expect(STATES[Number(state())]).toBe('dead')
+    expect(await runtime.revive(job.id)).toBe(true)
+    expect(STATES[Number(state())]).toBe('available')
   })
 })
 

@@ -24,6 +24,8 @@ import { ENTER, LEAVE, lockKey, type Scripts, scriptsOf } from './scripts.ts'
 const PROBE = "return redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])"
 const PROBED_FOR = 60_000
 const LONGEST_CLOSE = 30_000
+/** How long a connection that is ended may take to close, in milliseconds. */
+const LAST_WORDS = 200
 const ENTER_COMMAND = 'aftertask:enter'
 
 type Enter = (this: Redis, ...args: (string | number)[]) => Promise<Admitted | 'lost'>
@@ -55,9 +57,11 @@ export class RedisStore extends BullmqStore {
     if (this.isClosed) return this.#closed.promise
     let fault: unknown = new Error('The connection is closed.')
     let waited = 0
+    // A server that is gone or stands still would keep the process for two seconds after its stop.
     // BullMQ needs `null`: a command waits for the connection instead of failing after some tries.
     const own: RedisOptions = {
       maxRetriesPerRequest: null,
+      disconnectTimeout: LAST_WORDS,
       retryStrategy: (times) => {
         if (!this.explain(fault).isPermanent) return Math.min(50 * 2 ** Math.min(times, 5), 500)
         waited = this.backOff(waited)
