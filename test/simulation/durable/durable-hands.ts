@@ -1,6 +1,7 @@
 /** The hands that operate one process: each step of a plan as calls, and what the calls should answer. */
 import type { Batch } from '../../../src/engine/batch.ts'
 import type { Job } from '../../../src/engine/job.ts'
+import { engineOf } from '../../../src/engine/runtime.ts'
 import type { StopReport } from '../../../src/engine/stopping.ts'
 import { BrokerUnavailableError, QueueFullError, RuntimeStoppedError } from '../../../src/words/errors.ts'
 import type { Op, Plan, ReactsTo, ResponseEnd, Spec } from '../plan.ts'
@@ -252,7 +253,10 @@ export class DurableHands {
     const dead = model.jobs.filter(({ over }) => over === 'dead')
     const job = dead[which % dead.length]
     if (job === undefined) return
-    this.#life.runtime.revive(job.id).then(
+    // The model hears of it as it happens: the promise of `runtime.revive` resolves once it is written, when the job may be over.
+    const { jobs } = this.#life.runtime[engineOf]
+    const revived = jobs.find(job.id).then((record) => record !== undefined && jobs.revive(record))
+    revived.then(
       (isBack) => {
         if (this.isOver || !isBack) return
         model.expect(job.over === 'dead', () => `${job.id}, which is ${job.over}, was revived`)
