@@ -229,7 +229,11 @@ export class DurableHands {
     if (!wasOver) job.cancelAsked = true
     if (by === 'signal' && controller !== undefined && job.revivals === 0) controller.abort()
     else if (handle === undefined) {
-      const told = this.#life.runtime.cancel(job.id, 'for the test')
+      // As it happens, as in `#revive`.
+      const { jobs } = this.#life.runtime[engineOf]
+      const told = jobs
+        .find(job.id)
+        .then((record) => record !== undefined && jobs.cancel(record, 'for the test'))
       told.then((isTold) => {
         if (this.isOver || !isTold) return
         job.cancelAsked = true
