@@ -329,7 +329,7 @@ const ends: readonly Rule[] = [
       bench.fail(await bench.claim())
       await bench.over(job)
       ok(bench.broker.jobs.isKept(job), 'a dead job is not kept')
-      bench.broker.jobs.revive(job)
+      void bench.broker.jobs.revive(job)
       const again = await expectNext(bench, job)
       strictEqual(again.failures, 0)
     },

@@ -73,7 +73,7 @@ export const strangerRules: readonly Rule[] = [
       const id = bench.idOf(job)
       const dead = await next.broker.jobs.find(id)
       strictEqual(dead?.state, 'dead')
-      next.broker.jobs.revive(dead)
+      void next.broker.jobs.revive(dead)
       await next.available(1)
       const last = await next.reopen()
       const again = await last.claim()

@@ -15,7 +15,7 @@ for (const store of ['redis', 'postgres'] as const) {
         const job = bench.add({ batch: bench.batch(), unique: 'one' })
         bench.fail(job)
         expect(bench.told).toEqual([job])
-        bench.broker.jobs.revive(job)
+        void bench.broker.jobs.revive(job)
         expect(bench.broker.intake.holderOf('one')).toBe(job)
         const claimed = await bench.claim()
         expect(claimed).toBe(job)
