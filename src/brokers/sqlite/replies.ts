@@ -156,7 +156,7 @@ export class Replies {
         }
       }
       for (const job of marks) this.#jobs.offer(job)
-      for (const { resolve } of revivals) resolve()
+      areWritten(revivals)
     }
     return late
   }
@@ -292,4 +292,8 @@ export class Replies {
 function unwritableError(job: JobRecord, why: unknown): Error {
   const what = `unfit for the journal (${String(why)})`
   return new NotSerializableError(`a value of job "${job.entry.task.name}"`, what)
+}
+
+function areWritten(revivals: Outgoing['revivals']): void {
+  for (const { resolve } of revivals) resolve()
 }
