@@ -32,7 +32,7 @@ const BUFFER = 10
 /** Added to the kind of a view whose buffer is moved. */
 const MOVED = 64
 
-type View = ArrayBufferView<ArrayBufferLike>
+type View = ArrayBufferView
 /** Buffers that go along by themselves, by their number in the bytes. */
 export type Companions = readonly ArrayBufferLike[]
 
