@@ -234,7 +234,7 @@ export class JobsHere {
       this.#lost.add(job)
       return this.#host.leaseLost(job)
     }
-    this.leftUnclaimed(job)
+    this.#leaveReady(job)
     this.#leave(job)
   }
 
@@ -313,10 +313,17 @@ export class JobsHere {
 
   #giveBack(job: JobRecord): void {
     this.leaveWindow(job)
-    this.leftUnclaimed(job)
+    this.#leaveReady(job)
     job.more.isMarked = false
     this.#outbox.next.ops.push(OP.giveBack, job.seq, job.attempts)
     this.disown(job)
+  }
+
+  /** A job that is not over waits for a thread elsewhere: its place here is nobody's, though the job stays available. */
+  #leaveReady(job: JobRecord): void {
+    this.ready.left(job)
+    job.readyAt = -1
+    this.#suspects.ended()
   }
 
   #mark(job: JobRecord): void {

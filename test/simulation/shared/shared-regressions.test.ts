@@ -21,6 +21,17 @@ const plans: Readonly<Record<string, Plan>> = {
       ...Array.from({ length: 6 }, () => [at(1, { do: 'revive', job: 0 }), advance(5)]).flat(),
     ],
   },
+  // The place that it had among the jobs which wait for a thread outlived it.
+  'a job that a pause gave back to the others is not run here as well': {
+    world: { ...world, seed: 0 },
+    specs: [{ task: 0, runs: [{ ...RETURNS, ms: 5000 }, RETURNS], uniqueFor: 20, timeout: 5 }],
+    ops: [
+      at(0, { do: 'schedule', id: 's', spec: 0, every: 400, missed: 'once' }),
+      advance(1000),
+      at(3, { do: 'pause', pool: null }),
+      advance(100),
+    ],
+  },
 }
 
 test.each(Object.entries(plans))('over a shared journal, %s', async (_name, failed) => {
