@@ -2,7 +2,7 @@
 /** `aftertask`: the command. What each word after it does is in a module of its own, which is loaded only then. */
 import { existsSync, readFileSync } from 'node:fs'
 import { closest } from '../rules/options.ts'
-import { BrokerUnavailableError, ControlUnavailableError, JournalLockedError } from '../words/errors.ts'
+import { AftertaskError } from '../words/errors.ts'
 import { type Command, EXIT } from './command.ts'
 import { printable } from './output.ts'
 
@@ -29,6 +29,8 @@ const commands: Readonly<Record<string, readonly [does: string, load: () => Prom
     async () => (await import('./size.ts')).sizeCommand,
   ],
 }
+
+const UNREACHABLE = ['ERR_CONTROL_UNAVAILABLE', 'ERR_BROKER_UNAVAILABLE', 'ERR_JOURNAL_LOCKED']
 
 const [word, ...args] = process.argv.slice(2)
 
@@ -76,9 +78,8 @@ function say(text: string): void {
 }
 
 function isUnreachable(error: unknown): boolean {
-  return [ControlUnavailableError, BrokerUnavailableError, JournalLockedError].some(
-    (kind) => error instanceof kind,
-  )
+  // What a process answers over its socket has the code, and not the class.
+  return error instanceof AftertaskError && UNREACHABLE.includes(error.code)
 }
 
 /** The version in the package that this file belongs to, wherever in it the file lies. */

@@ -33,7 +33,7 @@ export async function reachJournal(file: string, purpose: 'look' | 'change'): Pr
     return reachOf(name, await opened(sqliteBroker({ file, retention, shared: true })))
   } catch (error) {
     if (!(error instanceof JournalLockedError)) throw error
-    throw new OptionsInvalidError(`${error.message} ${CONTROL_ADVICE}`, 'journal', { cause: error })
+    throw new JournalLockedError(`${error.message} ${CONTROL_ADVICE}`)
   }
 }
 

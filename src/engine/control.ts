@@ -2,6 +2,7 @@
 import type { Controlled, EventSource } from '../control/controlled.ts'
 import type { ControlSocket } from '../control/server.ts'
 import type { Engine } from './engine.ts'
+import type { Log } from './log.ts'
 
 type Heard = Pick<Engine, 'announcer' | 'pools'>
 
@@ -11,10 +12,10 @@ export class Control {
   readonly opened: Promise<void>
   #socket: ControlSocket | undefined
 
-  constructor(runtime: Controlled, option: boolean | string, engine: Heard) {
+  constructor(runtime: Controlled, option: boolean | string, engine: Heard, log: Log) {
     this.opened = option === false ? Promise.resolve() : this.#open(runtime, option, sourceOf(engine))
-    // `ready()` rejects with it.
-    this.opened.catch(() => {})
+    // `ready()` rejects with it; a server that does not ask for that goes on without, and is told.
+    this.opened.catch((error: Error) => log.say(`there is no control socket: ${error.message}`))
   }
 
   /** Closes it, also one that is yet to be opened. */

@@ -84,7 +84,7 @@ export class Runtime<Tasks extends AnyTask = RegisteredTask> {
     checkUnique(list, broker.intake)
     this[engineOf] = assemble({ ...read, tasks: list }, broker, ports, log)
     this.tasks = list as readonly AnyTask[] as readonly Tasks[]
-    this.#control = new Control(this, read.control, this[engineOf])
+    this.#control = new Control(this, read.control, this[engineOf], log)
   }
 
   /**
