@@ -1,20 +1,23 @@
 /** `aftertask job ID`: all that is known of one job. */
 import { inspect } from 'node:util'
 import { OptionsInvalidError } from '../words/errors.ts'
-import type { AttemptInfo, JobInfo } from '../words/job.ts'
+import type { AttemptInfo, JobInfo, JobLogLine } from '../words/job.ts'
 import { askFlags, asking, askUsage, EXIT } from './command.ts'
 import { type Output, styled } from './output.ts'
 import { duration, moment, stateOf, tableLines } from './table.ts'
 
 const usage = `aftertask job ID
+  [--reveal]           with what is secret in its values
 ${askUsage}`
 
+const flags = { ...askFlags, reveal: { type: 'boolean', default: false } } as const
+
 /** `aftertask job`. */
-export const job = asking(usage, askFlags, 'look', async ({ values, positionals, reach, out }) => {
+export const job = asking(usage, flags, 'look', async ({ values, positionals, reach, out }) => {
   const [id, ...others] = positionals
   if (id === undefined || others.length > 0)
     throw new OptionsInvalidError(`Give the id of one job.\n\n${usage}`, 'id')
-  const found = await reach.ask<JobInfo | null>('job', { id })
+  const found = await reach.ask<JobInfo | null>(values.reveal ? 'reveal' : 'job', { id })
   if (found === null) {
     process.stderr.write('aftertask job: there is no such job, or it is over and was forgotten.\n')
     return EXIT.failed
@@ -25,7 +28,7 @@ export const job = asking(usage, askFlags, 'look', async ({ values, positionals,
 })
 
 // These have a line or a table of their own.
-const SHOWN = ['id', 'name', 'state', 'attempts', 'enqueuedAt', 'settledAt', 'error', 'history']
+const SHOWN = ['id', 'name', 'state', 'attempts', 'enqueuedAt', 'settledAt', 'error', 'history', 'logs']
 
 function show(found: JobInfo, out: Output): void {
   out.line([styled('bold', found.name), ' ', found.id, ' ', stateOf(found.state)])
@@ -45,6 +48,7 @@ function show(found: JobInfo, out: Output): void {
     ])
   }
   if (found.history !== undefined && found.history.length > 0) showAttempts(found.history, out)
+  if (found.logs !== undefined && found.logs.length > 0) showLogs(found.logs, out)
 }
 
 function shortly(value: unknown): string {
@@ -68,4 +72,18 @@ function showAttempts(history: readonly AttemptInfo[], out: Output): void {
   if (stack !== undefined)
     for (const frame of stack.split('\n').filter((line) => /^\s+at /.test(line)))
       out.line([styled('dim', frame)])
+}
+
+function showLogs(logs: readonly JobLogLine[], out: Output): void {
+  out.line('')
+  for (const { at, from, level, message, data } of logs) {
+    const told = data === undefined ? '' : ` ${shortly(data)}`
+    const name = from === 'log' ? level : from
+    out.line([
+      styled('dim', moment(at)),
+      ' ',
+      level === 'error' ? styled('red', name) : name,
+      ` ${message}${told}`,
+    ])
+  }
 }

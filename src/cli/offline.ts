@@ -74,7 +74,8 @@ function reachOf(name: string, runtime: AnyRuntime, isReadOnly = false): Reach {
     async ask<Answer>(op: OperationName, args?: object) {
       if (OF_A_PROCESS.includes(op))
         throw new OptionsInvalidError(`The ${name} cannot say that ("${op}"). ${CONTROL_ADVICE}`)
-      const isLook = OPERATIONS[op].permission === 'view' || Reflect.get(args ?? {}, 'dryRun') === true
+      const isLook =
+        ['view', 'payload'].includes(OPERATIONS[op].permission) || Reflect.get(args ?? {}, 'dryRun') === true
       if (isReadOnly && !isLook) throw new OptionsInvalidError(`The ${name} is only read ("${op}").`)
       return (await perform(runtime, op, args, { by: userInfo().username, signal: left.signal })) as Answer
     },

@@ -94,9 +94,15 @@ export const OPERATIONS = {
   ),
   job: operation(
     'view',
-    'The facts of a job; null when it is unknown.',
+    'The facts of a job, with what its handler said; null when it is unknown. What is secret is hidden.',
     byId,
-    async (runtime, { id }) => (await runtime.job(id)) ?? null,
+    async (runtime, { id }) => (await runtime.job(id, { logs: true })) ?? null,
+  ),
+  reveal: operation(
+    'payload',
+    'The same with what is secret in its values.',
+    byId,
+    async (runtime, { id }) => (await runtime.job(id, { logs: true, reveal: true })) ?? null,
   ),
   schedules: operation('view', 'Every schedule.', none, (runtime) => runtime.schedules()),
   runSchedule: operation(

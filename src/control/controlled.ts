@@ -12,7 +12,7 @@ export interface Controlled {
   counts(options: never): Promise<object>
   oldestAge(options: never): Promise<number | undefined>
   failures(query: never): Promise<readonly object[]>
-  job(id: string): Promise<object | undefined>
+  job(id: string, options: { logs: boolean; reveal?: boolean }): Promise<object | undefined>
   jobs(query: never): Promise<unknown>
   cancel(id: string, reason: unknown, options: By): Promise<boolean>
   revive(id: string, options: By): Promise<boolean>
