@@ -197,8 +197,9 @@ const SQL = {
   setAhead: 'UPDATE runs SET ahead = ? WHERE run = ?',
   ahead:
     'SELECT ahead, max(opened, seen, ifnull(closed, 0)) FROM runs WHERE run < ? ORDER BY run DESC LIMIT 1',
+  // A queueTimeout that is put by is written as less than nothing.
   moveJobs:
-    'UPDATE jobs SET rank = rank - ?1, accepted = accepted - ?1, ready = ready - ?1, due = due - ?1, unique_until = unique_until - ?1, expires = expires - ?1, started = started - ?1, finished = finished - ?1',
+    'UPDATE jobs SET rank = rank - ?1, accepted = accepted - ?1, ready = ready - ?1, due = due - ?1, unique_until = unique_until - ?1, expires = expires - sign(expires) * ?1, started = started - ?1, finished = finished - ?1',
   moveAttempts: 'UPDATE attempts SET started = started - ?1, ended = ended - ?1',
   putSchedule:
     // With ?4 one that is the same stays as it is.

@@ -1,8 +1,12 @@
 /** A wall clock that somebody sets, over a journal. */
-import { expect, test } from 'vitest'
+import { DatabaseSync } from 'node:sqlite'
+import { expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { sqliteBroker } from '../../../src/brokers/sqlite.ts'
 import { type Broker, defineTask } from '../../../src/index.ts'
+import { moveTimes } from '../../../workers/journal/moved-times.ts'
+import { migrate } from '../../../workers/journal/schema.ts'
+import { prepare } from '../../../workers/journal/statements.ts'
 import { LeapingClock } from '../../kit/leaping-clock.ts'
 import { tempFolder } from '../../kit/temp-folder.ts'
 import { type LooseRuntime, startThreads } from '../../kit/threads.ts'
@@ -109,4 +113,20 @@ test('a file that is opened while the clock is ten years ahead loses nothing tha
   await next.enqueue('plain', 0).result()
   expect((await next.job(job.id))?.result).toBe('done')
   await next.stop()
+})
+
+test('a queueTimeout that is put by, since its job was with a thread, moves with all times of a journal whose clock was set', () => {
+  const db = new DatabaseSync(':memory:')
+  onTestFinished(() => db.close())
+  migrate(db, ':memory:')
+  const wall = 1_700_000_000_000
+  const job = 'task, state, owner, rank, priority, accepted, ready, expires'
+  // The run before this one had its clock set back by an hour.
+  db.exec(`INSERT INTO runs (prefix, pid, host, boot, started, opened, seen, closed, ahead)
+    VALUES ('a', 1, '', '', '', 0, 0, ${wall + HOUR}, ${HOUR})`)
+  db.exec(`INSERT INTO jobs (n, ${job}) VALUES (1, 1, 4, 1, 0, 0, ${wall}, ${wall}, ${-(wall + HOUR + 60)}),
+    (2, 1, 3, 0, 0, 0, ${wall}, ${wall}, ${wall + HOUR + 60}), (3, 1, 3, 0, 0, 0, ${wall}, ${wall}, NULL)`)
+  moveTimes(prepare(db), 2, { wall, isShared: false })
+  const moved = db.prepare('SELECT expires FROM jobs ORDER BY n').all()
+  expect(moved.map(({ expires }) => expires)).toEqual([-(wall + 60), wall + 60, null])
 })

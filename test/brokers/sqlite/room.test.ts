@@ -1,5 +1,6 @@
 /** How much room a journal takes on the disk. */
 import { once } from 'node:events'
+import { rmSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { Worker } from 'node:worker_threads'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -112,4 +113,23 @@ describe('the file of a journal', () => {
     expect(room.rest()).toBeLessThan(5)
     expect(room.size).toBeGreaterThan(20 * LIMIT)
   })
+})
+
+describe('a shared journal', () => {
+  test.each(['-wal', '-shm'])(
+    'whose %s was removed is told to be replaced, by every process that has it',
+    (suffix) => {
+      const file = journalFile()
+      const rooms = [new Room(file, true), new Room(file, true)]
+      for (const room of rooms) room.add(1, 10)
+      for (const { journal } of rooms) expect(journal.watch(1, false)).toBeUndefined()
+      rmSync(file + suffix)
+      for (const { journal } of rooms) {
+        const fault = { kind: 'replaced', message: expect.stringContaining('Stop every process of the file') }
+        expect(journal.watch(1, false)).toEqual(fault)
+        // It stays so: what one process makes anew, the others do not see.
+        expect(journal.watch(1, true)).toEqual(fault)
+      }
+    },
+  )
 })
