@@ -219,6 +219,11 @@ export const wall = fc.record({
   do: fc.constant('wall' as const),
   ms: pick(1000, -1000, 86_400_000, -86_400_000),
 })
+// A journal takes what is below a second for the work of a time server.
+const bigStep = fc.record({
+  do: fc.constant('wall' as const),
+  ms: pick(5000, -5000, 3_600_000, -3_600_000, 86_400_000, -86_400_000),
+})
 const death = fc.record({ do: fc.constant('thread dies' as const), lane: number })
 /** The runtime stops. */
 export const stop = fc.record({
@@ -308,6 +313,7 @@ const durableStep = oneOf([
   { weight: 12, arbitrary: crash },
   { weight: 5, arbitrary: journalDeath },
   { weight: 5, arbitrary: diskFault },
+  { weight: 3, arbitrary: bigStep },
   { weight: 4, arbitrary: stop },
   { weight: 5, arbitrary: schedule },
 ])

@@ -277,8 +277,9 @@ export class DurableHands {
     const model = this.#model
     if (model.isStopping || !isOpen || !disk.refuses(fault)) return
     const until = clock.now() + ms
-    model.refusesUntil = model.time() + ms + WORD_OF_IT
-    model.isAway = fault === 'missing'
+    const wordUntil = model.time() + ms + WORD_OF_IT
+    model.refusesUntil = Math.max(model.refusesUntil, wordUntil)
+    if (fault === 'missing') model.awayUntil = wordUntil
     this.#refusesUntil = until
     clock.at(until, () => {
       if (this.#refusesUntil === until && !this.isOver) disk.refuses(undefined)

@@ -97,8 +97,8 @@ export class DurableModel {
   isStopping = false
   /** The disk refuses, or has done so of late: what this process has not stored until then may be refused. */
   refusesUntil = 0
-  /** The last such fault was that the file has lost its name. */
-  isAway = false
+  /** As `refusesUntil`, of a file that has lost its name. */
+  awayUntil = 0
   /** A listener is calling back: what happens now may come between things that belong together. */
   isReacting = false
   violation: string | undefined
@@ -115,7 +115,7 @@ export class DurableModel {
 
   /** Whether what is stored may be given up: the process stops, and its file is away. */
   get mayLoseStored(): boolean {
-    return this.isStopping && this.isAway && this.mayRefuse
+    return this.isStopping && this.time() <= this.awayUntil
   }
 
   /** The first violation is the one that counts. */

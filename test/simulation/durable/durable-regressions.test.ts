@@ -711,6 +711,21 @@ const sequences: readonly Sequence[] = [
       { do: 'advance', ms: 0 },
     ],
   },
+  {
+    name: 'its file is away and then its disk full, and it stops',
+    specs: [plain({ runAt: -50 })],
+    options: { seed: 1 },
+    ops: [
+      { do: 'batch', batch: 0, spec: 0 },
+      { do: 'advance', ms: 1000 },
+      { do: 'cancel', job: 0, by: 'handle' },
+      { do: 'disk', fault: 'missing', ms: 0.2 },
+      { do: 'advance', ms: 5 },
+      { do: 'disk', fault: 'full', ms: 0.2 },
+      { do: 'stop', timeout: 0 },
+      { do: 'advance', ms: 0 },
+    ],
+  },
 ]
 
 describe('a journal keeps its promises when', () => {

@@ -115,6 +115,7 @@ export class DurableWorld {
     model.isPaused = false
     model.isStopping = false
     model.refusesUntil = 0
+    model.awayUntil = 0
     this.#disk.refuses(undefined)
     model.paused.clear()
     const host = this.#host(() => this.#life === life)
@@ -156,6 +157,7 @@ export class DurableWorld {
   /** The process has stopped, and another takes over. */
   #restart(downtime: number): void {
     const { time, set } = this.#life.clock
+    if (!this.#life.hasToldSteps) this.model.isAdrift = true
     this.#set += set
     const { report } = this.#hands
     const { model } = this

@@ -63,6 +63,8 @@ export class Life {
   failure: unknown
   readonly #added = new Map<number, JobRecord>()
   readonly #broker: SqliteBroker
+  /** By how much somebody had set the clock when the journal was told to close, which is told with that. */
+  #setAtClose = 0
 
   constructor({ options, subject, host, random, disk, time, isShared = false }: LifeParts) {
     const clock = new VirtualClock(Math.floor(random() * 1e6) + 0.25, time)
@@ -125,6 +127,11 @@ export class Life {
     )
   }
 
+  /** Whether the next process knows by how much the clock was set. */
+  get hasToldSteps(): boolean {
+    return this.clock.set === (this.link.hasClosed ? this.#setAtClose : 0)
+  }
+
   /** The record of a job that this process has accepted. */
   recordOf(id: string): JobRecord | undefined {
     return this.#added.get(this.runtime[engineOf].ids.seqOf(id) ?? 0)
@@ -138,6 +145,7 @@ export class Life {
 
   /** The broker itself ends jobs whose queueTimeout has passed: that is seen when it says so to the journal. */
   #seeEnds([kind, , , ops]: readonly unknown[], real: SqliteBroker, host: LifeHost): void {
+    if (kind === TO_JOURNAL.close) this.#setAtClose = this.clock.set
     if (kind !== TO_JOURNAL.batch) return
     const list = ops as readonly number[]
     for (let at = 0; at < list.length; at += OP_LENGTH[list[at] as number] as number) {
