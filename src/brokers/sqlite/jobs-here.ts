@@ -11,6 +11,7 @@ import { type Ending, ranOf } from '../port/attempt.ts'
 import type { BrokerHost } from '../port/host.ts'
 import { UniqueKeys } from '../structures/unique-keys.ts'
 import type { JournalClock } from './journal-clock.ts'
+import { endAs, LostRuns, share } from './lost-runs.ts'
 import { attemptOp, encodedResult, finishOp, logOp } from './operations.ts'
 import type { Outbox } from './outbox.ts'
 import { ReadyJobs } from './ready-jobs.ts'
@@ -34,7 +35,7 @@ export class JobsHere {
    */
   readonly #releasing = new Map<JobRecord, readonly JobRecord[]>()
   /** Jobs that run here and are another process's by now: their outcomes do not count. */
-  readonly #lost = new Set<JobRecord>()
+  readonly #lost = new LostRuns()
   readonly #paused = new Set<string>()
   /** True once another process has the whole file. */
   isOver = false
@@ -74,7 +75,10 @@ export class JobsHere {
 
   /** True when the end of a job is to be told, which it is once: whoever has written it, and in whatever order we hear. */
   takeEnd(job: JobRecord): boolean {
-    return !(this.#isShared && isOwn(job)) || this.#untold.delete(job.seq)
+    if (!(this.#isShared && isOwn(job))) return true
+    if (!this.#untold.delete(job.seq)) return false
+    this.#lost.told(job)
+    return true
   }
 
   /** Whether a job of a shared file is ours to end: granted to us, or held or being written here. */
@@ -222,10 +226,16 @@ export class JobsHere {
 
   /** Its attempt is over here; `state` is what that would have made of the job. */
   leaveLost(job: JobRecord, state?: JobState): void {
-    this.#lost.delete(job)
+    const end = this.#lost.leave(job)
     this.leaveRunning(job)
     if (state !== undefined) this.#tellLate(job, state)
-    this.#leave(job)
+    if (end !== undefined) return this.#endLate(job, end)
+    const current = this.records.get(job.seq)
+    if (current === undefined || current === job) return this.#leave(job)
+    // Granted to us anew meanwhile: it goes on under another record.
+    share(job, current)
+    job.more.isEvicted = true
+    this.#freeBytes(job)
   }
 
   #lose(job: JobRecord): void {
@@ -236,6 +246,18 @@ export class JobsHere {
     }
     this.#leaveReady(job)
     this.#leave(job)
+  }
+
+  /** The job ended in another process while it ran here, which was told on another record. */
+  #endLate(job: JobRecord, end: JobRecord): void {
+    endAs(job, end)
+    this.#freeBytes(job)
+    this.#host.settledLate(job)
+  }
+
+  #freeBytes(job: JobRecord): void {
+    this.#host.freed(job.bytes)
+    job.bytes = 0
   }
 
   #tellLate(job: JobRecord, state: JobState): void {

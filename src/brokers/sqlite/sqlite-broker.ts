@@ -316,7 +316,8 @@ export class SqliteBroker
   }
 
   pin(job: JobRecord): void {
-    this.#here.records.keep(job)
+    // A run that was lost is told by whoever has the job's record then.
+    if (!this.#here.wasLost(job)) this.#here.records.keep(job)
   }
 
   current(job: JobRecord): JobRecord {

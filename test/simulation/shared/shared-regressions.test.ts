@@ -21,6 +21,12 @@ const plans: Readonly<Record<string, Plan>> = {
       ...Array.from({ length: 6 }, () => [at(1, { do: 'revive', job: 0 }), advance(5)]).flat(),
     ],
   },
+  // It runs here still as the end that counts is heard of.
+  'the handle of a job that another process has taken over and ended tells that end': {
+    world: { ...world, seed: 0 },
+    specs: [{ task: 0, runs: [{ ...RETURNS, ms: 5000 }] }],
+    ops: [at(0, { do: 'add', spec: 0, try: false }), advance(100), { do: 'freeze', process: 0, ms: 40_000 }],
+  },
   // The place that it had among the jobs which wait for a thread outlived it.
   'a job that a pause gave back to the others is not run here as well': {
     world: { ...world, seed: 0 },
