@@ -10,7 +10,8 @@
  *    on for nine tenths of a lease while the store was in trouble.
  * 3. Two jobs of one key run side by side only if the first had such an excuse.
  * 4. Work that was told to be cancelled does not begin two seconds later: another process may be about to run it.
- * 5. A process that is told to stop is gone within its timeout and a second. None goes by itself.
+ * 5. A process that is told to stop is gone within its timeout and a second, not counting what it stood still for lack of a
+ *    processor (half a second and more at a time). None goes by itself.
  * 6. Every error has a code of the library.
  * 7. Once all is well, the schedule goes on.
  */
@@ -87,7 +88,9 @@ export function judge(lines: readonly Line[], deeds: readonly Deed[], rules: Rul
       faults.push(`${mark} began ${Math.round(late.begin - at)} ms after it was cancelled`)
   }
   const stops = deeds.filter(({ what }) => what === 'told to stop')
-  const took = stops.map(({ by = '', at }) => [by, at, history.goneAt(by) - at] as const)
+  const took = stops.map(
+    ({ by = '', at }) => [by, at, history.goneAt(by) - at - history.stillOf(by, at)] as const,
+  )
   for (const [by, at, ms] of took) {
     if (ms > rules.stop + STOP_SLACK)
       faults.push(`${by} took ${Math.round(ms)} ms to stop (${history.storeAt(at)})`)
@@ -147,6 +150,12 @@ class History {
 
   goneAt(by: string): number {
     return this.#gone.get(by) ?? Number.POSITIVE_INFINITY
+  }
+
+  /** Milliseconds that a process has stood still since then. */
+  stillOf(by: string, since: number): number {
+    const stills = this.#stills.get(by) ?? []
+    return stills.reduce((sum, span) => sum + overlap(span, since, Number.POSITIVE_INFINITY), 0)
   }
 
   storeAt(at: number): string {

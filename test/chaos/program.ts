@@ -36,7 +36,7 @@ const runtime = createRuntime({
   broker,
   pool: { threads: 1, concurrency: 8 },
   retention: { count: 1_000_000 },
-  killGrace: 300,
+  killGrace: 50,
   log: false,
 })
 const unheard = (): void => {}
