@@ -93,7 +93,9 @@ export function judge(lines: readonly Line[], deeds: readonly Deed[], rules: Rul
   )
   for (const [by, at, ms] of took) {
     if (ms > rules.stop + STOP_SLACK)
-      faults.push(`${by} took ${Math.round(ms)} ms to stop (${history.storeAt(at)})`)
+      faults.push(
+        `${by} took ${Math.round(ms)} ms to stop (${history.storeAt(at)}; ${stepsOf(lines, by, at)})`,
+      )
   }
   faults.push(...ownEnds(lines, deeds), ...foreignErrors(lines), ...silence(lines, deeds))
   return {
@@ -118,7 +120,7 @@ function runsOf(lines: readonly Line[]): Map<string, Run[]> {
     const its = runs.get(mark) ?? []
     if (what === 'begin') runs.set(mark, [...its, { mark, by, key, begin: at }])
     if (what !== 'end' && what !== 'threw') continue
-    const run = its.find((one) => one.by === by && one.end === undefined)
+    const run = its.findLast((one) => one.by === by && one.end === undefined)
     if (run !== undefined) Object.assign(run, { end: at, hasThrown: what === 'threw' })
   }
   // A process that stood still between its clock and the file writes late.
@@ -266,4 +268,13 @@ function course(runs: readonly Run[] = []): string {
   return runs.length === 0
     ? 'it never began'
     : runs.map(({ by, begin, end }) => `${by} ${after(begin)} to ${after(end)} ms`).join(', ')
+}
+
+/** When a process has heard that it is to stop, and when its runtime had. */
+function stepsOf(lines: readonly Line[], by: string, since: number): string {
+  const its = lines.filter((line) => line.by === by && ['stopping', 'stopped', 'slow'].includes(line.what))
+  return its
+    .filter(({ at }) => at >= since)
+    .map(({ what, at, ms = '' }) => `${what} ${ms} at ${Math.round(at - since)}`)
+    .join(', ')
 }

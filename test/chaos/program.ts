@@ -57,7 +57,7 @@ function add(): void {
     else if (dice < 0.95 && deploy === 'new') {
       follow(mark, runtime.enqueue('rare' as 'short', { mark, ms: some(40) }))
     } else {
-      const job = runtime.enqueue('short', { mark, ms: 5 }, { delay: 1000 })
+      const job = runtime.enqueue('short', { mark, ms: 5, isHeedful: true }, { delay: 1000 })
       follow(mark, job)
       setTimeout(() => void cancel(mark, job), some(1500)).unref()
     }

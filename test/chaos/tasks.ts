@@ -3,7 +3,12 @@ import { defineTask } from 'aftertask'
 import { z } from 'zod'
 
 const module = new URL('./workers/work.ts', import.meta.url)
-const payload = z.object({ mark: z.string(), ms: z.number(), key: z.string().optional() })
+const payload = z.object({
+  mark: z.string(),
+  ms: z.number(),
+  key: z.string().optional(),
+  isHeedful: z.boolean().optional(),
+})
 const forEver = {
   maxCrashes: 100_000,
   retry: { maxAttempts: 100_000, backoff: { type: 'fixed', delay: 50 } },
