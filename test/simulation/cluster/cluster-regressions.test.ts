@@ -212,6 +212,15 @@ const plans: Readonly<Record<string, Plan>> = {
       at(0, { do: 'stop', timeout: Number.POSITIVE_INFINITY }),
     ],
   ),
+  'a job that is cancelled on its way back to the store is counted as over once': plan(
+    [{ parallel: false }, { runs: [{ ...RETURNS, ms: 5000 }, RETURNS], key: 'a' }],
+    [
+      ...[at(1, add(1)), at(0, { do: 'pause', pool: null }), advance(100), at(0, add(0)), at(2, add(0))],
+      ...[{ do: 'store', what: 'hangs', ms: 3000 } as const, advance(2500)],
+      at(0, { do: 'cancel', job: 0, by: 'handle' }),
+    ],
+    { seed: 1_736_562_096, threads: 3 },
+  ),
 }
 
 describe('among several processes', () => {

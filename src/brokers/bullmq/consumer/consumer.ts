@@ -213,7 +213,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
   }
 
   setLeaseAside(lease: Lease): void {
-    const over = (): void => this.letGo(lease)
+    const over = (): void => this.isBack(lease)
     this.#setAside(lease.loop, lease, lease.job.entry.task.name).then(over, over)
   }
 
@@ -259,7 +259,7 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
       if (decision.do === 'postpone') return this.#postpone(lease, decision.delay)
       if (decision.do === 'run') return this.#run(lease, decision)
       const answer = await lease.loop.source.admit(lease, decision.locks)
-      if (answer === 'behind') return this.#isBack(lease, 'waiting')
+      if (answer === 'behind') return this.isBack(lease, 'waiting')
       place = answer
       admitted = decision.locks.length
     }
@@ -287,12 +287,14 @@ export class Consumer implements FetchHost, CompleterHost, HandOutHost {
 
   async #postpone(lease: Lease, delay: number): Promise<void> {
     await lease.loop.source.postpone(lease, delay)
-    this.#isBack(lease, 'scheduled')
+    this.isBack(lease, 'scheduled')
   }
 
   /** A job is back in the store. It may have come forward and been fetched again before the answer came. */
-  #isBack(lease: Lease, state: JobState): void {
-    if (this.leases.byJob.get(lease.job) === lease) lease.job.state = state
+  isBack(lease: Lease, state?: JobState): void {
+    // It was cancelled meanwhile: the answer to its end tells whose it is.
+    if (lease.isEnding) return
+    if (state !== undefined && this.leases.byJob.get(lease.job) === lease) lease.job.state = state
     this.letGo(lease)
   }
 

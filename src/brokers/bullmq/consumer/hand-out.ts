@@ -8,8 +8,8 @@ import type { Lease } from './leases.ts'
 
 /** What this needs of the consumer. */
 export interface HandOutHost {
-  /** The job is not with this process any more. */
-  letGo(lease: Lease): void
+  /** The job is back in the store. */
+  isBack(lease: Lease): void
   /** There may be room for jobs of a pool. */
   look(pool: string): void
   /** True while jobs of a task are not to start in this process. */
@@ -179,7 +179,7 @@ export class HandOut {
     waiting.isUnasked = true
     // The last one first, so that the first one comes to stand in front.
     for (const lease of waiting.leases.splice(0).reverse()) {
-      const over = (): void => this.#host.letGo(lease)
+      const over = (): void => this.#host.isBack(lease)
       const before = this.#putBacks
       const putBack = (): Promise<void> => before.then(() => lease.loop.source.putBack(lease))
       this.#putBacks = this.#retries.retry(putBack).then(over, over)

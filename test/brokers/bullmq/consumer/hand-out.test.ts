@@ -12,7 +12,7 @@ function handOut() {
   const [back, gone, looks]: [string[], string[], string[]] = [[], [], []]
   const [held, aside] = [new Set<string>(), [] as string[]]
   const host = {
-    letGo: ({ id }: Lease) => void gone.push(id),
+    isBack: ({ id }: Lease) => void gone.push(id),
     look: (pool: string) => void looks.push(pool),
     isHeld: (task: string) => held.has(task),
     setLeaseAside: ({ id }: Lease) => void aside.push(id),
