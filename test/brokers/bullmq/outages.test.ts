@@ -1,6 +1,7 @@
 /** A store that is away, or silent, for longer than a lease: who still has a job keeps it, and nobody runs it beside him. */
 import { setTimeout } from 'node:timers/promises'
-import { expect } from 'vitest'
+import { Redis } from 'ioredis'
+import { expect, onTestFinished, vi } from 'vitest'
 import type { Job } from '../../../src/engine/job.ts'
 import { fileAppears } from '../../kit/file-appears.ts'
 import { lossyProxy } from '../../kit/lossy-proxy.ts'
@@ -198,6 +199,31 @@ for (const store of ['redis', 'postgres'] as const) {
           },
         )
       }
+    }
+
+    if (store === 'redis') {
+      testAt(place, 'a connection that closes as it subscribes again ends no process', async (here) => {
+        const duplicate = vi.spyOn(Redis.prototype, 'duplicate')
+        const runtime = here.runtime({ role: 'producer' })
+        await runtime.ready()
+        const listener = duplicate.mock.results[0]?.value as Redis
+        duplicate.mockRestore()
+        const unhandled: unknown[] = []
+        const hear = (error: unknown): void => void unhandled.push(error)
+        process.on('unhandledRejection', hear)
+        onTestFinished(() => void process.off('unhandledRejection', hear))
+        const closed = new Promise<void>((resolve) => {
+          listener.once('ready', () => {
+            listener.once('end', resolve)
+            listener.disconnect()
+            listener.stream.destroy()
+          })
+        })
+        here.server.ask('client', 'kill', 'type', 'pubsub')
+        await closed
+        expect(await runtime.counts()).toMatchObject({ available: 0 })
+        expect(unhandled).toEqual([])
+      })
     }
 
     testAt(place, 'a job is tried again once when the answer to that got lost', async (here) => {

@@ -76,7 +76,9 @@ export class RedisStore extends BullmqStore {
     this.#redis.defineCommand(ENTER_COMMAND, { lua: ENTER, numberOfKeys: 0 })
     this.#scripts = scriptsOf(this.#redis)
     // It connects when it is first used: one connection is enough to find out that the password is wrong.
-    this.#listener = this.#redis.duplicate({ lazyConnect: true })
+    // It subscribes again below: what ioredis does for that by itself is awaited by nobody, and would end the process if the
+    // connection closed meanwhile.
+    this.#listener = this.#redis.duplicate({ lazyConnect: true, autoResubscribe: false })
     this.#redis.on('error', (error: Error) => {
       fault = error
     })
@@ -89,14 +91,18 @@ export class RedisStore extends BullmqStore {
     this.#listener.on('error', () => {})
     this.#listener.on('message', (channel, text) => events.message(channel, text))
     const keys = topics.map((topic) => this.#key(topic))
+    let hasStarted = false
+    // What was sent before it listens again has not come: whoever missed it is told to look for itself.
+    const heardAgain = (): void => {
+      if (hasStarted && !this.isClosed && this.#redis.status === 'ready') events.up()
+    }
+    this.#listener.on('ready', () => void this.#listener.subscribe(...keys).then(heardAgain, () => {}))
     for (let wait = 0; !(await this.#tryToStart(keys, opening)); ) {
       wait = this.backOff(wait)
       await this.pause(wait)
     }
     this.#redis.on('ready', () => void (this.isClosed || events.up()))
-    // What was sent before it listens again has not come: whoever missed it is told to look for itself.
-    const heardAgain = (): void => void (this.isClosed || this.#redis.status !== 'ready' || events.up())
-    this.#listener.on('ready', () => void this.#listener.subscribe(...keys).then(heardAgain, () => {}))
+    hasStarted = true
   }
 
   /** Does once what is needed all the time: a right that is missing is told at the start. */
