@@ -33,6 +33,12 @@ describe('the judge of the chaos', () => {
     expect(faultsOf(twice, [{ at: 5, what: 'still', by: 'a', until: 1000 }])).toHaveLength(1)
   })
 
+  test('lets pass what ran beside a cancelled job that took the thread with it', () => {
+    const cut = [line(0, 'begin', 'a'), line(1, 'begin', 'a', 'v'), ...run('a', 600, 610)]
+    expect(faultsOf(cut)).toHaveLength(1)
+    expect(faultsOf([line(-9, 'cancelling', 'b', 'v'), ...cut])).toEqual([])
+  })
+
   test('sees work of one key side by side', () => {
     const keyed = [...run('a', 0, 10), ...run('b', 5, 15, 'v')].map((one) => ({ ...one, key: 'k' }))
     expect(faultsOf(keyed)).toHaveLength(1)

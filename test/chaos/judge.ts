@@ -7,7 +7,8 @@
  *    two seconds after it ended in which its process lived and moved, and the store had been well for five. Excuses are:
  *    it threw; its process was killed, or was at the end of the time for its stop; its process stood still for half a lease or
  *    more, or that of the second run had until two seconds before it, and began what was its own before; the run itself went
- *    on for nine tenths of a lease while the store was in trouble.
+ *    on for nine tenths of a lease while the store was in trouble; it never ended, and its thread had to be ended for a job
+ *    beside it that was cancelled and did not end either.
  * 3. Two jobs of one key run side by side only if the first had such an excuse.
  * 4. Work that was told to be cancelled does not begin two seconds later: another process may be about to run it.
  * 5. A process that is told to stop is gone within its timeout and a second, not counting what it stood still for lack of a
@@ -62,7 +63,7 @@ const STOP_SLACK = 1000
 /** Judges a whole run of the chaos. */
 export function judge(lines: readonly Line[], deeds: readonly Deed[], rules: Rules): Verdict {
   const runs = runsOf(lines)
-  const history = new History(lines, deeds, rules)
+  const history = new History(lines, deeds, rules, [...runs.values()].flat())
   const faults: string[] = []
   const again: Record<string, number> = {}
   const of = (what: string): Set<string> =>
@@ -135,10 +136,14 @@ class History {
   readonly #told = new Map<string, number>()
   readonly #gone = new Map<string, number>()
   readonly #stills = new Map<string, Span[]>()
+  /** Runs that were cancelled and never came to their end. */
+  readonly #cancelled: readonly Run[]
   readonly #outages: (Span & { kind: string })[] = []
 
-  constructor(lines: readonly Line[], deeds: readonly Deed[], rules: Rules) {
+  constructor(lines: readonly Line[], deeds: readonly Deed[], rules: Rules, runs: readonly Run[]) {
     this.#rules = rules
+    const cancelling = new Set(lines.filter(({ what }) => what === 'cancelling').map(({ mark }) => mark))
+    this.#cancelled = runs.filter(({ mark, end }) => end === undefined && cancelling.has(mark))
     for (const { what, by = '', at, until = at, kind = '' } of deeds) {
       if (what === 'killed' || what === 'overdue') this.#killed.set(by, at)
       else if (what === 'told to stop') this.#told.set(by, at)
@@ -173,6 +178,8 @@ class History {
     const { lease, stop } = this.#rules
     if (isWithin(this.#killed.get(run.by))) return 'killed'
     if (this.#hasJustWoken(by, again)) return 'stood still'
+    if (run.end === undefined && this.#cancelled.some((one) => isBeside(one, run, again)))
+      return 'its thread was ended'
     const told = this.#told.get(run.by)
     if (told !== undefined && (isWithin(told + stop - 100) || isWithin(this.goneAt(run.by)))) return 'stopped'
     const stills = this.#stills.get(run.by) ?? []
@@ -277,4 +284,9 @@ function stepsOf(lines: readonly Line[], by: string, since: number): string {
     .filter(({ at }) => at >= since)
     .map(({ what, at, ms = '' }) => `${what} ${ms} at ${Math.round(at - since)}`)
     .join(', ')
+}
+
+/** Whether a run was under way in the same process as another, before that began again. */
+function isBeside({ mark, by, begin }: Run, run: Run, again: number): boolean {
+  return mark !== run.mark && by === run.by && begin <= again && begin >= run.begin - WRITTEN_WITHIN
 }
