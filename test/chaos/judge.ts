@@ -10,7 +10,8 @@
  *    on for nine tenths of a lease while the store was in trouble; it never ended, and its thread had to be ended for a job
  *    beside it that was cancelled and did not end either.
  * 3. Two jobs of one key run side by side only if the first had such an excuse.
- * 4. Work that was told to be cancelled does not begin two seconds later: another process may be about to run it.
+ * 4. Work that was told to be cancelled and had not begun does not begin two seconds later: another process may be about to
+ *    run it. An attempt that runs is asked to end; when its process dies before it has, rule 2 holds.
  * 5. A process that is told to stop is gone within its timeout and a second, not counting what it stood still for lack of a
  *    processor (half a second and more at a time). None goes by itself.
  * 6. Every error has a code of the library.
@@ -84,7 +85,8 @@ export function judge(lines: readonly Line[], deeds: readonly Deed[], rules: Rul
   }
   faults.push(...besideEachOther([...runs.values()].flat(), history))
   for (const { mark = '', at } of lines.filter(({ what }) => what === 'cancelled')) {
-    const late = runs.get(mark)?.find(({ begin }) => begin > at + WRITTEN_WITHIN)
+    const [late] =
+      runs.get(mark)?.filter(({ begin }, index) => index === 0 && begin > at + WRITTEN_WITHIN) ?? []
     if (late !== undefined)
       faults.push(`${mark} began ${Math.round(late.begin - at)} ms after it was cancelled`)
   }
