@@ -19,6 +19,8 @@ const START = 1_700_000_000_000
 const HOLD = 60_000
 /** A write that the store does not have yet is tried again so often at least. */
 const LONGEST_WAIT = 1000
+/** Three attempts that end their thread, and the waits of a task whose jobs keep doing so. */
+const LONGEST_JOB = 120_000
 /** So long after the first refusal a process has lost its patience: with looks in between, and answers on their way. */
 const UNTIL_TOLD = 1500
 const EVENTS: readonly ReactsTo[] = [
@@ -272,7 +274,7 @@ export class ClusterWorld {
     const { model } = this
     await this.#recover()
     const isHeld = model.jobs.some(({ isOver, batch }) => !isOver && batch?.end === 'gone')
-    const patience = 60_000 + model.jobs.length * 10_000 + (isHeld ? 2 * HOLD : 0)
+    const patience = 60_000 + model.jobs.length * LONGEST_JOB + (isHeld ? 2 * HOLD : 0)
     // Further looks, for what was under way when all seemed to be over, such as a revival.
     for (let look = 0; look < 3; look++) {
       if (!(await this.#until(() => this.#isAtRest(), patience))) this.#starved()
