@@ -93,6 +93,9 @@ export class DurableWorld {
     this.#count()
     this.#hands.promisesWereKept()
     if (model.mayRefuse) await this.#advance(model.refusesUntil - model.time())
+    // All that is left is questions, which a thread that dies then would refuse.
+    this.#life.link.spare()
+    await this.#until(() => this.#life.isOpen, patience)
     await this.#countsAreRight()
     this.#hands.stop(1000)
     await this.#until(() => this.#hands.report !== undefined, 20_000)

@@ -90,6 +90,11 @@ export class SimLink {
     else if (this.#thread !== undefined) this.#die(this.#thread)
   }
 
+  /** A death that has not come yet does not come any more. */
+  spare(): void {
+    this.#diesUntold = false
+  }
+
   /** What is not committed is gone, as it is when a process ends. */
   rollBack(): void {
     const { file } = this
