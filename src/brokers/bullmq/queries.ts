@@ -124,7 +124,8 @@ export class Queries {
   }
 
   async tally(): Promise<readonly TaskTally[]> {
-    return tallyAmong(await this.list({ limit: Number.POSITIVE_INFINITY }), this.#parts.engine)
+    const jobs = await this.#settledFor(() => this.list({ limit: Number.POSITIVE_INFINITY }))
+    return tallyAmong(jobs, this.#parts.engine)
   }
 
   counts(): Promise<Record<JobState, number>> {
@@ -132,19 +133,24 @@ export class Queries {
   }
 
   async #counts(): Promise<Record<JobState, number>> {
-    const { consumer, store, engine } = this.#parts
+    const { consumer, store } = this.#parts
     await this.#written()
-    let counts = await store.directory.counts()
-    for (let again = 0, moves = -1; again < MOST_RECOUNTS && moves !== consumer.moves; again++) {
-      for (let look = 0; look < 10 && consumer.isFetchUnderWay; look++) await pause(engine.clock, 2)
-      ;({ moves } = consumer)
-      counts = await store.directory.counts()
-      if (consumer.isFetchUnderWay) moves = -1
-    }
+    const counts = await this.#settledFor(() => store.directory.counts())
     counts.running -= consumer.waiting
     counts.available += consumer.waiting
     for (const job of this.#onlyHere()) counts[job.state]++
     return counts
+  }
+
+  /** What the store says while nothing is fetched here and nothing ends, as far as that can be had. */
+  async #settledFor<T>(ask: () => Promise<T>): Promise<T> {
+    const { consumer, engine } = this.#parts
+    for (let asked = 1; ; asked++) {
+      for (let look = 0; look < 10 && consumer.isFetchUnderWay; look++) await pause(engine.clock, 2)
+      const { moves } = consumer
+      const answer = await ask()
+      if (asked === MOST_RECOUNTS || (moves === consumer.moves && !consumer.isFetchUnderWay)) return answer
+    }
   }
 
   get #asking(): Parts['asking'] {
