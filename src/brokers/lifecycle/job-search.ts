@@ -1,5 +1,4 @@
 /** Searches for jobs by looking at each record: what a broker does that has its jobs in memory. */
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Content, contentMatcher, nameMatcher, wordsOf } from '../../rules/job-match.ts'
 import type { JobRecord } from '../../rules/job-record.ts'
 import { isStranger } from '../../rules/stranger.ts'
@@ -8,10 +7,7 @@ import { OptionsInvalidError } from '../../words/errors.ts'
 import { isTerminal } from '../../words/job.ts'
 import type { BrokerHost } from '../port/host.ts'
 import type { Found, JobConditions, JobSearch } from '../port/search.ts'
-
-/** Jobs that are looked at between two looks at the clock, and milliseconds after which the event loop has its turn. */
-const AT_A_TIME = 256
-const SLICE = 4
+import { Slices } from './slices.ts'
 
 type SearchHost = Pick<BrokerHost, 'clock' | 'idPrefix'>
 
@@ -55,18 +51,16 @@ export async function searchInOrder(among: Searched, search: JobSearch, host: Se
   const jobs: JobRecord[] = []
   let searched = 0
   let last: JobRecord | undefined
-  let turn = clock.now()
+  const slices = new Slices(clock)
   for (const job of among.after(search.after)) {
     if (jobs.length >= limit) return { jobs, searched, next: last && among.placeOf(last) }
     searched++
     last = job
     if (fits(job)) jobs.push(job)
-    if (searched % AT_A_TIME !== 0) continue
+    if (!slices.looked()) continue
     const now = clock.now()
     if (now >= most) return { jobs, searched, next: among.placeOf(job) }
-    if (now - turn < SLICE) continue
-    await nextTurn()
-    turn = clock.now()
+    await slices.rest(now)
   }
   return { jobs, searched, next: undefined }
 }

@@ -1,15 +1,11 @@
 /** Counts jobs by task by looking at each record: what a broker does that has its jobs in memory. */
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { JobRecord } from '../../rules/job-record.ts'
 import { isStranger } from '../../rules/stranger.ts'
 import { ClockOffset } from '../../words/clock-offset.ts'
 import type { JobState } from '../../words/job.ts'
 import type { BrokerHost } from '../port/host.ts'
 import type { TaskTally } from '../port/tally.ts'
-
-/** Jobs that are looked at between two looks at the clock, and milliseconds after which the event loop has its turn. */
-const AT_A_TIME = 256
-const SLICE = 4
+import { Slices } from './slices.ts'
 
 interface Counting {
   readonly pool: string | undefined
@@ -24,14 +20,10 @@ export async function tallyAmong(
   { clock }: Pick<BrokerHost, 'clock'>,
 ): Promise<TaskTally[]> {
   const byTask = new Map<string, Counting>()
-  let turn = clock.now()
-  let looked = 0
+  const slices = new Slices(clock)
   for (const job of jobs) {
     count(byTask, job)
-    looked++
-    if (looked % AT_A_TIME !== 0 || clock.now() - turn < SLICE) continue
-    await nextTurn()
-    turn = clock.now()
+    if (slices.looked()) await slices.rest()
   }
   const offset = new ClockOffset(clock)
   return [...byTask].map(([task, { pool, states, oldest }]) => ({
