@@ -11,7 +11,7 @@ import { isTerminal } from '../words/job.ts'
 import { audit } from './audit.ts'
 import type { Engine } from './engine.ts'
 import type { ActorOptions } from './job-actions.ts'
-import { conditionsOf } from './job-queries.ts'
+import { conditionsOf, pagesOf } from './job-queries.ts'
 
 /** Which jobs an action on all that fit means: all conditions must hold. */
 export type BulkQuery = Omit<JobQuery, 'order' | 'limit' | 'cursor' | 'budget'>
@@ -42,10 +42,8 @@ const ACTIONS = {
   runNowAll: 'runNow',
 } as const
 
-// Jobs that are done with in one turn of the event loop.
-const AT_A_TIME = 200
-// Milliseconds that the broker may look for the jobs of one turn.
-const BUDGET = 80
+// Jobs that are done with in one turn of the event loop, and milliseconds that the broker may look for them.
+const PAGE = { limit: 200, budget: 80 }
 
 /** Does one thing with every job that fits. */
 export async function actOnAll(
@@ -62,7 +60,7 @@ export async function actOnAll(
   let [matched, done] = [0, 0]
   const told = { action, by, query: shown(engine, conditions), dryRun }
   try {
-    for await (const jobs of pages(engine, conditions, signal)) {
+    for await (const jobs of pagesOf(engine, conditions, PAGE, signal)) {
       matched += jobs.length
       // One that throws, as for want of room, must not hide what the others have done.
       const ends = act === undefined ? [] : await Promise.allSettled(jobs.map(act))
@@ -76,27 +74,6 @@ export async function actOnAll(
     if (!dryRun) audit(engine, by, { action, on: { query: told.query }, count: done })
   }
   return { matched, done }
-}
-
-/** What fits, a page in each turn. The newest first: what is added meanwhile is never met. */
-async function* pages(
-  { broker, clock }: Engine,
-  conditions: JobConditions,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<readonly JobRecord[]> {
-  let after: string | undefined
-  do {
-    if (signal?.aborted === true) return
-    const page = { order: 'newest', limit: AT_A_TIME, budget: BUDGET } as const
-    const found = await broker.jobs.search({
-      ...conditions,
-      ...page,
-      ...(after !== undefined && { after }),
-    })
-    if (found.jobs.length > 0) yield found.jobs
-    after = found.next
-    if (after !== undefined) await new Promise<void>((resolve) => clock.soon(resolve))
-  } while (after !== undefined)
 }
 
 /** What is done with each. What a search finds is for looking at, so each is asked for by its id. */

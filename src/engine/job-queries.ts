@@ -1,8 +1,9 @@
 /** What a runtime asks of all jobs that fit a filter. */
-import type { JobConditions } from '../brokers/port/search.ts'
+import type { JobConditions, JobSearch } from '../brokers/port/search.ts'
 import { refusal } from '../rules/arguments.ts'
 import { jobQuerySchema, type ReadConditions } from '../rules/filter-schemas.ts'
 import type { JobPage } from '../rules/job-query.ts'
+import type { JobRecord } from '../rules/job-record.ts'
 import { readOptions } from '../rules/options.ts'
 import type { Engine } from './engine.ts'
 import { infoOf } from './job.ts'
@@ -29,6 +30,31 @@ export async function listJobs(engine: AskedOf, query: unknown): Promise<JobPage
     ...(next !== undefined && { next: `${order}:${next}` }),
     searched,
   }
+}
+
+/**
+ * The jobs that fit, a page in each turn of the event loop, until the signal aborts. The newest first: what is added meanwhile
+ * is never met.
+ */
+export async function* pagesOf(
+  { broker, clock }: Pick<Engine, 'broker' | 'clock'>,
+  conditions: JobConditions,
+  page: Pick<JobSearch, 'limit' | 'budget'>,
+  signal?: AbortSignal,
+): AsyncGenerator<readonly JobRecord[]> {
+  let after: string | undefined
+  do {
+    if (signal?.aborted === true) return
+    const found = await broker.jobs.search({
+      ...conditions,
+      ...page,
+      order: 'newest',
+      ...(after !== undefined && { after }),
+    })
+    if (found.jobs.length > 0) yield found.jobs
+    after = found.next
+    if (after !== undefined) await new Promise<void>((resolve) => clock.soon(resolve))
+  } while (after !== undefined)
 }
 
 function placeIn(cursor: string, order: string): string {

@@ -6,10 +6,10 @@ import { countsSchema, failureQuerySchema, oldestSchema } from '../rules/filter-
 import { wordsOf } from '../rules/job-match.ts'
 import type { JobRecord } from '../rules/job-record.ts'
 import { readOptions } from '../rules/options.ts'
-import { type JobInfo, type JobState, TERMINAL_STATES, UNFINISHED_STATES } from '../words/job.ts'
+import { type JobInfo, type JobState, noCounts } from '../words/job.ts'
 import type { Engine } from './engine.ts'
 import { infoOf } from './job.ts'
-import { conditionsOf } from './job-queries.ts'
+import { conditionsOf, pagesOf } from './job-queries.ts'
 
 /** How many jobs are in each state. */
 export type StateCounts = Record<JobState, number>
@@ -58,12 +58,6 @@ export async function countJobs(
   return counts
 }
 
-function noCounts(): StateCounts {
-  return Object.fromEntries(
-    [...UNFINISHED_STATES, ...TERMINAL_STATES].map((state) => [state, 0]),
-  ) as StateCounts
-}
-
 /** For how many milliseconds the oldest of the jobs that could run has waited; undefined when there is none. */
 export async function oldestAge(engine: AskedOf, options: unknown): Promise<number | undefined> {
   const { task, pool } = readOptions(oldestSchema, options, 'oldestAge')
@@ -84,20 +78,16 @@ export async function groupFailures(engine: AskedOf, query: unknown): Promise<Fa
   const groups = new FailureGroups()
   const samples: JobRecord[] = []
   const asked = conditionsOf(engine, { ...conditions, state: ['dead'] }, 'failures')
-  let after: string | undefined
-  for (let looked = 0; looked < limit; ) {
-    const found = await engine.broker.jobs.search({
-      ...asked,
-      ...{ order: 'newest', limit: Math.min(PAGE, limit - looked), budget: Number.POSITIVE_INFINITY },
-      ...(after !== undefined && { after }),
-    })
-    for (const [at, job] of found.jobs.entries()) {
-      if (at % TURN === 0) await nextTurn()
+  let left = limit
+  for await (const jobs of pagesOf(engine, asked, {
+    limit: Math.min(PAGE, limit),
+    budget: Number.POSITIVE_INFINITY,
+  })) {
+    for (const job of jobs.slice(0, left)) {
+      if (left-- % TURN === 0) await nextTurn()
       add(engine, groups, samples, job)
     }
-    looked += found.jobs.length
-    after = found.next
-    if (after === undefined) break
+    if (left === 0) break
   }
   return groups.all().map(({ sample, frame, message, ...group }) => {
     const record = samples[sample] as JobRecord

@@ -1,7 +1,7 @@
 /** The schemas of what `Runtime` takes besides jobs: which of them are meant, and how it stops. */
 import { types } from 'node:util'
 import { z } from 'zod'
-import { type JobState, TERMINAL_STATES, UNFINISHED_STATES } from '../words/job.ts'
+import { JOB_STATES, type JobState, TERMINAL_STATES, UNFINISHED_STATES } from '../words/job.ts'
 import { isKey, KEY_EXPECTED } from './arguments.ts'
 import { kept, limit, moment, name, signal, timeOf } from './option-schemas.ts'
 import { closest } from './options.ts'
@@ -36,16 +36,14 @@ function hint(states: readonly JobState[], input: unknown): string {
   return meant !== undefined && states.includes(meant as JobState) ? `; did you mean '${meant}'` : ''
 }
 
-const ALL_STATES = [...UNFINISHED_STATES, ...TERMINAL_STATES] as const
-
 /** A task as a filter names it: by its name, or by itself. */
 const taskName = z.union([name, z.custom<{ readonly name: string }>(isTask).transform((task) => task.name)], {
   error: 'expected a task or its name',
 })
 
-const anyStates = z.union([stateIn(ALL_STATES), z.array(stateIn(ALL_STATES))], {
+const anyStates = z.union([stateIn(JOB_STATES), z.array(stateIn(JOB_STATES))], {
   error: ({ input }) =>
-    `expected one of ${ALL_STATES.join(', ')}, or an array of these${hint(ALL_STATES, input)}`,
+    `expected one of ${JOB_STATES.join(', ')}, or an array of these${hint(JOB_STATES, input)}`,
 })
 
 const word = z

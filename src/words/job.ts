@@ -12,10 +12,18 @@ export const UNFINISHED_STATES = [
 /** The states of jobs that are over. */
 export const TERMINAL_STATES = ['completed', 'cancelled', 'skipped', 'dead'] as const
 
+/** All of them. */
+export const JOB_STATES = [...UNFINISHED_STATES, ...TERMINAL_STATES] as const
+
 /** The terminal states. */
 export type TerminalState = (typeof TERMINAL_STATES)[number]
 /** Where a job stands. The terminal states are reached once and never left (but for `revive`). */
 export type JobState = (typeof UNFINISHED_STATES)[number] | TerminalState
+
+/** The count of no jobs in each state, to add to. */
+export function noCounts(): Record<JobState, number> {
+  return Object.fromEntries(JOB_STATES.map((state) => [state, 0])) as Record<JobState, number>
+}
 
 /** True when a job in this state is over. */
 export function isTerminal(state: JobState): state is TerminalState {

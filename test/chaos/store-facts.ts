@@ -2,18 +2,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import { Redis } from 'ioredis'
 import pg from 'pg'
-
-const STATES = [
-  'held',
-  'waiting',
-  'scheduled',
-  'available',
-  'running',
-  'retryable',
-  'completed',
-  'cancelled',
-  'skipped',
-]
+import { STATES } from '../../src/rules/journal-protocol.ts'
 
 /** How many jobs are in each state that is no good end: unfinished, or `dead`, which BullMQ says of cancelled ones, too. */
 export async function unendedIn(store: string): Promise<Record<string, number>> {
@@ -59,7 +48,9 @@ async function inJournal(file: string): Promise<Record<string, number>> {
   const db = new DatabaseSync(file, { readOnly: true })
   const rows = db.prepare('SELECT state, count(*) AS count FROM jobs GROUP BY state').all()
   db.close()
-  const counts = rows.map(({ state, count }) => [STATES[Number(state)] ?? 'dead', Number(count)] as const)
+  const counts = rows.map(
+    ({ state, count }) => [STATES[Number(state)] ?? `state ${state}`, Number(count)] as const,
+  )
   return Object.fromEntries(
     counts.filter(([state]) => !['completed', 'cancelled', 'skipped'].includes(state)),
   )

@@ -2,7 +2,7 @@
 import type { Job, JobType, Queue } from 'bullmq'
 import { BATCH_FAILED } from '../../../rules/journal-protocol.ts'
 import type { Clock } from '../../../words/clock.ts'
-import { isTerminal, type JobState, TERMINAL_STATES, UNFINISHED_STATES } from '../../../words/job.ts'
+import { isTerminal, JOB_STATES, type JobState, noCounts } from '../../../words/job.ts'
 import type { Ending } from '../../port/attempt.ts'
 import type { JobFilter } from '../../port/broker.ts'
 import { toDataText, toStored } from './bullmq-jobs.ts'
@@ -11,7 +11,6 @@ import { endedStacktrace, markOf, progressOf } from './progress-mark.ts'
 import { type Finish, type JobDirectory, locksOf, type StoredEnding } from './shared-store.ts'
 import type { StoredJob, WrittenData } from './stored-job.ts'
 
-const EVERY_STATE: readonly JobState[] = [...UNFINISHED_STATES, ...TERMINAL_STATES]
 const TYPES: Readonly<Partial<Record<JobState, readonly JobType[]>>> = {
   held: ['delayed'],
   waiting: ['delayed'],
@@ -105,7 +104,7 @@ export class Directory implements JobDirectory {
 
   async list(filter: JobFilter): Promise<StoredJob[]> {
     const limit = filter.limit ?? 100
-    const states = new Set(filter.state === undefined ? EVERY_STATE : [filter.state].flat())
+    const states = new Set(filter.state === undefined ? JOB_STATES : [filter.state].flat())
     const types = [...new Set([...states].flatMap((state) => TYPES[state] ?? []))]
     const fits = (job: StoredJob): boolean =>
       states.has(job.state) && (filter.task === undefined || job.name === filter.task)
@@ -140,7 +139,7 @@ export class Directory implements JobDirectory {
   }
 
   async counts(): Promise<Record<JobState, number>> {
-    const counts = Object.fromEntries(EVERY_STATE.map((state) => [state, 0])) as Record<JobState, number>
+    const counts = noCounts()
     const names = await this.#parts.names()
     await Promise.all(
       names.map(async (queue) => {
